@@ -1,14 +1,14 @@
-"""Days, amounts and codes as banks write them, checked; each raises `ValueError` with a reason for people."""
+"""Days, times, amounts and codes as exports write them, checked; each raises `ValueError` with a reason for people."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR
 
-__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "number", "slashed_day", "some_day")
+__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "number", "slashed_day", "some_day", "utc")
 
 MAX_AMOUNT_DIGITS: Final = 18
 """Digits of an amount before its point, as ISO 20022 has them."""
@@ -36,6 +36,15 @@ def iso_day(text: str) -> date:
     if found is None:
         raise ValueError("the date is not like 2024-01-31")
     return some_day(int(found[1]), int(found[2]), int(found[3]))
+
+
+def utc(at: datetime) -> datetime:
+    """A time with its zone, between the years that exports have, in UTC."""
+    if at.tzinfo is None:
+        raise ValueError("the time has no time zone")
+    if not MIN_YEAR < at.year < MAX_YEAR:
+        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
 
 
 @lru_cache(maxsize=1024)

@@ -7,12 +7,13 @@ it says. Its kind is read from the English beginnings of titles ("Searched for .
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Item, Source
+from chez.connectors.api import Item, Source
+from chez.connectors.checks import utc
 from chez.connectors.objects import records
 from chez.errors import InvalidValue
 from chez.vocabulary import Activity
@@ -60,11 +61,7 @@ class GoogleActivity:
 
 
 def _record(entry: _Entry) -> Activity:
-    if entry.time.tzinfo is None:
-        raise ValueError("the time has no time zone")
-    if not MIN_YEAR < entry.time.year < MAX_YEAR:
-        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
-    at = entry.time if entry.time.tzinfo is UTC else entry.time.astimezone(UTC)
+    at = utc(entry.time)
     hashed = _EMPTY.copy()
     hashed.update(_encode([entry.header, at.isoformat(), entry.title, entry.link]))
     return Activity(

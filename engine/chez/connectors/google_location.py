@@ -25,7 +25,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
+from chez.connectors.api import Found, Item, Reject, Source, excerpt
+from chez.connectors.checks import utc
 from chez.connectors.google_forms import Duration, LatLng, Location, Place, Segment, Step, TimelineObject
 from chez.connectors.objects import Object, objects
 from chez.errors import InvalidValue
@@ -120,7 +121,7 @@ class _Days:
     def take(self, item: Object) -> Sequence[Item]:
         """Go on with one location; the trip of the day before, if it was the last of it."""
         found = self._decoder.decode(item.bytes)
-        ms = _milliseconds(found.ms) if found.timestamp is None else round(_bounded(found.timestamp).timestamp() * 1000)
+        ms = _milliseconds(found.ms) if found.timestamp is None else round(utc(found.timestamp).timestamp() * 1000)
         latitude, longitude = _degrees(found.latitude, 90), _degrees(found.longitude, 180)
         over: Sequence[Item] = ()
         day = self._days.get(found.device)
@@ -206,7 +207,7 @@ def _path(start: datetime, steps: list[Step], offset: int | None) -> Trip:
         where = _point(step.point)
         if where is None:
             raise ValueError("a point of the path has no latitude and longitude")
-        at = _bounded(step.time) if step.time is not None else start + timedelta(
+        at = utc(step.time) if step.time is not None else start + timedelta(
             minutes=_whole(step.minutes)) if step.minutes is not None else None
         track.add(Point(*where, at))
     first, last = _point(steps[0].point), _point(steps[-1].point)
@@ -230,7 +231,7 @@ def _way(start: datetime, end: datetime | None, mode: str, metres: float | None,
 def _local(segment: Segment) -> tuple[datetime, str, int | None]:
     """The instant, what the clock of the wall showed, and how far it was ahead; the last two if the phone says it."""
     written = datetime.fromisoformat(segment.start)
-    start = _bounded(written)
+    start = utc(written)
     offset = segment.offset
     if offset is None:
         ahead = written.utcoffset()
@@ -247,22 +248,14 @@ def _wall(at: datetime | None, offset: int | None) -> str:
 
 
 def _span(duration: Duration) -> tuple[datetime, datetime | None]:
-    start = _bounded(duration.start) if duration.start is not None else _ms(duration.start_ms)
+    start = utc(duration.start) if duration.start is not None else _ms(duration.start_ms)
     if duration.end is not None:
-        return start, _bounded(duration.end)
+        return start, utc(duration.end)
     return start, _ms(duration.end_ms) if duration.end_ms else None
 
 
 def _instant(text: str) -> datetime:
-    return _bounded(datetime.fromisoformat(text))
-
-
-def _bounded(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError("the time has no time zone")
-    if not MIN_YEAR < at.year < MAX_YEAR:
-        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
-    return at.astimezone(UTC)
+    return utc(datetime.fromisoformat(text))
 
 
 def _ms(written: int | str) -> datetime:

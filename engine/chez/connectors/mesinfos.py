@@ -15,15 +15,15 @@ What the files do not say, and how it is settled here:
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Item, Source
-from chez.connectors.checks import iso_day, number
+from chez.connectors.api import Item, Source
+from chez.connectors.checks import iso_day, number, utc
 from chez.connectors.objects import records
 from chez.connectors.references import References
 from chez.errors import InvalidValue
@@ -151,17 +151,17 @@ def _record(document: _Document) -> msgspec.Struct:
             return Account(institution=INSTITUTION, number=_filled(document.number),
                            kind="savings" if savings else "checking", currency=EURO)
         case _Receipt():
-            return Receipt(seller=document.origin, reference=_id(document.id), at=_instant(document.at),
+            return Receipt(seller=document.origin, reference=_id(document.id), at=utc(document.at),
                            total=number(document.amount), currency=EURO, full=_optional(document.total),
                            points=_optional(document.points), articles=document.articles, shop=document.shop,
                            online=document.online)
         case _Line():
             return ReceiptLine(seller=document.origin, receipt=_id(document.receipt), number=document.order,
-                               at=_instant(document.at), label=document.label, barcode=document.barcode,
+                               at=utc(document.at), label=document.label, barcode=document.barcode,
                                quantity=number(document.amount), price=number(document.price), currency=EURO,
                                section=document.section, family=document.family, kind=document.kind.lower())
         case _Video():
-            return Viewing(service=document.origin, reference=_id(document.order), at=_instant(document.at),
+            return Viewing(service=document.origin, reference=_id(document.order), at=utc(document.at),
                            work=document.video, kind="video", price=number(document.price),
                            currency=document.currency, status=document.status)
     raise AssertionError(document)
@@ -194,11 +194,3 @@ def _id(text: str) -> str:
 
 def _optional(value: Decimal | None) -> Decimal | None:
     return None if value is None else number(value)
-
-
-def _instant(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise ValueError("the time has no time zone")
-    if not MIN_YEAR < at.year < MAX_YEAR:
-        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
-    return at.astimezone(UTC)
