@@ -12,9 +12,10 @@ import pytest
 
 import chez
 from chez.agent import paths, protocol
+from chez.agent.owner import serving
 from chez.cli.client import exchange
 from chez.cli.values import duration
-from chez.errors import InvalidValue, Unavailable
+from chez.errors import HomeLocked, InvalidValue, Unavailable
 from tests.cli.support import PASSPHRASE, Chez, alive, until
 
 
@@ -150,3 +151,21 @@ def test_a_time_span_that_is_none_is_refused(word: str) -> None:
 def test_unlock_without_an_owner_says_what_to_do(chez: Chez) -> None:
     """There is nothing to unlock then."""
     assert chez.error("unlock")["code"] == "NotFound"
+
+
+async def test_who_came_just_before_hears_that_it_locked_itself(tmp_path: Path) -> None:
+    """A command that connected while the owner was locking, and asks as the program is replaced, has its answer;
+    one that asks nothing holds it up for a moment only."""
+    async with serving(tmp_path, paths.listen(tmp_path), lock_after=60) as owner:
+        late, silent = paths.connect(tmp_path), paths.connect(tmp_path)
+        assert late is not None and silent is not None
+        with late, silent:
+            await asyncio.to_thread(exchange, silent, None, "owner", {})  # type: ignore[arg-type]  # both are accepted then
+            kept = owner.keep()
+            ending = asyncio.create_task(owner.finish())
+            await asyncio.sleep(0.1)
+            with pytest.raises(HomeLocked):
+                await asyncio.to_thread(exchange, late, None, "get", {})  # type: ignore[arg-type]
+            late.close()
+            await ending
+    os.close(kept)

@@ -79,8 +79,8 @@ def test_no_row_is_parsed_in_the_publishers_own_process(tmp_path: Path, monkeypa
 
 
 def test_what_a_taken_over_parser_says_costs_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Columns that are Chez's own or none, values of another form, a row without its key, giants: each costs itself; and
-    the order has the file and what is declared, no key and no home."""
+    """Columns that are Chez's own or none, values of another form, a row without its key, giants: each costs itself;
+    and the order has the file and what is declared, no key and no home."""
     path = table(tmp_path, stations(3))
     orders = take_over(monkeypatch, [
         found(2, identity=["id"], values={"id": 1, "name": "good"}),

@@ -53,6 +53,9 @@ MAX_CONNECTIONS: Final = 128
 GRACE: Final = 5.0
 """Seconds that verbs under way get to finish once the owner was told to stop."""
 
+LAST: Final = 1.0
+"""Seconds that clients who are connected get to hear that it has locked itself, before another program goes on."""
+
 LOOK: Final = 15.0
 """Seconds between two looks at the clock, at most: timers stand still while a machine sleeps."""
 
@@ -315,6 +318,9 @@ class Owner:
             self._listener.close()
         elif self._listener.socket.fileno() >= 0:
             self._listener.socket.detach()
+        if self._kept and self._tasks and not self.stopped.is_set():
+            # Who came just before has no answer yet, and would not know whether it was heard.
+            await asyncio.wait(self._tasks, timeout=LAST)
         for task in self._tasks - self._busy:
             task.cancel()
         if self._busy and self.stopped.is_set():
