@@ -27,6 +27,7 @@ from typing import BinaryIO, Final
 
 from chez.connectors.api import Reject, Source, excerpt, open_source
 from chez.connectors.archive import MAX_DIRECTORY, MAX_MEMBERS
+from chez.connectors.positioned import Positioned
 from chez.errors import InvalidValue, StorageFailed
 
 __all__ = ("MAX_FOLDERS", "FolderZip", "folder_of", "left_out", "open_export")
@@ -70,14 +71,13 @@ def folder_of(file: BinaryIO) -> "FolderZip | None":
     return raw if isinstance(raw, FolderZip) else None
 
 
-class FolderZip(io.RawIOBase):
+class FolderZip(Positioned):
     """The zip's bytes: `size` of them, with this `sha256`; `rejects` are what is not in it."""
 
     def __init__(self, path: Path) -> None:
         """Read a folder once. Raises `InvalidValue`, and `OSError` where it can't be read."""
         self._root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
         self._open: tuple[str, int] = ("", -1)
-        self._at = 0
         try:
             listing = _Listing(self._root, path)
             tape = _Tape()
@@ -88,28 +88,6 @@ class FolderZip(io.RawIOBase):
         self.rejects = tuple(listing.rejects)
         self._starts, self._parts = tape.starts, tape.parts
         self.size, self.sha256 = tape.size, tape.digest.digest()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        at = offset + (0, self._at, self.size)[whence]
-        if at < 0:
-            raise ValueError("there is nothing before the beginning")
-        self._at = at
-        return at
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        data = self.at(self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
     def at(self, offset: int, size: int) -> bytes:
         """`size` bytes from there, or those that there are to the end.

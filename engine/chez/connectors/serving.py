@@ -7,7 +7,6 @@ The engine gives nothing but bytes of that one zip (`chez.connectors.folders`), 
 what it asked for than for a word, and gives a folder so many times over and not more.
 """
 
-import io
 import os
 import select
 import threading
@@ -17,6 +16,7 @@ from typing import Final
 
 from chez.connectors.folders import FolderZip
 from chez.connectors.frames import MAX_ASKED, AskFrame
+from chez.connectors.positioned import Positioned
 
 __all__ = ("OVER", "SPARE", "Asking", "Serving")
 
@@ -75,38 +75,18 @@ class Serving:
             view = view[os.write(self._pipe, view) :]
 
 
-class Asking(io.RawIOBase):
+class Asking(Positioned):
     """The reader's side: the zip as a file. `say` sends a frame at once; `descriptor` is where the answers come."""
 
     def __init__(self, descriptor: int, size: int, say: Callable[[AskFrame], None]) -> None:
-        self._descriptor, self._size, self._say = descriptor, size, say
-        self._at = 0
+        self._descriptor, self.size, self._say = descriptor, size, say
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        at = offset + (0, self._at, self._size)[whence]
-        if at < 0:
-            raise ValueError("there is nothing before the beginning")
-        self._at = at
-        return at
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        wanted = min(len(buffer), self._size - self._at, MAX_ASKED)
+    def at(self, offset: int, size: int) -> bytes:
+        wanted = min(size, self.size - offset, MAX_ASKED)
         if wanted <= 0:
-            return 0
-        self._say(AskFrame(self._at, wanted))
-        length = int.from_bytes(self._exactly(4), "big")
-        buffer[:length] = self._exactly(length)
-        self._at += length
-        return length
+            return b""
+        self._say(AskFrame(offset, wanted))
+        return self._exactly(int.from_bytes(self._exactly(4), "big"))
 
     def _exactly(self, size: int) -> bytes:
         data = bytearray()
