@@ -23,8 +23,8 @@ import nacl.utils
 
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
-    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "hasher", "keyed_hash",
-    "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
+    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "field_hasher", "hash_fields", "hasher",
+    "keyed_hash", "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
 )
 
 KEY_BYTES: Final = 32
@@ -62,6 +62,19 @@ def hasher(context: str, *fields: bytes) -> Callable[[bytes], bytes]:
     def digest(last: bytes) -> bytes:
         assert len(last) == 32  # its length is in the beginning
         return hashlib.blake2b(beginning + last, digest_size=32).digest()
+
+    return digest
+
+
+def field_hasher(context: str) -> Callable[[bytes], bytes]:
+    """`hash_fields` of one field, of any length, for many of them."""
+    # What they have in common is hashed once: a copy of that costs a third of a new hash.
+    begun = hashlib.blake2b(_encode(context, ()), digest_size=32)
+
+    def digest(field: bytes) -> bytes:
+        copy = begun.copy()
+        copy.update(len(field).to_bytes(4, "big") + field)
+        return copy.digest()
 
     return digest
 

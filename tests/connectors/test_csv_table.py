@@ -5,13 +5,15 @@ import io
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.connectors import Found, Reject
 from chez.connectors.csv_table import CsvTable
-from chez.connectors.tables import MAX_COLUMNS, MAX_LINES, MAX_RECORD, column_names, slug
+from chez.connectors.tables import MAX_COLUMNS, MAX_LINES, MAX_RECORD, RowKeys, column_names, slug
+from chez.crypto import hash_fields
 from chez.errors import ChezError, InvalidValue
 from tests.connectors.support import read_bytes, records, rejects
 
@@ -120,3 +122,21 @@ def test_any_bytes_are_rows_rejects_or_a_typed_error(data: bytes) -> None:
         return
     assert items == read_bytes(CsvTable(), b"a,b\n" + data)
     assert sum(isinstance(one, Found | Reject) for one in items) <= data.count(b"\n") + 2
+
+
+@given(st.lists(st.text("a\u00e9", max_size=12).map(lambda text: text * 8), max_size=9))
+@settings(max_examples=60, deadline=None)
+def test_a_key_is_given_once_and_a_name_says_how_often(keys: list[str]) -> None:
+    """A key is claimed once, however long it is; a name is the hash of what is said, and which of its equals it is."""
+    claimed, named, seen = RowKeys(), RowKeys(), list[str]()
+    for line, key in enumerate(keys, 1):
+        if key in seen:
+            with pytest.raises(ValueError, match=f"line {seen.index(key) + 1}$"):
+                claimed.claim([key], line)
+        else:
+            claimed.claim([key], line)
+        seen.append(key)
+        hashed = hash_fields("chez/1 table row", msgspec.json.encode([key, 1]))[:16].hex()
+        assert named.name([key, 1]) == f"row:{hashed}" + (f":{many}" if (many := seen.count(key)) > 1 else "")
+    with pytest.raises(ValueError, match="empty"):
+        claimed.claim(["a", None], 1)

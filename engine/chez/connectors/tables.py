@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, Final, Literal
 import msgspec
 
 from chez.connectors.api import Progress, Reject, excerpt
-from chez.crypto import hash_fields
+from chez.crypto import field_hasher
 from chez.errors import InvalidValue
 
 __all__ = (
@@ -52,6 +52,12 @@ SAMPLE: Final = 32
 """Lines by which a delimiter is found."""
 
 PROGRESS_ROWS: Final = 512
+
+DIGEST: Final = 16
+"""Bytes of what stands for a row's key, or for what it says."""
+
+MAX_SAID: Final = 64
+"""Bytes of a key that is held as it is, unhashed; one that is as long as a hash is hashed, so that it is none."""
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -323,18 +329,21 @@ class RowKeys:
 
     def claim(self, key: Sequence[object], line: int) -> None:
         """Note that a row has a key. Raises `ValueError` for an empty one, and one that another row has."""
-        if any(part is None for part in key):
+        if None in key:
             raise ValueError("the row's key is empty")
-        first = self._seen.setdefault(_digest(key), line)
+        said = _encode(key)
+        if len(said) > MAX_SAID or len(said) == DIGEST:
+            said = _hash(said)[:DIGEST]
+        first = self._seen.setdefault(said, line)
         if first != line:
             raise ValueError(f"the row's key is given already on line {first}")
 
     def name(self, values: Sequence[object]) -> str:
         """A name that follows from what a row says, and from how many before it say the same."""
-        digest = _digest(values)
+        digest = _hash(_encode(values))[:DIGEST]
         count = self._seen[digest] = self._seen.get(digest, 0) + 1
         return f"row:{digest.hex()}" + (f":{count}" if count > 1 else "")
 
 
-def _digest(values: Sequence[object]) -> bytes:
-    return hash_fields("chez/1 table row", msgspec.json.encode(values))[:16]
+_encode: Final = msgspec.json.Encoder().encode
+_hash: Final = field_hasher("chez/1 table row")
