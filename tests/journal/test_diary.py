@@ -156,6 +156,11 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("offer-published", {"space": TRIP, "provider": HASH, "number": 3, "job": "sums", "version": 2, "bundle": HASH,
                          "line": HASH},
      "You published the job 'sums', version 2, as line 3 of a catalogue."),
+    ("data-key-chosen", {"space": TRIP, "name": "Open data", "key": HASH, "words": "one two three four five six"},
+     "You said that 'Open data' is published by the key whose words are: one two three four five six."),
+    ("data-key-succeeded", {"space": TRIP, "name": "Open data", "key": HASH, "words": "one two three four five six"},
+     ("The publisher of 'Open data' has a new key, which the former one signed: its words are one two three four five "
+      "six.")),
     ("data-published", {"space": TRIP, "dataset": "velov", "publisher": HASH, "number": 3, "rows": 342,
                         "edition": HASH},
      "You published version 3 of the open data 'velov': 342 rows in all."),

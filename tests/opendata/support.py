@@ -1,6 +1,6 @@
 """A publisher for tests: its key, what it says of datasets, and how it publishes them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,10 @@ import chez
 from chez.crypto import SigningKey
 from chez.opendata.metadata import About, Card
 from chez.opendata.publishing import AT_ONCE, Draft, Said, compose, publish
+from chez.succession import Succession
 
 KEY = SigningKey.from_seed(b"publisher".ljust(32, b"."))
+NEW = SigningKey.from_seed(b"the next key".ljust(32, b"."))
 OTHER = SigningKey.from_seed(b"another one".ljust(32, b"."))
 CARD = Card(title="Open data of Lyon", name="Grand Lyon", contact="data@example.org", language="fr")
 TIME = 1_790_000_000
@@ -36,9 +38,11 @@ def stations(count: int, **changed: int) -> list[tuple[object, ...]]:
 
 
 async def put_up(home: chez.Home, *abouts: About, file: Path | None = None, key: SigningKey = KEY, time: int = TIME,
-                 withdrawn: tuple[str, ...] = (), at_once: int = AT_ONCE, anew: bool = False) -> list[Draft]:
+                 withdrawn: tuple[str, ...] = (), at_once: int = AT_ONCE, anew: bool = False,
+                 formerly: Sequence[Succession] = ()) -> list[Draft]:
     """Compose, sign and publish until nothing is left, as the command does; what was published."""
-    said = Said(key.public, CARD, "Open data", abouts, withdrawn, file, anew=anew, at_once=at_once)
+    said = Said(key.public, CARD, "Open data", abouts, withdrawn, file, anew=anew, at_once=at_once,
+                formerly=tuple(formerly))
     drafts = []
     while True:
         draft = await compose(home, said, time)

@@ -114,3 +114,30 @@ def test_a_publisher_that_is_killed_publishes_again(city: Chez, anna: Chez, url:
     anna.run("data", "add", city.run("space", "address", "Open data").stdout.strip())
     assert anna.json("data", "subscribe", "large")["rows"] == 6_000
     assert anna.json("data", "show", "large")["here"]["problem"] is None
+
+
+def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
+    """`succeed` makes a key file and has the new key sign what the former one did; cut off before that, `renew` goes
+    on. The former key is refused, and a follower is told once, in English or French, with both keys in words."""
+    for one in (city, anna):
+        one.run("relay", "set", url)
+    old, new, lost = tmp_path / "key", tmp_path / "new", tmp_path / "lost"
+    said = city.json("publisher", "new-key", "--out", str(old), "--title", "Data", "--name", "City", "--contact",
+                     "x@y.org")
+    (tmp_path / "velov.toml").write_text(f'id = "velov"\ntitle = "Bikes"\ndescription = "x"\nlicence = "{LICENCE}"\n')
+    describe = ("publisher", "describe", str(tmp_path / "velov.toml"), "--key")
+    anna.run("data", "add", city.json(*describe, str(old))["address"])
+    assert city.error("publisher", "succeed", "--key", str(old), "--out", str(lost), "--catalogue",
+                      "Nothing")["code"] == "NotFound" and lost.exists()
+    assert city.error("publisher", "succeed", "--key", str(old), "--out", str(lost))["code"] == "HomeExists"
+    assert city.lines("publisher", "renew", "--key", str(lost))[0]["published"][0]["dataset"] == "catalogue"
+    done, made = city.lines("publisher", "succeed", "--key", str(lost), "--out", str(new))
+    assert done["published"][0]["number"] == 3 and new.stat().st_mode & 0o77 == 0
+    assert city.lines("publisher", "renew", "--key", str(new)) == [{"published": []}]
+    assert city.error(*describe, str(old))["code"] == "NotAllowed"
+    told = anna.run("data", "update", "--language", "fr").stdout
+    assert "NOUVELLE CLÉ  Open data" in told and f"en mots : {made['words']}" in told and said["words"] in told
+    listed = anna.run("data", "list").stdout
+    assert "NEW KEY" not in listed and f"formerly: {said['words']}" in listed and made["words"] in listed
+    assert made["words"] in anna.run("journal").stdout and said["words"] in anna.run("data", "show", "velov").stdout
+    assert anna.error("data", "trust", "Open data", *made["words"].split())["code"] == "InvalidValue"

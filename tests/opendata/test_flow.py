@@ -7,7 +7,7 @@ import pytest
 
 import chez
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.opendata import publishing
+from chez.opendata import held, publishing
 from chez.opendata.errors import DataForked, DataInvalid
 from chez.opendata.following import (
     add_catalogue,
@@ -147,7 +147,7 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     await space.collection("open_metro").put({"id": 1}, id="bent")  # another dataset's table
     assert "could pass for others" in (await problem()).message
     await space.collection("open_metro").delete("bent")
-    last = (await publishing.chain_of(space)).last
+    last = (await held.chain_of(space)).last
     assert last is not None
     theirs = {"publisher": OTHER.public}
     for other, key, words in (({"time": 5}, KEY, "two different editions"), (theirs, OTHER, "key")):
@@ -214,7 +214,7 @@ async def test_rows_read_back_are_those_that_were_signed(tmp_path: Path) -> None
     async with persons(tmp_path, "city") as (city,):
         space = await city.create_space("odd", public=True)
         await space.collection("open_odd").put(odd, id="x")
-        (row,) = await publishing.content_of(space, ["open_odd"])
+        (row,) = await held.content_of(space, ["open_odd"])
         assert row.json == canonical(odd)
 
 

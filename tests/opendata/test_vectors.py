@@ -1,11 +1,11 @@
 """The golden file of open data."""
 
-from chez.opendata.editions import read_chain
+from chez.opendata.editions import read_chain, read_formerly
 from chez.opendata.errors import DataInvalid
 from chez.opendata.rows import undone
 from tests.vectors.golden import golden as golden_file
 from tests.vectors.golden import survivors
-from tests.vectors.make_opendata import PUBLISHER, SPACE, content, vectors
+from tests.vectors.make_opendata import FORMER, PUBLISHER, SPACE, content, vectors
 
 
 def test_the_golden_file_is_what_is_made_and_reads_back() -> None:
@@ -21,6 +21,10 @@ def test_the_golden_file_is_what_is_made_and_reads_back() -> None:
     assert first is not None and last is not None and last.publisher == PUBLISHER.public
     now = content(3, 6, 1)
     assert now.hash == last.content and undone(now, before).hash == first.edition.content
+    formerly = bytes.fromhex(golden["formerly"])
+    (said,) = read_formerly({"formerly": formerly})
+    assert (said.old, said.new) == (FORMER.public, PUBLISHER.public)
+    assert survivors(lambda data: read_formerly({"formerly": data}), formerly, DataInvalid) == []
     for part in ("edition", "signature"):
         assert survivors(lambda data, of=part: read_chain([records[0] | {of: data}], SPACE), records[0][part],  # type: ignore[misc]
                          DataInvalid) == []

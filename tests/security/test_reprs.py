@@ -31,6 +31,7 @@ LONGEST = 1000
 SECRET_NAMES = {"seed", "_secret", "secret", "key", "append_seed", "passphrase", "words", "phrase", "epochs"}
 PUBLIC_KEYS = {
     "chez.agent.depositing._Allow.words": "of an organisation's public key",
+    "chez.agent.opendata._Trust.words": "of a publisher's public key",
     "chez.home.deposits.reports.Applicant.words": "of an organisation's public key",
     "chez.home.deposits.reports.DepositAddress.words": "of an address's public key",
     "chez.agent.verbs._Search.words": "what a person looks for, in a request that nothing logs",

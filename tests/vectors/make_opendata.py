@@ -1,4 +1,5 @@
-"""Prints the golden vectors of open data: rows and their hash, two chained editions, the way back, a key in words.
+"""Prints the golden vectors of open data: rows and their hash, two chained editions, the way back, a key in words, how
+it came to be.
 
     python -m tests.vectors.make_opendata > tests/vectors/opendata.json
 """
@@ -11,13 +12,15 @@ from typing import Any
 import msgspec
 
 from chez.crypto import SigningKey
-from chez.opendata.editions import Chain, Edition, before_hash, read_chain, record_of
+from chez.opendata.editions import Chain, Edition, before_hash, pack_formerly, read_chain, record_of
 from chez.opendata.keys import key_words
 from chez.opendata.rows import Content, Row, canonical, changes, row_id
+from chez.succession import succeed
 from tests.vectors.fixed import filled
 
-__all__ = ("PUBLISHER", "SPACE", "content", "vectors")
+__all__ = ("FORMER", "PUBLISHER", "SPACE", "content", "vectors")
 
+FORMER = SigningKey.from_seed(filled(0x70))
 PUBLISHER = SigningKey.from_seed(filled(0x71))
 SPACE = filled(0x72)
 TABLE = "open_velov"
@@ -54,6 +57,7 @@ def vectors() -> dict[str, Any]:
         "editions": [{"signed": each.encoded.hex(), "signature": each.sign(PUBLISHER).hex(), "hash": each.hash.hex()}
                      for each in (one, two)],
         "before": {"packed": _BEFORE.hex(), "hash": before_hash(_BEFORE).hex(), "steps": _steps(first, second)},
+        "formerly": pack_formerly([succeed("publisher", FORMER, PUBLISHER)])["formerly"].hex(),
     }
 
 

@@ -14,6 +14,7 @@ from chez.agent.asking import Params, paged, plain, read_params
 from chez.agent.ui import Ui
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.opendata.dcat import jsonld
+from chez.opendata.editions import read_formerly
 from chez.opendata.finding import search
 from chez.opendata.following import (
     Catalogue,
@@ -28,6 +29,7 @@ from chez.opendata.following import (
     settle,
     subscribe,
     subscribed,
+    trust,
     unsubscribe,
 )
 from chez.opendata.keys import key_words
@@ -96,6 +98,7 @@ async def data_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {**plain(listed.metadata), "rows": listed.metadata.rows, "takes": listed.metadata.takes,
             "catalogue": catalogue.standing.space,
             "publisher": catalogue.standing.publisher, "words": _words(catalogue.standing),
+            "formerly": [key_words(bytes.fromhex(key)) for key in catalogue.standing.formerly],
             "by": catalogue.card.name if catalogue.card else None, "here": None if one is None else _dataset(one)}
 
 
@@ -130,9 +133,20 @@ async def data_update(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     problem = await _in_step(home)
     problems = await settle(home)
     again = await _in_step(home)
+    listing = await catalogues(home, note=True)  # once: a new key is told of where it is noted
     return {"datasets": [_dataset(one) for one in await subscribed(home, check=True, note=True)],
-            "catalogues": [_catalogue(one) for one in await catalogues(home)],
-            "sync": again or problem, "problems": problems}
+            "catalogues": [_catalogue(one) for one in listing], "sync": again or problem, "problems": problems}
+
+
+class _Trust(_Named, frozen=True, kw_only=True):
+    words: Annotated[str, Meta(max_length=200)]
+
+
+async def data_trust(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Say by its words which of several keys goes on as a publisher."""
+    asked = read_params(params, _Trust)
+    key = await trust(home, asked.name, asked.words)
+    return {"key": key, "words": key_words(bytes.fromhex(key))}
 
 
 class _Room(_Named, frozen=True, kw_only=True):
@@ -206,6 +220,8 @@ class _Compose(Params, frozen=True, kw_only=True):
     partly: bool = False
     anew: bool = False
     time: Annotated[int, Meta(ge=0)]
+    formerly: Annotated[bytes, Meta(max_length=4096)] = b""
+    renew: bool = False
 
     @property
     def said(self) -> Said:
@@ -213,7 +229,8 @@ class _Compose(Params, frozen=True, kw_only=True):
         if self.file is not None and len(self.abouts) != 1:
             raise InvalidValue("a file is the data of one dataset", "Say what it is with one about.toml.")
         return Said(self.publisher, self.card, self.catalogue, tuple(self.abouts), tuple(self.withdrawn),
-                    None if self.file is None else Path(self.file), self.partly, self.anew)
+                    None if self.file is None else Path(self.file), self.partly, self.anew,
+                    formerly=read_formerly({"formerly": self.formerly}) if self.formerly else ())
 
 
 class _Publish(_Compose, frozen=True, kw_only=True):
@@ -223,6 +240,8 @@ class _Publish(_Compose, frozen=True, kw_only=True):
 async def publisher_compose(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The editions to sign; the rejected rows of a file go out in pages."""
     asked = read_params(params, _Compose)
+    if asked.renew:
+        home.space(asked.catalogue)  # one that there is: it is not made
     draft = await compose(home, asked.said, asked.time)
     await paged(ui, "rejects", draft.rejects)
     return {"editions": [edition.encoded.hex() for edition in draft.editions], "whole": draft.whole,
@@ -264,7 +283,9 @@ def _stands(standing: Standing) -> dict[str, Any]:
     problem, last = standing.problem, standing.chain.last
     return {"space": standing.space, "head": standing.chain.head, "missing": standing.missing,
             "whole": last is None or last.whole, "problem": None if problem is None else problem.message,
-            "hint": None if problem is None else problem.hint}
+            "hint": None if problem is None else problem.hint, "succeeded": standing.succeeded,
+            "formerly": [key_words(bytes.fromhex(key)) for key in standing.formerly],
+            "rivals": [key_words(bytes.fromhex(key)) for key in standing.rivals]}
 
 
 def _catalogue(one: Catalogue) -> dict[str, Any]:
@@ -278,6 +299,7 @@ def _catalogue(one: Catalogue) -> dict[str, Any]:
 def _dataset(one: Dataset) -> dict[str, Any]:
     last = one.standing.chain.last
     return {**_stands(one.standing), "full": plain(one.full), "dataset": one.id, "here": one.here,
+            "words": _words(one.standing),
             "catalogue": None if one.listed is None else one.listed.catalogue.standing.space,
             "title": None if one.listed is None else one.listed.metadata.title,
             "edition": one.standing.chain.number, "rows": 0 if last is None else last.rows,
@@ -287,7 +309,7 @@ def _dataset(one: Dataset) -> dict[str, Any]:
 VERBS: "Final[Mapping[str, Verb]]" = {
     "data-add": data_add, "data-export": data_export, "data-list": data_list, "data-remove": data_remove,
     "data-room": data_room, "data-rows": data_rows, "data-search": data_search, "data-show": data_show,
-    "data-subscribe": data_subscribe,
+    "data-subscribe": data_subscribe, "data-trust": data_trust,
     "data-unsubscribe": data_unsubscribe, "data-update": data_update, "data-versions": data_versions,
     "publisher-compose": publisher_compose, "publisher-publish": publisher_publish,
 }

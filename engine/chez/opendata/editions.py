@@ -10,9 +10,12 @@ this adds is a name for the publisher that outlives its homes, its word on the w
 under one number are a publisher, or who has its key, that tells different people different things.
 
 The newest are kept, not all: a chain may begin anywhere, and what a device saw at its end is what it goes on from.
+
+Where a key succeeded another, the statements of that (`chez.succession`) are a record beside the editions. From one
+edition to the next the key may go on along them, and never back: so what a former key signs later is in no chain.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
@@ -20,16 +23,21 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
+from chez.errors import InvalidValue
 from chez.opendata.errors import DataForked, DataInvalid
 from chez.opendata.rows import MAX_BEFORE, MAX_ROWS, MAX_TABLES
+from chez.succession import MAX_CHAIN, Succession, check_chain
 
 __all__ = (
-    "COLLECTION", "KEPT", "MAX_EDITIONS", "Chain", "Edition", "Signed", "before_hash", "forked", "invalid",
-    "read_chain", "record_of",
+    "COLLECTION", "KEPT", "MAX_EDITIONS", "SUCCESSION", "Chain", "Edition", "Signed", "before_hash", "forked",
+    "invalid", "pack_formerly", "read_chain", "read_formerly", "record_of",
 )
 
 COLLECTION: Final = "chez.editions"
 CONTEXT: Final = "chez/1 open data edition"
+
+SUCCESSION: Final = "succession"
+"""The id, among the editions, of the record of how the publisher's key came to be."""
 
 KEPT: Final = 64
 """Editions that a publisher keeps of a dataset: so far back people can go."""
@@ -42,6 +50,7 @@ _START: Final = bytes(32)
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROWS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+_Formerly = Annotated[tuple[Succession, ...], msgspec.Meta(min_length=1, max_length=MAX_CHAIN)]
 
 
 class Edition(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +116,8 @@ class Chain:
     """The editions of a dataset that are here, the oldest first; made by `read_chain`."""
 
     signed: tuple[Signed, ...] = ()
+    formerly: tuple[Succession, ...] = ()
+    """How the publisher's key came to be, by statements that were checked."""
     after: int = 0
     """The number after which an empty one begins: of a chain that was not readable any more, and is begun anew."""
 
@@ -149,13 +160,15 @@ class Chain:
         return Edition(format=1, number=self.number + 1, previous=previous, **said)
 
 
-def read_chain(records: Iterable[Mapping[str, Any]], space: bytes) -> Chain:
+def read_chain(records: Iterable[Mapping[str, Any]], space: bytes, formerly: tuple[Succession, ...] = ()) -> Chain:
     """The chain that the records of a space make, in whatever order they come.
 
-    A record has `edition` and `signature`, and `before` where one can go back. Raises `DataForked` for two editions
-    under one number, or one that follows another than the one here; `DataInvalid` for a record that is none, of
-    another space or publisher, for a gap, and for more than a chain has.
+    A record has `edition` and `signature`, and `before` where one can go back. `formerly` are the statements by which
+    its publisher's key went on. Raises `DataForked` for two editions under one number, or one that follows another than
+    the one here; `DataInvalid` for a record that is none, of another space or publisher, for a gap, and for more than a
+    chain has.
     """
+    keys = [*(one.old for one in formerly), *(one.new for one in formerly[-1:])]
     found: dict[int, Signed] = {}
     for count, record in enumerate(records, 1):
         if count > 2 * MAX_EDITIONS:
@@ -169,11 +182,34 @@ def read_chain(records: Iterable[Mapping[str, Any]], space: bytes) -> Chain:
         edition = one.edition
         if edition.number != last.edition.number + 1:
             raise invalid(f"its edition {last.edition.number + 1} is missing")
-        if (edition.publisher, edition.dataset) != (last.edition.publisher, last.edition.dataset):
+        if not _goes_on(keys, last.edition.publisher, edition.publisher) or edition.dataset != last.edition.dataset:
             raise invalid(f"its edition {edition.number} is of another publisher's key or dataset than the one before")
         if edition.previous != last.edition.hash:
             raise forked(last.edition.number, last.edition.hash, edition.previous)
-    return Chain(chain)
+    if formerly and chain and chain[-1].edition.publisher not in keys:
+        raise invalid("it tells of keys that led to another than its publisher's")
+    return Chain(chain, formerly)
+
+
+def _goes_on(keys: Sequence[bytes], before: bytes, now: bytes) -> bool:
+    return now == before or (before in keys and now in keys and keys.index(before) < keys.index(now))
+
+
+def pack_formerly(formerly: Sequence[Succession]) -> dict[str, Any]:
+    """The record of how a publisher's key came to be."""
+    return {"formerly": msgspec.msgpack.encode(formerly)}
+
+
+def read_formerly(record: Mapping[str, Any]) -> tuple[Succession, ...]:
+    """The statements of such a record, checked: both keys of each step signed it. Raises `DataInvalid`."""
+    try:
+        found = msgspec.msgpack.decode(record["formerly"], type=_Formerly)
+        check_chain("publisher", found, found[-1].new)
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError):
+        raise invalid("what it tells of its publisher's former keys is not readable") from None
+    except InvalidValue as error:
+        raise invalid(error.message) from None
+    return found
 
 
 def record_of(edition: Edition, signature: bytes, before: bytes) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
 from chez.opendata.editions import Chain
 from chez.opendata.errors import DataInvalid
+from chez.opendata.keys import key_words
+from chez.opendata.lineage import Known, known_of
 from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE
@@ -29,9 +31,10 @@ from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
+    from chez.home.transaction import Transaction
 
 __all__ = ("COLLECTION", "Catalogue", "Dataset", "Listed", "Standing", "add_catalogue", "catalogues", "find", "named",
-           "remove_catalogue", "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
+           "remove_catalogue", "rows_at", "settle", "subscribe", "subscribed", "trust", "unsubscribe")
 
 Kind = Literal["catalogue", "dataset"]
 
@@ -99,8 +102,9 @@ async def remove_catalogue(home: "Home", what: str) -> str:
 async def catalogues(home: "Home", *, note: bool = False) -> list[Catalogue]:
     """Every catalogue that is followed, verified, and held against what was seen before; with `note` noted as seen."""
     spaces = {space.id: space for space in await home.spaces()}
-    kept = await _kept(home, "catalogue")
-    return [await _catalogue(home, spaces[id], value, note=note) for id, value in kept.items() if id in spaces]
+    known = known_of((await _kept(home)).values())
+    return [await _catalogue(home, spaces[id], value, known, note=note)
+            for id, value in (await _kept(home, "catalogue")).items() if id in spaces]
 
 
 async def find(home: "Home", name: str, *, note: bool = False) -> Listed:
@@ -177,17 +181,18 @@ async def subscribed(home: "Home", *, check: bool = False, note: bool = False) -
     With `check` its rows are as well; with `note` what was seen is noted, as an entry of the private space.
     """
     spaces = {space.id: space for space in await home.spaces()}
-    known = {one.standing.space: one for one in await catalogues(home, note=note)}
+    listing = {one.standing.space: one for one in await catalogues(home, note=note)}
+    known = known_of((await _kept(home)).values())  # with what the catalogues told of keys
     found = []
     for id, value in (await _kept(home, "dataset")).items():
-        catalogue, dataset = known.get(str(value.get("catalogue"))), str(value.get("dataset"))
+        catalogue, dataset = listing.get(str(value.get("catalogue"))), str(value.get("dataset"))
         metadata = catalogue.datasets.get(dataset) if catalogue is not None else None
         listed = Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None
         if id not in spaces:
             standing = Standing(id, dataset, str(value.get("publisher", "")), Chain())
             found.append(Dataset(dataset, standing, listed, False))
         else:
-            found.append(await _dataset(home, spaces[id], dataset, value, listed, check=check, note=note))
+            found.append(await _dataset(home, spaces[id], dataset, value, known, listed, check=check, note=note))
     return found
 
 
@@ -202,6 +207,40 @@ async def named(home: "Home", name: str, *, check: bool = False, note: bool = Fa
         raise InvalidValue(f"you subscribed several datasets {id!r}",
                            "Say CATALOGUE/DATASET, by the id of its catalogue that `chez data list` shows.")
     return found[0]
+
+
+async def trust(home: "Home", name: str, words: str) -> str:
+    """Say which key goes on as a publisher, where two claim to, by its six words; the key, in hexadecimal.
+
+    `name` is a catalogue or a dataset that is contested. It counts on all devices of the person, for all that this
+    publisher signs. Raises `NotFound` for a name that is not followed, `InvalidValue` where nothing is contested, or no
+    key has these words.
+    """
+    standings = [one.standing for one in await catalogues(home)] + [one.standing for one in await subscribed(home)]
+    found = [one for one in standings if name == one.name or (len(name) >= 8 and one.space.startswith(name))]
+    if not found:
+        raise NotFound(f"you follow no catalogue or dataset {name!r}", "`chez data list` shows which you do.")
+    contested = [one for one in found if one.rivals]
+    if not contested:
+        raise InvalidValue(f"nobody contests whose {name!r} is", "`chez data list` shows its key in words.")
+    wanted, rivals = words.split(), {key for one in contested for key in one.rivals}
+    key = next((key for key in sorted(rivals) if key_words(bytes.fromhex(key)).split() == wanted), None)
+    if key is None:
+        raise InvalidValue(f"no key that claims {name!r} has these words", "Ask its publisher for all six of them.")
+    kept, others = home.collection(COLLECTION), {bytes.fromhex(one) for one in rivals}
+
+    def work(transaction: "Transaction") -> None:
+        for id in every:
+            value = transaction.get(kept, id).value
+            chosen = bytes.fromhex(key) if id == contested[0].space else None
+            if chosen is not None or value.get("chosen") in others:
+                transaction.put(kept, {**value, "chosen": chosen}, id=id)
+        transaction.receipt("data-key-chosen", {"space": contested[0].space, "name": contested[0].name, "key": key,
+                                                "words": key_words(bytes.fromhex(key))})
+
+    every = await _kept(home)
+    await home.transaction(work)
+    return key
 
 
 async def settle(home: "Home") -> list[str]:
@@ -244,8 +283,8 @@ async def rows_at(home: "Home", name: str, number: int) -> Content:
 # --- looking -------------------------------------------------------------------------
 
 
-async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, note: bool) -> Catalogue:
-    standing, content = await look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
+async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], known: Known, *, note: bool) -> Catalogue:
+    standing, content = await look(home, space, kept, known, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
                                     check=True, note=note)
     if standing.problem is not None or content is None:
         return Catalogue(standing, full=await _full(space))
@@ -267,10 +306,11 @@ async def _full(space: "Space") -> Room | None:
     return room if room is not None and room.full else None
 
 
-async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
-                   check: bool, note: bool) -> Dataset:
-    standing, content = await look(home, space, kept, dataset,
-                                    lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note)
+async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], known: Known,
+                   listed: Listed | None, *, check: bool, note: bool) -> Dataset:
+    standing, content = await look(home, space, kept, known, dataset,
+                                    lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note,
+                                    told=0 if listed is None else listed.metadata.edition)
     if standing.problem is None and listed is not None:
         standing = beside(standing, listed.metadata)
     return Dataset(dataset, standing, listed, True, 0 if content is None else len(content), await _full(space))
@@ -285,9 +325,9 @@ def _is_its(name: str, dataset: str) -> bool:
 # --- what is kept of it ----------------------------------------------------------------
 
 
-async def _kept(home: "Home", kind: Kind) -> dict[str, dict[str, Any]]:
+async def _kept(home: "Home", kind: Kind | None = None) -> dict[str, dict[str, Any]]:
     return {record.id: record.value async for record in home.collection(COLLECTION)
-            if record.value.get("kind") == kind and record.value.get("wanted") is True}
+            if kind in (None, record.value.get("kind")) and record.value.get("wanted") is True}
 
 
 async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any]) -> str:

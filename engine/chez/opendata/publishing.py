@@ -6,11 +6,15 @@ and receipts in one transaction. Devices see all of that, or nothing. What was k
 
 A large change is written `AT_ONCE` rows at a time, each an edition of its own: until the last one it is not `whole`.
 Publish from one device of the home at a time: another's editions are known when they have come.
+
+A key that succeeds another first signs what that signed: an edition of each dataset, in which nothing changes, and then
+one of the catalogue. So from then on no word of the former key counts anywhere.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,19 +23,30 @@ import msgspec
 
 from chez.connectors import Reject
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.opendata.editions import COLLECTION, KEPT, MAX_EDITIONS, Chain, Edition, before_hash, read_chain, record_of
+from chez.opendata.editions import (
+    COLLECTION,
+    KEPT,
+    SUCCESSION,
+    Chain,
+    Edition,
+    before_hash,
+    pack_formerly,
+    record_of,
+)
 from chez.opendata.errors import DataInvalid
+from chez.opendata.held import chain_of, content_of, make_public
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Row, canonical, changes, pack_before
+from chez.spaces.public import Address
+from chez.succession import Succession, check_chain
 
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
     from chez.home.transaction import Transaction
 
-__all__ = ("AT_ONCE", "CATALOGUE", "MAX_DATASETS", "Draft", "Part", "Said", "chain_of", "compose",
-           "content_of", "make_public", "publish")
+__all__ = ("AT_ONCE", "CATALOGUE", "MAX_DATASETS", "Draft", "Part", "Said", "compose", "publish")
 
 CATALOGUE: Final = "catalogue"
 """What a catalogue is called as a dataset."""
@@ -39,9 +54,10 @@ CATALOGUE: Final = "catalogue"
 AT_ONCE: Final = 5_000
 """Rows of one transaction: it holds the home up for a second or two."""
 
-_LIVE: Final = ("1MIN", "10MIN", "12HRS", "15MIN", "CONT", "DAILY_2", "HOURLY", "TRIHOURLY", "UPDATE_CONT")
+RENEWED_AT_ONCE: Final = 100
+"""Datasets that a new key signs in one transaction."""
 
-_BATCH: Final = 1_000
+_LIVE: Final = ("1MIN", "10MIN", "12HRS", "15MIN", "CONT", "DAILY_2", "HOURLY", "TRIHOURLY", "UPDATE_CONT")
 
 MAX_DATASETS: Final = 5_000
 """Datasets of one catalogue: everybody reads all that is said of them."""
@@ -63,6 +79,13 @@ class Said:
     """Whether a chain of editions that is not readable any more is let go, and a new one begun after its numbers."""
     at_once: int = AT_ONCE
     """Rows of one edition."""
+    formerly: tuple[Succession, ...] = ()
+    """How the publisher's key came to be, where it succeeds another."""
+
+    @property
+    def former(self) -> frozenset[bytes]:
+        """The keys that the publisher had before."""
+        return frozenset(one.old for one in self.formerly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +96,10 @@ class Part:
     edition: Edition
     made: tuple[Change, ...] = field(repr=False)
     before: bytes = field(repr=False)
+    formerly: tuple[Succession, ...] = ()
+    """How its key came to be, where the space does not tell it yet."""
+    oldest: int = 1
+    """The oldest edition that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,49 +118,6 @@ class Draft:
         return tuple(part.edition for part in self.parts)
 
 
-async def make_public(home: "Home", name: str) -> "Space":
-    """The public space of this name, which is made if there is none.
-
-    Raises `NotAllowed` for one that is not public, or that this home can't write in.
-    """
-    try:
-        space = home.space(name)
-    except NotFound:
-        return await home.create_space(name, public=True)
-    if not space.public or space.role not in ("owner", "writer"):
-        raise NotAllowed(f"{name!r} is no public space of yours", "Choose another name.")
-    return space
-
-
-async def chain_of(space: "Space") -> Chain:
-    """The editions of a space, verified in a thread: a hostile one takes a while. Raises `DataInvalid`."""
-    records: list[dict[str, Any]] = []
-    async for record in space.collection(COLLECTION):
-        records.append(record.value)
-        if len(records) > 2 * MAX_EDITIONS:
-            break  # too many, as the reader says
-    return await asyncio.to_thread(read_chain, records, bytes.fromhex(space.id))
-
-
-async def content_of(space: "Space", tables: Iterable[str]) -> Content:
-    """The rows that are in these collections of a space. Raises `DataInvalid` for what is more than a dataset holds."""
-    content, batch = Content(), list[tuple[str, dict[str, Any]]]()
-    for table in tables:
-        async for record in space.collection(table):
-            batch.append((record.id, record.value))
-            if len(batch) == _BATCH:  # it ends at the first one beyond the bounds, however many there are
-                await asyncio.to_thread(_fill, content, table, batch)
-                batch.clear()
-        await asyncio.to_thread(_fill, content, table, batch)
-        batch.clear()
-    return content
-
-
-def _fill(content: Content, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
-    for id, value in rows:
-        content.add(Row(table, id, canonical(value)))
-
-
 async def compose(home: "Home", said: Said, time: int) -> Draft:
     """The next editions, still to be signed; `time` in Unix seconds. Nothing but empty spaces is written.
 
@@ -143,9 +127,12 @@ async def compose(home: "Home", said: Said, time: int) -> Draft:
     """
     if said.file is not None and any(about.id == said.catalogue for about in said.abouts):
         raise InvalidValue(f"{said.catalogue!r} is the catalogue, and can't be a dataset too", "Give it another id.")
+    check_chain("publisher", said.formerly, said.publisher)
     catalogue = await make_public(home, said.catalogue)
     there = await _own_chain(catalogue, said, CATALOGUE)
     listed = await content_of(catalogue, (DATASETS, PUBLISHER))
+    if there.last is not None and there.last.publisher != said.publisher:
+        return await _renewal(home, said, catalogue, there, listed, time)
     parts: list[Part] = []
     loaded, whole = None, True
     known = {about.id: _before(listed, about.id) for about in said.abouts}
@@ -204,6 +191,8 @@ def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pr
         else:
             transaction.put(collection, msgspec.json.decode(one.after), id=one.id)
     editions = space.collection(COLLECTION)
+    if part.formerly:
+        transaction.put(editions, pack_formerly(part.formerly), id=SUCCESSION)
     transaction.put(editions, dict(record), id=_edition_id(edition.number))
     for id in pruned:
         transaction.delete(editions, id)
@@ -215,7 +204,7 @@ def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pr
 async def _pruned(part: Part) -> list[str]:
     """The editions that go with this one: the oldest, or all where a chain is begun anew."""
     edition = part.edition
-    oldest = edition.number if edition.previous == bytes(32) else edition.number - KEPT + 1
+    oldest = edition.number if edition.previous == bytes(32) else max(part.oldest, edition.number - KEPT + 1)
     return [id for id in await _edition_ids(part.space) if not id.isdecimal() or int(id) < oldest]
 
 
@@ -233,14 +222,16 @@ async def _own_chain(space: "Space", said: Said, dataset: str) -> Chain:
                              "If two devices published at once, publish with --anew from one of them.") from None
         return Chain(after=max([int(id) for id in await _edition_ids(space) if id.isdecimal()], default=0))
     last = chain.last
-    if last is not None and (last.publisher, last.dataset) != (said.publisher, dataset):
+    if last is not None and said.publisher in {one.old for one in chain.formerly}:
+        raise NotAllowed(f"another key has succeeded this one in the space of {dataset}", "Publish with the new key.")
+    if last is not None and (last.publisher not in {said.publisher, *said.former} or last.dataset != dataset):
         raise NotAllowed(f"this space has editions of {last.dataset} by another key, or is of another dataset",
                          "Publish with the key that signed them, or under another name.")
     return chain
 
 
 async def _edition_ids(space: "Space") -> list[str]:
-    return [record.id async for record in space.collection(COLLECTION)]
+    return [record.id async for record in space.collection(COLLECTION) if record.id != SUCCESSION]
 
 
 def _stands(before: Metadata, after: Metadata) -> bool:
@@ -301,7 +292,8 @@ def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Sa
     last, every = chain.last, changes(here, wanted)
     made = every[:at_once]
     whole = len(made) == len(every)
-    if not made and last is not None and last.whole and last.content == wanted.hash:
+    if (not made and last is not None and last.whole and last.content == wanted.hash
+            and last.publisher == said.publisher):
         return None, True
     after = wanted if whole else here.with_changes(made)
     # One goes back to what an edition was of: not to rows that were never in one, and not before the first whole one.
@@ -313,4 +305,58 @@ def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Sa
         before=before_hash(before), tables=tables, rows=len(after),
         added=sum(one.before is None for one in made), changed=sum(None not in (one.before, one.after) for one in made),
         removed=sum(one.after is None for one in made), whole=whole, time=time)
-    return Part(space, edition, tuple(made), before), whole
+    return _told(Part(space, edition, tuple(made), before), chain, said), whole
+
+
+def _told(part: Part, chain: Chain, said: Said) -> Part:
+    """The same, which tells how the key came to be where its space does not; without editions of keys that led not
+    to it."""
+    ours = [one.edition.number for one in chain.signed if one.edition.publisher in {said.publisher, *said.former}]
+    fresh = said.formerly if chain.formerly != said.formerly else ()
+    return replace(part, formerly=fresh, oldest=min(ours, default=part.oldest))
+
+
+async def _renewal(home: "Home", said: Said, catalogue: "Space", there: Chain, listed: Content, time: int) -> Draft:
+    """What a new key signs first: the datasets that a former one signed, some at once, and then the catalogue."""
+    parts: list[Part] = []
+    wanted: dict[str, Metadata] = {}
+    for id in sorted(row.id for row in listed if row.table == DATASETS):
+        metadata = _before(listed, id)
+        if metadata is None or metadata.address is None:
+            continue
+        space = _written(home, metadata)
+        chain = await _own_chain(space, said, id)
+        if chain.last is not None and chain.last.publisher != said.publisher:
+            parts.append(await _renewed(space, chain, said, chain.last, time))
+            if len(parts) == RENEWED_AT_ONCE:
+                break
+        elif chain.last is not None:
+            wanted[id] = msgspec.structs.replace(metadata, edition=chain.last.number,
+                                                 content=chain.last.content.hex())
+    if parts:
+        return Draft(tuple(parts), False)
+    listing = _listing(catalogue, there, listed, replace(said, withdrawn=()), wanted, time)
+    return Draft(() if listing is None else (listing,), not (said.abouts or said.withdrawn))
+
+
+def _written(home: "Home", metadata: Metadata) -> "Space":
+    """The space of a dataset, in which this home writes. Raises `NotAllowed`."""
+    with suppress(NotFound, InvalidValue):
+        space = home.space(Address.read(metadata.address or "").space.hex())
+        if space.role in ("owner", "writer"):
+            return space
+    raise NotAllowed(f"this home can't write in the space of {metadata.id!r}, which the new key has to sign",
+                     "Go on in the home that has it; or withdraw it with the former key first.")
+
+
+async def _renewed(space: "Space", chain: Chain, said: Said, last: Edition, time: int) -> Part:
+    """The edition by which a new key goes on: nothing changes in it."""
+    if (await content_of(space, last.tables)).hash != last.content:
+        raise NotAllowed(f"the rows of {last.dataset!r} are not what its publisher signed",
+                         "Publish it from its file with the former key first.")
+    before = pack_before(()) if any(one.edition.whole for one in chain.signed) else b""
+    edition = chain.next(
+        publisher=said.publisher, space=last.space, dataset=last.dataset, content=last.content,
+        before=before_hash(before), tables=last.tables, rows=last.rows, added=0, changed=0, removed=0,
+        whole=last.whole, time=time)
+    return _told(Part(space, edition, (), before), chain, said)

@@ -1,22 +1,29 @@
-"""How a followed space stands: its editions and rows, held against what was seen of it before and who publishes it."""
+"""How a followed space stands: its editions and rows, held against what was seen of it before and who publishes it.
+
+What is seen is noted in one place, here; and of a publisher's new key the person is told once, with that.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from chez.errors import NotFound
 from chez.opendata.editions import COLLECTION as EDITIONS
 from chez.opendata.editions import Chain, invalid
 from chez.opendata.errors import DataInvalid
+from chez.opendata.held import chain_of, content_of
+from chez.opendata.keys import key_words
+from chez.opendata.lineage import Known, check_key, line_of, noted
 from chez.opendata.metadata import Metadata
-from chez.opendata.publishing import chain_of, content_of
 from chez.opendata.rows import Content, undone
 from chez.query.sql import FOLLOWED
+from chez.succession import Line, Succession
 
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
+    from chez.home.transaction import Transaction
 
 __all__ = ("COLLECTION", "Standing", "back", "beside", "look", "read", "seen_of")
 
@@ -42,24 +49,34 @@ class Standing:
     """Why it is not to be relied on."""
     missing: int = 0
     """Editions at its end that some device of the person saw, or the catalogue tells of, and that are not here."""
+    formerly: tuple[str, ...] = ()
+    """The keys that its publisher had before, the first one first, as far as they are known."""
+    succeeded: bool = False
+    """Whether its publisher goes on with a new key, of which no device of the person had noted before."""
+    rivals: tuple[str, ...] = ()
+    """The keys that claim to go on as its publisher, all of them, when it is contested."""
 
 
-async def look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,
-                allowed: Callable[[set[str]], bool], *, check: bool, note: bool) -> tuple[Standing, Content | None]:
+async def look(home: "Home", space: "Space", kept: Mapping[str, Any], known: Known, dataset: str,
+                allowed: Callable[[set[str]], bool], *, check: bool, note: bool,
+                told: int = 0) -> tuple[Standing, Content | None]:
     """How a space stands that is to have a dataset, and `allowed` collections alone; its rows, where they are checked.
 
-    `kept` is what the person's devices noted of it; `note` adds the newest edition to that.
+    `kept` is what the person's devices noted of it, `known` of all publishers' keys; `note` adds the newest edition to
+    that. `told` is the edition that its catalogue tells of.
     """
-    publisher, content = str(kept.get("publisher", "")), None
+    publisher, content, line = str(kept.get("publisher", "")), None, None
     try:
         seen = seen_of(kept)
         chain, content = await read(space, check=check)
         last = chain.last
+        line = await asyncio.to_thread(line_of, chain, publisher, known)
+        check_key(chain, line, known, max([told - 1, *seen]))
         names = {info.name for info in await space.collections()} - {EDITIONS}
         if not allowed(names | set(last.tables if last else ())):
             raise invalid("it has collections that could pass for others")
         if last is not None:
-            if last.dataset != dataset or (publisher and last.publisher.hex() != publisher):
+            if last.dataset != dataset:
                 raise invalid("it is of another dataset, or another publisher's key, than when you added it")
             for number, hash in seen.items():
                 chain.holds(number, hash)
@@ -68,11 +85,15 @@ async def look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: s
             if content is not None and await asyncio.to_thread(lambda: content.hash) != last.content:
                 raise invalid("its rows are not what the publisher signed")
     except DataInvalid as error:
-        return Standing(space.id, space.name, publisher, Chain(), error), None
-    if note and last is not None and chain.number not in seen and chain.number > max(seen, default=0):
-        await _note(home, space.id, last.publisher.hex(), chain)
+        rivals = tuple(key.hex() for key in line.rivals) if line is not None else ()
+        return Standing(space.id, space.name, publisher, Chain(), error, rivals=rivals), None
+    fresh = tuple(one for one in chain.formerly if one not in known.said)
+    if note and last is not None and (fresh or chain.number > max(seen, default=0)):
+        await _note(home, space, line, chain, fresh)
     missing = max(0, max(seen, default=0) - chain.number)
-    return Standing(space.id, space.name, last.publisher.hex() if last else publisher, chain, None, missing), content
+    formerly = tuple(key.hex() for key in line.keys[:-1])
+    succeeded = any(one.new == line.key for one in fresh)
+    return Standing(space.id, space.name, line.key.hex(), chain, None, missing, formerly, succeeded), content
 
 
 async def read(space: "Space", *, check: bool) -> tuple[Chain, Content | None]:
@@ -94,8 +115,7 @@ def beside(standing: Standing, said: Metadata) -> Standing:
     if there is not None and said.content is not None and there.edition.content.hex() != said.content:
         problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
         return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
-    missing = max(standing.missing, said.edition - chain.number)
-    return Standing(standing.space, standing.name, standing.publisher, chain, None, missing)
+    return replace(standing, missing=max(standing.missing, said.edition - chain.number))
 
 
 def back(content: Content, chain: Chain, number: int) -> Content:
@@ -114,16 +134,29 @@ def back(content: Content, chain: Chain, number: int) -> Content:
         at -= 1
 
 
-async def _note(home: "Home", id: str, publisher: str, chain: Chain) -> None:
-    """Note the newest edition as seen. It is a record, so the person's other devices hold theirs against it."""
-    last = chain.last
-    if last is None:
-        return
-    async with home.collection(COLLECTION).edit(id) as draft:
-        draft["publisher"] = publisher
-        draft["seen"][str(last.number)] = last.hash.hex()
-        for number in sorted(draft["seen"], key=int)[:-SEEN]:
-            del draft["seen"][number]
+async def _note(home: "Home", space: "Space", line: Line, chain: Chain, fresh: tuple[Succession, ...]) -> None:
+    """Note the newest edition as seen, and how its publisher's key went on, of which the journal tells once.
+
+    It is a record, so the person's other devices hold theirs against it. The key stays that by which it was added.
+    """
+    last, kept = chain.last, home.collection(COLLECTION)
+
+    def work(transaction: "Transaction") -> None:
+        value = transaction.get(kept, space.id).value
+        value["publisher"] = value.get("publisher") or line.keys[0].hex()
+        if last is not None and last.number > max(map(int, value["seen"]), default=0):
+            value["seen"][str(last.number)] = last.hash.hex()
+            for number in sorted(value["seen"], key=int)[:-SEEN]:
+                del value["seen"][number]
+        if fresh:
+            value["successions"] = {**(value.get("successions") or {}), **noted(fresh)}
+        transaction.put(kept, value, id=space.id)
+        key = line.key.hex()
+        if any(one.new == line.key for one in fresh) and not transaction.receipts("data-key-succeeded", key=key):
+            transaction.receipt("data-key-succeeded", {"space": space.id, "name": space.name, "key": key,
+                                                       "words": key_words(line.key)})
+
+    await home.transaction(work)
 
 
 def seen_of(kept: Mapping[str, Any]) -> dict[int, bytes]:

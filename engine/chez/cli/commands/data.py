@@ -155,6 +155,23 @@ def update(ctx: click.Context, language: str) -> None:
 
 @data.command()
 @click.argument("name")
+@click.argument("words", nargs=-1, required=True)
+@LANGUAGE
+@click.pass_context
+def trust(ctx: click.Context, name: str, words: tuple[str, ...], language: str) -> None:
+    """Say by its six WORDS which key goes on as a publisher, where two claim to, of a catalogue or a dataset.
+
+    Somebody has the publisher's former key then: ask the publisher which words are right, in a way that you know.
+    """
+    done = call(ctx, "data-trust", {"name": name, "words": " ".join(words)})
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say(phrase(language, "key.chosen", name=name, words=done["words"]))
+
+
+@data.command()
+@click.argument("name")
 @click.option("--mib", type=click.IntRange(min=1), help="How much of this device it may take, in MiB.")
 @click.option("--records", type=click.IntRange(min=1), help="How many records may ever come of it.")
 @LANGUAGE
@@ -227,6 +244,7 @@ def _tell_said(done: dict[str, Any], language: str) -> None:
     spatial = done.get("spatial") or {}
     lines = {
         "by": say_in("by-whom", by=done["by"] or say_in("nobody"), words=done["words"]),
+        "formerly": ", ".join(done["formerly"]),
         "licence": done["licence"],
         "themes": ", ".join((*done.get("themes", ()), *done.get("keywords", ()))),
         "where": spatial.get("name"),
@@ -267,6 +285,9 @@ def _tell_catalogue(one: dict[str, Any], language: str) -> None:
     say(phrase(language, "catalogue.head", title=_line(one["title"]), datasets=one["datasets"], by=_line(one["by"]),
                contact=_line(one["contact"])))
     say(phrase(language, "catalogue.key", words=one["words"], id=one["space"][:8]))
+    _tell_key(one, _line(one["name"]), language)
+    for words in one["formerly"] if not one["succeeded"] else ():
+        say(phrase(language, "catalogue.formerly", words=words))
     if one["unreadable"]:
         say(phrase(language, "catalogue.unreadable", count=one["unreadable"]))
     _tell_missing(one, language)
@@ -282,7 +303,15 @@ def _tell_dataset(one: dict[str, Any], language: str) -> None:
     head = phrase(language, "dataset.head", name=one["dataset"], number=one["edition"], rows=one["rows"],
                   tables=", ".join(one["tables"]))
     say(head if one["whole"] else phrase(language, "dataset.part", head=head))
+    _tell_key(one, one["dataset"], language)
     _tell_missing(one, language)
+
+
+def _tell_key(one: dict[str, Any], what: str, language: str) -> None:
+    """That its publisher has a new key: once, when it is seen."""
+    if one["succeeded"]:
+        say(phrase(language, "key.succeeded", what=what))
+        say(phrase(language, "key.words", words=one["words"], former=", ".join(one["formerly"])))
 
 
 def _tell_missing(one: dict[str, Any], language: str) -> None:

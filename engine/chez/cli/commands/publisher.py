@@ -13,7 +13,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
-from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 
 if TYPE_CHECKING:
     from chez.opendata.keys import PublisherKey
@@ -48,7 +48,7 @@ def publisher() -> None:
 @click.option("--language", default="en", show_default=True, help="The language of titles, such as fr (ISO 639-1).")
 @click.pass_context
 def new_key(ctx: click.Context, /, out: Path, **said: str | None) -> None:
-    """Make the key that signs what you publish. Keep a copy of it: a new key is another publisher to everybody."""
+    """Make the key that signs what you publish. Keep a copy of it: who lost it is another publisher to everybody."""
     import msgspec
 
     from chez.opendata.keys import PublisherKey, save_key
@@ -71,6 +71,45 @@ def show_key(ctx: click.Context, key: Path) -> None:
     from chez.opendata.keys import load_key
 
     _tell_key(ctx, load_key(key))
+
+
+@publisher.command()
+@KEY
+@click.option("--out", required=True, type=FILE, help="The new key file to write.")
+@CATALOGUE
+@click.pass_context
+def succeed(ctx: click.Context, key: Path, out: Path, catalogue: str) -> None:
+    """Go on with a new key, which the former one signs: who follows you goes on with you, and is told.
+
+    The new key signs the catalogue and each of its datasets anew; from then on nothing that the former one signs
+    counts. Tell the new words where people trust what they read, and destroy the former file: who has it could name
+    another successor. Where somebody may have it already, tell that too: people choose by the words.
+    """
+    from chez.opendata.keys import load_key, save_key, succeeding_key
+
+    made = succeeding_key(load_key(key), secrets.token_bytes(32))
+    save_key(out, made)
+    try:
+        _publish(ctx, made, {"catalogue": catalogue, "renew": True})
+    except ChezError:
+        if not settings(ctx).json:
+            say(f"The new key is in {out}: `chez publisher renew --key {out}` goes on with it.", err=True)
+        raise
+    _tell_key(ctx, made)
+
+
+@publisher.command()
+@KEY
+@CATALOGUE
+@click.pass_context
+def renew(ctx: click.Context, key: Path, catalogue: str) -> None:
+    """Have a new key sign a catalogue and its datasets, which a former one signed: another than `succeed` did.
+
+    It also goes on where that was cut off.
+    """
+    from chez.opendata.keys import load_key
+
+    _publish(ctx, load_key(key), {"catalogue": catalogue, "renew": True})
 
 
 @publisher.command()
@@ -144,6 +183,8 @@ def _publish(ctx: click.Context, key: "PublisherKey", asked: dict[str, Any]) -> 
     import msgspec
 
     asked = {**asked, "publisher": key.signing.public, "card": msgspec.to_builtins(key.card)}
+    if key.formerly:
+        asked["formerly"] = msgspec.msgpack.encode(key.successions)
     while True:
         rejects: list[dict[str, Any]] = []
         asked["time"] = int(time.time())

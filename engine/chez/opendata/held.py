@@ -1,0 +1,65 @@
+"""What a home holds of a public space of open data: its editions and its rows, for publisher and follower alike."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.errors import NotAllowed, NotFound
+from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, read_chain, read_formerly
+from chez.opendata.rows import Content, Row, canonical
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+
+__all__ = ("chain_of", "content_of", "make_public")
+
+_BATCH: Final = 1_000
+
+
+async def make_public(home: "Home", name: str) -> "Space":
+    """The public space of this name, which is made if there is none.
+
+    Raises `NotAllowed` for one that is not public, or that this home can't write in.
+    """
+    try:
+        space = home.space(name)
+    except NotFound:
+        return await home.create_space(name, public=True)
+    if not space.public or space.role not in ("owner", "writer"):
+        raise NotAllowed(f"{name!r} is no public space of yours", "Choose another name.")
+    return space
+
+
+async def chain_of(space: "Space") -> Chain:
+    """The editions of a space, verified in a thread: a hostile one takes a while. Raises `DataInvalid`."""
+    records: list[dict[str, Any]] = []
+    formerly: dict[str, Any] | None = None
+    async for record in space.collection(COLLECTION):
+        if record.id == SUCCESSION:
+            formerly = record.value
+            continue
+        records.append(record.value)
+        if len(records) > 2 * MAX_EDITIONS:
+            break  # too many, as the reader says
+    said = await asyncio.to_thread(read_formerly, formerly) if formerly is not None else ()
+    return await asyncio.to_thread(read_chain, records, bytes.fromhex(space.id), said)
+
+
+async def content_of(space: "Space", tables: Iterable[str]) -> Content:
+    """The rows that are in these collections of a space. Raises `DataInvalid` for what is more than a dataset holds."""
+    content, batch = Content(), list[tuple[str, dict[str, Any]]]()
+    for table in tables:
+        async for record in space.collection(table):
+            batch.append((record.id, record.value))
+            if len(batch) == _BATCH:  # it ends at the first one beyond the bounds, however many there are
+                await asyncio.to_thread(_fill, content, table, batch)
+                batch.clear()
+        await asyncio.to_thread(_fill, content, table, batch)
+        batch.clear()
+    return content
+
+
+def _fill(content: Content, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    for id, value in rows:
+        content.add(Row(table, id, canonical(value)))

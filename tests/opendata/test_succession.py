@@ -1,0 +1,237 @@
+"""A publisher's new key: who follows goes on with it, and nobody else's, nor the former one's, counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import chez
+from chez.crypto import SigningKey
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.opendata import held
+from chez.opendata.editions import SUCCESSION, Chain, before_hash, pack_formerly, read_chain, read_formerly, record_of
+from chez.opendata.errors import DataContested, DataForked, DataInvalid
+from chez.opendata.following import add_catalogue, catalogues, named, remove_catalogue, rows_at, trust
+from chez.opendata.keys import key_words
+from chez.opendata.lineage import Known, check_key, known_of, line_of, noted
+from chez.succession import Succession, succeed
+from tests.opendata.support import KEY, NEW, OTHER, TIME, about, address, put_up, stations, table
+from tests.opendata.test_editions import SPACE, edition
+from tests.opendata.test_flow import follow
+from tests.people.persons import persons
+from tests.people.support import join
+from tests.relay.support import Process
+
+LATER = SigningKey.from_seed(b"the key after that".ljust(32, b"."))
+SAID = succeed("publisher", KEY, NEW)
+STOLEN = succeed("publisher", KEY, OTHER)
+
+
+def chain(*keys: SigningKey, formerly: Sequence[Succession] = ()) -> Chain:
+    """Editions that these keys sign one after the other."""
+    made: list[dict[str, Any]] = []
+    for key in keys:
+        one = edition(read_chain(made, SPACE, tuple(formerly)), publisher=key.public)
+        made.append(record_of(one, one.sign(key), b""))
+    return read_chain(made, SPACE, tuple(formerly))
+
+
+def holds(found: Chain, first: SigningKey | None = None, known: Known | None = None, seen: int = 0) -> str:
+    """The key whose a chain is, as one sees it who added it with the `first`."""
+    known = known or Known()
+    line = line_of(found, "" if first is None else first.public.hex(), known)
+    check_key(found, line, known, seen)
+    return line.key.hex()
+
+
+def test_a_chain_goes_on_along_its_keys_and_never_back() -> None:
+    """Editions by one key after another are one chain where each signed the next; the former one's after the new one's,
+    and those of a key that no statement names, are none."""
+    second = succeed("publisher", NEW, LATER, [SAID])
+    for keys, formerly in (((KEY, KEY, NEW), [SAID]), ((KEY, NEW, LATER), [SAID, second]), ((LATER,), [SAID, second]),
+                           ((KEY, LATER), [SAID, second])):
+        found = chain(*keys, formerly=formerly)
+        for first in (None, KEY, keys[-1]):
+            assert holds(found, first) == keys[-1].public.hex()
+    for keys, formerly in (((KEY, NEW, KEY), [SAID]), ((KEY, OTHER), [SAID]), ((KEY, NEW), []), ((OTHER,), [SAID])):
+        with pytest.raises(DataInvalid):
+            chain(*keys, formerly=formerly)
+
+
+def test_statements_that_are_none_of_this_publisher_lead_nowhere() -> None:
+    """A statement of another publisher, of an organisation, replayed behind a later one, not signed by both, with a
+    count that does not follow, too many, or garbage: each is refused, or leads nobody from the key that they knew."""
+    second, back = succeed("publisher", NEW, LATER, [SAID]), succeed("publisher", NEW, KEY)
+    organisation = succeed("organisation", KEY, NEW)
+    unsigned = Succession(KEY.public, OTHER.public, 1, STOLEN.taken, STOLEN.taken)
+    for formerly in ([organisation], [SAID, SAID], [second, SAID], [SAID, back], [unsigned],
+                     [SAID, succeed("publisher", NEW, LATER)], [SAID] * 9):
+        with pytest.raises(DataInvalid):
+            read_formerly(pack_formerly(formerly))
+    for record in ({}, {"formerly": b""}, {"formerly": b"\x90"}, {"formerly": "x"}, {"formerly": None}):
+        with pytest.raises(DataInvalid):
+            read_formerly(record)
+    elsewhere = succeed("publisher", OTHER, LATER)
+    assert read_formerly(pack_formerly([elsewhere])) == (elsewhere,)
+    with pytest.raises(DataInvalid, match="another publisher's key"):  # whole, and of another catalogue
+        holds(chain(OTHER, LATER, formerly=[elsewhere]), KEY)
+    with pytest.raises(DataInvalid, match="another publisher's key"):  # who knew the new one is not led by the old one
+        holds(chain(KEY, OTHER, formerly=[STOLEN]), NEW)
+
+
+def test_a_former_key_counts_up_to_what_was_seen() -> None:
+    """Once a key was succeeded, by whatever space that is known, its editions count that were there before, and no
+    later ones; nor is it believed in a space of its own."""
+    known = Known(frozenset([SAID]))
+    old = chain(KEY, KEY)
+    assert holds(old, KEY, known, seen=2) == NEW.public.hex() and holds(old, KEY) == KEY.public.hex()
+    assert holds(old, NEW, known, seen=2) == NEW.public.hex()
+    for first in (KEY, NEW, None):
+        with pytest.raises(DataInvalid, match="given up"):
+            holds(old, first, known, seen=1)
+
+
+def test_two_successors_stop_it_until_the_person_chooses() -> None:
+    """Of two keys that the former one signed neither counts, whichever came first and wherever; the one that the person
+    chose does, with all that follow it, and the other never."""
+    ours, theirs = chain(KEY, NEW, formerly=[SAID]), chain(KEY, OTHER, formerly=[STOLEN])
+    for found, said in ((ours, STOLEN), (theirs, SAID)):
+        with pytest.raises(DataContested) as error:
+            holds(found, KEY, Known(frozenset([said])))
+        assert all(key_words(key.public) in error.value.message for key in (NEW, OTHER))
+    chosen = Known(frozenset([SAID, STOLEN, succeed("publisher", NEW, LATER, [SAID])]), frozenset([NEW.public]))
+    assert holds(chain(KEY, NEW, LATER, formerly=[SAID, succeed("publisher", NEW, LATER, [SAID])]), KEY,
+                 chosen) == LATER.public.hex()
+    with pytest.raises(DataInvalid, match="another publisher's key"):
+        holds(theirs, KEY, chosen)
+    with pytest.raises(DataContested):
+        holds(ours, KEY, Known(chosen.said, frozenset([NEW.public, OTHER.public])))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda pair: pair[0] != pair[1]), max_size=8),
+       st.sets(st.integers(0, 4), max_size=3), st.data())
+def test_whose_a_space_is_does_not_depend_on_the_order(pairs: list[tuple[int, int]], chosen: set[int],
+                                                       data: st.DataObject) -> None:
+    """Whatever is noted and chosen, in whatever order, every device comes to the same line, which ends."""
+    keys = [KEY, NEW, OTHER, LATER, SigningKey.from_seed(b"5" * 32)]
+    said = [succeed("publisher", keys[old], keys[new]) for old, new in pairs]
+    known = [known_of([{"successions": noted(data.draw(st.permutations(said))), "chosen": keys[one].public}
+                       for one in data.draw(st.permutations(sorted(chosen)))] + [{"successions": noted(said)}])
+             for _ in range(2)]
+    assert known[0] == known[1] and known[0].said == set(said)
+    line = line_of(chain(KEY), KEY.public.hex(), known[0])
+    assert line.keys[0] == KEY.public and len(set(line.keys)) == len(line.keys) and len(line.rivals) != 1
+    assert known_of([{"successions": {"x": b"garbage", "y": None}, "chosen": "x"}, {"successions": 5}]) == Known()
+
+
+async def problem(home: chez.Home, space: str) -> DataInvalid | None:
+    """What is wrong with a catalogue that is followed."""
+    (found,) = [one.standing.problem for one in await catalogues(home, note=True) if one.standing.space == space]
+    return found
+
+
+async def test_who_follows_goes_on_with_a_new_key_and_is_told_once(server: Process, tmp_path: Path) -> None:
+    """The new key signs catalogue and datasets anew; who followed goes on, is told once by its words, and goes back
+    through it; who comes by an old address is told as well; the former key publishes nothing more; a dataset goes on
+    without its catalogue."""
+    async with persons(tmp_path, "city", "anna", "bob", relay=server.url) as (city, anna, bob):
+        await put_up(city, about(), file=table(tmp_path, stations(3)))
+        await put_up(city, about("bus"), about("plan"))  # described alone
+        old, space = address(city), await follow(city, anna)
+        assert (await named(anna, "velov", note=True)).standing.formerly == ()
+        with pytest.raises(InvalidValue):
+            await put_up(city, key=OTHER, formerly=[SAID], time=TIME + 1)
+        first, second = await put_up(city, key=NEW, formerly=[SAID], time=TIME + 1)
+        assert [one.dataset for one in (*first.editions, *second.editions)] == ["velov", "catalogue"]
+        assert await put_up(city, key=NEW, formerly=[SAID], time=TIME + 2) == []
+        path = table(tmp_path, stations(3, n1=77))
+        for rows in (path, None):
+            with pytest.raises(NotAllowed, match="another key has succeeded"):
+                await put_up(city, about(), file=rows, time=TIME + 3)
+        await put_up(city, about(), file=path, key=NEW, formerly=[SAID], time=TIME + 3)
+        await anna.sync()
+        told = [(await catalogues(anna, note=True))[0].standing for _ in range(2)]
+        assert [one.succeeded for one in told] == [True, False] and told[1].formerly == (KEY.public.hex(),)
+        assert told[1].publisher == NEW.public.hex()
+        here = await named(anna, "velov", check=True, note=True)
+        assert (here.standing.problem, here.standing.chain.number, here.rows) == (None, 3, 3)
+        assert [row.value["bikes"] for row in await rows_at(anna, "velov", 1) if row.value["id"] == 1] == [1]
+        (receipt,) = await anna.journal.receipts("data-key-succeeded")
+        assert receipt.body["words"] == key_words(NEW.public)
+
+        await add_catalogue(bob, old)
+        await bob.sync()
+        (fresh,) = await catalogues(bob, note=True)
+        assert fresh.standing.succeeded and fresh.standing.formerly == (KEY.public.hex(),) and len(fresh.datasets) == 3
+        await remove_catalogue(anna, "Open data")
+        second_step = succeed("publisher", NEW, LATER, [SAID])
+        await put_up(city, key=LATER, formerly=[SAID, second_step], time=TIME + 4)
+        await anna.sync()
+        here = await named(anna, "velov", check=True, note=True)
+        assert (here.standing.problem, here.standing.space, here.rows) == (None, space, 3)
+        assert here.standing.formerly == (KEY.public.hex(), NEW.public.hex())
+
+
+async def test_who_has_a_former_key_gets_nobody(server: Process, tmp_path: Path) -> None:
+    """With the former key of a publisher, and a catalogue of one's own, that key and a successor of one's own are each
+    refused by who follows the publisher, whose catalogue goes on. In the publisher's own space as well: an edition of
+    the former key after the new one's, another successor there, which stops it on all devices until the person chooses
+    by the words."""
+    async with persons(tmp_path, "city", "thief", "anna", relay=server.url) as (city, thief, anna):
+        await put_up(city, about(), file=table(tmp_path, stations(3)))
+        space = await add_catalogue(anna, address(city))
+        await put_up(city, key=NEW, formerly=[SAID], time=TIME + 1)
+        await anna.sync()
+        assert await problem(anna, space) is None
+
+        await put_up(thief, about("bus"), time=TIME + 2)
+        theirs = await add_catalogue(anna, address(thief))
+        await anna.sync()
+        found = await problem(anna, theirs)
+        assert found is not None and "given up" in found.message
+        await put_up(thief, key=OTHER, formerly=[STOLEN], time=TIME + 3)
+        await anna.sync()
+        assert isinstance(await problem(anna, theirs), DataContested) and await problem(anna, space) is None
+        await remove_catalogue(anna, theirs[:8])
+
+        inside = city.space("Open data").collection("chez.editions")
+        honest = {id: (await inside.get(id)).value for id in (f"{2:016d}", SUCCESSION)}
+        last = (await held.chain_of(city.space("Open data"))).last
+        assert last is not None
+        said = {name: getattr(last, name) for name in last.__struct_fields__} | {"before": before_hash(b"")}
+
+        async def bent(key: SigningKey, **more: Any) -> DataInvalid | None:
+            made = type(last)(**(said | {"publisher": key.public} | more))
+            await inside.put(record_of(made, made.sign(key), b""), id=f"{made.number:016d}")
+            await city.sync()
+            await anna.sync()
+            return await problem(anna, space)
+
+        found = await bent(KEY, number=3, previous=last.hash)
+        assert found is not None and "another publisher's key" in found.message
+        await inside.delete(f"{3:016d}")
+        await inside.put(pack_formerly([STOLEN]), id=SUCCESSION)
+        assert isinstance(await bent(OTHER), DataContested)
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            for _ in range(2):
+                await phone.sync()
+            assert isinstance(await problem(phone, space), DataContested)
+            with pytest.raises(InvalidValue, match="no key that claims"):
+                await trust(phone, "Open data", key_words(KEY.public))
+            with pytest.raises(NotFound):
+                await trust(phone, "Nothing", key_words(NEW.public))
+            assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
+            await phone.sync()
+        await anna.sync()
+        found = await problem(anna, space)
+        assert found is not None and not isinstance(found, DataContested | DataForked)
+        for id, value in honest.items():
+            await inside.put(value, id=id)
+        await city.sync()
+        await anna.sync()
+        assert await problem(anna, space) is None
+        with pytest.raises(InvalidValue, match="nobody contests"):
+            await trust(anna, "Open data", key_words(NEW.public))
