@@ -54,6 +54,11 @@ PARTS: Final = 1024
 
 SCHEMA_VERSION: Final = 1
 
+_AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
+"""Parameters that are bound as they are, each with a built-in call that says so. The binding asks everybody else how
+a parameter is to be bound, and raises and drops two errors to find that nobody has a say: of the time that an insert
+of eleven values took, that was two thirds."""
+
 
 def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False, bounded: bool = False) -> Connection:
     """Open the database with its raw 32-byte key; `read_only` opens beside whoever writes to it.
@@ -62,6 +67,8 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
     `Damaged` if the key does not open it or the file is no database, and `StorageFailed` if
     the disk does not allow it.
     """
+    for kind, same in _AS_THEY_ARE:
+        sqlcipher3.register_adapter(kind, same)
     try:
         # Statements are cached by text; the engine uses a few dozen.
         name = f"{Path(path).absolute().as_uri()}?mode=ro" if read_only else str(path)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 
@@ -29,6 +29,10 @@ from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, Writ
 __all__ = ("SqliteStorage",)
 
 CACHE_KIB: Final = 16 * 1024
+
+_AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
+"""Parameters that are bound as they are, each with a built-in call that says so: of each other one the module asks how
+it is to be bound, and raises and drops two errors to find that nobody has a say."""
 
 
 class SqliteStorage:
@@ -154,6 +158,8 @@ def _take_lock(path: Path) -> int:
 
 
 def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connection, bytes]:
+    for kind, same in _AS_THEY_ARE:
+        sqlite3.register_adapter(kind, same)
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
