@@ -1,6 +1,7 @@
 """A city and a person, each at a command line."""
 
 import json
+import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +142,44 @@ def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tm
     assert "NEW KEY" not in listed and f"formerly: {said['words']}" in listed and made["words"] in listed
     assert made["words"] in anna.run("journal").stdout and said["words"] in anna.run("data", "show", "velov").stdout
     assert anna.error("data", "trust", "Open data", *made["words"].split())["code"] == "InvalidValue"
+
+
+def test_room_is_told_and_given_in_two_languages(city: Chez, anna: Chez, url: str, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset that wants more than the room it was subscribed with stands there, which is told with what to do, until
+    `data room` gives it more; each answer of `chez data` is in French where that is asked for, or is the locale."""
+    for one in (city, anna):
+        one.run("relay", "set", url)
+    key, about = tmp_path / "key", tmp_path / "velov.toml"
+    city.run("publisher", "new-key", "--out", str(key), "--title", "Données", "--name", "Lyon", "--contact", "x@y.org")
+    about.write_text(f'id = "velov"\ntitle = "Vélos"\ndescription = "x"\nlicence = "{LICENCE}"\nidentity = ["id"]\n'
+                     'spatial = {name = "Lyon"}\n')
+    path = table(tmp_path, [(number, random.Random(number).randbytes(1_500).hex(), 3) for number in range(500)])
+    done = city.json("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
+
+    def french(*words: str) -> str:
+        ended = anna.run("data", *words, "--language", "fr")
+        return ended.stdout + ended.stderr
+
+    assert "Aucun catalogue" in french("list") and "No catalogue" in anna.run("data", "list").stdout
+    assert "1 jeux de données, par Lyon" in french("add", done["address"])
+    assert "titre" in french("search") and "abonné" not in french("search", "vélo")
+    assert "Pas d'abonnement : chez data subscribe velov" in french("show", "velov")
+    assert anna.error("data", "room", "velov")["code"] == "NotFound"
+    told = french("subscribe", "velov", "--room", "1")
+    assert "ATTENTION  jeu de données velov : veut plus de place" in told and "Mio sur 1" in told
+    full = anna.run("data", "room", "velov")
+    assert full.stdout == "" and "of 1 MiB" in full.stderr and "chez data room NAME --mib N" in full.stderr
+    assert anna.json("data", "list")["datasets"][0]["full"]["bytes_limit"] == 1 << 20
+    assert french("room", "velov", "--mib", "40").startswith("velov : ")
+    given = anna.json("data", "room", "velov", "--records", "5000")
+    assert (given["full"], given["bytes_limit"], given["records_limit"]) == (False, 40 << 20, 5_000)
+    assert given["records"] > 500 and "of 5000 records" in anna.run("data", "room", "velov").stdout
+    assert "velov : version 1, 500 lignes dans open_velov" in french("update")
+    assert "ajoutées" in french("versions", "velov") and "abonné" in french("search", "vélo")
+    assert "rows in" in anna.run("data", "list").stdout
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    assert "lignes dans" in anna.run("data", "list").stdout
+    assert "open_velov, 500 lignes" in anna.run("data", "show", "velov").stdout
+    assert "abonnement terminé" in anna.run("data", "unsubscribe", "velov").stdout
+    assert "n'est plus suivi" in anna.run("data", "remove", "Open data").stdout
