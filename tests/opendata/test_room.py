@@ -11,11 +11,15 @@ import chez
 from chez.errors import InvalidValue, NotAllowed
 from chez.opendata.following import _check_room, add_catalogue, find, named, subscribe
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES
+from chez_relay.storage.census import census
+from tests.checkpoints.conftest import AT_ONCE
+from tests.checkpoints.test_homes import shrunk
 from tests.opendata.support import about, address, put_up, stations, table
 from tests.opendata.test_flow import follow
 from tests.people.persons import persons
 from tests.people.support import open_again
 from tests.relay.support import Process
+from tests.relay.within import relay
 
 if TYPE_CHECKING:
     from chez.home.transaction import Transaction
@@ -104,3 +108,42 @@ async def test_a_dataset_that_will_not_fit_is_told_before_it_is_subscribed(serve
         await anna.sync()
         room = await anna.space(id).room()
         assert room is not None and room.bytes_limit == 3 * MIB and (await named(anna, "velov", check=True)).rows == 5
+
+
+@pytest.mark.slow
+async def test_a_checkpoint_that_is_a_flood_meets_the_room(tmp_path: Path) -> None:
+    """What a publisher gone bad hides in a checkpoint, from which its entries are read once the relay let go of them,
+    is bounded as they are: what is put aside to be checked counts, the disk is not filled, other spaces go on, a
+    restart asks for no more, and more room brings all of it."""
+    async with relay(tmp_path / "relay", *AT_ONCE) as server:
+        async with persons(tmp_path, "city", "anna", relay=server.url) as (city, anna):
+            await put_up(city, about(), file=table(tmp_path, stations(20)))
+            await put_up(city, about("bus"), file=table(tmp_path, stations(20)))
+            space = anna.space(await follow(city, anna))
+            await follow(city, anna, "bus")
+            room = await space.room()
+            assert room is not None
+            await space.give_room(bytes=room.bytes + 2 * MIB)
+            before, whole = size(tmp_path / "anna"), census(server.data).bytes
+            for count in (300, 301, 302):
+                await flood(city, "velov", count, 8 * 1024)
+            flooded = census(server.data).bytes
+            done = await city.space("velov").checkpoint()
+            assert done is not None and done.vouched and done.dropped
+            assert await shrunk(server, flooded) < whole + MIB  # what is read is the checkpoint
+            await put_up(city, about("bus"), file=table(tmp_path, stations(30)))
+
+            report = await anna.sync()
+            assert [one.id for one in report.problems] == [space.id]
+            stands = await space.room()
+            assert stands is not None and stands.full and 0 < stands.bytes <= stands.bytes_limit
+            assert (await named(anna, "bus", check=True)).rows == 30
+        async with open_again(tmp_path / "anna") as anna:
+            space = anna.space("velov")
+            report = await anna.sync()
+            assert [one.id for one in report.problems] == [space.id] and await space.room() == stands
+            assert size(tmp_path / "anna") < before + 5 * MIB
+            await space.give_room(bytes=200 * MIB)
+            assert (await anna.sync()).problems == ()
+            room = await space.room()
+            assert room is not None and not room.full and room.records > 900
