@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.connectors import Found, Reject
+from chez.connectors.cells import MAX_LINES, MAX_RECORD
 from chez.connectors.csv_table import CsvTable
-from chez.connectors.tables import MAX_COLUMNS, MAX_LINES, MAX_RECORD, RowKeys, column_names, slug
+from chez.connectors.tables import MAX_COLUMNS, RowKeys, column_names, slug
 from chez.crypto import hash_fields
 from chez.errors import ChezError, InvalidValue
 from tests.connectors.support import read_bytes, records, rejects

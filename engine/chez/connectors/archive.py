@@ -111,13 +111,12 @@ class Archive:
         try:
             with self.open(member.name) as file:
                 for item in read(file, about):
-                    if isinstance(item, Progress):
-                        part = min(item.done, member.size) * member.packed // max(1, member.size)
-                        yield Progress(min(before + part, source.size))
-                        continue
                     if isinstance(item, Found):
                         line = item.row
                         yield Found(item.record, line, member.name, item.by)
+                    elif isinstance(item, Progress):
+                        part = min(item.done, member.size) * member.packed // max(1, member.size)
+                        yield Progress(min(before + part, source.size))
                     else:
                         line = item.line
                         yield replace(item, member=member.name)

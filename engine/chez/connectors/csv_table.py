@@ -12,13 +12,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from chez.connectors.api import Found, Item, Reject, Source, excerpt
+from chez.connectors.cells import Cells, Dialect, cells
 from chez.connectors.tables import (
-    Cells,
     ColumnType,
-    Dialect,
     RowKeys,
     Typing,
-    cells,
     column_names,
     dialect_of,
     row_type,

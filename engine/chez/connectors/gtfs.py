@@ -14,13 +14,16 @@ many.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
+from operator import itemgetter
 from typing import BinaryIO, ClassVar, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.archive import Archive, Member
-from chez.connectors.tables import Cells, Dialect, cells, slug
+from chez.connectors.cells import Cells, Dialect, cells
+from chez.connectors.tables import slug
 from chez.errors import InvalidValue
 from chez.vocabulary import Station
 
@@ -128,8 +131,8 @@ class TransitDay(msgspec.Struct, kw_only=True):
     """Whether it goes on it."""
 
 
-Row = Mapping[str, str]
-Make = Callable[[str, Row], msgspec.Struct]
+Values = Sequence[str]
+"""The cells of a row in the columns that a table's records are made of, empty where the table has no such column."""
 
 
 class Gtfs:
@@ -159,143 +162,169 @@ class Gtfs:
             raise InvalidValue("the zip is no GTFS feed: it has no stop_times.txt", "Take the schedule, not real time.")
         here = {one.name.rpartition("/")[2]: one for one in archive.members if one.name.rpartition("/")[0] == folder}
         feed = _feed(archive, here.get("agency.txt"))
-        for name, make in _TABLES.items():
+        for name, table in _TABLES.items():
             if (member := here.get(name)) is not None:
-                yield from archive.items(member, source, _reader(feed, make))
+                yield from archive.items(member, source, _reader(feed, table))
         yield from archive.rejects
 
 
-def _reader(feed: str, make: Make) -> Callable[[BinaryIO, Source], Iterator[Item]]:
+def _reader(feed: str, table: "_Table") -> Callable[[BinaryIO, Source], Iterator[Item]]:
     def read(file: BinaryIO, about: Source) -> Iterator[Item]:
-        for row in _rows(file):
-            if not isinstance(row, tuple):
-                yield row
+        make = table.make
+        for one in _rows(file, table.columns):
+            if not isinstance(one, tuple):
+                yield one
                 continue
-            line, values = row
+            row, values = one
             try:
-                yield Found(make(feed, values), line)
+                yield Found(make(feed, values), row.line)
             except ValueError as error:
-                yield Reject(line, str(error), excerpt(",".join(values.values())))
+                yield Reject(row.line, str(error), excerpt(",".join(row.values[:-1])))
 
     return read
 
 
-def _rows(file: BinaryIO) -> Iterator[tuple[int, Row] | Item]:
-    """The rows of a table by column."""
-    header: list[str] | None = None
+def _rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[Cells, Values] | Reject | Progress]:
+    """The rows of a table, each with an empty cell more at its end, and the cells of these columns in their order."""
+    width, chosen = 0, None
     for one in cells(file, _DIALECT):
         if not isinstance(one, Cells):
             yield one
-        elif header is None:
-            header = [title.strip().lower() for title in one.values]
-        elif len(one.values) != len(header):
-            yield Reject(one.line, f"the row has {len(one.values)} cells, and the header {len(header)}",
-                         excerpt(",".join(one.values)))
+            continue
+        values = one.values
+        if chosen is None:
+            header = {title.strip().lower(): at for at, title in enumerate(values)}
+            width = len(values)
+            # A column that the table has not is the empty one.
+            chosen = itemgetter(*(header.get(name, width) for name in columns))
+        elif len(values) != width:
+            yield Reject(one.line, f"the row has {len(values)} cells, and the header {width}",
+                         excerpt(",".join(values)))
         else:
-            yield one.line, dict(zip(header, map(str.strip, one.values), strict=True))
+            values.append("")
+            yield one, [*map(str.strip, chosen(values))]
 
 
 def _feed(archive: Archive, agency: Member | None) -> str:
     if agency is not None:
         with archive.open(agency.name) as file:
-            for row in _rows(file):
+            for row in _rows(file, ("agency_id", "agency_name")):
                 if isinstance(row, tuple):
-                    return slug(row[1].get("agency_id") or row[1].get("agency_name", ""), "gtfs")
+                    return slug(row[1][0] or row[1][1], "gtfs")
     return "gtfs"
 
 
 # --- rows ------------------------------------------------------------------------------
 
 
-def _stop(feed: str, row: Row) -> Station:
-    return Station(network=feed, number=_id(row, "stop_id"), kind="stop", name=_text(row, "stop_name"),
-                   latitude=_degrees(row, "stop_lat", 90), longitude=_degrees(row, "stop_lon", 180))
+def _stop(feed: str, values: Values) -> Station:
+    number, name, latitude, longitude = values
+    return Station(network=feed, number=_id(number, "stop_id"), kind="stop", name=_text(name, "stop_name"),
+                   latitude=_degrees(latitude, "stop_lat", 90), longitude=_degrees(longitude, "stop_lon", 180))
 
 
-def _route(feed: str, row: Row) -> TransitRoute:
-    short, long = _text(row, "route_short_name"), _text(row, "route_long_name")
-    return TransitRoute(feed=feed, route=_id(row, "route_id"), name=short or long, long_name=long,
-                        kind=_whole(row, "route_type", 2000))
+def _route(feed: str, values: Values) -> TransitRoute:
+    route, written, whole, kind = values
+    short, long = _text(written, "route_short_name"), _text(whole, "route_long_name")
+    return TransitRoute(feed=feed, route=_id(route, "route_id"), name=short or long, long_name=long,
+                        kind=_whole(kind, "route_type", 2000))
 
 
-def _trip(feed: str, row: Row) -> TransitTrip:
-    return TransitTrip(feed=feed, trip=_id(row, "trip_id"), route=_id(row, "route_id"), service=_id(row, "service_id"),
-                       headsign=_text(row, "trip_headsign"), direction=_whole(row, "direction_id", 1))
+def _trip(feed: str, values: Values) -> TransitTrip:
+    trip, route, service, headsign, direction = values
+    return TransitTrip(feed=feed, trip=_id(trip, "trip_id"), route=_id(route, "route_id"),
+                       service=_id(service, "service_id"), headsign=_text(headsign, "trip_headsign"),
+                       direction=_whole(direction, "direction_id", 1))
 
 
-def _stop_time(feed: str, row: Row) -> TransitStopTime:
-    sequence = _whole(row, "stop_sequence", 10**6)
+def _stop_time(feed: str, values: Values) -> TransitStopTime:
+    trip, order, stop, arrives, departs = values
+    sequence = _whole(order, "stop_sequence", 10**6)
     if sequence is None:
         raise ValueError("there is no stop_sequence")
-    return TransitStopTime(feed=feed, trip=_id(row, "trip_id"), sequence=sequence, stop=_id(row, "stop_id"),
-                           arrives=_seconds(row, "arrival_time"), departs=_seconds(row, "departure_time"))
+    return TransitStopTime(feed=feed, trip=_id(trip, "trip_id"), sequence=sequence, stop=_id(stop, "stop_id"),
+                           arrives=_seconds(arrives, "arrival_time"), departs=_seconds(departs, "departure_time"))
 
 
-def _service(feed: str, row: Row) -> TransitService:
-    days = "".join(row.get(day, "") for day in _WEEK)
+def _service(feed: str, values: Values) -> TransitService:
+    service, begins, ends, *week = values
+    days = "".join(week)
     if not re.fullmatch("[01]{7}", days):
         raise ValueError("the days of the week are not seven times 0 or 1")
-    return TransitService(feed=feed, service=_id(row, "service_id"), begins=_day(row, "start_date"),
-                          ends=_day(row, "end_date"), days=days)
+    return TransitService(feed=feed, service=_id(service, "service_id"), begins=_day(begins, "start_date"),
+                          ends=_day(ends, "end_date"), days=days)
 
 
-def _day_of(feed: str, row: Row) -> TransitDay:
-    kind = row.get("exception_type")
+def _day_of(feed: str, values: Values) -> TransitDay:
+    service, day, kind = values
     if kind not in ("1", "2"):
         raise ValueError("exception_type is neither 1 nor 2")
-    return TransitDay(feed=feed, service=_id(row, "service_id"), day=_day(row, "date"), goes=kind == "1")
+    return TransitDay(feed=feed, service=_id(service, "service_id"), day=_day(day, "date"), goes=kind == "1")
 
 
-_TABLES: Final[Mapping[str, Make]] = {
-    "stops.txt": _stop, "routes.txt": _route, "trips.txt": _trip, "stop_times.txt": _stop_time,
-    "calendar.txt": _service, "calendar_dates.txt": _day_of,
+class _Table(msgspec.Struct, frozen=True):
+    """What the records of a table are made of: columns by name, and what takes their cells in this order."""
+
+    columns: tuple[str, ...]
+    make: Callable[[str, Values], msgspec.Struct]
+
+
+_TABLES: Final[Mapping[str, _Table]] = {
+    "stops.txt": _Table(("stop_id", "stop_name", "stop_lat", "stop_lon"), _stop),
+    "routes.txt": _Table(("route_id", "route_short_name", "route_long_name", "route_type"), _route),
+    "trips.txt": _Table(("trip_id", "route_id", "service_id", "trip_headsign", "direction_id"), _trip),
+    "stop_times.txt": _Table(("trip_id", "stop_sequence", "stop_id", "arrival_time", "departure_time"), _stop_time),
+    "calendar.txt": _Table(("service_id", "start_date", "end_date", *_WEEK), _service),
+    "calendar_dates.txt": _Table(("service_id", "date", "exception_type"), _day_of),
 }
 
 
-def _id(row: Row, name: str) -> str:
-    text = row.get(name, "")
+def _id(text: str, name: str) -> str:
     if not 1 <= len(text) <= 200:
         raise ValueError(f"there is no {name}")
     return text
 
 
-def _text(row: Row, name: str) -> str:
-    text = row.get(name, "")
+def _text(text: str, name: str) -> str:
     if len(text) > MAX_TEXT:
         raise ValueError(f"{name} is longer than {MAX_TEXT} characters")
     return text
 
 
-def _whole(row: Row, name: str, most: int) -> int | None:
-    text = row.get(name, "")
+def _whole(text: str, name: str, most: int) -> int | None:
     if not text:
         return None
-    if not _WHOLE.fullmatch(text) or int(text) > most:
+    if not _WHOLE.fullmatch(text) or (value := int(text)) > most:
         raise ValueError(f"{name} is no whole number up to {most}")
-    return int(text)
+    return value
 
 
-def _degrees(row: Row, name: str, most: int) -> float | None:
-    text = row.get(name, "")
+def _degrees(text: str, name: str, most: int) -> float | None:
     if not text:
         return None
-    if not _NUMBER.fullmatch(text) or abs(float(text)) > most:
+    if not _NUMBER.fullmatch(text) or abs(value := float(text)) > most:
         raise ValueError(f"{name} is not on earth, in degrees")
-    return float(text)
+    return value
 
 
-def _seconds(row: Row, name: str) -> int | None:
-    text = row.get(name, "")
+def _seconds(text: str, name: str) -> int | None:
     if not text:
         return None
-    found = _TIME.fullmatch(text)
-    if found is None:
+    seconds = _clock(text)
+    if seconds is None:
         raise ValueError(f"{name} is not like 25:35:00")
-    return int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
+    return seconds
 
 
-def _day(row: Row, name: str) -> date:
-    text = row.get(name, "")
+@lru_cache(maxsize=4096)
+def _clock(text: str) -> int | None:
+    """Seconds of a time, None if it is none: a day has 1,440 minutes, at which most stops are."""
+    found = _TIME.fullmatch(text)
+    return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
+
+
+@lru_cache(maxsize=1024)
+def _day(text: str, name: str) -> date:
     if not _DAY.fullmatch(text) or not MIN_YEAR < int(text[:4]) < MAX_YEAR:
         raise ValueError(f"{name} is no day like 20260131")
     try:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Progress, Reject, excerpt
+from chez.connectors.line_blocks import LineBlock, line_blocks
 
 __all__ = ("MAX_COLUMNS", "MAX_LINE", "Line", "columns", "decimal_day", "lines")
 
@@ -22,9 +23,6 @@ MAX_COLUMNS: Final = 256
 """Columns in one line of a table."""
 
 DAY: Final = re.compile(r"\d\d/\d\d/\d{4}", re.ASCII)
-
-PROGRESS_LINES: Final = 512
-"""Lines between two reports of progress."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -39,27 +37,32 @@ class Line(msgspec.Struct, frozen=True):
 
 def lines(file: BinaryIO) -> Iterator[Line | Reject | Progress]:
     """The non-blank lines of a UTF-8 file, with or without BOM, ends LF or CRLF."""
-    number = done = 0
-    while raw := file.readline(MAX_LINE + 1):
-        number += 1
-        done += len(raw)
-        if len(raw) > MAX_LINE and not raw.endswith(b"\n"):
-            yield Reject(number, f"the line is longer than {MAX_LINE} bytes", excerpt(raw))
-            while rest := file.readline(MAX_LINE):
-                done += len(rest)
-                if rest.endswith(b"\n"):
-                    break
+    done = 0
+    for block in line_blocks(file, MAX_LINE):
+        texts = block.texts("utf-8")
+        if texts is None:
+            yield from _one_by_one(block)
         else:
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            try:
-                if text := raw.decode("utf-8").strip("\r\n \t"):
+            for number, text in enumerate(texts, block.first):
+                if text := text.strip("\r\n \t"):
                     yield Line(number, text)
-            except UnicodeDecodeError:
-                yield Reject(number, "the line is not UTF-8 text", excerpt(raw))
-        if number % PROGRESS_LINES == 0:
-            yield Progress(done)
-    yield Progress(done)
+        done = block.done
+        yield Progress(done)
+    if not done:
+        yield Progress(0)
+
+
+def _one_by_one(block: LineBlock) -> Iterator[Line | Reject]:
+    """The lines of a block in which one is no text, or too long."""
+    for number, raw in enumerate(block.data.split(b"\n"), block.first):
+        if len(raw) > MAX_LINE:
+            yield Reject(number, f"the line is longer than {MAX_LINE} bytes", excerpt(raw))
+            continue
+        try:
+            if text := raw.decode().strip("\r\n \t"):
+                yield Line(number, text)
+        except UnicodeDecodeError:
+            yield Reject(number, "the line is not UTF-8 text", excerpt(raw))
 
 
 def columns(text: str) -> list[str]:

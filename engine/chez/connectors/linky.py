@@ -23,7 +23,8 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from typing import BinaryIO, Final
 
 import msgspec
@@ -45,8 +46,9 @@ MAX_WATTS: Final = 1e9
 METER: Final = re.compile(r"[0-9A-Za-z]{1,32}")
 STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:?\d\d|Z)", re.ASCII)
 NUMBER: Final = re.compile(r"\d{1,12}(?:[.,]\d{1,6})?", re.ASCII)
+PLAIN: Final = re.compile(f"({STAMP.pattern});([0-9.,]{{1,20}})", re.ASCII)
+"""A line with nothing but its two values, as almost all are."""
 ZERO: Final = timedelta()
-SECOND: Final = timedelta(seconds=1)
 MINUTE: Final = timedelta(minutes=1)
 HOW: Final = "Download the load curve (courbe de charge) again, as CSV, from your account at Enedis."
 
@@ -64,6 +66,11 @@ class _Row(msgspec.Struct, frozen=True):
 
     line: Line
     end: datetime
+    """The stamp in UTC, where one subtracts without looking up offsets."""
+    local: str
+    """The stamp on the clock of the wall, to the minute."""
+    offset: int
+    """How far that was ahead of UTC, in minutes."""
     watts: float | None
     problem: str
 
@@ -132,32 +139,48 @@ def _rows(stream: Iterator[Line | Reject | Progress], factor: float) -> Iterator
             yield item
             continue
         try:
-            fields = columns(item.text)
-            end = _stamp(fields[0])
+            plain = PLAIN.fullmatch(item.text)
+            stamp, value = plain.groups() if plain is not None else _cells(item.text)
+            wall = _wall(stamp)
+            end = wall.astimezone(UTC)
             if last is not None and end <= last:
                 raise ValueError("the stamp is not after the one before")
         except ValueError as error:
             yield Reject(item.number, str(error), excerpt(item.text))
             continue
         last = end
+        watts, problem = None, ""
         try:
-            yield _Row(item, end, _watts(fields[1] if len(fields) > 1 else "", factor), "")
+            watts = _watts(value, factor)
         except ValueError as error:
-            yield _Row(item, end, None, str(error))
+            problem = str(error)
+        yield _Row(item, end, stamp[:16], _ahead(stamp[16:]), watts, problem)
 
 
-def _stamp(text: str) -> datetime:
-    if not STAMP.fullmatch(text):
+def _cells(text: str) -> tuple[str, str]:
+    """The stamp and the value of a line that is not written plainly."""
+    fields = columns(text)
+    if not STAMP.fullmatch(fields[0]):
         raise ValueError("the stamp is not like 2022-07-29T00:30:00+02:00")
-    if not MIN_YEAR < int(text[:4]) < MAX_YEAR:
+    return fields[0], fields[1] if len(fields) > 1 else ""
+
+
+def _wall(stamp: str) -> datetime:
+    if not MIN_YEAR < int(stamp[:4]) < MAX_YEAR:
         raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
     try:
-        end = datetime.fromisoformat(text)
+        wall = datetime.fromisoformat(stamp)
     except ValueError:
         raise ValueError("there is no such day or hour") from None
-    if end.second or end.minute % 5:
+    if wall.second or wall.minute % 5:
         raise ValueError("the stamp is not on a step of five minutes")
-    return end
+    return wall
+
+
+@lru_cache(maxsize=64)
+def _ahead(rest: str) -> int:
+    """Minutes ahead of UTC, from what follows a stamp's minutes: a curve has two offsets."""
+    return (datetime.fromisoformat(f"2000-01-01T00:00{rest}").utcoffset() or ZERO) // MINUTE
 
 
 def _watts(text: str, factor: float) -> float:
@@ -174,26 +197,22 @@ def _watts(text: str, factor: float) -> float:
 def _readings(rows: Iterator[_Row | Item], header: _Header) -> Iterator[Item]:
     """Give each row its interval, looking two rows ahead where the step must be guessed."""
     waiting: deque[_Row] = deque()
-    previous: datetime | None = None
+    previous: _Row | None = None
     step = header.step
-
-    def settle() -> Item:
-        nonlocal previous, step
-        row = waiting.popleft()
-        if header.step is None and (step is None or previous is None or row.end - previous != step):
-            step = _step(step, previous, [row.end, *(later.end for later in waiting)])
-        before, previous = previous, row.end
-        return _item(row, header, step, before)
-
-    for item in rows:
-        if not isinstance(item, _Row):
+    for item in chain(rows, (None,)):
+        if isinstance(item, _Row):
+            waiting.append(item)
+        elif item is not None:
             yield item
             continue
-        waiting.append(item)
-        if len(waiting) == 3:
-            yield settle()
-    while waiting:
-        yield settle()
+        while waiting:
+            row = waiting[0]
+            if header.step is None and (step is None or previous is None or row.end - previous.end != step):
+                if item is not None and len(waiting) < 3:
+                    break
+                step = _step(step, None if previous is None else previous.end, [one.end for one in waiting])
+            yield _item(row, header, step, previous)
+            previous = waiting.popleft()
 
 
 def _step(step: timedelta | None, previous: datetime | None, ends: list[datetime]) -> timedelta | None:
@@ -209,14 +228,15 @@ def _step(step: timedelta | None, previous: datetime | None, ends: list[datetime
     return step
 
 
-def _item(row: _Row, header: _Header, step: timedelta | None, previous: datetime | None) -> Item:
+def _item(row: _Row, header: _Header, step: timedelta | None, previous: _Row | None) -> Item:
     if row.watts is None or step is None:
         reason = row.problem or "the length of the interval is not known: no neighbour, no step in the header"
         return Reject(row.line.number, reason, excerpt(row.line.text))
-    wall = row.end - step
+    start = row.end - step
     # On the clock of the stamp before, if this interval begins there: clocks may change within it.
-    if previous is not None and previous == wall:
-        wall = previous
-    return Found(Reading(meter=header.meter, flow=header.flow, start=wall.astimezone(UTC),
-                         seconds=step // SECOND, watts=row.watts, local=wall.isoformat()[:16],
-                         offset=(wall.utcoffset() or ZERO) // MINUTE), row.line.number)
+    if previous is not None and previous.end == start:
+        local, offset = previous.local, previous.offset
+    else:
+        local, offset = (start + timedelta(minutes=row.offset)).isoformat()[:16], row.offset
+    return Found(Reading(meter=header.meter, flow=header.flow, start=start, seconds=step.seconds, watts=row.watts,
+                         local=local, offset=offset), row.line.number)

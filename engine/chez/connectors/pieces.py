@@ -19,11 +19,12 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from chez.connectors.api import Progress, Reject, Source, excerpt
+from chez.connectors.cells import Cells, cells
 from chez.connectors.mapping import Form, Shape
 from chez.connectors.objects import Object, objects
 from chez.connectors.page_blocks import BlockRow, block_rows
 from chez.connectors.pages import PageRow, page_rows
-from chez.connectors.tables import MAX_COLUMNS, Cells, cells, dialect_of
+from chez.connectors.tables import MAX_COLUMNS, dialect_of
 from chez.errors import InvalidValue
 
 __all__ = ("MAX_FIELDS", "MAX_JSON", "Piece", "form_of", "inner", "is_rows", "pieces")

@@ -5,53 +5,40 @@ What a file does not say, and how it is settled here:
 - Text is UTF-8 if all of the file is, with or without BOM; else it is Windows-1252, which has every
   Latin-1 text as well.
 - The delimiter is the one of `, ; TAB |` by which most of the first lines have as many cells as the header.
-- A cell may have line breaks inside quotes. A quote that does not end within `MAX_LINES` lines was none:
-  its line is rejected, and reading goes on with the next one.
 - A column is a number if every cell of it that is not empty is one, written as numbers are: `02010` has a zero
   in front that a number would lose, so it is text. A decimal comma counts where the delimiter is none.
 
 Source: RFC 4180 for quotes; the rest is what people export.
 """
 
-import csv
 import keyword
 import re
 import unicodedata
 from codecs import getincrementaldecoder
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import SEEK_SET
 from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
-from chez.connectors.api import Progress, Reject, excerpt
+from chez.connectors.cells import Cells, Dialect, cells
 from chez.crypto import field_hasher
 from chez.errors import InvalidValue
 
 __all__ = (
-    "MAX_COLUMNS", "Cells", "ColumnType", "Dialect", "RowKeys", "Typing", "cells", "column_names", "dialect_of",
+    "MAX_COLUMNS", "ColumnType", "RowKeys", "Typing", "column_names", "dialect_of",
     "row_type", "slug", "typed",
 )
 
 MAX_COLUMNS: Final = 200
 """Columns of one table: SQLite reads some more, nobody does."""
 
-MAX_RECORD: Final = 32 * 1024
-"""Bytes of one row, over all its lines."""
-
-MAX_LINES: Final = 64
-"""Lines that one row may have."""
-
 MAX_NAME: Final = 48
 """Characters of a column's name."""
 
 SAMPLE: Final = 32
 """Lines by which a delimiter is found."""
-
-PROGRESS_ROWS: Final = 512
 
 DIGEST: Final = 16
 """Bytes of what stands for a row's key, or for what it says."""
@@ -69,24 +56,6 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?", re.ASCII)
 _COMMA: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:,\d{1,17})?", re.ASCII)
 _PYTHON: Final[Mapping[ColumnType, Any]] = {"integer": int | None, "number": float | None, "text": str | None}
 _CHUNK: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a table is written: its delimiter, and the codec of its text."""
-
-    delimiter: str
-    codec: str
-
-
-class Cells(msgspec.Struct, frozen=True):
-    """One row: the number of its first line, from 1, and its cells."""
-
-    line: int
-    values: list[str]
-
-    def __repr__(self) -> str:
-        return f"Cells(line={self.line})"
 
 
 def dialect_of(file: BinaryIO, delimiter: str | None = None, codec: str | None = None) -> Dialect:
@@ -135,98 +104,6 @@ def _delimiter(file: BinaryIO, codec: str) -> str:
         raise InvalidValue("the file is no table: no delimiter gives its first line two columns",
                            "If it has one column only, say which delimiter to take.")
     return best[2]
-
-
-class _Lines:
-    """The lines of a file, taken by the row that needs them and given back by one that ends nowhere."""
-
-    def __init__(self, file: BinaryIO, codec: str) -> None:
-        self.file, self.codec = file, codec
-        self.number = self.done = self.size = 0
-        self.again: deque[tuple[int, str]] = deque()
-        self.taken: list[tuple[int, str]] = []
-        self.rejects: list[Reject] = []
-        self.ended = False
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if len(self.taken) >= MAX_LINES or self.size > MAX_RECORD:
-            raise ValueError("the row does not end: a quote is opened and not closed")
-        while True:
-            if self.again:
-                number, text = self.again.popleft()
-            elif (one := self._read()) is not None:
-                number, text = one
-            else:
-                continue
-            self.taken.append((number, text))
-            self.size += len(text)
-            return text
-
-    def _read(self) -> tuple[int, str] | None:
-        raw = self.file.readline(MAX_RECORD + 1)
-        if not raw:
-            self.ended = True
-            raise StopIteration
-        self.number += 1
-        self.done += len(raw)
-        if len(raw) > MAX_RECORD:
-            while not raw.endswith(b"\n") and (rest := self.file.readline(MAX_RECORD)):
-                self.done += len(rest)
-                raw = raw[:200] + rest[-1:]
-            self.rejects.append(Reject(self.number, f"the line is longer than {MAX_RECORD} bytes", excerpt(raw)))
-            return None
-        if self.number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        try:
-            text = raw.decode(self.codec)
-        except UnicodeDecodeError:
-            self.rejects.append(Reject(self.number, f"the line is not {self.codec} text", excerpt(raw)))
-            return None
-        if "\0" in text:
-            self.rejects.append(Reject(self.number, "the line has a zero byte", excerpt(raw)))
-            return None
-        return self.number, text
-
-    def give_back(self) -> tuple[int, str]:
-        """All lines of the row but its first, which is returned: they are read again."""
-        first, *rest = self.taken
-        self.again.extendleft(reversed(rest))
-        return first
-
-
-def cells(file: BinaryIO, dialect: Dialect) -> Iterator[Cells | Reject | Progress]:
-    """The rows of a table from where the file stands, its header first; empty lines are left out."""
-    source = _Lines(file, dialect.codec)
-    reader, count = csv.reader(source, delimiter=dialect.delimiter), 0
-    while True:
-        source.taken, source.size, problem = [], 0, ""
-        values: list[str] | None = None
-        was_ended = source.ended
-        try:
-            values = next(reader, None)
-        except (ValueError, csv.Error) as error:
-            problem = str(error)
-        if source.rejects:
-            yield from source.rejects
-            source.rejects = []
-        if not source.taken:
-            break
-        if not problem and source.ended and not was_ended and len(source.taken) > 1:
-            problem = "the row does not end: a quote is opened and not closed"
-        if problem:
-            number, text = source.give_back()
-            source.ended = False
-            reader = csv.reader(source, delimiter=dialect.delimiter)
-            yield Reject(number, problem, excerpt(text))
-        elif values is not None and any(map(str.strip, values)):
-            yield Cells(source.taken[0][0], values)
-        count += 1
-        if count % PROGRESS_ROWS == 0:
-            yield Progress(source.done)
-    yield Progress(source.done)
 
 
 # --- columns -----------------------------------------------------------------------
