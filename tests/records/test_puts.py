@@ -136,6 +136,25 @@ def test_a_history_of_puts_is_snapped_and_loads_again() -> None:
     assert device.db.execute("SELECT count(*) FROM snapshot").fetchone() == (1,)
 
 
+def test_in_the_midst_of_a_row_of_puts_no_snapshot_is_taken() -> None:
+    """It would be out of date with the next commit; once there are four times as many, or it is quiet, there is one."""
+    device, form = Device(NAMES[0]), Form("notes", None, 1, None)
+
+    def held() -> int:
+        (found,) = device.db.execute("SELECT coalesce(max(changes), 0) FROM snapshot").fetchone()
+        return int(found)
+
+    def put(first: int, count: int) -> int:
+        device.store.put_all(device.db, _puts([("r", {"n": n}) for n in range(first, first + count)], form))
+        return held()
+
+    assert [put(first, 300) for first in range(0, 1500, 300)] == [0, 0, 0, 1200, 1200]
+    assert [put(first, 300) for first in range(1500, 2100, 300)] == [1200, 1200]
+    assert (put(2100, 1), put(2101, 1)) == (1200, 2102)
+    device.store.forget()
+    assert automerge.extract(device.store.rows.load(device.db, 1)) == {"n": 2101}
+
+
 async def test_a_put_that_fails_takes_no_other_with_it(home: chez.Home) -> None:
     """Of puts of one record that wait together each is kept or refused by itself, and those kept are durable."""
     notes = home.collection("notes")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chez.records import automerge
+from chez.records import automerge, snapshots
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.ground import Ground
@@ -26,9 +26,9 @@ WARM: Final = 512
 SNAPSHOT_AFTER: Final = 200
 """Changes since the last snapshot before a new one is written (loading grows with them)."""
 
-_SHARE: Final = 2
-"""And a part of those that it holds, one in so many: writing it takes as long as they are many, so that
-all snapshots of a record together cost a few times the last one, however often it is changed."""
+_BURST: Final = 4
+"""And as many times what comes of it at once: in the midst of a row of thousands a snapshot would be out of date in
+a moment, and to see that it loads again takes a third of what the changes took."""
 
 IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
 """States of a change; those below WAITING are in the document."""
@@ -108,11 +108,14 @@ class Rows:
     """Records whose bytes here do not load: what is due of them waits, and is not tried again and again."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
+    _bursts: dict[int, int] = field(default_factory=dict)
+    """The records that were last shown with many changes at once, and with how many."""
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
         self._warm.clear()
         self._fields.clear()
+        self._bursts.clear()
         self.damaged.clear()
         self.purged = True
 
@@ -150,44 +153,21 @@ class Rows:
         if self.touch is not None:
             self.touch(row.collection, row.id)
         json, kinds, state = self._columns(db, row.collection, value)
-        if tail >= SNAPSHOT_AFTER and tail >= self._held(db, n) // _SHARE:
-            tail = self._snapshot(db, n)
+        came = self._came(n, tail - row.tail)
+        if tail >= max(SNAPSHOT_AFTER, _BURST * came) and snapshots.due(db, n, tail):
+            tail = snapshots.take(db, n, self.load(db, n))
         db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
                    f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
                    (json, kinds, state, tail, entry, n))
 
-    def _held(self, db: Connection, n: int) -> int:
-        """Changes that a record's snapshot holds."""
-        row = db.execute("SELECT changes FROM snapshot WHERE record = ?", (n,)).fetchone()
-        return 0 if row is None else row[0]
-
-    def _snapshot(self, db: Connection, n: int) -> int:
-        """Take a snapshot; what a record's tail is then.
-
-        What it reads of the log is what was new since the last one: rows of a long history lie
-        all over the file.
-        """
-        count: int
-        count, upto, freed = db.execute("SELECT changes, upto, freed FROM snapshot WHERE record = ?",
-                                        (n,)).fetchone() or (0, 0, 0)
-        new: int
-        new, last = db.execute("SELECT count(*), max(n) FROM change INDEXED BY change_by_record "
-                               "WHERE record = ? AND n > ? AND state < 2", (n, upto)).fetchone()
-        saved = automerge.saved(self.load(db, n))
-        if saved is None:
-            # What does not load again from its saved form is kept as the changes it is of, and
-            # tried again once there are as many more as if it had been.
-            return -((count + new) // _SHARE)
-        # What is sent is sent in order: from the first that is not, bytes are kept until a later snapshot.
-        unsent = db.execute("SELECT min(n) FROM change INDEXED BY outbox WHERE state = 1 AND record = ? AND n > ?",
-                            (n, freed)).fetchone()[0]
-        upto = last or upto
-        free = upto if unsent is None else unsent - 1
-        db.execute("UPDATE change INDEXED BY change_by_record SET bytes = NULL "
-                   "WHERE record = ? AND n > ? AND n <= ? AND state = 0 AND bytes IS NOT NULL", (n, freed, free))
-        db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes, upto, freed) VALUES (?, ?, ?, ?, ?)",
-                   (n, saved, count + new, upto, free))
-        return 0
+    def _came(self, n: int, came: int) -> int:
+        """How many changes a record is shown with, or was just before: of a row of puts the first stands alone."""
+        before = self._bursts.pop(n, 0)
+        if _BURST * came >= SNAPSHOT_AFTER:
+            if len(self._bursts) >= WARM:
+                self._bursts.clear()
+            self._bursts[n] = came
+        return max(came, before)
 
     def blank(self, db: Connection, row: Row, state: int, entry: int | None) -> None:
         """Show nothing of a record any more; `entry` is the row of what brought that."""

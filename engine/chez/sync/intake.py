@@ -352,6 +352,8 @@ class Intake:
                            "in one go")
         items = [item for item in signed.inner.items if item.kind == CHANGE]
         found = list(zip(items, signed.changes, strict=True))
+        for collection, id in dict.fromkeys((item.collection, item.id) for item in items):
+            _check_names(collection, id)
         for item, change in found:
             self._check_change(signed.inner, item, change)
         return found
@@ -366,11 +368,6 @@ class Intake:
                 for item in offered]
 
     def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
-        try:
-            check_collection(item.collection)
-            check_id(item.id)
-        except InvalidValue as error:
-            raise BadEntry(f"the entry names no record: {error.message}") from None
         if change.actor == IMPORT_ACTOR:
             check_identity_change(change, self.space.record_key, item.collection, item.id)
         elif change.actor != inner.author:
@@ -432,6 +429,14 @@ class Intake:
         self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes, author) "
                         "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, url, offset, reason, data, author))
         self.received.quarantined += 1
+
+
+def _check_names(collection: str, id: str) -> None:
+    try:
+        check_collection(collection)
+        check_id(id)
+    except InvalidValue as error:
+        raise BadEntry(f"the entry names no record: {error.message}") from None
 
 
 def _copied() -> HomeCopied:
