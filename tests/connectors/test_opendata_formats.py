@@ -3,10 +3,13 @@
 import io
 import json
 import tracemalloc
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chez.connectors import Found, Item, Progress, Source, recognise
 from chez.connectors.elements import MAX_VALUES
@@ -167,3 +170,44 @@ def test_memory_is_that_of_one_feature() -> None:
 
     peak(10)
     assert peak(8000) < peak(500) + 8000 * 400
+
+
+SAID = st.sampled_from([None, True, 0, 5, -1, 2**70, 4.5, 1e300, "", " 05 - Quai ", "5", "\0", "_a", "\u2028",
+                        "x" * 600, "\u00e9" * 1030, "x" * 5000, [], [{"text": "a"}], {"a": [1]}])
+PLACES = st.sampled_from([None, point(), point(200), point("x"), {"type": "Point", "coordinates": [1, 2, 3.5, 4]},
+                          {"type": "Point", "coordinates": [1]}, {"type": "Point", "coordinates": [True, 2]},
+                          {"type": "Line", "coordinates": [[1, 2]]}, {"coordinates": [1, 2]}, 7])
+STATIONS = st.dictionaries(st.sampled_from([
+    "name", "address", "lat", "lon", "capacity", "number", "num_bikes_available", "num_vehicles_available",
+    "num_docks_available", "is_renting", "last_reported", "latitude", "other"]), SAID, max_size=5)
+
+
+def twice(before: str, given: Sequence[object], around: str) -> tuple[bytes, bytes]:
+    """A file, and one in which each element has a key before its others which is given again: the last one counts."""
+    plain = [json.dumps(one) for one in given]
+    return ((around % ",".join(plain)).encode(),
+            (around % ",".join(before + one[1:] for one in plain)).encode())
+
+
+FEATURES = st.fixed_dictionaries({"geometry": PLACES, "type": st.sampled_from(["Feature", "x"])}, optional={
+    "id": SAID, "properties": SAID | st.dictionaries(st.sampled_from(["a", "b", "_a", ""]), SAID, max_size=3)})
+
+
+@given(st.lists(FEATURES, max_size=5), st.sampled_from(["", '"name": "n", ']))
+@settings(max_examples=150, deadline=None)
+def test_a_feature_says_the_same_however_it_is_read(given: list[Any], name: str) -> None:
+    """What is read by its type at once and what is looked at value by value is one feature, or one reject."""
+    around = f'{{"type": "FeatureCollection", {name}"features": [%s]}}'
+    first, second = (read_bytes(GeoJson(), data) for data in twice('{"type": 1, ', given, around))
+    assert [one for one in first if not isinstance(one, Progress)] == [
+        one for one in second if not isinstance(one, Progress)]
+
+
+@given(st.lists(st.builds(lambda id, rest: {"station_id": id, **rest}, SAID, STATIONS), max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_a_station_says_the_same_however_it_is_read(given: list[Any]) -> None:
+    """What is read by its type at once and what is looked at value by value is one station, or one reject."""
+    first, second = (named("x.json", data) for data in twice('{"station_id": 1.5, ', given,
+                                                             '{"ttl": 1, "data": {"stations": [%s]}}'))
+    assert [one for one in first if not isinstance(one, Progress)] == [
+        one for one in second if not isinstance(one, Progress)]

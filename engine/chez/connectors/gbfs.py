@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any, BinaryIO, ClassVar, Final
+from typing import Annotated, Any, BinaryIO, ClassVar, Final
 
 import msgspec
 
@@ -31,6 +31,8 @@ from chez.vocabulary import Station
 __all__ = ("Gbfs", "StationStatus")
 
 MAX_TEXT: Final = 500
+_NO_ID: Final = "the station has no id"
+_NO_TEXT: Final = f"its name or address is no text of at most {MAX_TEXT} characters"
 _NUMBERED: Final = re.compile(r"0*(\d{1,9})\s*-\s*(.+)", re.ASCII | re.DOTALL)
 
 
@@ -54,11 +56,35 @@ class StationStatus(msgspec.Struct, kw_only=True):
     """When that was so, UTC."""
 
 
+class _Never(msgspec.Struct):
+    """What stands under no key of a station of which only the place is told."""
+
+    never: Annotated[int, msgspec.Meta(lt=0, gt=0)]
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
+
+class _Placed(msgspec.Struct):
+    """A station as most files have it, in GBFS's words: `_record` reads any other one, and says what is wrong."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = msgspec.field(name="station_id")
+    name: _Text
+    address: _Text | None = None
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = msgspec.field(name="lat", default=None)
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = msgspec.field(name="lon", default=None)
+    capacity: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None = None
+    number: _Never | msgspec.UnsetType = msgspec.UNSET
+    bikes: None = msgspec.field(name="num_bikes_available", default=None)
+    vehicles: None = msgspec.field(name="num_vehicles_available", default=None)
+    docks: _Never | msgspec.UnsetType = msgspec.field(name="num_docks_available", default=msgspec.UNSET)
+
+
 class Gbfs:
     """Reads stations of shared bikes."""
 
     name = "gbfs"
-    version = 1
+    version = 2
     title = "stations of shared bikes: GBFS station_information or station_status, JCDecaux's list"
     types = (Station, StationStatus)
     example = b'{"last_updated": 1, "data": {"stations": [{"station_id": "1", "name": "\xc3\xa9", "lat": 1.5}]}}'
@@ -76,14 +102,16 @@ class Gbfs:
         stem = PurePath(source.name).stem
         system, keys, known, told = stem.partition("station_")[0].rstrip("_-"), RowKeys(), False, None
         network, contract = slug(system, "gbfs"), slug(stem, "jcdecaux")
-        for one in elements(file, ((), ("data", "stations"))):
+        for one in elements(file, ((), ("data", "stations")), _Placed):
             if isinstance(one, Named):
                 known = known or one.path in (("last_updated",), ("ttl",))
                 told = one.value if one.path == ("last_updated",) else told
             elif isinstance(one, Element):
                 known = True
                 try:
-                    record = _record(one.value, network, contract, told)
+                    value = one.value
+                    record = (_placed(value, network) if type(value) is _Placed
+                              else _record(value, network, contract, told))
                     keys.claim([record.number], one.number)
                     yield Found(record, one.number)
                 except ValueError as error:
@@ -92,6 +120,16 @@ class Gbfs:
                 yield one
         if not known:
             raise InvalidValue("the file lists no stations", "Take station_information.json or station_status.json.")
+
+
+def _placed(value: _Placed, system: str) -> Station:
+    number, name, address = value.id, value.name, value.address or ""
+    if not number.isprintable():
+        raise ValueError(_NO_ID)
+    if "\0" in name or "\0" in address:
+        raise ValueError(_NO_TEXT)
+    return Station(network=system, number=number, kind="bike", name=_unnumbered(name.strip(), number),
+                   address=address.strip(), latitude=value.latitude, longitude=value.longitude, capacity=value.capacity)
 
 
 def _record(value: Any, system: str, contract: str, told: Any) -> Station | StationStatus:
@@ -116,7 +154,7 @@ def _record(value: Any, system: str, contract: str, told: Any) -> Station | Stat
 def _id(value: Any) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not 1 <= len(text) <= 100 or not text.isprintable():
-        raise ValueError("the station has no id")
+        raise ValueError(_NO_ID)
     return text
 
 
@@ -126,12 +164,17 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value:
-        raise ValueError(f"its name or address is no text of at most {MAX_TEXT} characters")
+        raise ValueError(_NO_TEXT)
     return value.strip()
 
 
 def _name(value: Any, number: str) -> str:
-    text = _text(value)
+    return _unnumbered(_text(value), number)
+
+
+def _unnumbered(text: str, number: str) -> str:
+    if not text[:1].isdecimal():
+        return text
     found = _NUMBERED.fullmatch(text)
     return found[2].strip() if found is not None and found[1] == number.lstrip("0") else text
 

@@ -10,7 +10,8 @@ name, is known by what it says: an id is one within its layer. Other geometries 
 
 import math
 from collections.abc import Iterator
-from typing import Any, BinaryIO, ClassVar, Final
+from functools import lru_cache
+from typing import Annotated, Any, BinaryIO, ClassVar, Final, Literal
 
 import msgspec
 
@@ -31,6 +32,9 @@ MAX_TEXT: Final = 4096
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
+Plain = str | int | float | bool | None
+
+
 class Feature(msgspec.Struct, kw_only=True):
     """A thing with a place on earth, and what is said of it (RFC 7946, section 3.2)."""
 
@@ -49,15 +53,31 @@ class Feature(msgspec.Struct, kw_only=True):
     """Of a point: WGS 84, degrees east."""
     geometry: str = ""
     """Of all else: the geometry as GeoJSON text."""
-    properties: dict[str, str | int | float | bool | None] = {}
+    properties: dict[str, Plain] = {}
     """What is said of it, by name."""
+
+
+class _Point(msgspec.Struct):
+    """A point: longitude and latitude, perhaps a height."""
+
+    type: Literal["Point"]
+    coordinates: Annotated[list[float], msgspec.Meta(min_length=2, max_length=4)]
+
+
+class _Marked(msgspec.Struct):
+    """A feature as most files have it, a point: `_feature` reads any other one value by value."""
+
+    type: Literal["Feature"]
+    geometry: _Point
+    id: str | int | None = None
+    properties: dict[str, Plain] | None = None
 
 
 class GeoJson:
     """Reads a feature collection into features."""
 
     name = "geojson"
-    version = 1
+    version = 2
     title = "GeoJSON, a collection of features"
     types = (Feature,)
     example = (b'{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"a": "\xc3\xa9"}, '
@@ -71,7 +91,7 @@ class GeoJson:
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One `Feature` each. Raises `InvalidValue` for what is no feature collection."""
         layer, keys, known = "", RowKeys(), False
-        for one in elements(file, (("features",),)):
+        for one in elements(file, (("features",),), _Marked):
             if isinstance(one, Named):
                 known = known or (one.path, one.value) == (("type",), "FeatureCollection")
                 if one.path == ("name",) and isinstance(one.value, str):
@@ -89,11 +109,22 @@ class GeoJson:
 
 
 def _feature(value: Any, layer: str, keys: RowKeys, number: int) -> Feature:
-    if not isinstance(value, dict) or value.get("type") != "Feature":
-        raise ValueError("it is no feature")
-    properties = _properties(value.get("properties") or {})
-    kind, latitude, longitude, text = _geometry(value.get("geometry"))
-    id = value.get("id")
+    id: Any
+    latitude: float | None
+    longitude: float | None
+    if type(value) is _Marked:
+        id = value.id
+        properties = value.properties or {}
+        if not _are_plain(properties):
+            properties = _properties(properties)
+        kind, text = "Point", ""
+        longitude, latitude = _place(*value.geometry.coordinates[:2])
+    else:
+        if not isinstance(value, dict) or value.get("type") != "Feature":
+            raise ValueError("it is no feature")
+        id = value.get("id")
+        properties = _properties(value.get("properties") or {})
+        kind, latitude, longitude, text = _geometry(value.get("geometry"))
     if layer and isinstance(id, str | int) and not isinstance(id, bool) and 0 < len(str(id)) <= 200:
         name = str(id)
         keys.claim([name], number)
@@ -104,12 +135,35 @@ def _feature(value: Any, layer: str, keys: RowKeys, number: int) -> Feature:
                    properties=properties)
 
 
-def _properties(given: Any) -> dict[str, str | int | float | bool | None]:
+def _are_plain(properties: dict[str, Plain]) -> bool:
+    """Whether these are properties that need no second look, as most are."""
+    if not _are_names(tuple(properties)):
+        return False
+    for value in properties.values():
+        kind = type(value)
+        if kind is str:
+            if len(value) > MAX_TEXT // 4 or "\0" in value:  # type: ignore[arg-type, operator]
+                return False
+        elif kind is int and not -2**63 <= value < 2**63:  # type: ignore[operator]
+            return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _are_names(names: tuple[str, ...]) -> bool:
+    return len(names) <= MAX_PROPERTIES and all(map(_is_name, names))
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and name[0] != "_" and len(name) <= 200 and "\0" not in name
+
+
+def _properties(given: Any) -> dict[str, Plain]:
     if not isinstance(given, dict) or len(given) > MAX_PROPERTIES:
         raise ValueError(f"its properties are no object of at most {MAX_PROPERTIES}")
-    found: dict[str, str | int | float | bool | None] = {}
+    found: dict[str, Plain] = {}
     for name, value in given.items():
-        if not name or name.startswith("_") or len(name) > 200 or "\0" in name:
+        if not _is_name(name):
             raise ValueError("a property has a name that no field can have")
         kept = _sorted.encode(value).decode() if isinstance(value, (dict, list)) else value
         if isinstance(kept, str) and (_is_long(kept) or "\0" in kept):
@@ -140,7 +194,11 @@ def _geometry(given: Any) -> tuple[str, float | None, float | None, str]:
     place = given.get("coordinates")
     if not isinstance(place, list) or not 2 <= len(place) <= 4 or not all(type(one) in (int, float) for one in place):
         raise ValueError("its point has no two coordinates")
-    longitude, latitude = float(place[0]), float(place[1])
+    longitude, latitude = _place(float(place[0]), float(place[1]))
+    return kind, latitude, longitude, ""
+
+
+def _place(longitude: float, latitude: float) -> tuple[float, float]:
     if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):
         raise ValueError("its point is not on earth, in degrees")
-    return kind, latitude, longitude, ""
+    return longitude, latitude

@@ -19,23 +19,16 @@ from typing import BinaryIO, Final, cast
 import msgspec
 
 from chez.connectors.api import Found, Item, Progress, Reject, excerpt
+from chez.connectors.json_bytes import BOM, CHUNK, FLAT, OUTSIDE, REST, UNMARKED
 
 __all__ = ("MAX_DEPTH", "MAX_OBJECT", "Object", "objects", "records")
 
-CHUNK: Final = 64 * 1024
 MAX_OBJECT: Final = 64 * 1024
 """Bytes of one object."""
 MAX_DEPTH: Final = 64
 """Brackets inside each other."""
-# Possessive throughout (*+): nothing is tried twice, so that a match costs what it is long.
-STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-OUTSIDE: Final = re.compile(STRING + rb'|["{}\[\]]', re.S)
-"""What matters outside of strings: a whole string, the beginning of one that goes on in the next chunk, a bracket."""
-FLAT: Final = re.compile(rb'[\s,]*+(\{[^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+\})', re.S)
-"""The next whole object, if there are no lists or objects in it, which is so for most: found at once."""
 BETWEEN: Final = b" \t\n\r\f\v,"
 """What may stand between two objects: a comma, and what `\\s` is in bytes."""
-UNMARKED: Final = bytes(set(range(256)) - set(b'"\\{}[]'))
 GAP: Final = 64
 RUN: Final = msgspec.json.Decoder(list[msgspec.Raw])
 RUNS: Final = 2
@@ -43,10 +36,7 @@ RUNS: Final = 2
 otherwise than the others."""
 NEAR: Final = 4096
 """How far ahead the beginning and the end of an object are looked for at once."""
-REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+("?)', re.S)
-"""What is left of a string that began in an earlier chunk."""
 TOO_DEEP: Final = f"it is deeper than {MAX_DEPTH} brackets"
-BOM: Final = b"\xef\xbb\xbf"
 
 
 class Object(msgspec.Struct, frozen=True):
