@@ -90,6 +90,18 @@ def test_the_same_folder_is_the_same_zip(tmp_path: Path) -> None:
     assert sources[0] == sources[1] and sources[0].name == "mine"
 
 
+def test_how_far_the_hash_is_is_told(tmp_path: Path) -> None:
+    """While a large folder, or a file, is read for its hash, each MiB of it is heard of; of a small one nothing."""
+    folder = unpacked(tmp_path / "mine", {"a": bytes(5 << 19), "b": bytes(1 << 20)})
+    (tmp_path / "file").write_bytes(bytes(5 << 19))
+    for path, last in ((folder, 3), (tmp_path / "file", 2), (folder / "b", 1),
+                       (unpacked(tmp_path / "small", {"a": b"1"}), 0)):
+        heard: list[int] = []
+        file, source = open_export(path, heard.append)
+        file.close()
+        assert [one >> 20 for one in heard] == list(range(1, last + 1)) and max(heard, default=0) <= source.size
+
+
 def test_nothing_outside_comes_in(tmp_path: Path) -> None:
     """Links to files and folders, pipes and sockets, names that are no text, and what lies too deep are told, and left
     where they are."""

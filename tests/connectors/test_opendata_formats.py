@@ -134,6 +134,15 @@ def test_a_timetable_is_read_whole() -> None:
         assert day == TransitDay(feed="tcl", service="week", day=date(2026, 7, 14), goes=False)
 
 
+def test_progress_only_rises_whatever_the_order_in_the_zip() -> None:
+    """Tables are read in an order of their own: what they have in the zip before them counts when it is read, and files
+    that are not read don't."""
+    rows = "".join(f"T{at},9:00:00,9:00:00,S1,{at}\n" for at in range(5000))
+    for one in (feed(stop_times=FEED["stop_times.txt"] + rows), feed(agency=FEED["agency.txt"] + "x,y\n" * 9000)):
+        done = [item.done for item in read_bytes(Gtfs(), one) if isinstance(item, Progress)]
+        assert done == sorted(done) and done[0] < len(one) / 3 and done[-1] == len(one)
+
+
 def test_a_feed_is_recognised_by_its_tables_and_bad_rows_cost_themselves(tmp_path: Any) -> None:
     """A zip with the tables that each feed has is one; a row with a wrong time, place, day or no id is a reject of its
     table and line; a zip without stop times, and what is no zip, are refused."""

@@ -131,6 +131,16 @@ async def test_cancelling_ends_the_process(home: chez.Home, tmp_path: Path, monk
     assert started[0].read(1, 60.0) == b""
 
 
+async def test_how_far_a_large_file_is_looked_through_is_told(home: chez.Home, tmp_path: Path) -> None:
+    """While a file is read for its hash, before its first row, its bytes are told without a total."""
+    path = tmp_path / "attack"
+    path.write_bytes(b"attack exit".ljust(5 << 19))
+    heard: list[tuple[int, int]] = []
+    with pytest.raises(ImportStopped):
+        await home.import_file(path, connector=Attacker(), progress=lambda done, total: heard.append((done, total)))
+    assert heard[:2] == [(1 << 20, 0), (2 << 20, 0)]
+
+
 async def test_provenance_in_a_zip(home: chez.Home, tmp_path: Path) -> None:
     """A record from a zip says who read it, the zip's hash, the member and its row; the file alone makes the same."""
     path = tmp_path / "export.zip"

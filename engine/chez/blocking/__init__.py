@@ -895,10 +895,11 @@ class Home(Opened[AsyncHome]):
         for this one: for a connector of your own that another process can't import, on files of
         your own. What an import that was cut off had written is not written again. With `keep` the
         file itself is kept as an attachment, so that `import_again` can read it by a better connector.
-        `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
-        deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
-        of no known format, `BadArchive` for an export or a zip that is incomplete or was altered,
-        `ImportStopped` when the parser met a limit (what came before stays), `WallMissing`.
+        `progress(done, total)` in bytes; `total` is 0 while a large file is read once for its hash. Of an
+        export every record becomes as it was then, those deleted since included; other records stay. Raises
+        `NotFound`, `InvalidValue` for a file of no known format, `BadArchive` for an export or a zip that is
+        incomplete or was altered, `ImportStopped` when the parser met a limit (what came before stays),
+        `WallMissing`.
         """
         return self._portal.call(
             lambda call: self._inner.import_file(

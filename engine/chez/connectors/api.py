@@ -21,7 +21,7 @@ docs/connectors.md tells all of it on a page.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -31,8 +31,8 @@ import msgspec
 from chez.errors import InvalidValue, NotFound, StorageFailed
 
 __all__ = (
-    "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "ArchiveConnector", "Connector", "Found", "Item", "Progress",
-    "Reject", "Source", "excerpt", "open_source",
+    "HASHED", "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "ArchiveConnector", "Connector", "Found", "Item",
+    "Progress", "Reject", "Source", "excerpt", "open_source",
 )
 
 HEAD_BYTES: Final = 64 * 1024
@@ -40,6 +40,9 @@ HEAD_BYTES: Final = 64 * 1024
 
 MAX_EXCERPT: Final = 120
 """Characters of a bad row that a `Reject` shows: enough to find it, not to repeat it."""
+
+HASHED: Final = 1 << 20
+"""Bytes of a file after which it is told how far its hash is."""
 
 MIN_YEAR: Final = 1900
 MAX_YEAR: Final = 2200
@@ -146,11 +149,11 @@ def _escape(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def open_source(path: Path) -> tuple[BinaryIO, Source]:
+def open_source(path: Path, heard: Callable[[int], None] | None = None) -> tuple[BinaryIO, Source]:
     """Open a regular file and describe it; the caller closes it.
 
-    Reads the file once for its hash. Raises `NotFound`, `InvalidValue` (a folder, a
-    pipe, a device, an empty file) or `StorageFailed` (unreadable).
+    Reads the file once for its hash; `heard` is told how many bytes are read, now and then. Raises `NotFound`,
+    `InvalidValue` (a folder, a pipe, a device, an empty file) or `StorageFailed` (unreadable).
     """
     try:
         # Before opening: to open a named pipe would wait for its writer.
@@ -160,8 +163,12 @@ def open_source(path: Path) -> tuple[BinaryIO, Source]:
             raise NotFound(f"there is no file {path}")
         file = path.open("rb")
         try:
-            digest = hashlib.file_digest(file, "sha256").digest()
-            size = file.tell()
+            digest, size = hashlib.sha256(), 0
+            while part := file.read(HASHED):
+                digest.update(part)
+                size += len(part)
+                if heard is not None and len(part) == HASHED:
+                    heard(size)
             file.seek(0)
         except BaseException:
             file.close()
@@ -172,4 +179,4 @@ def open_source(path: Path) -> tuple[BinaryIO, Source]:
         file.close()
         raise InvalidValue(f"{path} is empty", "Download it again from the service.")
     # A name need not be text: one that an old zip brought in Latin-1, say. What is kept and told of it has to be.
-    return file, Source(path.name.encode("utf-8", "replace").decode(), digest, size)
+    return file, Source(path.name.encode("utf-8", "replace").decode(), digest.digest(), size)

@@ -17,7 +17,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import IO, BinaryIO, Final
@@ -89,8 +89,16 @@ class Archive:
         self.rejects = tuple(rejects)
         self.members = tuple(Member(info.filename, info.file_size, info.compress_size)
                              for info in self._infos.values())
-        packed = accumulate((member.packed for member in self.members), initial=0)
-        self._before = {member.name: before for member, before in zip(self.members, packed, strict=False)}
+        self._before: dict[str, int] = {}
+        self._packed = 1
+        self.reading(self.members)
+
+    def reading(self, members: Sequence[Member]) -> None:
+        """Tell which members `items` will be asked for, in this order, where that is not all in theirs: progress is of
+        what is read, and only rises."""
+        packed = [*accumulate((member.packed for member in members), initial=0)]
+        self._before = {member.name: before for member, before in zip(members, packed, strict=False)}
+        self._packed = max(1, packed[-1])
 
     def open(self, name: str) -> BinaryIO:
         """A member's bytes, streamed; `seek(0)` begins again, other jumps are refused. The caller closes it.
@@ -102,7 +110,8 @@ class Archive:
 
     def items(self, member: Member, source: Source,
               read: Callable[[BinaryIO, Source], Iterator[Item]]) -> Iterator[Item]:
-        """What `read` finds in one member, its name on each item, progress in bytes of the archive before and in it.
+        """What `read` finds in one member, its name on each item, progress in bytes of the archive, by how much is read
+        of what will be.
 
         A member that is broken, or not what `read` takes, ends in a `Reject`; the rest of the archive goes on.
         """
@@ -116,7 +125,7 @@ class Archive:
                         yield Found(item.record, line, member.name, item.by)
                     elif isinstance(item, Progress):
                         part = min(item.done, member.size) * member.packed // max(1, member.size)
-                        yield Progress(min(before + part, source.size))
+                        yield Progress(min((before + part) * source.size // self._packed, source.size))
                     else:
                         line = item.line
                         yield replace(item, member=member.name)

@@ -20,12 +20,12 @@ import os
 import stat
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from chez.connectors.api import Reject, Source, excerpt, open_source
+from chez.connectors.api import HASHED, Reject, Source, excerpt, open_source
 from chez.connectors.archive import MAX_DIRECTORY, MAX_MEMBERS
 from chez.connectors.positioned import Positioned
 from chez.errors import InvalidValue, StorageFailed
@@ -35,7 +35,6 @@ __all__ = ("MAX_FOLDERS", "FolderZip", "folder_of", "left_out", "open_export")
 MAX_FOLDERS: Final = 64
 """Folders inside each other: each is open while what is in it is listed."""
 
-_PART: Final = 1 << 20
 _BUFFER: Final = 64 * 1024
 _LARGE: Final = 1 << 31
 """Bytes of a file from which its headers are those of large ones, as `zipfile` wants to know beforehand."""
@@ -44,15 +43,16 @@ _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _PARTLY: Final = "Import the folders in it one by one."
 
 
-def open_export(path: Path) -> tuple[BinaryIO, Source]:
-    """Open an export, a file or a folder, and describe it; the caller closes it. Reads all of it once for its hash.
+def open_export(path: Path, heard: Callable[[int], None] | None = None) -> tuple[BinaryIO, Source]:
+    """Open an export, a file or a folder, and describe it; the caller closes it.
 
+    Reads all of it once for its hash, which takes a while of a large one: `heard` is told how many bytes are read.
     Raises as `open_source`; also `InvalidValue` for a folder without a file that can be read, or with too many.
     """
     if not path.is_dir():
-        return open_source(path)
+        return open_source(path, heard)
     try:
-        made = FolderZip(path)
+        made = FolderZip(path, heard)
     except OSError as error:
         raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
     name = path.resolve().name.encode("utf-8", "replace").decode()
@@ -74,13 +74,16 @@ def folder_of(file: BinaryIO) -> "FolderZip | None":
 class FolderZip(Positioned):
     """The zip's bytes: `size` of them, with this `sha256`; `rejects` are what is not in it."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a folder once. Raises `InvalidValue`, and `OSError` where it can't be read."""
+    def __init__(self, path: Path, heard: Callable[[int], None] | None = None) -> None:
+        """Read a folder once; `heard` is told how many bytes of the zip are known so far.
+
+        Raises `InvalidValue`, and `OSError` where it can't be read.
+        """
         self._root = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
         self._open: tuple[str, int] = ("", -1)
         try:
             listing = _Listing(self._root, path)
-            tape = _Tape()
+            tape = _Tape(heard)
             _record(tape, self._root, listing)
         except BaseException:
             self.close()
@@ -134,7 +137,8 @@ class FolderZip(Positioned):
 class _Tape:
     """What `zipfile` writes: bytes of its own are kept, a file's bytes are only where they come from."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[int], None] | None) -> None:
+        self._heard, self._told = heard, 0
         self.starts: list[int] = []
         self.parts: list[bytearray | tuple[str, int]] = []
         self.size = 0
@@ -152,6 +156,9 @@ class _Tape:
                 self.parts.append(bytearray())
             self.parts[-1] += data  # type: ignore[operator]
         self.size += len(data)
+        if self._heard is not None and self.size - self._told >= HASHED:
+            self._told = self.size
+            self._heard(self.size)
         return len(data)
 
     def flush(self) -> None:
@@ -241,7 +248,7 @@ def _member(tape: _Tape, made: zipfile.ZipFile, file: io.FileIO, name: str, size
     about.create_system = 3  # the same everywhere
     with made.open(about, "w", force_zip64=size >= _LARGE) as member, tape.copying(name):
         left = size
-        while left and (data := file.read(min(left, _PART))):
+        while left and (data := file.read(min(left, HASHED))):
             member.write(data)
             left -= len(data)
     return 1

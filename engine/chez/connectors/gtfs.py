@@ -162,9 +162,10 @@ class Gtfs:
             raise InvalidValue("the zip is no GTFS feed: it has no stop_times.txt", "Take the schedule, not real time.")
         here = {one.name.rpartition("/")[2]: one for one in archive.members if one.name.rpartition("/")[0] == folder}
         feed = _feed(archive, here.get("agency.txt"))
-        for name, table in _TABLES.items():
-            if (member := here.get(name)) is not None:
-                yield from archive.items(member, source, _reader(feed, table))
+        tables = [(member, table) for name, table in _TABLES.items() if (member := here.get(name)) is not None]
+        archive.reading([member for member, _ in tables])
+        for member, table in tables:
+            yield from archive.items(member, source, _reader(feed, table))
         yield from archive.rejects
 
 

@@ -25,6 +25,7 @@ from chez.connectors.frames import configuration_of
 from chez.connectors.walled import WalledReading
 from chez.connectors.zipped import Zipped
 from chez.errors import ChezError, ImportStopped, InvalidValue
+from chez.home.exporting import on_loop
 from chez.home.importing_rows import Prepared, prepare, writing
 from chez.journal import Journal
 from chez.records.engine import Engine
@@ -91,7 +92,8 @@ class Importer:
                           in_process: bool, keep: Keep | None) -> ImportReport:
         """Import a file or a folder, and give it to `keep` afterwards; see `Home.import_file`."""
         named = connectors.find(connector) if isinstance(connector, str) else connector
-        file, source = await asyncio.to_thread(connectors.open_export, path)
+        note = on_loop(progress)
+        file, source = await asyncio.to_thread(connectors.open_export, path, lambda done: note(done, 0))
         with file:
             report = await self.import_open(file, source, named, progress, in_process)
             if keep is not None:
