@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 import click
 import msgspec
 
+from chez.cli.group import whole_help
 from chez.cli.terminal import json_line, say
 from chez.cli.values import duration
 from chez.deposits.address import read_address
@@ -47,7 +48,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-deposit` and end the process. Errors are one line and a hint, never a stack trace."""
     try:
-        code = cli.main(arguments, prog_name="chez-deposit", standalone_mode=False)
+        code = whole_help(cli).main(arguments, prog_name="chez-deposit", standalone_mode=False)
     except ChezError as error:
         say(f"chez-deposit: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
         code = 1
@@ -242,10 +243,12 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, rela
             say(f"batch {told['batch']}: {_count(told['records'], 'record')}, "
                 f"{_count(told['rejected'], 'line')} rejected"
                 + (f", {_count(told['ended'], 'customer')} whose address has ended" if told["ended"] else ""))
+            if told["rejected"]:
+                say(f"  chez-deposit rejects {told['batch']} --key {key} says why", err=True)
         say(f"{_count(sent.sent, 'message')} sent, {sent.queued:,} queued"
             + (f", {sent.gone:,} given up" if sent.gone else ""))
         for why, count in sent.problems.items():
-            say(f"  {count:,} times: {why}", err=True)
+            say(f"  {_count(count, 'message')}: {why}", err=True)
     if sent.queued:
         click.get_current_context().exit(1)
 

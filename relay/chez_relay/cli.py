@@ -33,7 +33,7 @@ class _Refusal(click.ClickException):
         super().__init__(str(error))
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(release(), message="%(prog)s %(version)s")
 def main() -> None:
     """A blind relay: it keeps sealed entries in order and hands them on."""

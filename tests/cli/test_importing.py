@@ -19,7 +19,7 @@ def test_importing_twice_changes_nothing(either: Chez) -> None:
     first = either.json("import", str(TEMPO))
     assert first["added"] > 300 and first["unchanged"] == 0 and first["file"] == str(TEMPO)
     listed = {one["name"]: one["records"] for one in either.lines("collections")}
-    assert sum(listed.values()) == first["added"]
+    assert sum(listed.values()) == first["added"] and first["collections"] == list(listed)
     again = either.json("import", str(TEMPO))
     assert (again["added"], again["updated"]) == (0, 0) and again["unchanged"] == first["added"]
 
@@ -49,8 +49,17 @@ def test_what_can_not_be_read_is_an_error_and_the_rest_goes_on(owned: Chez, tmp_
     names = [str(tmp_path / "noise"), str(tmp_path / "empty"), str(tmp_path), str(tmp_path / "nowhere")]
     done = owned.run("import", *names, str(TEMPO), code=1)
     assert len([line for line in done.stderr.splitlines() if line.startswith("chez: ")]) == 4
+    assert f"chez: {tmp_path / 'empty'} is empty\n" in done.stderr
+    assert "chez import --formats" in done.stderr and "Enedis" not in done.stderr
     assert "added" in done.stdout and TEMPO.name in done.stdout
     assert owned.error("import", str(TEMPO), "--connector", "nonsense")["code"] == "NotFound"
+
+
+def test_the_formats_are_listed_without_a_home(empty: Chez) -> None:
+    """`--formats` names every connector, for people and programs."""
+    names = [one["connector"] for one in empty.lines("import", "--formats")]
+    assert {"linky", "ofx", "icalendar"} <= set(names)
+    assert all(name in empty.run("import", "--formats").stdout for name in names)
 
 
 def test_a_bar_at_the_terminal(chez: Chez) -> None:

@@ -271,5 +271,5 @@ def test_version_and_help_need_no_home(empty: Chez) -> None:
     """What a newcomer types first works."""
     assert empty.run("version").stdout == empty.run("--version").stdout
     assert empty.run("--version").stdout.startswith("chez ")
-    assert "Commands:" in empty.run("--help").stdout
+    assert "A home:" in empty.run("--help").stdout
     assert "Usage: chez" in empty.run("put", "--help").stdout

@@ -60,6 +60,9 @@ def test_mistakes_are_told(owned: Chez) -> None:
     for words, code in cases.items():
         assert owned.error(*words)["code"] == code, words
     assert owned.lines("conflicts", "notes", "tea") == [] and owned.lines("trash", "nothing") == []
+    for words in (["conflicts", "notes", "tea"], ["trash", "nothing"], ["contact", "list"], ["deposits"]):
+        none = owned.run(*words)
+        assert not none.stdout and none.stderr.strip().endswith("."), "no bare heads of a table: a sentence"
     plain = [line.split() for line in owned.run("history", "notes", "tea").stdout.splitlines()]
     assert plain[0] == ["change", "when", "device", "what", "fields"] and plain[1][-2:] == ["created", "title"]
 

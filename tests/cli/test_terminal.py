@@ -1,19 +1,22 @@
 """What reaches a terminal can't steer it."""
 
+import json
 import re
 import time
 import unicodedata
 from datetime import UTC, datetime
 
+import click
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.cli import values
-from chez.cli.main import COMMANDS, cli
+from chez.cli.main import cli
 from chez.cli.terminal import json_text, safe, value_text, when
 from chez.errors import InvalidValue
+from tests.cli.support import within
 
 HOSTILE = st.text(st.characters() | st.sampled_from("\x1b\x9b\x07\r\n\x08\x7f\u202e\u2066\u200b\ufeff\x00"))
 TEXT = HOSTILE.filter(lambda text: text.isascii() or not re.search("[\ud800-\udfff]", text))
@@ -88,12 +91,33 @@ def test_any_bytes_as_json_are_a_record_or_a_typed_error(data: bytes) -> None:
 
 def test_every_command_of_the_table_loads_under_its_name() -> None:
     """The lazy table names commands that exist, each with a help text."""
-    import click
-
     context = click.Context(cli)
-    for name in COMMANDS:
+    for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None and command.name == name and command.help
+
+
+@pytest.mark.parametrize("words", [[], ["blob"], ["job"]])
+def test_a_group_alone_shows_its_help_as_it_is(words: list[str]) -> None:
+    """`chez` or `chez blob` and no more: the help on standard error, exit code 2; for programs one line."""
+    done = within(["", "", "", *words], b"")
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith(f"Usage: {' '.join(['chez', *words])} ") and "\\n" not in done.stderr
+    done = within(["", "", "", "--json", *words], b"")
+    assert json.loads(done.stderr)["error"]["message"] == "Missing command."
+
+
+def test_every_command_is_told_under_a_heading_by_a_whole_sentence() -> None:
+    """The list of `chez --help` has each command once, none of them cut, and no heading for what has none."""
+    shown = within(["", "", "", "--help"], b"").stdout
+    told = re.findall(r"^  ([a-z-]+)  ", shown.partition("A home:")[2], re.MULTILINE)
+    assert sorted(told) == sorted(cli.list_commands(click.Context(cli)))
+    assert "..." not in shown.partition("A home:")[2] and "From other packages" not in shown
+
+
+def test_a_mistyped_command_is_answered_with_what_is_near() -> None:
+    """A name that is none hears which it may have meant."""
+    assert "Did you mean 'import'" in within(["", "", "", "improt"], b"").stderr
 
 
 def test_times_are_local_and_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:

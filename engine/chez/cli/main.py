@@ -20,62 +20,79 @@ __all__ = ("COMMANDS", "cli", "main")
 
 _AT: Final = "chez.cli.commands."
 COMMANDS: Final = {
-    "init": _AT + "life:init",
-    "up": _AT + "up:up",
-    "lock": _AT + "life:lock",
-    "unlock": _AT + "up:unlock",
-    "status": _AT + "life:status",
-    "put": _AT + "records:put",
-    "get": _AT + "records:get",
-    "edit": _AT + "records:edit",
-    "rm": _AT + "records:rm",
-    "history": _AT + "past:history",
-    "undo": _AT + "past:undo",
-    "redo": _AT + "past:redo",
-    "conflicts": _AT + "past:conflicts",
-    "resolve": _AT + "past:resolve",
-    "trash": _AT + "past:trash",
-    "undelete": _AT + "past:undelete",
-    "purge": _AT + "past:purge",
-    "ls": _AT + "reading:ls",
-    "search": _AT + "reading:search",
-    "sql": _AT + "reading:sql",
-    "collections": _AT + "reading:collections",
-    "attach": _AT + "attachments:attach",
-    "fetch": _AT + "attachments:fetch",
-    "blob": _AT + "attachments:blob",
-    "import": _AT + "importing:import_files",
-    "imports": _AT + "importing:imports",
-    "export": _AT + "keeping:export",
-    "backup": _AT + "keeping:backup",
-    "restore": _AT + "keeping:restore",
-    "doctor": _AT + "keeping:doctor",
-    "wipe": _AT + "wiping:wipe",
-    "relay": _AT + "syncing:relay",
-    "sync": _AT + "syncing:sync",
-    "lan": _AT + "lans:lan",
-    "pair": _AT + "devices:pair",
-    "join": _AT + "devices:join",
-    "device": _AT + "devices:device",
-    "recover": _AT + "recover:recover",
-    "take-back": _AT + "recover:take_back",
-    "recovery": _AT + "recovery:recovery",
-    "passphrase": _AT + "unlocking:passphrase",
-    "keyring": _AT + "unlocking:keyring",
-    "space": _AT + "spaces:space",
-    "follow": _AT + "inviting:follow",
-    "data": _AT + "data:data",
-    "publisher": _AT + "publisher:publisher",
-    "card": _AT + "contacts:card",
-    "contact": _AT + "contacts:contact",
-    "deposit-address": _AT + "depositing:deposit_address",
-    "deposits": _AT + "depositing:deposits",
-    "grants": _AT + "consent:grants",
-    "left": _AT + "consent:left",
-    "journal": _AT + "journal:journal",
-    "version": _AT + "life:version",
+    "A home": {
+        "init": _AT + "life:init",
+        "up": _AT + "up:up",
+        "lock": _AT + "life:lock",
+        "unlock": _AT + "up:unlock",
+        "status": _AT + "life:status",
+        "journal": _AT + "journal:journal",
+        "doctor": _AT + "keeping:doctor",
+        "wipe": _AT + "wiping:wipe",
+        "version": _AT + "life:version",
+    },
+    "Records": {
+        "put": _AT + "records:put",
+        "get": _AT + "records:get",
+        "edit": _AT + "records:edit",
+        "rm": _AT + "records:rm",
+        "ls": _AT + "reading:ls",
+        "search": _AT + "reading:search",
+        "sql": _AT + "reading:sql",
+        "collections": _AT + "reading:collections",
+        "history": _AT + "past:history",
+        "undo": _AT + "past:undo",
+        "redo": _AT + "past:redo",
+        "conflicts": _AT + "past:conflicts",
+        "resolve": _AT + "past:resolve",
+        "trash": _AT + "past:trash",
+        "undelete": _AT + "past:undelete",
+        "purge": _AT + "past:purge",
+        "attach": _AT + "attachments:attach",
+        "fetch": _AT + "attachments:fetch",
+        "blob": _AT + "attachments:blob",
+    },
+    "Files in and out": {
+        "import": _AT + "importing:import_files",
+        "imports": _AT + "importing:imports",
+        "export": _AT + "keeping:export",
+        "backup": _AT + "keeping:backup",
+        "restore": _AT + "keeping:restore",
+    },
+    "Devices and relays": {
+        "relay": _AT + "syncing:relay",
+        "sync": _AT + "syncing:sync",
+        "lan": _AT + "lans:lan",
+        "pair": _AT + "devices:pair",
+        "join": _AT + "devices:join",
+        "device": _AT + "devices:device",
+    },
+    "Keys": {
+        "passphrase": _AT + "unlocking:passphrase",
+        "keyring": _AT + "unlocking:keyring",
+        "recovery": _AT + "recovery:recovery",
+        "recover": _AT + "recover:recover",
+        "take-back": _AT + "recover:take_back",
+    },
+    "With others": {
+        "space": _AT + "spaces:space",
+        "follow": _AT + "inviting:follow",
+        "card": _AT + "contacts:card",
+        "contact": _AT + "contacts:contact",
+    },
+    "Open data": {
+        "data": _AT + "data:data",
+        "publisher": _AT + "publisher:publisher",
+    },
+    "Organisations and services": {
+        "deposit-address": _AT + "depositing:deposit_address",
+        "deposits": _AT + "depositing:deposits",
+        "grants": _AT + "consent:grants",
+        "left": _AT + "consent:left",
+        "job": "",
+    },
 }
-"""Where each command is; nothing is imported before its name is used."""
+"""Under which heading and where each command is (a plug-in has no place); nothing is imported before it is used."""
 
 cli: Final = add_common(LazyGroup(
     "chez", table=COMMANDS,
@@ -84,6 +101,9 @@ cli: Final = add_common(LazyGroup(
 
     A home is an encrypted store on this device. With an owner running (chez up) every
     command is a request to it; without one, each command unlocks the home itself.
+
+    Begin with `chez init` and `chez up --detach`, then `chez import FILE` and `chez ls`.
+    `chez COMMAND --help` tells more of each.
     """))
 click.version_option(package_name="chez", message="%(prog)s %(version)s")(cli)
 
@@ -117,10 +137,17 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _usage(chosen: Settings, wrong: click.UsageError) -> int:
     hint = ""
+    message = wrong.format_message()
+    if isinstance(wrong, click.exceptions.NoArgsIsHelpError):
+        # Its message is the whole help, which is no line.
+        if not chosen.json:
+            click.echo(message, err=True)
+            return 2
+        message = "Missing command."
     if wrong.ctx is not None:
         pieces = wrong.ctx.command.collect_usage_pieces(wrong.ctx)
         hint = f"usage: {' '.join([wrong.ctx.command_path, *pieces])}"
-    error(chosen, "Usage", wrong.format_message(), hint)
+    error(chosen, "Usage", message, hint)
     return 2
 
 

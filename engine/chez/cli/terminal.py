@@ -98,15 +98,19 @@ def error(settings: Settings, code: str, message: str, hint: str) -> None:
         click.echo(f"  {safe(hint)}", err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """Print rows as a table: framed at a terminal, plain aligned text otherwise."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (),
+          empty: str = "") -> None:
+    """Print rows as a table: framed at a terminal, plain aligned text otherwise; of no rows, what `empty` says."""
     cells = [[value_text(cell) for cell in row] for row in rows]
+    if empty and not cells:
+        say(empty, err=True)
+        return
     heads = [safe(column) for column in columns]
     if sys.stdout.isatty():
         _framed(heads, cells, right)
         return
     widths = [max((len(row[i]) for row in [heads, *cells]), default=0) for i in range(len(heads))]
-    for row in [heads, *cells]:
+    for row in [heads, *cells] if any(heads) else cells:
         click.echo("  ".join(cell.rjust(width) if head in right else cell.ljust(width)
                              for cell, width, head in zip(row, widths, heads, strict=True)).rstrip())
 
@@ -117,7 +121,7 @@ def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> N
     from rich.table import Table
     from rich.text import Text
 
-    framed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    framed = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(heads))
     for head in heads:
         framed.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
     for row in cells:

@@ -140,8 +140,8 @@ def recognise(path: Path) -> Connector:
     """The connector that reads a file; of a zip, the one that knows it whole, else a `Zipped`.
 
     Raises `NotFound` (no such file), `StorageFailed` (unreadable), `BadArchive` (a zip that
-    can't be read) or `InvalidValue` (not a file, empty, or of no known format; the formats
-    and the connectors that are broken are named).
+    can't be read) or `InvalidValue` (not a file, empty, or of no known format; the connectors
+    that there are and those that are broken are named).
     """
     file, source = open_source(path)
     with file:
@@ -158,8 +158,9 @@ def recognise_open(file: BinaryIO, source: Source) -> Connector:
         chosen = _of_archive(ours, file, source)
     file.seek(0)
     if chosen is None:
-        hint = ["What is in it, and a mapping for it: chez import --explore.",
-                f"Known: {'; '.join(f'{c.name} ({c.title})' for c in ours)}.", *_complaints(failed)]
+        hint = [f"Known (chez import --formats): {', '.join(one.name for one in ours)}.",
+                "Of any other export, chez import --explore shows what is in it.",
+                *_complaints(failed)]
         raise InvalidValue(_unknown(source.name, head), " ".join(hint))
     return chosen
 

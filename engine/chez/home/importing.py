@@ -54,7 +54,8 @@ class ImportReport:
     `resumed` of the `unchanged` records had come with an import of this file that was cut off.
     `purged` records were in the source, and are not brought back. `version` is the connector's;
     `kept` says whether the file itself is kept. `skipped` are the spaces in an export, by name, that
-    are not on this device: nothing of them was brought home.
+    are not on this device: nothing of them was brought home. `collections` are those of the records
+    that were added, updated or found unchanged.
     """
 
     connector: str
@@ -69,6 +70,7 @@ class ImportReport:
     kept: bool = False
     rejects: list[Reject] = field(default_factory=list, repr=False)
     skipped: list[str] = field(default_factory=list)
+    collections: set[str] = field(default_factory=set)
 
 
 def reject(report: ImportReport, item: Reject) -> None:
@@ -159,7 +161,9 @@ class Importer:
                 mark.set(db)
             return outcomes
 
-        for outcome in await self._engine.database.write(both):
+        outcomes = await self._engine.database.write(both)
+        report.collections.update(one.collection for one in prepared)
+        for outcome in outcomes:
             setattr(report, outcome, getattr(report, outcome) + 1)
 
 

@@ -131,6 +131,7 @@ async def _bring(export: _Opened, engine: Engine, blobs: Blobs, report: ImportRe
         while batch := await asyncio.to_thread(_batch, lines):
             for outcome in await _write(engine, file, batch, report):
                 setattr(report, outcome, getattr(report, outcome) + 1)
+            report.collections.add(file.collection)
             note(before + batch[-1].end)
         before += file.bytes
 

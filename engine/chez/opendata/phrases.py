@@ -35,6 +35,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                              "  {count} autres ne disent rien de lisible d'eux-mêmes"),
     "catalogue.what": ("catalogue {name}", "catalogue {name}"),
     # looking
+    "search.none": ("No dataset has all of that in the catalogues that you follow.",
+                    "Aucun jeu de données n'a tout cela dans les catalogues que vous suivez."),
     "search.head": ("dataset|title|rows|as of|", "jeu|titre|lignes|au|"),
     "search.subscribed": ("subscribed", "abonné"),
     "search.not-here": ("not here", "pas ici"),

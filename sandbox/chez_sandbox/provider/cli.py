@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from chez import inboxes
+from chez.cli.group import whole_help
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError, StorageFailed
 from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
@@ -40,7 +41,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-job` and end the process. Errors are one line and a hint, never a stack trace."""
     try:
-        code = cli.main(arguments, prog_name="chez-job", standalone_mode=False)
+        code = whole_help(cli).main(arguments, prog_name="chez-job", standalone_mode=False)
     except (ChezError, SandboxError) as error:
         say(f"chez-job: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
         code = 1

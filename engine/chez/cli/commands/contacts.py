@@ -90,7 +90,7 @@ def list_contacts(ctx: click.Context) -> None:
         return
     table(("name", "calls itself", "id", "devices", "verified"), [
         (one["name"], one["called"], one["id"][:SHORT], ", ".join(one["devices"]), "yes" if one["verified"] else "no")
-        for one in found])
+        for one in found], empty="There are no contacts yet: chez contact add CARD.")
 
 
 @contact.command()

@@ -72,7 +72,8 @@ def search(ctx: click.Context, words: tuple[str, ...], theme: str | None, limit:
     mine, missing = phrase(language, "search.subscribed"), phrase(language, "search.not-here")
     table(phrase(language, "search.head").split("|"), (
         (hit["id"], hit["title"], hit["rows"], hit.get("modified"),
-         mine if hit["subscribed"] else "" if hit.get("address") else missing) for hit in hits))
+         mine if hit["subscribed"] else "" if hit.get("address") else missing) for hit in hits),
+        empty=phrase(language, "search.none"))
     if done["found"] > len(hits):
         say(phrase(language, "search.more", count=done["found"] - len(hits)), err=True)
 

@@ -91,7 +91,8 @@ def list_them(ctx: click.Context) -> None:
         return
     table(("id", "name", "organisation", "takes", "until", "state"), [
         (one["id"][:SHORT], one["label"], one["organisation"], ", ".join(kind["collection"] for kind in one["types"]),
-         when(one["until"]), one["state"]) for one in found])
+         when(one["until"]), one["state"]) for one in found],
+        empty="No organisation has an address of yours: chez deposit-address new NAME.")
 
 
 @deposit_address.command()
@@ -175,7 +176,8 @@ def deposits(ctx: click.Context, which: str | None, rejects: bool) -> None:
     names = ("records", "added", "updated", "unchanged", "kept", "purged", "refused")
     table(("taken", "from", "number", *names, "outcome"), [
         (when(one["taken"]), one["organisation"], one["number"], *(one[name] for name in names), one["outcome"])
-        for one in found], right=("number", *names))
+        for one in found], right=("number", *names),
+        empty="No organisation left anything yet. What lies at the relay comes with chez sync.")
     for one in found:
         if one["missing"]:
             say(f"  {one['missing']} before number {one['number']} of {one['organisation']} did not come", err=True)

@@ -23,6 +23,7 @@ SHORT: Final = 12
 @click.command("import")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
+@click.option("--formats", is_flag=True, help="List the kinds of files that are recognised.")
 @click.option("--explore", "looking", is_flag=True,
               help="List what is in one export that no connector knows, and write a mapping for it.")
 @click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
@@ -36,21 +37,28 @@ SHORT: Final = 12
               help="Write all rejected rows into a new file, one JSON object a line.")
 @in_space
 @click.pass_context
-def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, looking: bool,
+def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, formats: bool, looking: bool,
                  mapping: Path | None, keep: bool, again: bool, rejects: Path | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
 
     The kind of each file is recognised, also of files in a zip, or in a folder that one was unpacked into.
-    Importing a file again changes
-    nothing, and after an interruption it goes on where it was. Rows that can't be read are listed with line and
-    reason; the others are kept.
+    Importing a file again changes nothing, and after an interruption it goes on where it was. Rows that can't
+    be read are listed with line and reason; the others are kept.
+
+    \b
+    chez import statement.ofx linky.csv
+    chez import takeout.zip --rejects unread.jsonl
+    chez import --explore other-export.zip
 
     Any other export, a zip, a folder or a file of JSON, CSV or HTML, is imported by a mapping: --explore shows
     what is in it and, at a terminal, asks what is to become of each table; whoever has the same service's export can
     use the mapping.
     """
+    if formats:
+        _tell_formats(ctx)
+        return
     if bool(files) == again or (again and (keep or connector)):
-        raise click.UsageError("name files, or give --again alone")
+        raise click.UsageError("name files, or give --again alone (--formats lists what can be read)")
     if (looking or mapping) and connector:
         raise click.UsageError("--explore and --mapping stand without --connector")
     if looking:
@@ -67,6 +75,20 @@ def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | N
         sink.close()
     if failed:
         ctx.exit(1)
+
+
+def _tell_formats(ctx: click.Context) -> None:
+    """The connectors that are installed here, which needs no home."""
+    from chez.connectors import broken, connectors
+
+    known = connectors()
+    if settings(ctx).json:
+        for one in known:
+            json_line({"connector": one.name, "version": one.version, "title": one.title})
+    else:
+        table(("connector", "reads"), [(one.name, one.title) for one in known])
+    for failed in broken():
+        say(f"left out: {failed}", err=True)
 
 
 Run = Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]
@@ -99,9 +121,9 @@ def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str 
     def run(show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         # The owner has another working directory, and it must not be told to read what we can't.
         if not os.path.exists(path):
-            raise NotFound(f"there is no file {path}")
+            raise NotFound(f"there is no file {str(path)!r}")
         if not os.access(path, os.R_OK):
-            raise InvalidValue(f"{path} can't be read", "check its permissions")
+            raise InvalidValue(f"{str(path)!r} can't be read", "check its permissions")
         found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector,
                                                      "mapping": mapping, "keep": keep}, show=show)
         return found
@@ -133,7 +155,8 @@ def _report(ctx: click.Context, name: str, run: Run, sink: "_Rejects") -> bool:
     try:
         report = run(lambda data: rejects.extend(data["rejects"]))
     except ChezError as problem:
-        error(settings(ctx), problem.code, f"{name}: {problem.message}", problem.hint)
+        named = any(form in problem.message for form in (repr(name), os.path.abspath(name)))
+        error(settings(ctx), problem.code, problem.message if named else f"{name}: {problem.message}", problem.hint)
         return False
     sink.write(name, rejects)
     if settings(ctx).json:
@@ -149,6 +172,8 @@ def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> N
         f"{report['unchanged']} unchanged{resumed}, {report['rejected']} rejected"
         + (f", {report['purged']} purged before and not brought back" if report["purged"] else "")
         + (", kept" if report["kept"] else ""))
+    if report["collections"]:
+        say(f"  in {', '.join(report['collections'])} (chez ls {report['collections'][0]})", err=True)
     for space in report["skipped"]:
         click.echo(f"  space {safe(space)!r} is not on this device: left out. Make it, and import its folder "
                    "(spaces/…) with --space.", err=True)
@@ -205,4 +230,5 @@ def imports(ctx: click.Context) -> None:
     call(ctx, "imports", {}, show=page)
     if not settings(ctx).json:
         table(("time", "file", "connector", "hash", "added", "updated", "unchanged", "rejected", ""), rows,
-              right=("added", "updated", "unchanged", "rejected"))
+              right=("added", "updated", "unchanged", "rejected"),
+              empty="Nothing was imported on this device yet: chez import FILE.")

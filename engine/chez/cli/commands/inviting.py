@@ -84,7 +84,7 @@ def invitations(ctx: click.Context, name: str) -> None:
         return
     table(("id", "role", "used", "until", "by", "state"), [
         (one["id"][:SHORT], one["role"], f"{one['used']} of {one['uses']}", when(one["expires"]), one["by"],
-         one["state"]) for one in found])
+         one["state"]) for one in found], empty="Nobody was invited by a link: chez space invite.")
 
 
 @click.command()

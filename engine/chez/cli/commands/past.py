@@ -119,7 +119,8 @@ def conflicts(ctx: click.Context, collection: str, identity: str) -> None:
     if not settings(ctx).json:
         table(("field", "number", "device", "value"), [
             (row["field"], number, _who(version), version["value"])
-            for row in found for number, version in enumerate(row["versions"], 1)], right=("number",))
+            for row in found for number, version in enumerate(row["versions"], 1)], right=("number",),
+            empty="No field of this record has more than one value.")
 
 
 @click.command()
@@ -149,7 +150,8 @@ def trash(ctx: click.Context, collection: str, limit: int) -> None:
     found = _rows(ctx, "trash", {"collection": collection, "limit": limit}, "records")
     if not settings(ctx).json:
         table(("id", "deleted by", "when", "value"),
-              [(row["id"], _who(row), when(row["time"]), row["value"]) for row in found])
+              [(row["id"], _who(row), when(row["time"]), row["value"]) for row in found],
+              empty=f"No deleted record of {collection!r} is in the trash.")
 
 
 @click.command()

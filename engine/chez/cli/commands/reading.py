@@ -47,7 +47,8 @@ def ls(ctx: click.Context, collection: str | None, conditions: tuple[str, ...], 
     fields: dict[str, None] = {}
     for record in kept:
         fields.update(dict.fromkeys(record["value"]))
-    table(("id", *fields), ((record["id"], *map(record["value"].get, fields)) for record in kept))
+    table(("id", *fields), ((record["id"], *map(record["value"].get, fields)) for record in kept),
+          empty="No record of it is like that." if conditions else "There is no record in it.")
     if done["more"]:
         say(f"… and more: this shows {done['records']}; --limit 0 shows all", err=True)
 
@@ -80,7 +81,7 @@ def search(ctx: click.Context, collection: str, words: tuple[str, ...], fields: 
 
     call(ctx, "search", {"collection": collection, "words": asked, "fields": list(fields), "limit": limit}, show=page)
     if not as_json:
-        table(("id", "found"), ((hit["id"], hit["snippet"]) for hit in hits))
+        table(("id", "found"), ((hit["id"], hit["snippet"]) for hit in hits), empty="Nothing was found.")
 
 
 @click.command()
@@ -138,4 +139,5 @@ def _collections(ctx: click.Context) -> None:
         for one in found:
             json_line(one)
         return
-    table(("collection", "records"), [(one["name"], one["records"]) for one in found], right=("records",))
+    table(("collection", "records"), [(one["name"], one["records"]) for one in found], right=("records",),
+          empty="There is nothing yet: chez import FILE, or chez put COLLECTION FIELD=VALUE.")
