@@ -113,6 +113,23 @@ async def test_a_code_that_was_given_up_is_over_at_once(home: chez.Home, tmp_pat
     assert not (tmp_path / "new").exists()
 
 
+async def test_a_code_that_was_typed_before_is_told_soon(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types a code takes out its first message: who comes next hears of it, and waits no ten minutes."""
+    monkeypatch.setattr(replying, "FIRST_SECONDS", 0.3)
+    async with home.pair() as waiting:
+        code, url = split_code(waiting.code)
+        assert url is not None
+        async with inboxes.watch(url, mailbox(code, True)[0]) as items:
+            async for item in items:
+                await items.ack(item.number)
+                break
+        async with asyncio.timeout(90):
+            with pytest.raises(NotAllowed, match="typed before"):
+                await chez.join(tmp_path / "new", waiting.code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    assert not (tmp_path / "new").exists()
+
+
 async def test_a_code_of_a_device_that_is_off_is_over_soon(
         home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that was killed can't say that it waits no more: what was sent to it lies there unread, which tells."""

@@ -272,7 +272,8 @@ async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     asked = read_params(params, _Url)
     async with home.pair(asked.url) as pairing:
         await ui.show({"code": pairing.code})
-        return plain(await pairing.confirm(ui.ask))
+        paired = await pairing.confirm(ui.ask)
+        return {"device": paired.device.hex(), "name": paired.name}
 
 
 async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -294,7 +294,8 @@ def hold(folder: Path) -> int:
         owner = os.read(handle, 32).decode(errors="replace").strip()
         os.close(handle)
         raise HomeBusy(f"process {owner or '(unknown)'} has this home open",
-                       "`chez lock` ends an owner; `chez` commands reach it by themselves.") from None
+                       "Wait until it ends. With an owner (chez up) commands share a home; "
+                       "chez lock ends it.") from None
     with suppress(OSError):
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

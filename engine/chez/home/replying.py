@@ -1,5 +1,7 @@
 """Who types a code: the exchange with whoever shows it, over the code's two inboxes.
 
+A code's first message waits for whoever types it, who takes it out; where there is none, the code was typed already.
+
 The side that shows the code takes what is sent to it out of its inbox as soon as it sees it, long
 before a person has said yes. So who finds its own message there after a while knows that
 nobody waits for it any more: a device that went away, or was killed, can't say so.
@@ -21,6 +23,9 @@ UNREAD_SECONDS: Final = 30.0
 
 LOOK_SECONDS: Final = 10.0
 
+FIRST_SECONDS: Final = 30.0
+"""The first message lies there before a code is shown: after so long nobody left one, or somebody took it."""
+
 T = TypeVar("T")
 
 
@@ -37,7 +42,10 @@ async def type_code(code: str, purpose: Purpose, url: str, reply: Callable[[byte
     looking: asyncio.Task[bool] | None = None
     try:
         async with asyncio.timeout(seconds) as limit, inboxes.watch(url, to_us) as items:
+            now = asyncio.get_running_loop().time()
+            limit.reschedule(now + min(seconds, FIRST_SECONDS))
             async for item in items:
+                limit.reschedule(now + seconds)
                 await items.ack(item.number)
                 if sent:
                     return last(item.item)
@@ -45,6 +53,9 @@ async def type_code(code: str, purpose: Purpose, url: str, reply: Callable[[byte
                 await inboxes.put(url, their_box, to_them, sent)
                 looking = asyncio.create_task(_unread(url, to_them, sent, limit))
     except TimeoutError:
+        if not sent and seconds > FIRST_SECONDS:
+            raise NotAllowed("nothing waits for this code: it was typed before, here or by somebody else",
+                             "Ask for a new code, and tell who shows it if it was not you.") from None
         if looking is not None and looking.done() and not looking.cancelled() and looking.result():
             raise NotAllowed("nobody waits for this code any more: the device that showed it gave up, or is off",
                              "Ask for a new code there.") from None

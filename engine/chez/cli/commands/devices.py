@@ -98,8 +98,9 @@ def _pair_here(chosen: Settings, code: str, url: str | None, name: str | None, k
     if chosen.json:
         json_line({"home": str(chosen.path), "collections": dict(held)})
         return
-    say(f"joined: {chosen.path} now holds")
-    table(("collection", "records"), held, right=("records",))
+    say(f"joined: {chosen.path} now holds{'' if held else ' nothing yet'}")
+    if held:
+        table(("collection", "records"), held, right=("records",))
 
 
 @click.group()
