@@ -14,6 +14,7 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayUnreachable, WrongPin
 from chez.spaces.link import SpaceLink
+from chez.spaces.public import Address
 from chez_relay.tls import pin_in
 from tests.home.pairing import PASSPHRASE
 from tests.relay.certificates import Authority
@@ -150,6 +151,34 @@ async def test_who_is_invited_by_a_pinned_relay_dials_no_other(tmp_path: Path, a
             await stranger.set_relay(server.url, pins=[ours])
             with pytest.raises(NotFound):  # its own pins count: the relay is asked, and has no keys for it
                 await stranger.join(wrong)
+
+
+async def test_who_comes_by_an_address_of_a_pinned_relay_dials_no_other(tmp_path: Path, authority: Authority) -> None:
+    """A public space's address carries the publisher's pins: a follower goes by these, if it had none of its own."""
+    chain, key = authority.issue()
+    ours, other = pin_in(chain), "sha256:" + "A" * 43 + "="
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        space = await home.create_space("news", public=True)
+        await space.collection("notes").put({"n": 1}, id="one")
+        await home.sync()
+        assert Address.read(space.address).pins == ()
+        await home.relays.pin(server.url, [ours])
+        address = Address.read(space.address)
+        assert address.pins == (ours,)
+        wrong = replace(address, pins=(other,)).text
+        async with _home(tmp_path / "b") as follower:
+            with pytest.raises(WrongPin):
+                await follower.follow(wrong)
+            assert follower.relays.pins(server.url) == ()  # nothing of the address stays
+            followed = await follower.follow(address.text)
+            await follower.sync(server.url)
+            assert follower.relays.pins(server.url) == (ours,) and await followed.collection("notes").get("one")
+        async with _home(tmp_path / "c") as stranger:
+            with pytest.raises(InvalidValue):
+                await stranger.follow(replace(address, relay="ws://127.0.0.1:9").text)
+            await stranger.set_relay(server.url, pins=[ours])
+            assert (await stranger.follow(wrong)).name == "news"  # its own pins count
 
 
 async def test_a_home_is_left_while_a_connection_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Public spaces: one key opens the epochs for everybody, and nothing but reading comes with it; addresses."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.public import Address, reader_key, reader_of
 from chez.spaces.rotation import accept_packet, first_epoch, new_epoch, packets_for, tag_of
 from chez.spaces.statements import Create, Kind, Role, Signed, sign_statement
+from chez_wire.pins import pins_from
 from tests.spaces.people import Author, Person
 from tests.vectors.fixed import EPOCH
 from tests.vectors.golden import golden
@@ -22,7 +24,8 @@ GOLDEN = golden("public")
 NONCE = bytes(range(32))
 names = st.text(min_size=1, max_size=128)
 ids = st.binary(min_size=32, max_size=32)
-addresses = st.builds(Address, ids, ids, st.text(min_size=1, max_size=512), ids, names)
+pins = st.lists(ids, max_size=8).map(pins_from)
+addresses = st.builds(Address, ids, ids, st.text(min_size=1, max_size=512), ids, names, pins)
 
 
 class Published:
@@ -125,5 +128,7 @@ def test_golden_vectors_hold() -> None:
     address = Address.read(GOLDEN["address"]["text"])
     address.check(Signed.read(bytes.fromhex(GOLDEN["reader"]["create"])).body)  # type: ignore[arg-type]
     assert address.key.public.hex() == GOLDEN["reader"]["public"]
+    pinned = Address.read(GOLDEN["pinned_address"]["text"])
+    assert pinned == replace(address, pins=(GOLDEN["pinned_address"]["first"], GOLDEN["pinned_address"]["second"]))
     assert EPOCH.control.public.hex() != GOLDEN["control"]["public"]
     assert crypto.derive(address.nonce, "chez/1 public reader") == address.key.seed

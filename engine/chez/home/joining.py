@@ -118,7 +118,7 @@ def _address(home: OpenHome, where: SpaceLink | InviteLink | Address) -> str:
     Raises `InvalidValue` for pins of a relay that has no certificate.
     """
     known = home.syncing.pins(where.relay)
-    if known or isinstance(where, Address):
+    if known:
         return home.syncing.address(where.relay)
     return join(where.relay, check_pins(where.relay, where.pins))
 
@@ -127,7 +127,7 @@ async def _keep_pins(home: OpenHome, where: SpaceLink | Address) -> None:
     """Go by a link's pins from now on, if this device knew nothing of the relay: no link tells it of one that it uses
     already which keys that may have.
     """
-    if isinstance(where, SpaceLink) and where.pins:
+    if where.pins:
         row = where.relay, ",".join(where.pins)
         await home.database.write(lambda db: db.execute("INSERT OR IGNORE INTO relay (url, pins) VALUES (?, ?)", row))
         await home.syncing.settle()
