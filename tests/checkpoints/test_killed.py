@@ -16,6 +16,7 @@ from tests.people.persons import persons
 from tests.people.support import join
 from tests.relay.support import relay
 from tests.simulation import test_convergence
+from tests.simulation.device import RELAY
 from tests.simulation.world import World
 
 STEPS = range(1, 40) if os.environ.get("CHEZ_EVERY_STEP") else range(3, 40, 12)
@@ -32,7 +33,7 @@ def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.Monk
     world.settle()
     world.storage._quotas = Quotas(grace=0.0)
     maker, commits, killed = world.devices[0], 0, False
-    maker.replica.checkpoint_wanted = True
+    maker.write(lambda db: maker.replica.want_checkpoint(db, {RELAY}))
     assert maker.lanes is not None
     maker.lanes.wake(maker.replica.space.id)
     plain = world._work

@@ -1,4 +1,4 @@
-"""Checkpoints of a home at two relays: one has the checkpoint, the other its log whole; neither hinders the other."""
+"""Checkpoints of a home at several relays: each gets one of its own, and lets go; none hinders another."""
 
 import asyncio
 import sqlite3
@@ -7,29 +7,36 @@ from pathlib import Path
 
 import pytest
 
+import chez
 from chez_relay.storage.copies import FILE_NAME
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, written
-from tests.people.persons import persons
+from tests.people.persons import persons, shared
 from tests.people.support import join, open_again
 from tests.relay.within import Within, relay
 
 
 async def gapped(*relays: Within) -> None:
-    """One of the relays let go of entries."""
-    for _ in range(200):
-        for one in relays:
-            assert one.data is not None
+    """Each of the relays let go of entries."""
+    for one in relays:
+        assert one.data is not None
+        for _ in range(200):
             with closing(sqlite3.connect(f"file:{one.data / FILE_NAME}?mode=ro", uri=True)) as db:
                 if db.execute("SELECT count(*) FROM dropped").fetchone()[0]:
-                    return
-        await asyncio.sleep(0.05)
-    raise AssertionError("no relay let go of anything")
+                    break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError(f"the relay at {one.url} let go of nothing")
+
+
+async def told(home: chez.Home, kind: str) -> list[str]:
+    """Of which relays a home's receipts of one kind are."""
+    return [receipt.body["url"] for receipt in await home.journal.receipts() if receipt.kind == kind]
 
 
 async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Within,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log of one has a gap, and its checkpoint's segments are at that one alone; nothing is refused or lacking."""
+    """The logs of both have a gap, and each has segments of its own; nothing is refused or lacking."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with relay(tmp_path / "second", *AT_ONCE) as second, persons(tmp_path, "anna", relay=server.url) as (anna,):
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
@@ -51,3 +58,48 @@ async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Wit
             kinds = {receipt.kind for receipt in await phone.journal.receipts()}
             assert not {"checkpoint-refused", "entries-missing"} & kinds
             assert await phone.audit() == []
+
+
+async def test_a_relay_that_was_away_gets_its_checkpoint_when_it_is_back(tmp_path: Path, server: Within) -> None:
+    """Asked for once, while it was down: it is made with a later sync, of another process; each relay is whole then."""
+    data = tmp_path / "second"
+    async with relay(data, *AT_ONCE) as second:
+        url = second.url
+        async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+            await anna.relays.add(url)
+            for _ in range(4):
+                await written(anna.space(), "anna", 6)
+                await anna.sync(everywhere=True)
+    async with open_again(tmp_path / "anna") as anna:
+        done = await anna.space().checkpoint()
+        assert done is not None and done.vouched and done.dropped
+        assert await told(anna, "entries-dropped") == [server.url]
+    async with relay(data, *AT_ONCE, "--set", f"listen={url[5:]}") as second:
+        async with open_again(tmp_path / "anna") as anna:
+            await anna.sync(everywhere=True)
+            assert await told(anna, "entries-dropped") == [server.url, url]
+            assert await told(anna, "chunks-released") == []  # neither holds what the other one's is in
+            expected = await shown(anna.space())
+            await gapped(server, second)
+            for one in (server, second):
+                async with join(anna, tmp_path / f"phone {one.url[-5:]}", "phone", one.url) as phone:
+                    assert await shown(phone.space()) == expected != {}
+
+
+async def test_each_relay_lets_go_on_another_persons_word_for_it(tmp_path: Path, server: Within) -> None:
+    """Of a shared space neither drops on its maker's word; where the other person came to one alone, that one does."""
+    async with relay(tmp_path / "second", *AT_ONCE) as second, persons(
+            tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await anna.relays.add(second.url)
+        for _ in range(4):
+            await written(trip, "anna", 6)
+            await anna.sync()
+        done = await trip.checkpoint()
+        assert done is not None and not done.vouched
+        assert await told(anna, "entries-dropped") == []
+        await berta.sync()  # she knows the first one alone
+        await anna.sync()
+        assert await told(anna, "entries-dropped") == [server.url]
+        assert await shown(hers) == await shown(trip) != {}

@@ -18,7 +18,7 @@ from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from tests.simulation.household import Household, Member
 
-__all__ = ("Device", "Undone")
+__all__ = ("RELAY", "Device", "Undone")
 
 T = TypeVar("T")
 RELAY = 1

@@ -6,6 +6,7 @@ import pytest
 from chez.sync.checkpoints.format import Vouch
 from chez.sync.checkpoints.heard import ASKED, LATE, UNFIT, vouches
 from chez_relay.storage import Expire, Quotas
+from tests.simulation.device import RELAY
 from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
 from tests.simulation.world import World
@@ -85,7 +86,7 @@ def checkpoint(world: World) -> None:
     """One device makes a checkpoint of the private space, and the relay drops what that stands for."""
     world.storage._quotas = Quotas(grace=0.0)
     device = world.devices[0]
-    device.replica.checkpoint_wanted = True
+    device.write(lambda db: device.replica.want_checkpoint(db, {RELAY}))
     assert device.lanes is not None
     device.lanes.wake(device.replica.space.id)
     world.settle()

@@ -28,7 +28,7 @@ from chez_relay.storage.memory import MemoryStorage
 from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import Header
 from chez_wire.frames import CreateSpace, Packet, Rotate, SealedPacket, decode_client, decode_relay, encode
-from tests.simulation.device import Device
+from tests.simulation.device import RELAY, Device
 from tests.simulation.household import Member, household
 from tests.simulation.workload import Workload
 
@@ -170,7 +170,7 @@ class World:
     def _checkpoint(self, device: Device) -> None:
         assert device.lanes is not None
         replica = self.random.choice(list(device.replicas.values()))
-        replica.checkpoint_wanted = True
+        device.write(lambda db: replica.want_checkpoint(db, {RELAY}))
         device.lanes.wake(replica.space.id)
         self.note(device.name, "wants a checkpoint")
 

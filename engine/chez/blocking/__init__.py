@@ -1535,6 +1535,7 @@ class Space(Front[AsyncSpace]):
     def address(self) -> str:
         """What lets anybody read this public space; it stays good over rotations.
 
+        It carries the pins that this home has for the relay: who comes by it, and knew nothing of that, goes by them.
         Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
         """
         return self._inner.address
@@ -1734,11 +1735,12 @@ class Space(Front[AsyncSpace]):
         self._portal.call(lambda call: self._inner.rotate())
 
     def checkpoint(self, *, timeout: float = 600.0) -> Checkpoint | None:
-        """Write what is at the relay smaller, and return once everything that can be done about it now is.
+        """Write what is at each relay smaller, and return once everything that can be done about it now is.
 
         Entries become compressed documents that a new device begins with; nobody need be trusted for it. Once
         another person's device (in a space of one person, this one) read it back, an owner's device asks
-        the relay to drop the entries, which gives their room back after the relay's grace. None when there is
+        the relay to drop the entries, which gives their room back after the relay's grace. A relay that can't be
+        reached now gets its own when the home meets it again. None when there is
         nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
         """
         return self._portal.call(lambda call: self._inner.checkpoint(timeout=timeout))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chez.home.exchange import Exchange
 from chez.home.held import Held
-from chez.home.syncing import Syncing
+from chez.home.syncing import Syncing, relay_row
 from chez.spaces.permits import check_writer
 from chez.store.database import Connection
 from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests, vouches
@@ -38,10 +38,14 @@ def last_checkpoint(db: Connection, space: int) -> Checkpoint | None:
 
 
 async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint | None:
-    """Make a checkpoint of a space at its relay, now or when the home connects; see `Space.checkpoint`."""
+    """Make a checkpoint of a space at each of its relays, now or when the home connects; see `Space.checkpoint`."""
     database = syncing.database
-    await database.read(lambda db: check_writer(held.replica.space, held.replica.device))
-    held.replica.checkpoint_wanted = True
+
+    def work(db: Connection) -> None:
+        check_writer(held.replica.space, held.replica.device)
+        held.replica.want_checkpoint(db, {relay_row(db, url) for url in syncing.urls_of(held.space)})
+
+    await database.write(work)
     for link in syncing.links:
         link.wake(held.space.id)
     await Exchange(syncing).sync(timeout)

@@ -101,15 +101,16 @@ class Space:
     def address(self) -> str:
         """What lets anybody read this public space; it stays good over rotations.
 
+        It carries the pins that this home has for the relay: who comes by it, and knew nothing of that, goes by them.
         Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
         """
-        space, relay = self._held.space, self._home.syncing.relay_of(self._held.space)
-        create = space.membership.create
+        space, syncing = self._held.space, self._home.syncing
+        relay, create = syncing.relay_of(space), space.membership.create
         if create is None or not space.public:
             raise NotAllowed(f"space {self.name!r} is not public", "It is so from its beginning, or never.")
         if relay is None:
             raise NotFound("no relay is set", "Others find a public space at its relay: `chez relay URL`.")
-        return Address(space.id, space.handle, relay, create.nonce, space.name).text
+        return Address(space.id, space.handle, relay, create.nonce, space.name, syncing.pins(relay)).text
 
     @property
     def role(self) -> RoleName | None:
@@ -310,11 +311,12 @@ class Space:
         await self._sharing.rotate()
 
     async def checkpoint(self, *, timeout: float = 600.0) -> Checkpoint | None:
-        """Write what is at the relay smaller, and return once everything that can be done about it now is.
+        """Write what is at each relay smaller, and return once everything that can be done about it now is.
 
         Entries become compressed documents that a new device begins with; nobody need be trusted for it. Once
         another person's device (in a space of one person, this one) read it back, an owner's device asks
-        the relay to drop the entries, which gives their room back after the relay's grace. None when there is
+        the relay to drop the entries, which gives their room back after the relay's grace. A relay that can't be
+        reached now gets its own when the home meets it again. None when there is
         nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
         """
         return await checkpoint(self._held, self._home.syncing, timeout)

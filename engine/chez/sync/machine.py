@@ -278,6 +278,10 @@ class SyncMachine:
         whole = self.phase is Phase.FOLLOWING and self.progress.position >= self._until
         return self.course.next() if whole else []
 
+    def _due(self) -> list[Work]:
+        """Look, if a checkpoint is to be made at this relay: one that is made at another comes first."""
+        return self.look() if self.relay in self.replica.checkpoints_due else []
+
     def _took(self, received: Received) -> list[Work]:
         """A turn on a checkpoint is committed."""
         self.progress.received += received.applied
@@ -385,7 +389,7 @@ class SyncMachine:
         self.sealing = True
         # What was written since that work and before this line was sealed by neither.
         more = [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
-        return [*more, *self.look()] if self.replica.checkpoint_wanted else more
+        return [*more, *self._due()]
 
     def _send(self, sealed: list[Sealed]) -> list[Work]:
         return self.send(sealed)
@@ -445,6 +449,6 @@ class SyncMachine:
         def done(_: None) -> list[Work]:
             self._applying -= 1
             self.progress.sent += 1
-            return self.send([])
+            return [*self.send([]), *self._due()]
 
         return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, None), done)]

@@ -9,7 +9,7 @@ the cursor that says how far it was read.
 Time and randomness are arguments, so that a simulation replays exactly.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
+from chez.sync.checkpoints.due import want
 from chez.sync.checkpoints.heard import hear
 from chez.sync.checkpoints.taking import Reading
 from chez.sync.entry import (
@@ -122,8 +123,8 @@ class Replica:
         """Whether a checkpoint is made unasked when there is so much that it is worth it (`checkpoints.policy`)."""
         self.full: SpaceFull | None = None
         """Why nothing more of a followed space is taken in, once it takes its room, as was seen last."""
-        self.checkpoint_wanted = False
-        """Whether a checkpoint is to be made of what is here."""
+        self.checkpoints_due: set[int] = set()
+        """Relays at which a checkpoint is to be made, as was seen last (`checkpoints.due` has it)."""
 
     @property
     def device(self) -> bytes:
@@ -225,9 +226,9 @@ class Replica:
         lacked = self.relays.lacked(db, self.space.n, relay)
         if self.mute:
             return []
-        for one in self._signed(lacked):
+        for one in self._signed(db, relay, lacked):
             self._seal(db, relay, *one)
-        for one in self._signed(unsealed(db, self.space.n, relay, self._device.id)):
+        for one in self._signed(db, relay, unsealed(db, self.space.n, relay, self._device.id)):
             self._seal(db, relay, *one)
         return sealed_for(db, self.space.n, relay)
 
@@ -237,13 +238,20 @@ class Replica:
         Nothing for who is mute.
         """
         late = self.relays.overdue(db, self.space.n, relay, at_once=at_once)
-        return [self._seal(db, relay, *one) for one in self._signed(late) if not self.mute]
+        return [self._seal(db, relay, *one) for one in self._signed(db, relay, late) if not self.mute]
 
-    def _signed(self, entries: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes, int]]:
-        """Those that carry a signature. For others, which came with a checkpoint, another one is wanted."""
+    def _signed(self, db: Connection, relay: int,
+                entries: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes, int]]:
+        """Those that carry a signature. For others, which came with a checkpoint, another one is wanted there."""
         found = [one for one in entries if signature_of(one[1])]
-        self.checkpoint_wanted = self.checkpoint_wanted or len(found) < len(entries)
+        if len(found) < len(entries):
+            self.want_checkpoint(db, {relay})
         return found
+
+    def want_checkpoint(self, db: Connection, relays: Set[int]) -> None:
+        """A checkpoint is to be made at each of these relays, by their rows, once all of it was read here."""
+        want(db, self.space.n, relays)
+        self.checkpoints_due = self.checkpoints_due | relays
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         epoch = epoch_for(self.space, self._device.id, self.epoch_at(db, relay), packed, kind)

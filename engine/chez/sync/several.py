@@ -49,6 +49,10 @@ class Several:
         self.reseeding.discard(relay)
         return found
 
+    def stands(self, relay: int) -> bool:
+        """Whether a relay is connected, and given entries as they are made."""
+        return relay in self._owed
+
     def owes(self, relay: int) -> bool:
         """Whether there are entries that were not sealed yet for a relay that is to have them."""
         return bool(self._owed.get(relay))

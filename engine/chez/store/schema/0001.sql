@@ -411,6 +411,12 @@ CREATE TABLE staged_change (
     PRIMARY KEY (reading, author, ordinal)
 ) WITHOUT ROWID;
 
+CREATE TABLE checkpoint_due (         -- relays at which a checkpoint is to be made, one after the other
+    space INTEGER NOT NULL REFERENCES space,
+    relay INTEGER NOT NULL REFERENCES relay,
+    PRIMARY KEY (space, relay)
+) WITHOUT ROWID;
+
 CREATE TABLE draft (                  -- the checkpoint that is being made
     space INTEGER PRIMARY KEY REFERENCES space,
     relay INTEGER NOT NULL REFERENCES relay, -- which gets its segments

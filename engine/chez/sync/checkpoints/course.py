@@ -34,7 +34,7 @@ class Course:
     _refs: dict[int, int] = field(default_factory=dict)
     """Requests without an answer yet, and which of the errand's they are."""
     _got: dict[int, bytes] = field(default_factory=dict)
-    _found: list[ChunksFound] = field(default_factory=list)
+    _found: list[tuple[int, ChunksFound]] = field(default_factory=list)
 
     def begin(self) -> None:
         """The space is opened anew: what was asked before is nobody's."""
@@ -63,7 +63,7 @@ class Course:
         if isinstance(event, ChunkArrived):
             self._got[number] = event.data
         if isinstance(event, ChunksFound):
-            self._found.append(event)
+            self._found.append((number, event))
         if self._refs:
             return []
         match errand:
@@ -74,11 +74,13 @@ class Course:
                 return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
             case Drop(entry=entry, dropping=dropping):
                 return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges)), self._done)]
-            case Ask(entry):
+            case Ask(entry, ids):
                 # Another drop came between: what was said before it may be otherwise now, and it is asked anew.
-                if len({found.drop for found in self._found}) == 1:
-                    self.desk.answer = Answer(entry, all(all(found.held) for found in self._found),
-                                              self._found[0].drop)
+                if len({found.drop for _, found in self._found}) == 1:
+                    held = frozenset(id for at, found in self._found for id, there in zip(
+                        ids[at : at + MAX_CHUNK_IDS], found.held, strict=True) if there)
+                    self.desk.answer = Answer(entry, held.issuperset(ids), self._found[0][1].drop, held,
+                                              frozenset(ids))
                 return self._on()
             case _:
                 return []

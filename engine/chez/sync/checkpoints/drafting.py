@@ -10,6 +10,7 @@ from chez.spaces.permits import role_of
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.checkpoints import making
+from chez.sync.checkpoints.due import done, due, own, want
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
 from chez.sync.checkpoints.format import Manifest
 from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, manifests, set_state, state_of
@@ -42,20 +43,34 @@ class Drafting:
         role = role_of(space, replica.device)
         if role is None or role < Role.WRITER:
             return None
+        wanted = replica.checkpoints_due = due(db, space.n)
         row = db.execute("SELECT relay FROM draft WHERE space = ?", (space.n,)).fetchone()
         if row is not None and row[0] != self.site.relay:
-            if row[0] in replica.relays.kept:
-                return None  # that one gets its segments
-            making.clear(db, space.n)  # it may never be met again, and what it has is not here any more
-            replica.checkpoint_wanted, row = True, None
+            if not self._instead(db, row[0], wanted):
+                return None
+            row = None
         if row is None:
-            return self._begin(db, answer) if replica.checkpoint_wanted or self._worth(db) else None
+            return self._begin(db, answer) if self.site.relay in wanted or self._worth(db) else None
         if not making.written(db, space.n):
             making.work(db, space, replica.device, replica.entropy, Budget(TURN))
             return Again()
         if segments := making.unsent(db, space.n, _AHEAD):
             return Put(tuple(segments))
         return self._publish(db, answer)
+
+    def _instead(self, db: Connection, other: int, wanted: set[int]) -> bool:
+        """Whether to make one here although one is being made at another relay, which has its turn later if it is kept.
+
+        It may be away for long, or never be met again, and what was put there already is here no more.
+        """
+        replica, n = self.site.replica, self.site.space
+        kept = other in replica.relays.kept
+        if kept and (replica.relays.stands(other) or self.site.relay not in wanted):
+            return False
+        making.clear(db, n)
+        want(db, n, {other, self.site.relay} if kept else {self.site.relay})
+        wanted |= {self.site.relay}
+        return True
 
     def _begin(self, db: Connection, answer: Answer | None) -> Errand:
         site, n = self.site, self.site.space
@@ -74,11 +89,17 @@ class Drafting:
 
     def _begin_on(self, db: Connection, base: tuple[bytes, Manifest] | None,
                   stands: tuple[bytes, Manifest] | None) -> Errand:
-        replica, n = self.site.replica, self.site.space
+        n = self.site.space
         enough = base is None or making.growth(db, n, base[1].vector) >= LEAST
-        replica.checkpoint_wanted = enough and making.begin(db, n, base, upto_of(stands and stands[1]),
-                                                            relay=self.site.relay)
-        return Again() if replica.checkpoint_wanted else None
+        if enough and making.begin(db, n, base, upto_of(stands and stands[1]), relay=self.site.relay):
+            return Again()
+        self._done(db)
+        return None
+
+    def _done(self, db: Connection) -> None:
+        """Nothing is to be made here; other relays have their turn."""
+        done(db, self.site.space, self.site.relay)
+        self.site.replica.checkpoints_due = due(db, self.site.space)
 
     def _stands(self, db: Connection) -> tuple[bytes, Manifest] | None:
         """The checkpoint that stands for all that was dropped at the relay, as far as is known here."""
@@ -97,12 +118,14 @@ class Drafting:
         making.clear(db, n)
         # Where its base was outlived meanwhile it is said all the same, so that others know which segments do not
         # serve; and another one is made.
-        replica.checkpoint_wanted = answer is not None and base is not None and not self.site.bears(
-            db, manifest, answer)
+        again = answer is not None and base is not None and not self.site.bears(db, manifest, answer)
         sealed, entry = replica.say(db, self.site.relay, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest)))
         set_state(db, n, entry, MADE)
-        if replica.checkpoint_wanted:
+        if again:
             self.site.dead |= {entry, bytes(base)}
+            want(db, n, {self.site.relay})
+        else:
+            self._done(db)
         replica.write_receipt(db, "checkpoint-made", {"entries": sum(
             sequence for sequence, _ in manifest.vector.values()), "bytes": sum(
             one.size for one in manifest.bundles), "written": manifest.bundles[-1].size})
@@ -117,7 +140,9 @@ class Drafting:
         last = next((manifest for _, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)), None)
         state = space.membership.state
         makers = sorted(device for device in state.devices if (state.right(device) or Role.READER) >= Role.WRITER)
-        replica.checkpoint_wanted = worth(making.growth(db, space.n, upto_of(last)),
-                                          0 if last is None else sum(one.size for one in last.bundles),
-                                          makers.index(replica.device) if replica.device in makers else len(makers))
-        return replica.checkpoint_wanted
+        enough = worth(making.growth(db, space.n, upto_of(last)),
+                       0 if last is None else sum(one.size for one in last.bundles),
+                       makers.index(replica.device) if replica.device in makers else len(makers))
+        if enough:
+            want(db, space.n, own(db, replica.relays.kept) | {self.site.relay})
+        return enough

@@ -107,15 +107,17 @@ class Dropping:
             return None
         done = list(chain(db, site.space, log, last))
         gone = {id for _, vouch in done for id in vouch.release}
-        chunks = [] if stands is None else self._outlived(db, {vouch.manifest for _, vouch in done}, gone, *stands)
-        chunks += released(db, site.replica.space, site.replica.device, site.relay, log, gone)
-        if not chunks or last in self._passed:
+        old = [] if stands is None else self._outlived(db, {vouch.manifest for _, vouch in done}, gone, *stands)
+        freed = released(db, site.replica.space, site.replica.device, site.relay, log, gone)
+        if not (old or freed) or last in self._passed:
             return None
-        entry, looked = (_NO_CHECKPOINT, chunks[:1]) if stands is None else (stands[0], stands[1].segments)
-        if answer is None or answer.entry != entry:
-            return Ask(entry, tuple(looked))
+        entry, serve = (_NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
+        if answer is None or answer.entry != entry or not answer.asked.issuperset(old):
+            return Ask(entry, tuple(dict.fromkeys([*serve, *old])))
         self._passed.add(last)
-        if answer.drop != last or not (answer.whole or stands is None):
+        # What another relay's checkpoint is in was never here.
+        chunks = [*(id for id in old if id in answer.held), *freed]
+        if answer.drop != last or not (chunks and (stands is None or answer.held.issuperset(serve))):
             return None
         return vouch_for(db, site, _NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
 

@@ -61,11 +61,13 @@ Errand = Again | Get | Put | Ask | Send | Drop | None
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the relay said to an `Ask`: whether it holds all, and the name of its last drop at that moment.
+    """What the relay said to an `Ask`: whether it holds all that was `asked`, what of it, and its last drop then.
 
-    The name is empty when it refused to say.
+    The drop's name is empty when it refused to say.
     """
 
     entry: bytes
     whole: bool
     drop: bytes
+    held: frozenset[bytes] = frozenset()
+    asked: frozenset[bytes] = frozenset()
