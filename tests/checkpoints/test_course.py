@@ -68,7 +68,8 @@ def test_segments_are_asked_about_in_pages() -> None:
         play(course.handle(ChunksFound(ref, (True,) * len(channel.asked[ref - 1]), DROP)))
     assert course.busy and desk.answers == [None]
     play(course.handle(ChunksFound(1, (True,) * MAX_CHUNK_IDS, DROP)))
-    assert desk.answers == [None, Answer(ENTRY, True, DROP)]
+    every = frozenset(IDS)
+    assert desk.answers == [None, Answer(ENTRY, True, DROP, every, every)]
 
 
 @pytest.mark.parametrize("page", range(3))
@@ -79,7 +80,8 @@ def test_one_segment_that_lacks_is_enough(page: int) -> None:
         held = [True] * len(ids)
         held[-1] = ref != page + 1
         play(course.handle(ChunksFound(ref, tuple(held), DROP)))
-    assert desk.answers[-1] == Answer(ENTRY, False, DROP)
+    every = frozenset(IDS)
+    assert desk.answers[-1] == Answer(ENTRY, False, DROP, every - {channel.asked[page][-1]}, every)
 
 
 def test_a_drop_between_two_pages_makes_the_answer_worthless() -> None:
