@@ -154,8 +154,14 @@ def _run(value: int, count: int) -> bytes:
 def _numbers(data: bytes, at: int, before: tuple[bool, ...]) -> list[int]:
     """The numbers of the operations that are replaced. Raises ValueError for what is told otherwise."""
     if len(before) == 1:
-        if data[at] != 0x7F:
+        raw = data[at:]
+        if raw[0] != 0x7F:
             raise ValueError("no literal")
+        if 0 < raw[-1] < 0x40:  # as most: it is positive then, and of the fewest bytes
+            if len(raw) == 3 and raw[1] >= 0x80:
+                return [raw[1] & 0x7F | raw[2] << 7]
+            if len(raw) == 2:
+                return [raw[1]]
         return [_whole(data, at + 1, len(data))]
     steps: list[int] = []
     while at < len(data):
@@ -206,6 +212,9 @@ def _is_number(raw: bytes) -> bool:
     size = len(raw)
     if size == 1:
         return raw[0] < 0x80
+    if size == 2:
+        first, last = raw
+        return first >= 0x80 > last and (first & 0x40 != 0 if last == 0 else last != 0x7F or not first & 0x40)
     if not 1 < size < 10 or raw[-1] >= 0x80 or min(raw[:-1]) < 0x80:
         return False
     return not (raw[-1] == 0 and not raw[-2] & 0x40) and not (raw[-1] == 0x7F and raw[-2] & 0x40)
