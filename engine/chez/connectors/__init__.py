@@ -8,7 +8,7 @@
     archive.py     zips, bounded
     folders.py     a folder as the zip that it would be
     zipped.py      a zip whose files belong to several connectors
-    lines.py, sgml.py   what several connectors share
+    lines.py, line_blocks.py, cells.py, sgml.py    what several connectors share
     wall.py, worker.py, frames.py, serving.py, walled.py    reading in a process that the system walls in
     kit.py         the acceptance suite that every connector passes
     mapping.py, mapped.py, exploring.py    what no connector knows: looked into, mapped, read

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, BinaryIO, Final, TypeVar
 
 from chez.connectors.api import HEAD_BYTES, MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
@@ -279,6 +280,8 @@ class _Types:
         self._time: Any = DateTime()
         self._text: Any = String()
         self._amount: Any = Amount()
+        # The lines of a statement share their days.
+        self.day = lru_cache(maxsize=1024)(self._day)
 
     def fields(self, block: Block) -> dict[str, str]:
         """The leaf elements of an aggregate, unescaped; the first of each name, those of
@@ -298,8 +301,10 @@ class _Types:
         for parent in root.iter():
             prefix = f"{parent.tag}/" if parent.tag in ("CURRENCY", "ORIGCURRENCY") else ""
             for leaf in parent:
-                text = self._text.convert(leaf.text or "") or ""
-                if any("\ud800" <= char <= "\udfff" for char in text):
+                text = leaf.text or ""
+                if "&" in text:
+                    text = self._text.convert(text)
+                if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
                     raise ValueError(f"{leaf.tag} is not text in the file's encoding")
                 found.setdefault(prefix + leaf.tag, text.strip())
         return found
@@ -311,7 +316,7 @@ class _Types:
         amount: Decimal = self._amount.convert(text)
         return amount
 
-    def day(self, text: str) -> date:
+    def _day(self, text: str) -> date:
         """The calendar day of an OFX time, where it was written. Raises `ValueError`.
 
         Not converted to UTC: a booking at 20:00 in New York belongs to that day.

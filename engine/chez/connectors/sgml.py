@@ -9,9 +9,11 @@ expands nothing: document type declarations, the door of entity attacks, are ref
 import codecs
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 from xml.sax.saxutils import escape
+
+import msgspec
+from msgspec.structs import replace
 
 from chez.errors import InvalidValue
 
@@ -29,8 +31,7 @@ SECTIONS: Final = ((CDATA, "]]>"), ("<!--", "-->"))
 """What may contain `<` without beginning a tag, and how each ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True):  # made for each field, like `Found`
     """One tag and the text after it (entities as written, CDATA as escaped text).
 
     `name` is upper case; `text` is stripped, and cut after `MAX_TEXT` characters, in
@@ -44,9 +45,11 @@ class Tag:
     done: int
     overlong: bool = False
 
+    def __repr__(self) -> str:
+        return f"Tag(name={self.name!r}, line={self.line})"
 
-@dataclass(frozen=True, slots=True)
-class Block:
+
+class Block(msgspec.Struct, frozen=True):
     """A whole aggregate from its start tag to its end tag, as its tags.
 
     `problem` says, for people, why it is not whole.
@@ -56,6 +59,9 @@ class Block:
     line: int
     tags: tuple[Tag, ...]
     problem: str = ""
+
+    def __repr__(self) -> str:
+        return f"Block(name={self.name!r}, line={self.line})"
 
 
 def _pieces(file: BinaryIO, codec: str) -> Iterator[tuple[str, int, int, bool]]:
@@ -68,7 +74,9 @@ def _pieces(file: BinaryIO, codec: str) -> Iterator[tuple[str, int, int, bool]]:
         buffer += decoder.decode(chunk, final=not chunk)
         at = 0
         while True:
-            mark = next((mark for begin, mark in SECTIONS if buffer.startswith(begin, at)), "")
+            mark = ""
+            if buffer.startswith("<!", at):
+                mark = next((mark for begin, mark in SECTIONS if buffer.startswith(begin, at)), "")
             if mark:
                 close = buffer.find(mark, at)
                 stop = close + len(mark) if close >= 0 else -1
@@ -98,7 +106,7 @@ def tags(file: BinaryIO, codec: str) -> Iterator[Tag]:
         match = NAME.match(piece)
         if match:
             if pending:
-                yield replace(pending, text=pending.text.strip())
+                yield _stripped(pending)
             slash, name, empty = match.groups()
             text = piece[match.end():]
             if empty and not slash:
@@ -115,7 +123,12 @@ def tags(file: BinaryIO, codec: str) -> Iterator[Tag]:
                                     else piece.replace("<", "&lt;"))
             pending = replace(pending, text=whole[:MAX_TEXT], overlong=cut or len(whole) > MAX_TEXT)
     if pending:
-        yield replace(pending, text=pending.text.strip())
+        yield _stripped(pending)
+
+
+def _stripped(tag: Tag) -> Tag:
+    text = tag.text.strip()
+    return tag if text == tag.text else Tag(tag.name, tag.end, text, tag.line, tag.done, tag.overlong)
 
 
 def blocks(stream: Iterator[Tag], names: Collection[str], parents: Collection[str]) -> Iterator[Tag | Block]:
