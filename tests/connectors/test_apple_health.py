@@ -82,9 +82,24 @@ def test_equal_times_are_several_values(monkeypatch: pytest.MonkeyPatch) -> None
     turned = records(read_bytes(AppleHealth(), whole(foods[1] + other + foods[0] + other + foods[2])))
     assert {identity_of(one) for one in turned if isinstance(one, Measurement) and one.unit == "kcal"} == {
         identity_of(one) for one in found}
+
+
+def test_equal_values_are_told_apart_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same value at the beginning and at the end of a long export is two, in each export that has both; only beyond
+    what is remembered, and far apart, it is one."""
     monkeypatch.setattr(apple_health, "NEAR", 2)
-    far = records(read_bytes(AppleHealth(), health([1, 2, 3, 4, 5, 1])))
-    assert len({identity_of(one) for one in far if isinstance(one, Measurement)}) == 5
+    monkeypatch.setattr(apple_health, "SLOTS", 4)
+
+    def identities(numbers: list[int]) -> list[tuple[object, ...]]:
+        return [identity_of(one) for one in records(read_bytes(AppleHealth(), health(numbers)))
+                if isinstance(one, Measurement)]
+
+    numbers = [*range(100), *range(0, 100, 3), 0]
+    assert len(set(identities(numbers))) == len(numbers) - 1  # of the third 0 the count is forgotten by then
+    assert set(identities(numbers)) <= set(identities([*numbers, *range(100, 200)]))
+    monkeypatch.setattr(apple_health, "MOST", 3)
+    assert len(set(identities([1, 2, 3, 4, 5, 6, 7, 8, 4]))) == 8
+    assert len(set(identities([1, 2, 3, 4, 4, 4]))) == 6
 
 
 @pytest.mark.parametrize("bad", [

@@ -7,8 +7,9 @@ connector of GPX reads. The file declares its document type in itself; entities,
 What the file does not say, and how it is settled here:
 
 - Values of one kind, source, beginning and end, as of two foods that are noted together, are several. The format has
-  whole seconds, so each begins and ends a microsecond after the one before it in the file. They lie side by side in
-  real exports: further apart than `NEAR` values they are taken for one, of which the last counts.
+  whole seconds, so each begins and ends a microsecond after the one before it in the file, however far that is, and
+  also when both say the same: an export has all that the service holds, so the next one has as many. Beyond `MOST`
+  values, and `NEAR` that have equals, they are taken for one, of which the last counts, unless they lie near together.
 - A summary is of a day, and the zone of its day is not said: it is from midnight to midnight UTC, without an offset.
 - Records inside a correlation stand by themselves as well: both become one, the first of equal ones the first.
 
@@ -17,6 +18,7 @@ Source: the document type that the exports themselves have.
 
 import math
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -67,10 +69,19 @@ SUMMARY: Final = (("activeEnergyBurned", "daily_active_energy", "kcal"), ("apple
 """What of a day's summary is read: attribute, kind, unit."""
 
 NEAR: Final = 32_768
-"""Values among which equal ones are counted, at least: those of an export of years don't all fit into memory."""
+"""Values that have equals, whose count is remembered, at least."""
+
+MOST: Final = 10_000_000
+"""Values of which it is remembered that they were there, in twelve to twenty-four bytes each: some of the memory that
+reading has."""
+
+SLOTS: Final = 4096
+"""Places for them to begin with."""
 
 UNREAD: Final = ("ClinicalRecord", "Audiogram", "VisionPrescription")
 """Elements that are no measurement here: told once of each name."""
+
+_SLOT: Final = (1 << 64) - 1
 
 CORRELATION: Final = "Correlation"
 
@@ -81,7 +92,7 @@ class AppleHealth:
     """Reads `export.xml` into measurements, workouts and a profile."""
 
     name = "apple-health"
-    version = 2
+    version = 3
     title = "Apple Health export, XML"
     types = (Measurement, Profile, Workout)
 
@@ -125,16 +136,20 @@ class AppleHealth:
 class _Equals:
     """Tells values apart that are of one kind, source, beginning and end."""
 
-    __slots__ = ("_before", "_recent")
+    __slots__ = ("_before", "_recent", "_seen")
 
     def __init__(self) -> None:
+        self._seen = _Seen()
         self._recent: dict[int, int] = {}
         self._before: dict[int, int] = {}
 
     def apart(self, record: Measurement) -> Measurement:
         """The record; one that has equals before it, so many microseconds later."""
-        key = hash((record.kind, record.source, record.start, record.end))
-        count = self._recent.get(key) or self._before.get(key, 0)
+        key = hash((record.kind, record.source, record.start, record.end)) & _SLOT or 1
+        known = self._seen.add(key)
+        if known is False:
+            return record
+        count = self._recent.get(key) or self._before.get(key) or int(known is True)
         self._recent[key] = count + 1
         if len(self._recent) >= NEAR:
             self._recent, self._before = {}, self._recent
@@ -142,6 +157,43 @@ class _Equals:
             return record
         later = timedelta(microseconds=count)
         return msgspec.structs.replace(record, start=record.start + later, end=record.end + later)
+
+
+class _Seen:
+    """Hashes of 64 bits that were seen, held as such: a table in which what is taken is looked for further on.
+
+    Two values with one hash would be told apart without need; of ten million the odds are one to some hundred thousand.
+    """
+
+    __slots__ = ("_count", "_slots")
+
+    def __init__(self) -> None:
+        self._slots, self._count = array("Q", bytes(8 * SLOTS)), 0
+
+    def add(self, key: int) -> bool | None:
+        """Whether a hash that is not 0 was seen; None where it was not, and can't be remembered."""
+        slots, last = self._slots, len(self._slots) - 1
+        at = key & last
+        while there := slots[at]:
+            if there == key:
+                return True
+            at = (at + 1) & last
+        if self._count >= MOST:
+            return None
+        slots[at] = key
+        self._count += 1
+        if 3 * self._count > 2 * len(slots):
+            self._grow()
+        return False
+
+    def _grow(self) -> None:
+        before, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
+        slots, last = self._slots, len(self._slots) - 1
+        for key in filter(None, before):
+            at = key & last
+            while slots[at]:
+                at = (at + 1) & last
+            slots[at] = key
 
 
 def _record(block: Block) -> Iterator[msgspec.Struct]:
