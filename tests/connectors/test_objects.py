@@ -5,11 +5,12 @@ import json
 import tracemalloc
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.connectors.api import Progress, Reject
-from chez.connectors.objects import MAX_DEPTH, MAX_OBJECT, Object, objects
+from chez.connectors.objects import MAX_DEPTH, MAX_OBJECT, Object, objects, records, typed_records
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a"\\{}[],:\n é\u2028'), max_size=8),
@@ -74,6 +75,32 @@ def test_a_run_is_cut_as_its_objects_are(parts: list[str], between: str, most: i
     """Objects that are told apart together are those that are told apart one by one, whatever stands among them."""
     data = f"[{between.join(parts)}]".encode()
     assert read(data) == read(data, most=most) == read(data, most=7)
+
+
+class _Row(msgspec.Struct):
+    k: Any
+
+
+def _positive(row: _Row) -> _Row:
+    if row.k == 1:
+        raise ValueError("it is one")
+    return row
+
+
+@given(LISTS, st.sampled_from([",", ",\n", ", ", "\n,\n"]), st.integers(40, 400))
+@settings(max_examples=100, deadline=None)
+def test_records_that_are_read_together_are_those_read_one_by_one(parts: list[str], between: str, most: int) -> None:
+    """What is made of a run in one call has the lines, the values and the rejects of what is made object by object."""
+    data = f"[{between.join(parts)}]".encode()
+    decode = msgspec.json.Decoder(_Row).decode
+    alone = _told(records(_Dripping(data, 7), lambda one: _positive(decode(one))))
+    for size in (1 << 20, most):
+        together = typed_records(_Dripping(data, size), _Row, _positive)
+        assert _told(together) == alone
+
+
+def _told(items: Any) -> list[Any]:
+    return [item for item in items if not isinstance(item, Progress)]
 
 
 def test_a_deep_object_in_a_run_is_a_reject() -> None:

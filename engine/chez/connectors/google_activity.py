@@ -14,7 +14,7 @@ import msgspec
 
 from chez.connectors.api import Item, Source
 from chez.connectors.checks import utc
-from chez.connectors.objects import records
+from chez.connectors.objects import typed_records
 from chez.errors import InvalidValue
 from chez.vocabulary import Activity
 
@@ -54,17 +54,16 @@ class GoogleActivity:
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One `Activity` for each object. Raises `InvalidValue` when there is none in the file."""
-        decode = msgspec.json.Decoder(_Entry).decode
-        seen = yield from records(file, lambda data: _record(decode(data)))
+        seen = yield from typed_records(file, _Entry, _record)
         if not seen:
             raise InvalidValue(f"{source.name!r} holds no activity", "Export it again from Google.")
 
 
 def _record(entry: _Entry) -> Activity:
-    at = utc(entry.time)
+    at, header, title, link = utc(entry.time), entry.header, entry.title, entry.link
     hashed = _EMPTY.copy()
-    hashed.update(_encode([entry.header, at.isoformat(), entry.title, entry.link]))
+    # The time as `isoformat` writes it, which takes five times as long.
+    hashed.update(_encode((header, f"{_encode(at)[1:-2].decode()}+00:00", title, link)))
     return Activity(
-        service="google", reference=f"row:{hashed.hexdigest()}", at=at,
-        kind=KINDS.get(entry.title.partition(" ")[0], ""), title=entry.title[:MAX_TEXT], link=entry.link[:MAX_TEXT],
-        product=entry.header[:256])
+        service="google", reference=f"row:{hashed.hexdigest()}", at=at, kind=KINDS.get(title.partition(" ")[0], ""),
+        title=title[:MAX_TEXT], link=link[:MAX_TEXT], product=header[:256])

@@ -12,16 +12,16 @@ Where keys say which objects are meant, or more is wanted than objects: `chez.co
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
-from itertools import repeat
-from typing import BinaryIO, Final, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import accumulate, repeat
+from typing import BinaryIO, Final, TypeVar, cast
 
 import msgspec
 
 from chez.connectors.api import Found, Item, Progress, Reject, excerpt
 from chez.connectors.json_bytes import BOM, CHUNK, FLAT, OUTSIDE, REST, UNMARKED
 
-__all__ = ("MAX_DEPTH", "MAX_OBJECT", "Object", "objects", "records")
+__all__ = ("MAX_DEPTH", "MAX_OBJECT", "Object", "objects", "records", "typed_records")
 
 MAX_OBJECT: Final = 64 * 1024
 """Bytes of one object."""
@@ -36,6 +36,8 @@ RUNS: Final = 2
 otherwise than the others."""
 NEAR: Final = 4096
 """How far ahead the beginning and the end of an object are looked for at once."""
+_BAD_JSON: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 TOO_DEEP: Final = f"it is deeper than {MAX_DEPTH} brackets"
 
 
@@ -55,6 +57,14 @@ def objects(file: BinaryIO, depth: int = 1) -> Iterator[Object | Reject | Progre
     An object that is too long or too deep is a reject, and so is the end of the file inside one.
     Whether an object is JSON is for its parser to say.
     """
+    for item in _cut(file, depth):
+        if isinstance(item, _Run):
+            yield from map(Object, item.lines, item.objects)
+        else:
+            yield item
+
+
+def _cut(file: BinaryIO, depth: int) -> Iterator["Object | _Run | Reject | Progress"]:
     cutter = _Cutter(depth)
     done = 0
     while chunk := file.read(CHUNK):
@@ -64,6 +74,35 @@ def objects(file: BinaryIO, depth: int = 1) -> Iterator[Object | Reject | Progre
         done += len(chunk)
         yield Progress(done)
     yield from cutter.end()
+
+
+def typed_records(file: BinaryIO, kind: type[Kind], record: Callable[[Kind], msgspec.Struct],
+                  depth: int = 1) -> Generator[Item, None, bool]:
+    """What `record` makes of each object, which is of a type; one that is not, or for which it raises `ValueError`, is
+    a reject.
+
+    Returns whether there was any object. A run of objects is told apart and read in two calls.
+    """
+    seen = False
+    one, many = msgspec.json.Decoder(kind), msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+    for item in _cut(file, depth):
+        if isinstance(item, Reject | Progress):
+            yield item
+            continue
+        seen = True
+        run = item if isinstance(item, _Run) else _Run((item.line,), [item.bytes])
+        try:
+            values: Sequence[Kind | None] = many.decode(run.bytes) if run.bytes else [None]
+        except _BAD_JSON:
+            values = [None] * len(run.objects)
+        for line, data, value in zip(run.lines, run.objects, values, strict=False):
+            try:
+                yield Found(record(one.decode(data) if value is None else value), line)
+            except _BAD_JSON as error:
+                yield Reject(line, f"it is nothing that is read here: {excerpt(str(error))}", excerpt(data))
+            except ValueError as error:
+                yield Reject(line, str(error), excerpt(data))
+    return seen
 
 
 def records(file: BinaryIO, record: Callable[[bytes], msgspec.Struct], depth: int = 1) -> Generator[Item, None, bool]:
@@ -79,7 +118,7 @@ def records(file: BinaryIO, record: Callable[[bytes], msgspec.Struct], depth: in
         seen = True
         try:
             yield Found(record(item.bytes), item.line)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        except _BAD_JSON as error:
             yield Reject(item.line, f"it is nothing that is read here: {excerpt(str(error))}", excerpt(item.bytes))
         except ValueError as error:
             yield Reject(item.line, str(error), excerpt(item.bytes))
@@ -98,7 +137,17 @@ def _plain(chunk: bytes, at: int) -> tuple[int, int] | None:
     return None if quotes & 1 or marks.count(b'"') != quotes else (begin, end)
 
 
-def _run(chunk: bytes, at: int) -> list[bytes]:
+class _Run(msgspec.Struct):
+    """Objects that stand beside each other: their lines, each by itself, and the list that they are."""
+
+    lines: Iterable[int]
+    objects: list[bytes]
+    bytes: bytes = b""
+    begin: int = 0
+    end: int = 0
+
+
+def _run(chunk: bytes, at: int) -> _Run | None:
     """The objects from here to the last one that begins as the first does, if a parser says that this is what they are.
 
     Each stands at the next brace after the one before: there are but blanks and a comma between them.
@@ -108,23 +157,41 @@ def _run(chunk: bytes, at: int) -> list[bytes]:
     key = chunk.find(b'"', begin + 1, begin + GAP)
     end = chunk.find(b'"', key + 1, key + GAP) + 1
     if begin < 0 or key < 0 or not end or between.strip(BETWEEN):
-        return []
+        return None
     last = chunk.rfind(b"," + between.rpartition(b",")[2] + chunk[begin:end], end)
     end = chunk.rfind(b"}", end, last) + 1 if last >= 0 else 0
     if not end:
-        return []
+        return None
+    run = b"[%b]" % chunk[begin:end]
     try:
-        found = [bytes(one) for one in RUN.decode(b"[%b]" % chunk[begin:end])]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return []
-    return found if {one[0] for one in found} == {0x7B} and _is_low(found, begin, end, chunk) else []
+        found = [bytes(one) for one in RUN.decode(run)]
+    except _BAD_JSON:
+        return None
+    if {one[0] for one in found} != {0x7B} or not _is_low(found, begin, end, chunk):
+        return None
+    return _Run((), found, run, begin, end)
+
+
+def _lines(run: _Run, chunk: bytes, line: int) -> tuple[Iterable[int], int]:
+    """The lines on which the objects of a run begin, the first one on this; and the line at their end."""
+    inside = list(map(bytes.count, run.objects, repeat(b"\n")))
+    if run.end - run.begin == sum(map(len, run.objects)) + len(inside) - 1:  # between them are but commas
+        return accumulate(inside, initial=line), line + sum(inside)
+    lines, counted, at = [], run.begin, run.begin
+    for one in run.objects:
+        begin = chunk.find(b"{", at)
+        line += chunk.count(b"\n", counted, begin)
+        counted, at = begin, begin + len(one)
+        lines.append(line)
+    return lines, line + chunk.count(b"\n", counted, run.end)
 
 
 def _is_low(found: list[bytes], begin: int, end: int, chunk: bytes) -> bool:
     """Whether none of these objects can be too deep: an object has no more brackets inside each other than brackets."""
-    if chunk.count(b"{", begin, end) == len(found) and chunk.find(b"[", begin, end) < 0:
-        return True
-    return max(map(bytes.count, found, repeat(b"{"))) + max(map(bytes.count, found, repeat(b"["))) <= MAX_DEPTH
+    deepest = max(map(bytes.count, found, repeat(b"{")))
+    if chunk.find(b"[", begin, end) >= 0:
+        deepest += max(map(bytes.count, found, repeat(b"[")))
+    return deepest <= MAX_DEPTH
 
 
 def _flat(chunk: bytes, at: int) -> tuple[int, int] | None:
@@ -146,21 +213,18 @@ class _Cutter:
         self._size = 0
         self._problem = ""
 
-    def feed(self, chunk: bytes) -> Iterator[Object | Reject]:
+    def feed(self, chunk: bytes) -> Iterator[Object | _Run | Reject]:
         """Go on with some more bytes."""
         begin = counted = runs = 0
         at = self._string_ended(chunk)
         while not self._string:
             if self._depth == self._at and not self._problem and runs < RUNS:
                 runs += 1
-                line = self._line
-                for whole in _run(chunk, at):
-                    begin = chunk.find(b"{", at)
-                    at = begin + len(whole)
-                    line += chunk.count(b"\n", counted, begin)
-                    counted = begin
-                    yield Object(line, whole)
-                self._line = line
+                if (run := _run(chunk, at)) is not None:
+                    self._line += chunk.count(b"\n", counted, run.begin)
+                    run.lines, self._line = _lines(run, chunk, self._line)
+                    counted = at = run.end
+                    yield run
             while self._depth == self._at and (flat := _plain(chunk, at) or _flat(chunk, at)) is not None:
                 begin, at = flat
                 self._line += chunk.count(b"\n", counted, begin)
