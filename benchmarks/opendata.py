@@ -2,6 +2,8 @@
 
 Beside: the same said as JSON-LD (DCAT-AP) and the same table as CSV, each zstd-compressed as one file, as a portal that
 compresses would give it out whole.
+
+opendata.takes_*: what tables of several kinds take in a follower's store, beside what their catalogue estimates.
 """
 
 import random
@@ -18,9 +20,11 @@ from benchmarks.counting import Counter, counting
 from benchmarks.harness import Bench, Benchmark, Figure, Runs
 from benchmarks.processes import command, free_port, start, wait_for_port
 from benchmarks.store import PASSPHRASE
+from benchmarks.tables import KINDS, tables
+from benchmarks.tables import ROWS as ROWS_OF_KIND
 from chez.crypto import Kdf, SigningKey
 from chez.opendata.dcat import jsonld
-from chez.opendata.following import add_catalogue, catalogues, subscribe
+from chez.opendata.following import add_catalogue, catalogues, find, subscribe
 from chez.opendata.metadata import About, Card
 from chez.opendata.publishing import Said, compose, publish
 
@@ -47,7 +51,30 @@ def benchmarks() -> tuple[Benchmark, ...]:
                "dataset changed.", 10, {"jsonld": "the file again"}),
         Figure("opendata.version", "KB", "less", f"The same bytes of a later sync, when {CHANGED} of the {ROWS:,} rows "
                "of a subscribed table changed.", 30, {"csv": "the table again, zstd"}),
-    ), _measured),)
+    ), _measured), Benchmark(tuple(_takes(kind) for kind in KINDS), _taken, once=True))
+
+
+def _takes(kind: str) -> Figure:
+    return Figure(f"opendata.takes_{kind}", "bytes", "less", f"What each of {ROWS_OF_KIND:,} rows of a made-up table "
+                  f"of {kind} takes in the store of a device that subscribed it (`Space.room`).", None,
+                  {"estimate": "what `chez data show` says beforehand"}, {"estimate": 1.3})
+
+
+async def _taken(bench: Bench) -> dict[str, Runs]:
+    """Once: bytes are the same each time."""
+    found = {kind: Runs() for kind in KINDS}
+    async with _city(bench.folder("takes")) as (city, anna, _, folder):
+        for kind, identity, path in tables(folder):
+            await _put_up(city, (msgspec.structs.replace(_about(1, ""), id=kind, identity=identity),), path, 1)
+        await add_catalogue(anna, city.space(CATALOGUE).address)
+        await anna.sync()
+        for kind, runs in found.items():
+            metadata = (await find(anna, kind)).metadata
+            space = await subscribe(anna, kind)
+            await anna.sync()
+            if (room := await anna.space(space).room()) is not None:
+                runs.add(room.bytes / metadata.rows, estimate=metadata.takes / metadata.rows)
+    return {f"opendata.takes_{kind}": runs for kind, runs in found.items()}
 
 
 async def _measured(bench: Bench) -> dict[str, Runs]:

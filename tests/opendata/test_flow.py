@@ -283,6 +283,10 @@ async def test_what_cities_publish_is_queried_by_table(two: Two, tmp_path: Path)
     assert (await anna.sql(first)).rows == [("Bellecour, place",)]
     said = (await find(anna, "velov")).metadata
     assert (said.distributions[0].format, said.distributions[0].bytes) == ("JSON", 42850)
+    for id in ("velov", "velov-map"):  # what is said of a dataset's size is near what it takes
+        listed = await find(anna, id)
+        room = await anna.space((await named(anna, id)).standing.space).room()
+        assert room is not None and 0.7 < listed.metadata.takes / room.bytes < 1.3
     (tmp_path / "other-name.json").write_bytes((VELOV / "Lyon.json").read_bytes())
     assert await put_up(city, about("velov", identity=()), file=tmp_path / "other-name.json", time=TIME + 5) == []
 

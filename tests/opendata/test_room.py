@@ -99,7 +99,7 @@ async def test_a_dataset_that_will_not_fit_is_told_before_it_is_subscribed(serve
         await anna.sync()
         listed = (await find(anna, "velov")).metadata
         large = msgspec.structs.replace(listed, size=DEFAULT_BYTES)
-        with pytest.raises(NotAllowed, match="takes about 1,537 MiB"):
+        with pytest.raises(NotAllowed, match="takes about 1,281 MiB"):
             _check_room(large, None)
         _check_room(large, 2 * DEFAULT_BYTES)
         with pytest.raises(InvalidValue):
