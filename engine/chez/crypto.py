@@ -23,8 +23,8 @@ import nacl.utils
 
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
-    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "field_hasher", "hash_fields", "hasher",
-    "keyed_hash", "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
+    "FieldsHash", "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "field_hasher",
+    "hash_fields", "hasher", "keyed_hash", "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
 )
 
 KEY_BYTES: Final = 32
@@ -53,6 +53,21 @@ def _encode(context: str, fields: tuple[bytes, ...]) -> bytes:
 def hash_fields(context: str, *fields: bytes) -> bytes:
     """The 32-byte BLAKE2b hash of a context and length-prefixed fields."""
     return hashlib.blake2b(_encode(context, fields), digest_size=32).digest()
+
+
+class FieldsHash:
+    """`hash_fields` of fields that come one by one."""
+
+    def __init__(self, context: str) -> None:
+        self._hash = hashlib.blake2b(_encode(context, ()), digest_size=32)
+
+    def add(self, field: bytes) -> None:
+        """The next field."""
+        self._hash.update(len(field).to_bytes(4, "big") + field)
+
+    def digest(self) -> bytes:
+        """The hash of all of them."""
+        return self._hash.digest()
 
 
 def hasher(context: str, *fields: bytes) -> Callable[[bytes], bytes]:

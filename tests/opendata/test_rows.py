@@ -1,5 +1,7 @@
 """What an edition is of: rows, the hash of them all, and the ways between two states."""
 
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -9,7 +11,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.opendata.errors import DataInvalid
-from chez.opendata.rows import MAX_FIELDS, MAX_ROW, Content, Row, canonical, changes, pack_before, row_id, undone
+from chez.opendata.rows import (
+    MAX_FIELDS,
+    MAX_ROW,
+    Content,
+    Digest,
+    Row,
+    canonical,
+    changes,
+    pack_before,
+    row_id,
+    undone,
+)
+
+MANY = """
+import os, random
+from chez.opendata.rows import Content, Digest, Row, changes
+from tests.blobs.streaming import peak
+noise = random.Random(1)
+def rows(count):
+    return (Row("open_a", f"{n:06}", b'{"a":"secret name of a street %s"}' % noise.randbytes(200).hex().encode())
+            for n in range(count))
+def passed(count):
+    here, wanted = Content(), Content(rows(count))
+    assert sum(1 for _ in changes(here, wanted)) == count == len(wanted) == len(Digest(wanted.after([])))
+    return wanted
+passed(1_000)
+before, wanted, most = peak(), passed(60_000), peak()
+files = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+files = [file for file in files if os.path.islink(file) and "(deleted)" in os.readlink(file)]
+spilt = [open(file, "rb").read() for file in files]
+print(most - before, max(map(len, spilt)), sum(data.count(b"street") for data in spilt))
+"""
 
 VALUES = st.dictionaries(st.sampled_from(["a", "b", "name"]), st.one_of(
     st.none(), st.booleans(), st.integers(-2**40, 2**40), st.floats(allow_nan=False, allow_infinity=False),
@@ -29,8 +62,10 @@ def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Gi
     """The changes between two states make the one the other, what is kept of them leads back, and there are none
     exactly where the hashes are the same."""
     here, wanted = content(one), content(other)
-    made = changes(here, wanted)
+    made = list(changes(here, wanted))
+    assert here.with_changes(made).hash == Digest(here.after(made)).hash == Digest(reversed(list(wanted))).hash
     assert here.with_changes(made).hash == wanted.hash
+    assert [(row.table, row.id) for row in wanted] == sorted(other) and len(wanted) == len(other)
     assert undone(wanted, pack_before(made)).hash == here.hash
     assert (here.hash == wanted.hash) == (not made)
 
@@ -74,3 +109,13 @@ def test_bombs_and_giants_are_refused() -> None:
 def test_a_row_id_follows_from_the_identity() -> None:
     """The same identity gives the same id in any order of its fields, another gives another."""
     assert row_id({"a": 1, "b": "x"}) == row_id({"b": "x", "a": 1}) != row_id({"a": 1, "b": "y"})
+
+
+@pytest.mark.slow
+def test_rows_are_not_held_in_memory_nor_written_in_plain() -> None:
+    """Of rows of 27 MB a process that compares and hashes them holds a part, and what is on the disk meanwhile has no
+    name and no word of them."""
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True, timeout=240)
+    grown, spilt, words = map(int, done.stdout.split())
+    assert grown < 18 * 1024  # KiB: pages of two contents, 32 bytes a row, and one row at a time
+    assert spilt > 20_000_000 and words == 0

@@ -23,7 +23,7 @@ from chez.opendata.lineage import Known, known_of
 from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE
-from chez.opendata.rows import Content
+from chez.opendata.rows import Content, Digest
 from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
@@ -274,7 +274,7 @@ async def rows_at(home: "Home", name: str, number: int) -> Content:
         raise one.standing.problem
     chain, content = one.standing.chain, None
     if one.here:
-        chain, content = await read(home.space(one.standing.space), check=True)
+        chain, content = await read(home.space(one.standing.space), Content)
     if content is None or chain.find(number) is None:
         raise NotFound(f"the edition {number} of {one.id!r} is not here", "`chez data versions` shows which are.")
     return await asyncio.to_thread(back, content, chain, number)
@@ -285,7 +285,7 @@ async def rows_at(home: "Home", name: str, number: int) -> Content:
 
 async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], known: Known, *, note: bool) -> Catalogue:
     standing, content = await look(home, space, kept, known, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
-                                    check=True, note=note)
+                                    Content, note=note)
     if standing.problem is not None or content is None:
         return Catalogue(standing, full=await _full(space))
     datasets, unreadable, card = {}, 0, None
@@ -309,7 +309,8 @@ async def _full(space: "Space") -> Room | None:
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], known: Known,
                    listed: Listed | None, *, check: bool, note: bool) -> Dataset:
     standing, content = await look(home, space, kept, known, dataset,
-                                    lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note,
+                                    lambda names: all(_is_its(name, dataset) for name in names),
+                                    Digest if check else None, note=note,
                                     told=0 if listed is None else listed.metadata.edition)
     if standing.problem is None and listed is not None:
         standing = beside(standing, listed.metadata)

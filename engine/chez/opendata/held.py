@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chez.errors import NotAllowed, NotFound
 from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, read_chain, read_formerly
-from chez.opendata.rows import Content, Row, canonical
+from chez.opendata.rows import Content, Digest, Row, canonical
 
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
 
-__all__ = ("chain_of", "content_of", "make_public")
+__all__ = ("chain_of", "content_of", "filled", "make_public")
 
 _BATCH: Final = 1_000
+
+T = TypeVar("T", Content, Digest)
 
 
 async def make_public(home: "Home", name: str) -> "Space":
@@ -48,18 +50,23 @@ async def chain_of(space: "Space") -> Chain:
 
 async def content_of(space: "Space", tables: Iterable[str]) -> Content:
     """The rows that are in these collections of a space. Raises `DataInvalid` for what is more than a dataset holds."""
-    content, batch = Content(), list[tuple[str, dict[str, Any]]]()
+    return await filled(Content(), space, tables)
+
+
+async def filled(found: T, space: "Space", tables: Iterable[str]) -> T:
+    """The same with the rows that are in these collections of a space. Raises `DataInvalid`."""
+    batch = list[tuple[str, dict[str, Any]]]()
     for table in tables:
         async for record in space.collection(table):
             batch.append((record.id, record.value))
             if len(batch) == _BATCH:  # it ends at the first one beyond the bounds, however many there are
-                await asyncio.to_thread(_fill, content, table, batch)
+                await asyncio.to_thread(_fill, found, table, batch)
                 batch.clear()
-        await asyncio.to_thread(_fill, content, table, batch)
+        await asyncio.to_thread(_fill, found, table, batch)
         batch.clear()
-    return content
+    return found
 
 
-def _fill(content: Content, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+def _fill(found: Content | Digest, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
     for id, value in rows:
-        content.add(Row(table, id, canonical(value)))
+        found.add(Row(table, id, canonical(value)))

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,10 +35,10 @@ from chez.opendata.editions import (
     record_of,
 )
 from chez.opendata.errors import DataInvalid
-from chez.opendata.held import chain_of, content_of, make_public
+from chez.opendata.held import chain_of, content_of, filled, make_public
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
-from chez.opendata.rows import Change, Content, Row, canonical, changes, pack_before
+from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
 from chez.spaces.public import Address
 from chez.succession import Succession, check_chain
 
@@ -290,12 +291,12 @@ def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Sa
           at_once: int) -> tuple[Part | None, bool]:
     """The next edition of a space, None when it has all of it, and whether that leaves nothing."""
     last, every = chain.last, changes(here, wanted)
-    made = every[:at_once]
-    whole = len(made) == len(every)
+    made = tuple(islice(every, at_once))
+    whole = next(every, None) is None
     if (not made and last is not None and last.whole and last.content == wanted.hash
             and last.publisher == said.publisher):
         return None, True
-    after = wanted if whole else here.with_changes(made)
+    after = wanted if whole else Digest(here.after(made))
     # One goes back to what an edition was of: not to rows that were never in one, and not before the first whole one.
     known = last is not None and last.content == here.hash and any(one.edition.whole for one in chain.signed)
     before = pack_before(made) if known else b""
@@ -305,7 +306,7 @@ def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Sa
         before=before_hash(before), tables=tables, rows=len(after),
         added=sum(one.before is None for one in made), changed=sum(None not in (one.before, one.after) for one in made),
         removed=sum(one.after is None for one in made), whole=whole, time=time)
-    return _told(Part(space, edition, tuple(made), before), chain, said), whole
+    return _told(Part(space, edition, made, before), chain, said), whole
 
 
 def _told(part: Part, chain: Chain, said: Said) -> Part:
@@ -351,7 +352,7 @@ def _written(home: "Home", metadata: Metadata) -> "Space":
 
 async def _renewed(space: "Space", chain: Chain, said: Said, last: Edition, time: int) -> Part:
     """The edition by which a new key goes on: nothing changes in it."""
-    if (await content_of(space, last.tables)).hash != last.content:
+    if (await filled(Digest(), space, last.tables)).hash != last.content:
         raise NotAllowed(f"the rows of {last.dataset!r} are not what its publisher signed",
                          "Publish it from its file with the former key first.")
     before = pack_before(()) if any(one.edition.whole for one in chain.signed) else b""

@@ -11,24 +11,27 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import msgspec
+import sqlcipher3
 
-from chez.crypto import hash_fields
+from chez.crypto import FieldsHash, hash_fields, random_bytes
+from chez.errors import StorageFailed
 from chez.opendata.errors import DataInvalid
 from chez.records.values import MAX_ID
 
 __all__ = (
-    "MAX_BEFORE", "MAX_BYTES", "MAX_FIELDS", "MAX_ROW", "MAX_ROWS", "MAX_TABLES", "Change", "Content", "Row",
+    "MAX_BEFORE", "MAX_BYTES", "MAX_FIELDS", "MAX_ROW", "MAX_ROWS", "MAX_TABLES", "Change", "Content", "Digest", "Row",
     "canonical", "changes", "pack_before", "row_id", "undone",
 )
 
 MAX_ROWS: Final = 200_000
-"""Rows of one dataset: each is a record, which costs a device about a kilobyte."""
+"""Rows of one dataset: each is a record, which costs each device that has it some 600 bytes, so a million of them would
+take more than the room of a followed space."""
 
 MAX_ROW: Final = 32 * 1024
 """Bytes of one row as JSON."""
 
 MAX_BYTES: Final = 128 * 1024 * 1024
-"""Bytes of all rows of a dataset as JSON: they are in memory when it is published, and pass through it when checked."""
+"""Bytes of all rows of a dataset as JSON: they pass the memory, and a file of that size, when it is published."""
 
 MAX_FIELDS: Final = 256
 """Fields of one table: a view has a column for each."""
@@ -42,8 +45,8 @@ MAX_BEFORE: Final = 256 * 1024
 _MAX_UNPACKED: Final = 16 * 1024 * 1024
 _sorted = msgspec.json.Encoder(order="sorted")
 
-Key = tuple[str, str]
-"""A row's table and id."""
+_IN_MEMORY: Final = 8192
+"""KiB of rows that are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +86,28 @@ def row_id(identity: Mapping[str, Any]) -> str:
     return digest[:16].hex()
 
 
-class Content:
-    """All rows of a dataset, bounded while it is filled."""
+class Digest:
+    """What stands for rows: how many, how large, and the hash of them all, in 32 bytes of memory a row.
+
+    It is bounded while it is filled; the rows themselves are not kept.
+    """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
-        self._rows: dict[Key, bytes] = {}
+        # By their first byte: what is sorted at once, as objects, is a small part of them.
+        self._digests = [bytearray() for _ in range(256)]
         self._fields: dict[str, set[str]] = {}
+        self._count = 0
         self._size = 0
         for row in rows:
             self.add(row)
 
     def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        return (Row(table, id, json) for (table, id), json in self._rows.items())
+        return self._count
 
     @property
     def size(self) -> int:
         """Bytes of all rows as JSON."""
         return self._size
-
-    def get(self, table: str, id: str) -> bytes | None:
-        """The JSON of a row, None if there is none."""
-        return self._rows.get((table, id))
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -118,35 +119,102 @@ class Content:
         return tuple(sorted(self._fields.get(table, ())))
 
     def add(self, row: Row) -> None:
-        """Take one more row. Raises `DataInvalid` when it is more than a dataset holds, or was there."""
-        key = (row.table, row.id)
-        if key in self._rows:
-            raise DataInvalid(f"two rows of {row.table} have one id", "Name a key by which rows differ.")
+        """Take one more row, another than those before. Raises `DataInvalid` when it is more than a dataset holds."""
         self._size += len(row.json)
         fields = self._fields.setdefault(row.table, set())
         fields.update(row.value)
-        if len(self._rows) >= MAX_ROWS or self._size > MAX_BYTES:
-            raise DataInvalid(f"it has more than {MAX_ROWS} rows, or {MAX_BYTES} bytes of them",
-                              "Publish it in parts, each a dataset.")
+        if self._count >= MAX_ROWS or self._size > MAX_BYTES:
+            raise DataInvalid(f"it has more than {MAX_ROWS:,} rows, or {MAX_BYTES // 2**20} MiB of them",
+                              "Publish it in parts, each a dataset, by year or district: people subscribe what they "
+                              "need. Or only describe it, and say in `download` where the file is.")
         if len(fields) > MAX_FIELDS or len(self._fields) > MAX_TABLES:
             raise DataInvalid(f"it has more than {MAX_TABLES} tables, or {MAX_FIELDS} fields in one",
                               "Publish the part that people ask for.")
-        self._rows[key] = row.json
+        digest = row.digest
+        self._digests[digest[0]] += digest
+        self._count += 1
 
     @property
     def hash(self) -> bytes:
         """32 bytes that stand for all rows."""
-        return hash_fields("chez/1 open data content", *sorted(row.digest for row in self))
+        found = FieldsHash("chez/1 open data content")
+        for some in self._digests:
+            for digest in sorted(bytes(some[at:at + 32]) for at in range(0, len(some), 32)):
+                found.add(digest)
+        return found.digest()
+
+
+class Content:
+    """All rows of a dataset, bounded while it is filled.
+
+    They are in a database of their own, in memory while they are few, else in a file that has no name and is sealed
+    under a key that nobody keeps: which datasets somebody reads is to be found on no disk.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._digest = Digest()
+        # Used by one thread after the other, as a publisher's steps go on.
+        self._db = sqlcipher3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA temp_store = FILE")
+        self._db.execute("ATTACH '' AS rows KEY ?", (f"x'{random_bytes(32).hex()}'",))
+        for pragma in (f"cache_size = -{_IN_MEMORY}", "synchronous = OFF", "journal_mode = OFF"):
+            self._db.execute(f"PRAGMA rows.{pragma}")
+        self._db.execute("CREATE TABLE rows.row (tbl TEXT NOT NULL, id TEXT NOT NULL, json BLOB NOT NULL, "
+                         "PRIMARY KEY (tbl, id)) WITHOUT ROWID")
+        self._db.execute("BEGIN")
+        for row in rows:
+            self.add(row)
+
+    def __len__(self) -> int:
+        return len(self._digest)
+
+    def __iter__(self) -> Iterator[Row]:
+        """All rows in the order of their tables and ids."""
+        return (Row(*row) for row in self._db.execute("SELECT tbl, id, json FROM row ORDER BY tbl, id"))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows as JSON."""
+        return self._digest.size
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that have rows, in order."""
+        return self._digest.tables
+
+    def fields(self, table: str) -> tuple[str, ...]:
+        """The fields that rows of a table have, in order."""
+        return self._digest.fields(table)
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that stand for all rows."""
+        return self._digest.hash
+
+    def get(self, table: str, id: str) -> bytes | None:
+        """The JSON of a row, None if there is none."""
+        found = self._db.execute("SELECT json FROM row WHERE tbl = ? AND id = ?", (table, id)).fetchone()
+        return None if found is None else found[0]
+
+    def add(self, row: Row) -> None:
+        """Take one more row. Raises `DataInvalid` when it is more than a dataset holds, or was there."""
+        try:
+            self._db.execute("INSERT INTO row VALUES (?, ?, ?)", (row.table, row.id, row.json))
+        except sqlcipher3.IntegrityError:
+            raise DataInvalid(f"two rows of {row.table} have one id", "Name a key by which rows differ.") from None
+        except sqlcipher3.Error as error:
+            raise StorageFailed(f"rows can't be put aside on this disk: {error}", "Free some room there.") from None
+        self._digest.add(row)
+
+    def after(self, made: Iterable["Change"]) -> Iterator[Row]:
+        """The rows that it has after changes, those that changed last."""
+        changed = {(one.table, one.id): one.after for one in made}
+        yield from (row for row in self if (row.table, row.id) not in changed)
+        yield from (Row(table, id, json) for (table, id), json in changed.items() if json is not None)
 
     def with_changes(self, made: Iterable["Change"]) -> "Content":
         """What it is after changes. Raises `DataInvalid`."""
-        rows = dict(self._rows)
-        for one in made:
-            if one.after is None:
-                rows.pop((one.table, one.id), None)
-            else:
-                rows[one.table, one.id] = one.after
-        return Content(Row(table, id, json) for (table, id), json in rows.items())
+        return Content(self.after(made))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +227,22 @@ class Change:
     after: bytes | None = field(repr=False)
 
 
-def changes(here: Content, wanted: Content) -> list[Change]:
-    """What makes one state the other, in an order that follows from the two."""
-    found = [Change(row.table, row.id, here.get(row.table, row.id), row.json) for row in wanted
-             if here.get(row.table, row.id) != row.json]
-    found += [Change(row.table, row.id, row.json, None) for row in here if wanted.get(row.table, row.id) is None]
-    return sorted(found, key=lambda one: (one.table, one.id))
+def changes(here: Iterable[Row], wanted: Iterable[Row]) -> Iterator[Change]:
+    """What makes one state the other, row by row, both in the order of tables and ids, as `Content` gives them."""
+    old, new = iter(here), iter(wanted)
+    was, now = next(old, None), next(new, None)
+    while was is not None or now is not None:
+        if now is None or (was is not None and (was.table, was.id) < (now.table, now.id)):
+            assert was is not None  # one of them is there
+            yield Change(was.table, was.id, was.json, None)
+            was = next(old, None)
+        elif was is None or (now.table, now.id) < (was.table, was.id):
+            yield Change(now.table, now.id, None, now.json)
+            now = next(new, None)
+        else:
+            if was.json != now.json:
+                yield Change(now.table, now.id, was.json, now.json)
+            was, now = next(old, None), next(new, None)
 
 
 # --- going back ----------------------------------------------------------------------

@@ -6,17 +6,17 @@ What is seen is noted in one place, here; and of a publisher's new key the perso
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chez.errors import NotFound
 from chez.opendata.editions import COLLECTION as EDITIONS
 from chez.opendata.editions import Chain, invalid
 from chez.opendata.errors import DataInvalid
-from chez.opendata.held import chain_of, content_of
+from chez.opendata.held import chain_of, filled
 from chez.opendata.keys import key_words
 from chez.opendata.lineage import Known, check_key, line_of, noted
 from chez.opendata.metadata import Metadata
-from chez.opendata.rows import Content, undone
+from chez.opendata.rows import Content, Digest, undone
 from chez.query.sql import FOLLOWED
 from chez.succession import Line, Succession
 
@@ -29,6 +29,8 @@ __all__ = ("COLLECTION", "Standing", "back", "beside", "look", "read", "seen_of"
 
 COLLECTION: Final = FOLLOWED
 """The private space's collection of what is followed, by the spaces' ids."""
+
+T = TypeVar("T", Content, Digest)
 
 SEEN: Final = 8
 """Editions whose hashes are kept: the newest."""
@@ -58,17 +60,20 @@ class Standing:
 
 
 async def look(home: "Home", space: "Space", kept: Mapping[str, Any], known: Known, dataset: str,
-                allowed: Callable[[set[str]], bool], *, check: bool, note: bool,
-                told: int = 0) -> tuple[Standing, Content | None]:
-    """How a space stands that is to have a dataset, and `allowed` collections alone; its rows, where they are checked.
+                allowed: Callable[[set[str]], bool], check: Callable[[], T] | None, *, note: bool,
+                told: int = 0) -> tuple[Standing, T | None]:
+    """How a space stands that is to have a dataset, and `allowed` collections alone.
+
+    Its rows are checked where `check` makes what they are read into, which is given.
 
     `kept` is what the person's devices noted of it, `known` of all publishers' keys; `note` adds the newest edition to
     that. `told` is the edition that its catalogue tells of.
     """
     publisher, content, line = str(kept.get("publisher", "")), None, None
+    seen: dict[int, bytes] = {}
     try:
         seen = seen_of(kept)
-        chain, content = await read(space, check=check)
+        chain, content = await read(space, check)
         last = chain.last
         line = await asyncio.to_thread(line_of, chain, publisher, known)
         check_key(chain, line, known, max([told - 1, *seen]))
@@ -96,11 +101,11 @@ async def look(home: "Home", space: "Space", kept: Mapping[str, Any], known: Kno
     return Standing(space.id, space.name, line.key.hex(), chain, None, missing, formerly, succeeded), content
 
 
-async def read(space: "Space", *, check: bool) -> tuple[Chain, Content | None]:
+async def read(space: "Space", into: Callable[[], T] | None) -> tuple[Chain, T | None]:
     """The editions of a space and its rows: both of one moment, for rows change with an edition only."""
     chain = await chain_of(space)
-    while check:
-        content = await content_of(space, chain.last.tables if chain.last else ())
+    while into is not None:
+        content = await filled(into(), space, chain.last.tables if chain.last else ())
         again = await chain_of(space)
         if again.head == chain.head:
             return chain, content

@@ -21,7 +21,7 @@ __all__ = ("DEFAULT_BYTES", "DEFAULT_RECORDS", "LEAST_BYTES", "Room", "full", "g
            "room_of", "stand")
 
 DEFAULT_BYTES: Final = 512 * 1024 * 1024
-"""Room of a followed space: twice what a dataset of 200,000 rows takes, and a small part of any phone's."""
+"""Room of a followed space: several times what most datasets of 200,000 rows take, and a small part of any phone's."""
 
 DEFAULT_RECORDS: Final = 1_000_000
 """Records of a followed space, those that were removed from it among them, for each leaves a trace."""
