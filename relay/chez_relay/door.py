@@ -9,6 +9,7 @@ import http
 import ipaddress
 import ssl
 from collections.abc import Callable, Collection, Iterable
+from types import GeneratorType
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -16,9 +17,11 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.protocol import State
+from websockets.streams import StreamReader
 
 from chez_relay.addresses import PREFIX, Account, Addresses, forwarded
 from chez_relay.counts import Counts
+from chez_relay.framing import begun, framed, message
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
 from chez_wire.lan import is_near
@@ -40,13 +43,15 @@ TURN: Final = 64
 SPARE: Final = 32
 """Connections above the limit that get an answer (HTTP 429) instead of nothing."""
 
+_BETWEEN_FRAMES: Final = StreamReader.at_eof.__code__
+
 
 class GuestConnection(ServerConnection):
     """A websocket that its door watches; `held` is what it makes the relay hold, in bytes."""
 
     # Places for these alone: one more in the instance's dictionary would double that.
-    __slots__ = ("_arrived", "_fragments", "_handshake", "_load", "_queued", "_turn", "_waiting", "account", "began",
-                 "held", "take")
+    __slots__ = ("_arrived", "_fragments", "_handshake", "_kept", "_load", "_queued", "_turn", "_waiting",
+                 "account", "began", "held", "take")
 
     door: "Door"
 
@@ -63,6 +68,7 @@ class GuestConnection(ServerConnection):
         self.take: Callable[[bytes], bool] | None = None
         """Handles a message as it is found, and says so: what it does not take, and all behind that, waits for `recv`.
         A message that is waited for costs a task its turn, and more than all that is done with it."""
+        self._kept = b""  # the beginning of a frame
         self._load = 0
         self._fragments = 0
         self._handshake: Handshake | None = None
@@ -91,7 +97,12 @@ class GuestConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._turn = TURN
-        super().data_received(data)
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+        if self.take is not None and not self._waiting and not self._fragments and self._between_frames:
+            data = self._taken_whole(data, self.take)
+        if data:
+            super().data_received(data)
         if self.transport.get_write_buffer_size() > MAX_UNSENT:
             self.leave("never reads")
         self._weigh()
@@ -116,6 +127,29 @@ class GuestConnection(ServerConnection):
         super().connection_lost(exc)
         self.door.left(self)
 
+    @property
+    def _between_frames(self) -> bool:
+        """Whether the library has no frame that is not whole: its parser waits for one to begin, or for the end."""
+        inner: object = self.protocol.parser
+        while isinstance(inner, GeneratorType):
+            if inner.gi_code is _BETWEEN_FRAMES:
+                return True
+            inner = inner.gi_yieldfrom
+        return False
+
+    def _taken_whole(self, data: bytes, take: Callable[[bytes], bool]) -> bytes:
+        """Have messages handled that `data` begins with, while their client has its turn; what is the library's."""
+        at = 0
+        while self._turn and (found := message(data, at)) is not None:
+            if not take(found[0]):
+                return data[at:]
+            self._turn -= 1
+            self.began, at = None, found[1]
+        rest = data[at:]
+        if rest and self._turn and begun(rest):
+            self._kept, rest = rest, b""
+        return rest
+
     def _taken_at_once(self, frame: Frame) -> bool:
         """Have a message handled now, if none is before it and its client has not had its turn."""
         if self.take is None or self._waiting or not self._turn or frame.opcode is not Opcode.BINARY:
@@ -128,16 +162,14 @@ class GuestConnection(ServerConnection):
         if self.protocol.state is not State.OPEN or self.transport.is_closing() or (
                 self.transport.get_write_buffer_size()):
             return False
-        for message in messages:
-            self.protocol.send_binary(message)
+        self.protocol.writes += map(framed, messages)
         self.send_data()
         return True
 
     async def send_all(self, messages: Iterable[bytes]) -> None:
         """Send several messages, each a frame, by one write to the socket. Raises `ConnectionClosed` as `send` does."""
         async with self.send_context():
-            for message in messages:
-                self.protocol.send_binary(message)
+            self.protocol.writes += map(framed, messages)
 
     def send_data(self) -> None:
         """The library hands on what its protocol wrote: a write, and a call of the system, for each frame."""
@@ -165,7 +197,7 @@ class GuestConnection(ServerConnection):
         self.door.left(self)
 
     def _weigh(self) -> None:
-        started = len(self.protocol.reader.buffer)
+        started = len(self._kept) + len(self.protocol.reader.buffer)
         # What the relay is sending is in its load already; the rest of the buffer answers pings.
         answers = max(0, self.transport.get_write_buffer_size() - self._load)
         arrived = started + self._queued + answers
