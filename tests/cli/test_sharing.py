@@ -137,6 +137,22 @@ def test_a_space_is_renamed_put_away_and_rotated(quick: Chez, berta: Chez) -> No
     assert "writer" in shown_text and "members" in shown_text
 
 
+def test_an_owner_takes_a_space_elsewhere(quick: Chez, berta: Chez) -> None:
+    """Only an owner moves a space; its members come by the link that is shown then, and nothing is lost."""
+    joined(quick, berta)
+    assert berta.error("space", "move", "Trip", "--yes")["code"] == "NotAllowed"
+    assert quick.error("space", "move", "Trip")["code"] == "NotAllowed", "without a person to say yes"
+    before = quick.json("space", "link", "Trip")["link"]
+    link = quick.json("space", "move", "Trip", "--yes")["link"]
+    assert link != before
+    quick.run("sync")
+    berta.run("join", link)
+    berta.run("put", "notes", "b", "n=2", "--space", "Trip")
+    berta.run("sync")
+    quick.run("sync")
+    assert quick.json("get", "notes", "b", "--space", "Trip")["value"] == {"n": 2}
+
+
 def test_mistakes_and_second_thoughts(quick: Chez, berta: Chez) -> None:
     """Nobody there to answer, a no at the terminal, who is no contact and no member, roles and spaces that are none."""
     joined(quick, berta)

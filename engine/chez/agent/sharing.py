@@ -128,6 +128,14 @@ async def space_usage(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return plain(await asked.of(home).usage(relay=asked.relay))
 
 
+async def space_move(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Take a space to another place at its relay, or to another relay; gives the link by which members come."""
+    asked = read_params(params, _Usage)
+    space = asked.of(home)
+    await space.move(relay=asked.relay)
+    return {**_done(space), "link": _link(space)}
+
+
 async def space_link(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a member needs to find a space."""
     return {"link": read_params(params, Placed).of(home).link()}
@@ -168,7 +176,8 @@ VERBS: "Final[Mapping[str, Verb]]" = {
     "space-add": space_add, "space-archive": space_archive,
     "space-checkpoint": space_checkpoint, "space-delete": space_delete,
     "space-forget": space_forget, "space-leave": space_leave, "space-link": space_link,
-    "space-member": space_member, "space-members": space_members, "space-remove": space_remove,
+    "space-member": space_member, "space-members": space_members, "space-move": space_move,
+    "space-remove": space_remove,
     "space-rename": space_rename, "space-role": space_role, "space-transfer": space_transfer,
     "space-usage": space_usage,
 }

@@ -231,4 +231,4 @@ def imports(ctx: click.Context) -> None:
     if not settings(ctx).json:
         table(("time", "file", "connector", "hash", "added", "updated", "unchanged", "rejected", ""), rows,
               right=("added", "updated", "unchanged", "rejected"),
-              empty="Nothing was imported on this device yet: chez import FILE.")
+              empty="No import was completed on this device yet: chez import FILE.")

@@ -219,6 +219,26 @@ def link(ctx: click.Context, name: str) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--to", "relay", metavar="RELAY", help="The relay; without, another place at the one where it is.")
+@_yes
+@click.pass_context
+def move(ctx: click.Context, name: str, relay: str | None, yes: bool) -> None:
+    """Take a space to another place at its relay, or to another relay, with all that is in it; as an owner.
+
+    For when its relay lets nobody in any more: an owner who left may have put other keys in place. Members
+    come by the new link that is shown (chez join LINK); who was taken out can't.
+    """
+    _ask(ctx, yes, f"Move {name!r}? Every other member needs the new link.")
+    done = call(ctx, "space-move", {"space": name, "relay": relay})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{done['name']!r} goes with the next sync. Give its members the link:", err=True)
+    say(done["link"] or "(chez space link shows it once a relay is set)")
+
+
+@click.command()
+@click.argument("name")
 @_yes
 @click.pass_context
 def forget(ctx: click.Context, name: str, yes: bool) -> None:
@@ -246,5 +266,5 @@ def _ask(ctx: click.Context, yes: bool, question: str) -> None:
 
 
 COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, checkpoint, usage, link,
-                   forget, delete)
+                   move, forget, delete)
 """Those of the group `space`."""
