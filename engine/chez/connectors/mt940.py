@@ -32,6 +32,7 @@ from typing import Any, BinaryIO, Final
 from chez.connectors.api import Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.checks import currency, iban
 from chez.connectors.holdings import Holdings
+from chez.connectors.line_blocks import LineBlock, line_blocks
 from chez.connectors.references import References
 from chez.errors import InvalidValue
 from chez.vocabulary import Account, Balance, Transaction
@@ -132,49 +133,47 @@ def _parts(file: BinaryIO) -> Iterator[_Part | Progress]:
     """The tags of a file, each with the lines that belong to it."""
     part: _Part | None = None
     done = 0
-    for number, (raw, done, problem) in enumerate(_lines(file), 1):
-        text = _decoded(raw)
-        found = TAG.match(text)
-        if found is not None and not (found[1] in ("86", "NS") and part is not None and part.tag == "61"):
-            if part is not None:
-                yield part
-            part = _Part(found[1], number, text[found.end():])
-        elif text in ("-", "-}"):
-            if part is not None:
-                yield part
-            part = None
-            yield _Part("-", number, "")
-        if part is not None and (text or problem):
-            part.add(text, problem)
-        if number % 512 == 0:
-            yield Progress(done)
+    for block in line_blocks(file, MAX_LINE):
+        for number, (text, problem) in enumerate(_lines(block), block.first):
+            found = TAG.match(text) if text.startswith(":") else None
+            if found is not None and not (found[1] in ("86", "NS") and part is not None and part.tag == "61"):
+                if part is not None:
+                    yield part
+                part = _Part(found[1], number, text[found.end():])
+            elif text in ("-", "-}"):
+                if part is not None:
+                    yield part
+                part = None
+                yield _Part("-", number, "")
+            if part is not None and (text or problem):
+                part.add(text, problem)
+        done = block.done
+        yield Progress(done)
     if part is not None:
         yield part
-    yield Progress(done)
+    if not done:
+        yield Progress(0)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int, str]]:
-    """The lines of a file, at most `MAX_LINE` bytes of each, how far it is read then, and what is wrong with it."""
-    done = 0
-    while raw := file.readline(MAX_LINE):
-        done += len(raw)
-        problem = ""
-        if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
-            problem = f"a line of it is longer than {MAX_LINE} bytes"
-            while rest := file.readline(MAX_LINE):
-                done += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-        yield raw, done, problem
+def _lines(block: LineBlock) -> Iterator[tuple[str, str]]:
+    """The lines of a block as text, and what is wrong with each."""
+    texts = block.texts("utf-8")
+    if texts is not None:
+        for text in texts:
+            yield _bare(text), ""
+        return
+    for raw in block.data.split(b"\n"):
+        problem = "" if len(raw) <= MAX_LINE else f"a line of it is longer than {MAX_LINE} bytes"
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", "replace")
+        yield _bare(text), problem
 
 
-def _decoded(raw: bytes) -> str:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
+def _bare(text: str) -> str:
     # Envelopes of transmission begin and end lines with control characters (SOH, ETX).
-    return text.strip("\x00\x01\x02\x03\x04\x1a\r\n").rstrip()
+    return text.removeprefix("\ufeff").strip("\x00\x01\x02\x03\x04\x1a\r\n").rstrip()
 
 
 def _part(state: _State, part: _Part) -> Iterator[Item]:
@@ -294,8 +293,8 @@ class _Library:
         from mt940.models import Transactions
         from mt940.options import Options
 
-        self._new: Any = Transactions
-        self._options: Any = Options.all()
+        # Made once: it takes a while, and what it says of one line is taken away before the next.
+        self._parser: Any = Transactions(options=Options.all())
         # What it logs of a line that it does not take is the line: nobody's log may have that.
         logging.getLogger("mt940").setLevel(logging.CRITICAL + 1)
 
@@ -319,7 +318,8 @@ class _Library:
         return found
 
     def _parsed(self, text: str) -> Any:
-        parsed = self._new(options=self._options)
+        parsed = self._parser
+        parsed.data, parsed.transactions = {}, []
         try:
             parsed.parse(text)
         except Exception:  # RuntimeError, ValueError, decimal's and re's: whatever the library falls over
