@@ -153,9 +153,18 @@ def check_item(item: Item, data: bytes) -> None:
 
 @pytest.mark.parametrize("connector", connectors(), ids=lambda connector: connector.name)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
     """A damaged real file gives records, rejects or a typed error, twice the same."""
+    check(connector, data.draw(mutated(SEEDS[connector.name])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connector", connectors(), ids=lambda connector: connector.name)
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_many_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
+    """The same, of more of them."""
     check(connector, data.draw(mutated(SEEDS[connector.name])))
 
 

@@ -116,7 +116,7 @@ def digest(seed: int) -> str:
     return hashlib.sha256("\n".join(play(seed, 400).trace).encode()).hexdigest()
 
 
-@pytest.mark.parametrize("seed", [*SEEDS[:12], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[12:])])
+@pytest.mark.parametrize("seed", [*SEEDS[:5], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[5:])])
 def test_convergence(seed: int) -> None:
     """After cuts, crashes, partitions and lost relay stores, all devices hold every acknowledged write."""
     play(seed)
