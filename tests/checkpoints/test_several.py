@@ -29,7 +29,7 @@ async def gapped(*relays: Within) -> None:
             raise AssertionError(f"the relay at {one.url} let go of nothing")
 
 
-async def told(home: chez.Home, kind: str) -> list[str]:
+async def _told(home: chez.Home, kind: str) -> list[str]:
     """Of which relays a home's receipts of one kind are."""
     return [receipt.body["url"] for receipt in await home.journal.receipts() if receipt.kind == kind]
 
@@ -73,17 +73,34 @@ async def test_a_relay_that_was_away_gets_its_checkpoint_when_it_is_back(tmp_pat
     async with open_again(tmp_path / "anna") as anna:
         done = await anna.space().checkpoint()
         assert done is not None and done.vouched and done.dropped
-        assert await told(anna, "entries-dropped") == [server.url]
+        assert await _told(anna, "entries-dropped") == [server.url]
     async with relay(data, *AT_ONCE, "--set", f"listen={url[5:]}") as second:
         async with open_again(tmp_path / "anna") as anna:
             await anna.sync(everywhere=True)
-            assert await told(anna, "entries-dropped") == [server.url, url]
-            assert await told(anna, "chunks-released") == []  # neither holds what the other one's is in
+            assert await _told(anna, "entries-dropped") == [server.url, url]
+            assert await _told(anna, "chunks-released") == []  # neither holds what the other one's is in
             expected = await shown(anna.space())
             await gapped(server, second)
             for one in (server, second):
                 async with join(anna, tmp_path / f"phone {one.url[-5:]}", "phone", one.url) as phone:
                     assert await shown(phone.space()) == expected != {}
+
+
+async def test_a_connected_home_makes_one_at_each(tmp_path: Path, server: Within) -> None:
+    """While connections stand the second relay has its turn as soon as the first has its checkpoint."""
+    async with relay(tmp_path / "second", *AT_ONCE) as second, persons(tmp_path, "anna", relay=server.url) as (anna,):
+        await anna.relays.add(second.url)
+        for _ in range(4):
+            await written(anna.space(), "anna", 6)
+            await anna.sync()
+        async with anna.connect():
+            await anna.synced(everywhere=True)
+            await anna.space().checkpoint()
+            for _ in range(600):
+                if len(told := await _told(anna, "entries-dropped")) == 2:
+                    break
+                await asyncio.sleep(0.05)
+            assert sorted(told) == sorted([server.url, second.url])
 
 
 async def test_each_relay_lets_go_on_another_persons_word_for_it(tmp_path: Path, server: Within) -> None:
@@ -98,8 +115,8 @@ async def test_each_relay_lets_go_on_another_persons_word_for_it(tmp_path: Path,
             await anna.sync()
         done = await trip.checkpoint()
         assert done is not None and not done.vouched
-        assert await told(anna, "entries-dropped") == []
+        assert await _told(anna, "entries-dropped") == []
         await berta.sync()  # she knows the first one alone
         await anna.sync()
-        assert await told(anna, "entries-dropped") == [server.url]
+        assert await _told(anna, "entries-dropped") == [server.url]
         assert await shown(hers) == await shown(trip) != {}

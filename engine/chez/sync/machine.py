@@ -421,8 +421,7 @@ class SyncMachine:
         self._behind = self._behind or moved.gap
         more = self.send([])
         more += [] if self.sealing else self._seal()
-        if moved.checkpoints or moved.gap:
-            more += self.look()
+        more += self.look() if moved.checkpoints or moved.gap else self._due()
         if moved.owed or before < self._until <= self.progress.position:
             more += self._reached()
         self._alarmed(moved.alarms)
