@@ -8,6 +8,7 @@ from chez.sync.checkpoints.format import (
     Packed,
     frames_of,
     open_part,
+    read_announcement,
     read_manifest,
     read_vouch,
     run_of,
@@ -77,6 +78,14 @@ def test_the_pinned_parts_give_the_pinned_entries_back() -> None:
     assert (upto.sequence, upto.hash) == (4, hash) and ordinal == manifest.bundles[0].changes == len(changes)
     check_signature(made, hash, upto.signature)
     assert [id.hex() for id in manifest.segments] == [part["id"] for part in GOLDEN["parts"]]
+
+
+def test_the_pinned_announcement_names_the_segments_before_the_manifest_does() -> None:
+    """It goes as far as the manifest that follows, and has the same segments."""
+    said, manifest = (read(bytes.fromhex(GOLDEN[name])) for read, name in (
+        (read_announcement, "announcement"), (read_manifest, "manifest")))
+    assert msgspec.msgpack.encode(said).hex() == GOLDEN["announcement"]
+    assert said.vector == manifest.vector and list(said.places) == manifest.segments
 
 
 def test_the_pinned_vouches_hold() -> None:

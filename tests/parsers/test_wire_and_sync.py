@@ -98,6 +98,8 @@ PARSERS = [
     Parser("statement", Signed.read, (BadEntry,), [bytes.fromhex(vector["raw"]) for vector in STATEMENTS]),
     Parser("statement body", _issuer_signs, (BadEntry,), [bytes.fromhex(vector["body"]) for vector in STATEMENTS]),
     Parser("manifest", format.read_manifest, (BadEntry,), [msgspec.msgpack.encode(MANIFEST)]),
+    Parser("announcement", format.read_announcement, (BadEntry,), [msgspec.msgpack.encode(
+        format.Announcement(1, filled_(1), [(filled_(2), 3, filled_(4))], [[filled_(5), filled_(6)]]))]),
     Parser("vouch", format.read_vouch, (BadEntry,), [msgspec.msgpack.encode(VOUCH)]),
     Parser("part of a checkpoint", _member_packs_a_part, (BadEntry,), [msgspec.msgpack.encode(one) for one in PARTS]),
     Parser("vector", decode_vector, (BadEntry,), [bytes.fromhex(golden("entries")["vector"]["bytes"])]),

@@ -108,6 +108,9 @@ def vectors() -> dict[str, Any]:
         "pieces": [{"id": _hash(segment, b"chez.chunk.id").hex(), "length": len(segment)}
                    for segment in _segments(large(), NONCES[2:4])],
         "manifest": manifest.hex(),
+        "announcement": _encode([
+            1, crypto.hash_fields("chez/1 relay log", INCARNATION, HANDLE),
+            [[LAPTOP.id, 4, bytes.fromhex(last["hash"])]], [[bytes.fromhex(part["id"])] for part in parts]]).hex(),
         "vouch": {"drop": name.hex(), "bytes": vouch.hex()},
         "release": {"drop": released.hex(), "bytes": release.hex()},
     }

@@ -40,14 +40,15 @@ from chez.sync.short import read_written, shortened
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
-__all__ = ("CHANGE", "CHANGES", "CHECKPOINTS", "GENESIS", "GONE", "JOURNAL_HEAD", "MANIFEST", "SPACE", "STATEMENT",
-           "STATEMENTS", "VOUCH", "Inner", "Item", "Part", "RelayHead", "SignedEntry", "UnknownEpoch",
-           "check_signature", "entry_hash", "folded", "item_hash", "kind_of", "log_name", "pad", "padded_size",
-           "read_kept", "read_signed", "seal", "sign_entry", "signature_of", "unpacked_size", "unpad", "unseal")
+__all__ = ("ANNOUNCEMENT", "CHANGE", "CHANGES", "CHECKPOINTS", "GENESIS", "GONE", "JOURNAL_HEAD", "MANIFEST",
+           "SPACE", "STATEMENT", "STATEMENTS", "VOUCH", "Inner", "Item", "Part", "RelayHead", "SignedEntry",
+           "UnknownEpoch", "check_signature", "entry_hash", "folded", "item_hash", "kind_of", "log_name", "pad",
+           "padded_size", "read_kept", "read_signed", "seal", "sign_entry", "signature_of", "unpacked_size",
+           "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS, CHECKPOINTS = 0, 1, 2  # kinds of entries
-CHANGE, JOURNAL_HEAD, STATEMENT, SPACE, GONE, MANIFEST, VOUCH = 0, 1, 2, 3, 4, 5, 6  # kinds of items
+CHANGE, JOURNAL_HEAD, STATEMENT, SPACE, GONE, MANIFEST, VOUCH, ANNOUNCEMENT = range(8)  # kinds of items
 
 GENESIS: Final = bytes(32)
 """The previous hash of an author's first entry."""
@@ -67,7 +68,7 @@ class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
     offline waits for its entry. For people's eyes; nothing is ordered by it.
     """
 
-    kind: Annotated[int, Meta(ge=0, le=6)]
+    kind: Annotated[int, Meta(ge=0, le=7)]
     collection: Name
     id: Name
     data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]

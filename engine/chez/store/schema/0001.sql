@@ -361,6 +361,15 @@ CREATE TABLE checkpoint (             -- manifests that were heard of
     PRIMARY KEY (space, entry)
 ) WITHOUT ROWID;
 
+CREATE TABLE announced (              -- segments that somebody was about to put at a relay
+    space    INTEGER NOT NULL REFERENCES space,
+    entry    BLOB NOT NULL,
+    author   BLOB NOT NULL,
+    sequence INTEGER NOT NULL,        -- of the entry that says so
+    body     BLOB NOT NULL,
+    PRIMARY KEY (space, entry)
+) WITHOUT ROWID;
+
 CREATE TABLE vouch (                  -- vouches that were heard of
     space  INTEGER NOT NULL REFERENCES space,
     entry  BLOB NOT NULL,
@@ -422,7 +431,8 @@ CREATE TABLE draft (                  -- the checkpoint that is being made
     relay INTEGER NOT NULL REFERENCES relay, -- which gets its segments
     base  BLOB,                       -- the manifest whose first bundles it names again
     kept  INTEGER NOT NULL,           -- how many of them
-    parts INTEGER NOT NULL            -- how many parts of its last bundle are written
+    parts INTEGER NOT NULL,           -- how many parts of its last bundle are written
+    said  INTEGER                     -- the own entry that announces its segments
 );
 
 CREATE TABLE draft_author (           -- whose entries its last bundle stands for

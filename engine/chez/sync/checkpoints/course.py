@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.desk import Desk
-from chez.sync.checkpoints.errands import Again, Answer, Ask, Drop, Errand, Get, Put, Send
+from chez.sync.checkpoints.errands import Again, Answer, Ask, Drop, Errand, Get, Look, Put, Send
 from chez.sync.events import ChunkArrived, ChunksFound, Completed, Event, Refused
 from chez.sync.received import Received
 from chez.sync.sealed import Sealed
@@ -70,6 +70,9 @@ class Course:
             case Get(ids):
                 segments = [self._got[n] for n in range(len(ids))]
                 return [Work(lambda db: self.desk.got(db, segments), self._done)]
+            case Look(ids):
+                seen = {id: self._got[n] for n, id in enumerate(ids)}
+                return [Work(lambda db: self.desk.dropping.looked(seen), self._done)]
             case Put(segments=parts):
                 return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
             case Drop(entry=entry, dropping=dropping):
@@ -93,7 +96,7 @@ class Course:
                 return [*(self.took(received) if received is not None else ()), *self._on()]
             case Send(sealed):
                 return [*self.send([sealed]), *self._on()]
-            case Get(ids):
+            case Get(ids) | Look(ids):
                 self._refs = {self.channel.get_chunk(handle, id): n for n, id in enumerate(ids)}
             case Put(segments):
                 self._refs = {self.channel.put_chunk(handle, one.data): n for n, one in enumerate(segments)}
@@ -124,6 +127,8 @@ class Course:
         match errand:
             case Get():
                 return [Work(self.desk.missing, self._done)]
+            case Look(ids):
+                return [Work(lambda db: self.desk.dropping.looked(dict.fromkeys(ids, b"")), self._done)]
             case Drop(entry=entry, dropping=dropping) if not event.retry and event.code not in ("rotated", "role"):
                 return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges), event.code), self._done)]
             case Ask(entry) if not event.retry and event.code not in ("rotated", "role"):

@@ -17,7 +17,7 @@ from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, 
 from chez.sync.checkpoints.order import last_known, standing, upto_of
 from chez.sync.checkpoints.policy import worth
 from chez.sync.checkpoints.site import Site
-from chez.sync.entry import MANIFEST, Item
+from chez.sync.entry import ANNOUNCEMENT, MANIFEST, Item
 from chez.sync.intake import TURN
 from chez_wire.limits import KIB
 
@@ -55,7 +55,11 @@ class Drafting:
             making.work(db, space, replica.device, replica.entropy, Budget(TURN))
             return Again()
         if segments := making.unsent(db, space.n, _AHEAD):
-            return Put(tuple(segments))
+            there = making.announced(db, space.n, self.site.relay)
+            if there is None:
+                return self._announce(db)
+            # Looked at again when the relay acknowledges it.
+            return Put(tuple(segments)) if there else None
         return self._publish(db, answer)
 
     def _instead(self, db: Connection, other: int, wanted: set[int]) -> bool:
@@ -108,6 +112,12 @@ class Drafting:
             return standing(db, self.site.space, log, last_known(db, self.site.space, log))
         except LookupError:
             return None
+
+    def _announce(self, db: Connection) -> Errand:
+        said = making.announcement(db, self.site.space, self.site.log(db))
+        sealed, _ = self.site.replica.say(db, self.site.relay, Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said)))
+        making.said(db, self.site.space, sealed.entry)
+        return Send(sealed)
 
     def _publish(self, db: Connection, answer: Answer | None) -> Errand:
         replica, n = self.site.replica, self.site.space

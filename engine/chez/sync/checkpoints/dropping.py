@@ -1,12 +1,14 @@
 """What an owner's device asks a relay to drop: entries that were vouched for, and chunks that no longer serve."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from chez.errors import BadEntry
 from chez.store.database import Connection
-from chez.sync.checkpoints.errands import Answer, Ask, Drop, Errand
-from chez.sync.checkpoints.format import Manifest, Vouch
+from chez.sync.checkpoints.abandoned import abandoned
+from chez.sync.checkpoints.errands import Answer, Ask, Drop, Errand, Look
+from chez.sync.checkpoints.format import Manifest, Vouch, open_segment
 from chez.sync.checkpoints.heard import (
     HEARD,
     MADE,
@@ -24,6 +26,7 @@ from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
 from chez.sync.checkpoints.parting import released
 from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import fits, vouch_for
+from chez.sync.entry import UnknownEpoch
 from chez.sync.session import Dropping as Request
 from chez_wire.limits import ID_BYTES, MAX_DROPPED
 
@@ -33,6 +36,10 @@ _NO_CHECKPOINT: Final = bytes(ID_BYTES)
 """What a vouch that has no ranges is for: it says nothing of any checkpoint."""
 
 
+_AT_ONCE: Final = 8
+"""Segments that are looked at together: a few megabytes."""
+
+
 @dataclass(slots=True)
 class Dropping:
     """The dropping of a space's entries, and the releasing of its chunks, at one relay."""
@@ -40,6 +47,10 @@ class Dropping:
     site: Site
     _passed: set[bytes] = field(default_factory=set)
     """Vouches that can't be dropped on this connection, and drops after which something was released, or can't be."""
+    _seen: dict[bytes, bool] = field(default_factory=dict)
+    """Announced segments that were looked at, and whether they are such."""
+    _left: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Announced segments that are nobody's, and the place of each in its part."""
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to ask for."""
@@ -96,6 +107,16 @@ class Dropping:
         self._passed.add(entry)
         return vouch.follows == answer.drop
 
+    def looked(self, segments: Mapping[bytes, bytes]) -> None:
+        """Announced segments came, or nothing of one: what is no segment (an attachment's piece) is left alone."""
+        space = self.site.replica.space
+        for id, data in segments.items():
+            try:
+                open_segment(data, space.id, space.epochs, *self._left[id])
+                self._seen[id] = True
+            except (BadEntry, UnknownEpoch, KeyError):
+                self._seen[id] = False
+
     # --- releasing ------------------------------------------------------------------------
 
     def _release(self, db: Connection, log: bytes, answer: Answer | None) -> Errand:
@@ -109,11 +130,15 @@ class Dropping:
         gone = {id for _, vouch in done for id in vouch.release}
         old = [] if stands is None else self._outlived(db, {vouch.manifest for _, vouch in done}, gone, *stands)
         freed = released(db, site.replica.space, site.replica.device, site.relay, log, gone)
-        if not (old or freed) or last in self._passed:
+        self._left = {id: at for id, at in abandoned(db, site, log, stands and stands[1]).items() if id not in gone}
+        if not (old or freed or self._left) or last in self._passed:
             return None
         entry, serve = (_NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
-        if answer is None or answer.entry != entry or not answer.asked.issuperset(old):
-            return Ask(entry, tuple(dict.fromkeys([*serve, *old])))
+        if answer is None or answer.entry != entry or not answer.asked.issuperset([*old, *self._left]):
+            return Ask(entry, tuple(dict.fromkeys([*serve, *old, *self._left])))
+        if unseen := [id for id in self._left if id in answer.held and id not in self._seen][:_AT_ONCE]:
+            return Look(tuple(unseen))
+        old += [id for id in self._left if self._seen.get(id)]
         self._passed.add(last)
         # What another relay's checkpoint is in was never here.
         chunks = [*(id for id in old if id in answer.held), *freed]

@@ -8,7 +8,7 @@ from chez.sync.received import Received
 from chez.sync.sealed import Sealed
 from chez.sync.session import Dropping
 
-__all__ = ("Again", "Answer", "Ask", "Drop", "Errand", "Get", "Put", "Send")
+__all__ = ("Again", "Answer", "Ask", "Drop", "Errand", "Get", "Look", "Put", "Send")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,13 @@ class Again:
 @dataclass(frozen=True, slots=True)
 class Get:
     """These segments are to come from the relay."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """These segments, which nobody's checkpoint is in, are to come from the relay, to be seen for what they are."""
 
     ids: tuple[bytes, ...]
 
@@ -56,7 +63,7 @@ class Drop:
     dropping: Dropping
 
 
-Errand = Again | Get | Put | Ask | Send | Drop | None
+Errand = Again | Get | Look | Put | Ask | Send | Drop | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,9 @@ from chez_wire.dropping import in_rising_order
 from chez_wire.frames import Dropped
 from chez_wire.limits import ID_BYTES, KIB, MAX_CHANGE, MAX_DROPPED, MAX_INNER
 
-__all__ = ("CARRIED", "PIECE", "BundleNote", "Frame", "Manifest", "Other", "Packed", "Record", "Run",
-           "Segment", "Upto", "Vouch", "frames_of", "open_part", "read_manifest", "read_vouch", "run_of",
-           "seal_packed", "seal_part")
+__all__ = ("CARRIED", "PIECE", "Announcement", "BundleNote", "Frame", "Manifest", "Other", "Packed", "Record", "Run",
+           "Segment", "Upto", "Vouch", "frames_of", "open_part", "open_segment", "read_announcement", "read_manifest",
+           "read_vouch", "run_of", "seal_packed", "seal_part")
 
 PIECE: Final = 512 * KIB
 """Bytes of one piece: half a frame."""
@@ -174,6 +174,29 @@ class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
+class Announcement(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What a device is about to put at a relay, by its log: said before the first segment is there.
+
+    `upto` is the number and hash of the last entry of each author that its last bundle will stand for. Whoever made
+    it may be lost before its manifest is said; by this others know which segments are nobody's then.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=1)]
+    log: Id
+    upto: Annotated[list[tuple[Id, Annotated[int, Meta(ge=1, le=2**62)], Id]], Meta(min_length=1)]
+    parts: Annotated[list[Annotated[list[Id], Meta(min_length=1, max_length=_MAX_PIECES)]], Meta(min_length=1)]
+
+    @property
+    def vector(self) -> dict[bytes, tuple[int, bytes]]:
+        """Up to where the checkpoint will stand."""
+        return {author: (sequence, hash) for author, sequence, hash in self.upto}
+
+    @property
+    def places(self) -> dict[bytes, tuple[int, int]]:
+        """Which piece of its part each segment is, and of how many."""
+        return {id: (number, len(part)) for part in self.parts for number, id in enumerate(part)}
+
+
 class Frame(msgspec.Struct, array_like=True, frozen=True):
     """What an entry says beside its changes, of which it has `changes`; `kept` is the hash of one not compacted."""
 
@@ -198,6 +221,7 @@ class Segment:
 _decoder = msgspec.msgpack.Decoder(Packed)
 _manifests = msgspec.msgpack.Decoder(Manifest)
 _vouches = msgspec.msgpack.Decoder(Vouch)
+_announcements = msgspec.msgpack.Decoder(Announcement)
 
 
 # --- runs ---------------------------------------------------------------------------------
@@ -287,7 +311,7 @@ def open_part(segments: Sequence[bytes], space: bytes, epochs: Mapping[bytes, Ep
 
     Raises `UnknownEpoch` when a key is not here, `BadEntry` for what is no part of this space, or was altered.
     """
-    plain = unpad(b"".join([_opened(data, space, epochs, number, len(segments))
+    plain = unpad(b"".join([open_segment(data, space, epochs, number, len(segments))
                             for number, data in enumerate(segments)]))
     try:
         size = zstandard.frame_content_size(plain)
@@ -300,7 +324,8 @@ def open_part(segments: Sequence[bytes], space: bytes, epochs: Mapping[bytes, Ep
         raise BadEntry(f"a part of a checkpoint can't be read: {error}") from None
 
 
-def _opened(data: bytes, space: bytes, epochs: Mapping[bytes, Epoch], number: int, count: int) -> bytes:
+def open_segment(data: bytes, space: bytes, epochs: Mapping[bytes, Epoch], number: int, count: int) -> bytes:
+    """What one segment holds, which is piece `number` of `count`. Raises as `open_part`."""
     if data[:4] != _MAGIC or len(data) < _HEADER:
         raise BadEntry("these bytes are no segment of a checkpoint")
     header, id, key_id = data[:_HEADER], data[4:36], data[36:68]
@@ -346,6 +371,12 @@ def read_vouch(data: bytes) -> Vouch:
     if not (vouch.ranges or vouch.release):
         raise BadEntry("a vouch names a range or a chunk")
     return vouch
+
+
+def read_announcement(data: bytes) -> Announcement:
+    """Read an announcement. Raises `BadEntry`."""
+    announcement: Announcement = _read(_announcements, data, "announcement")
+    return announcement
 
 
 def _read(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes, what: str) -> Any:

@@ -2,11 +2,12 @@
 
 from chez.errors import BadEntry
 from chez.store.database import Connection
-from chez.sync.checkpoints.format import Manifest, Vouch, read_manifest, read_vouch
+from chez.sync.checkpoints.format import Announcement, Manifest, Vouch, read_announcement, read_manifest, read_vouch
 from chez.sync.checkpoints.parting import forget_sent
-from chez.sync.entry import MANIFEST, VOUCH, Inner
+from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
-__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "hear", "manifest_of",
+__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
+           "hear", "manifest_of",
            "manifests", "refuse", "set_state", "set_vouch", "state_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
@@ -18,14 +19,18 @@ OPEN, ASKED, LATE, UNFIT = 0, 1, 2, 3
 
 def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
     """Keep what an entry of kind CHECKPOINTS says; whether it is new. Raises `BadEntry`."""
-    if len(inner.items) != 1 or inner.items[0].kind not in (MANIFEST, VOUCH):
-        raise BadEntry("the entry is to have one manifest or one vouch")
+    if len(inner.items) != 1 or inner.items[0].kind not in (MANIFEST, VOUCH, ANNOUNCEMENT):
+        raise BadEntry("the entry is to have one manifest, vouch or announcement")
     (item,) = inner.items
     if item.kind == MANIFEST:
         read_manifest(item.data)
         done = db.execute("INSERT OR IGNORE INTO checkpoint (space, entry, author, body, state, position) VALUES "
                           "(?1, ?2, ?3, ?4, 0, (SELECT coalesce(max(position), 0) + 1 FROM checkpoint "
                           "WHERE space = ?1))", (space, hash, inner.author, item.data))
+    elif item.kind == ANNOUNCEMENT:
+        read_announcement(item.data)
+        done = db.execute("INSERT OR IGNORE INTO announced (space, entry, author, sequence, body) VALUES "
+                          "(?, ?, ?, ?, ?)", (space, hash, inner.author, inner.sequence, item.data))
     else:
         forget_sent(db, space, read_vouch(item.data).release)
         done = db.execute("INSERT OR IGNORE INTO vouch (space, entry, author, body, state) VALUES (?, ?, ?, ?, 0)",
@@ -52,6 +57,13 @@ def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]
     """All vouches: entry, author, what it says, state."""
     rows = db.execute("SELECT entry, author, body, state FROM vouch WHERE space = ?", (space,)).fetchall()
     return [(entry, author, read_vouch(body), state) for entry, author, body, state in rows]
+
+
+def announcements(db: Connection, space: int, log: bytes) -> list[tuple[bytes, int, Announcement]]:
+    """What was announced at a log: author, the number of the entry that says so, what it says."""
+    rows = db.execute("SELECT author, sequence, body FROM announced WHERE space = ?", (space,)).fetchall()
+    return [(author, sequence, said) for author, sequence, body in rows
+            if (said := read_announcement(body)).log == log]
 
 
 def set_state(db: Connection, space: int, entry: bytes, state: int) -> None:

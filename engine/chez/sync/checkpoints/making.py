@@ -16,6 +16,7 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.chains import place_of
 from chez.sync.checkpoints.format import (
+    Announcement,
     BundleNote,
     Frame,
     Manifest,
@@ -32,7 +33,8 @@ from chez.sync.checkpoints.forms import Forms
 from chez.sync.entry import CHANGE, CHANGES, Item, read_kept, signature_of
 from chez_wire.limits import KIB, MIB
 
-__all__ = ("begin", "clear", "covered", "finished", "growth", "stored", "unsent", "work", "written")
+__all__ = ("announced", "announcement", "begin", "clear", "covered", "finished", "growth", "said",
+           "stored", "unsent", "work", "written")
 
 _PART: Final = MIB
 """Bytes of one part before compression: enough for equal things to be found, little to unpack at once."""
@@ -257,6 +259,36 @@ def stored(db: Connection, space: int, ids: Sequence[bytes]) -> None:
     db.executemany("UPDATE segment SET bytes = NULL WHERE space = ? AND id = ?", [(space, id) for id in ids])
 
 
+def announced(db: Connection, space: int, relay: int) -> bool | None:
+    """Whether the relay holds what announces the draft's segments; None when that was not said yet."""
+    said, there = db.execute("SELECT said, acknowledged >= said FROM draft JOIN cursor USING (space, relay) "
+                             "WHERE space = ? AND relay = ?", (space, relay)).fetchone()
+    return None if said is None else bool(there)
+
+
+def said(db: Connection, space: int, entry: int) -> None:
+    """The draft's segments are announced by an own entry, in this row."""
+    db.execute("UPDATE draft SET said = ? WHERE space = ?", (entry, space))
+
+
+def announcement(db: Connection, space: int, log: bytes) -> Announcement:
+    """What of a draft whose parts are written is to be said before its segments are put."""
+    upto = db.execute("SELECT author, last, hash FROM draft_author JOIN entry USING (space, author) WHERE space = ? "
+                      "AND branch = 0 AND entry.sequence = last ORDER BY author", (space,)).fetchall()
+    return Announcement(1, log, upto, list(_parts(db, space)[0].values()))
+
+
+def _parts(db: Connection, space: int) -> tuple[dict[int, list[bytes]], int]:
+    """The segments of a draft by its parts, and their bytes."""
+    parts: dict[int, list[bytes]] = {}
+    size = 0
+    for part, id, length in db.execute("SELECT part, id, size FROM segment WHERE space = ? ORDER BY part, piece",
+                                       (space,)):
+        parts.setdefault(part, []).append(id)
+        size += length
+    return parts, size
+
+
 def finished(db: Connection, space: int) -> Manifest:
     """The manifest of the draft, whose segments the relay has."""
     base, kept = db.execute("SELECT base, kept FROM draft WHERE space = ?", (space,)).fetchone()
@@ -272,10 +304,5 @@ def finished(db: Connection, space: int) -> Manifest:
                                   "AND sequence = ?", (space, author, last)).fetchone()
         upto.append(Upto(author, last, hash, signature_of(packed), read_kept(packed).inner.relay))
         changes += ordinal
-    parts: dict[int, list[bytes]] = {}
-    size = 0
-    for part, id, length in db.execute("SELECT part, id, size FROM segment WHERE space = ? ORDER BY part, piece",
-                                       (space,)):
-        parts.setdefault(part, []).append(id)
-        size += length
+    parts, size = _parts(db, space)
     return Manifest(1, [*bundles, BundleNote(upto, list(parts.values()), size, changes)])

@@ -1,0 +1,88 @@
+"""Segments of a checkpoint whose maker was lost leave the relay; nothing else does on a member's announcement."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from chez.sync.checkpoints.drafting import Drafting
+from chez.sync.checkpoints.errands import Send
+from chez.sync.checkpoints.format import Announcement
+from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
+from chez.sync.entry import ANNOUNCEMENT, Item
+from chez_relay.storage.census import census
+from tests.checkpoints.dying import Kill, killed
+from tests.checkpoints.test_homes import shown, written
+from tests.checkpoints.test_releasing import released
+from tests.people.persons import persons, shared
+from tests.people.support import join
+from tests.relay.within import Within
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_segments_of_a_device_that_died_before_its_manifest_go(
+        tmp_path: Path, server: Within, removed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed (SIGKILL) between the two, never seen again, taken out or not: the next drop frees them."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            await written(phone.space(), "phone", 8)
+            await phone.set_relay(server.url)
+            await phone.sync()
+        assert server.data is not None
+        assert await killed(tmp_path / "phone", Kill("answered", "Put"))
+        left = census(server.data)
+        assert left.chunks  # of no checkpoint that anybody knows
+        await anna.sync()
+        if removed:
+            (device,) = [one for one in await anna.devices.all() if one.name == "phone"]
+            await anna.devices.remove(device.id)
+        await written(anna.space(), "anna", 6)
+        await anna.sync()
+        done = await anna.space().checkpoint()
+        assert done is not None and done.dropped
+        await released(server, done.bytes)
+        async with join(anna, tmp_path / "tablet", "tablet", server.url) as tablet:
+            assert await shown(tablet.space()) == await shown(anna.space()) != {}
+
+
+async def test_an_announcement_releases_nothing_that_serves(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member announces, as a draft of its own, an attachment's pieces and the segments that stand: all stay."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        blob = await trip.blobs.add(b"a picture" * 1000, media_type="image/png")
+        await trip.collection("notes").put({"picture": blob}, id="picture")
+        await written(trip, "anna", 6)
+        await anna.sync()
+        await trip.checkpoint()
+        await berta.sync()
+        await anna.sync()
+        assert server.data is not None
+        before, step, said = census(server.data).chunks, Drafting.step, []
+        pieces = [bytes.fromhex(blob.id)]
+
+        def lying(self: Drafting, db: Any, answer: Any) -> Any:
+            site = self.site
+            if site.replica.device != berta.device_id or site.replica.space.private or said:
+                return step(self, db, answer)
+            ((_, _, manifest), *_) = manifests(db, site.space, HEARD, MADE, SOUND, TAKEN)
+            (author, (sequence, hash)), *_ = manifest.vector.items()
+            said.append(Announcement(1, site.log(db), [(author, 1, hash)], [[one] for one in (
+                *pieces, *manifest.segments)]))
+            item = Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said[0]))
+            assert sequence
+            return Send(site.replica.say(db, site.relay, item)[0])
+
+        monkeypatch.setattr(Drafting, "step", lying)
+        await berta.sync()
+        assert said
+        for _ in range(2):
+            await written(trip, "anna", 4)
+            await anna.sync()
+        assert "chunks-released" not in {one.kind for one in await anna.journal.receipts()}
+        assert census(server.data).chunks == before
+        assert await shown(hers) != {}
