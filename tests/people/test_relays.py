@@ -77,6 +77,25 @@ async def test_when_one_goes_the_others_go_on_and_it_catches_up(tmp_path: Path) 
             assert await ids(c) == {"one", "two"}
 
 
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_relay_that_lost_its_store_is_told_of_once(tmp_path: Path, stays: bool) -> None:
+    """Whether the home was connected when it came back empty or not, the next report names it, and no later one does.
+    """
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, _)):
+        await _both(a, front.url, second.url)
+        await _put(a, "one")
+        assert (await a.sync()).reset == ()
+        async with a.connect() if stays else nullcontext():
+            await first.kill()
+            async with behind(front, tmp_path / "empty"):
+                for link in a._syncing.links:
+                    link.check()
+                reports = [await a.sync(everywhere=True) for _ in range(3)]
+                assert [report.reset for report in reports] == [(front.url,), (), ()]
+                assert len(raw_entries(tmp_path / "empty")) >= 2
+
+
 async def test_live_links_fail_over(tmp_path: Path) -> None:
     """Connected to two relays, what one device writes reaches the other while either relay is away."""
     async with (proxy() as front, proxy() as side, behind(front, tmp_path / "r") as first,

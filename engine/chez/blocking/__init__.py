@@ -1234,6 +1234,11 @@ class Link(Front[AsyncLink]):
         return self._inner.progress
 
     @property
+    def renewed(self) -> int:
+        """How often the relay's store was another one than before, so that it was given everything again."""
+        return self._inner.renewed
+
+    @property
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
         return self._inner.problems

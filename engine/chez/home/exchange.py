@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from chez.errors import ChezError, Misuse
 from chez.home.instep import in_step, telling
@@ -23,6 +24,7 @@ class Exchange:
     def __init__(self, syncing: Syncing, follow: Callable[[], Awaitable[None]] | None = None) -> None:
         self._syncing = syncing
         self._follow = follow
+        self._told: WeakKeyDictionary[Link, int] = WeakKeyDictionary()
 
     async def sync(self, timeout: float, url: str | None = None, *, reseed: bool = False, everywhere: bool = False,
                    progress: Callable[[int, int], None] | None = None) -> SyncReport:
@@ -129,14 +131,20 @@ class Exchange:
             total.sent += now.sent - before.sent
             total.received += now.received - before.received
             total.quarantined += now.quarantined - before.quarantined
-            total.reset = total.reset or now.reset
+        renewed = self._renewed()
         problems = tuple(status for status in syncing.status() if status.problem)
         own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
         if own is None:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
-        return SyncReport(own.url, total.sent, total.received, total.quarantined, own.progress.end, total.reset,
+        return SyncReport(own.url, total.sent, total.received, total.quarantined, own.progress.end, renewed,
                           problems, unanswered, relays, syncing.answering.let_in())
+
+    def _renewed(self) -> tuple[str, ...]:
+        """The relays whose store was another one than before, and that no report named yet."""
+        found = tuple(link for link in self._syncing.links if link.renewed > self._told.get(link, 0))
+        self._told.update({link: link.renewed for link in found})
+        return tuple(link.url for link in found)
 
 
 async def _stand(links: list[Link], timeout: float | None, everywhere: bool) -> list[Link]:

@@ -99,8 +99,8 @@ class Admitted:
 class SyncReport:
     """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
-    `quarantined` entries failed a check and were set aside; `reset` says that the
-    relay's store was another than last time, so that everything was sent again.
+    `quarantined` entries failed a check and were set aside; `reset` are the relays whose
+    store was another than last time, so that they were given everything again; each is told in one report.
     `problems` are the spaces, other than the private one, that could not be brought in step;
     a space that this person left is none. `unanswered` tells why those who came by an invitation
     got no answer, empty if they did; `let_in` those who did come in by one, since the last report.
@@ -113,7 +113,7 @@ class SyncReport:
     received: int
     quarantined: int
     offset: int
-    reset: bool
+    reset: tuple[str, ...]
     problems: tuple[SpaceStatus, ...] = ()
     unanswered: str = ""
     relays: tuple[RelayStatus, ...] = ()

@@ -88,6 +88,7 @@ class Link:
         self._known = known
         self._lanes: Lanes | None = None
         self._before = Progress()
+        self._renewed = 0
         self._problems: dict[bytes, ChezError] = {}
         self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
         self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
@@ -123,6 +124,11 @@ class Link:
     def progress(self) -> Progress:
         """What was done since the last connection began, for all spaces together."""
         return self._before if self._lanes is None else self._lanes.progress
+
+    @property
+    def renewed(self) -> int:
+        """How often the relay's store was another one than before, so that it was given everything again."""
+        return self._renewed + (self._lanes is not None and self._lanes.progress.reset)
 
     @property
     def problems(self) -> dict[bytes, ChezError]:
@@ -371,6 +377,7 @@ class Link:
     def _disconnected(self) -> None:
         if self._lanes is not None:
             self._before, self._problems = self._lanes.progress, self._lanes.problems
+            self._renewed += self._before.reset
             for replica in self._replicas:
                 replica.relays.end(self._relay)
             self._lanes = None

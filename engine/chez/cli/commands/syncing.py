@@ -171,6 +171,8 @@ def sync(ctx: click.Context, url: str | None, timeout: float, everywhere: bool, 
         json_line(report)
     else:
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
+        for lost in report["reset"]:
+            say(f"{lost} has another store than before, which was given what is here again", err=True)
         for one in report["let_in"]:
             say(f"let in by an invitation: {one['name']!r} into {one['space']!r} as {one['role']}")
         show_deposits(report["deposits"])

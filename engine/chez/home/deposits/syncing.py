@@ -31,7 +31,7 @@ async def sync_and_take(exchange: Exchange, deposits: Deposits, timeout: float, 
     again = await exchange.sync(timeout, url, everywhere=everywhere, progress=progress)
     return replace(
         again, sent=report.sent + again.sent, received=report.received + again.received,
-        quarantined=report.quarantined + again.quarantined, reset=report.reset or again.reset,
+        quarantined=report.quarantined + again.quarantined, reset=(*report.reset, *again.reset),
         unanswered=report.unanswered or again.unanswered, let_in=(*report.let_in, *again.let_in), deposits=taken)
 
 
