@@ -130,6 +130,8 @@ class GuestConnection(ServerConnection):
     @property
     def _between_frames(self) -> bool:
         """Whether the library has no frame that is not whole: its parser waits for one to begin, or for the end."""
+        if self.protocol.state is not State.OPEN:
+            return False  # what comes behind a Close, or a mistake, it may discard: RFC 6455, sections 1.4 and 7.1.7
         inner: object = self.protocol.parser
         while isinstance(inner, GeneratorType):
             if inner.gi_code is _BETWEEN_FRAMES:

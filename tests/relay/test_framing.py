@@ -129,6 +129,8 @@ def streams() -> st.SearchStrategy[list[bytes]]:
 @settings(max_examples=50)
 @example([encoded(2, b"begun", 0), encoded(2, b"between"), encoded(0, b"ended")], frozenset())
 @example([encoded(9, b"ping") + encoded(2, b"one"), encoded(2, b"two")], frozenset((1,)))
+@example([encoded(8, b"\x03\xe8"), encoded(2, b"behind a Close")], frozenset())
+@example([encoded(2, b"one", mask=None), encoded(2, b"behind a mistake")], frozenset())
 @given(streams(), st.frozensets(st.integers(0, 4), max_size=1))
 def test_any_stream_is_heard_as_the_library_hears_it(parts: list[bytes], full: frozenset[int]) -> None:
     """Messages, their order, what waits, what is answered and how it ends, wherever bytes were cut."""
