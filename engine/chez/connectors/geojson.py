@@ -194,11 +194,11 @@ def _geometry(given: Any) -> tuple[str, float | None, float | None, str]:
     place = given.get("coordinates")
     if not isinstance(place, list) or not 2 <= len(place) <= 4 or not all(type(one) in (int, float) for one in place):
         raise ValueError("its point has no two coordinates")
-    longitude, latitude = _place(float(place[0]), float(place[1]))
+    longitude, latitude = _place(*place[:2])
     return kind, latitude, longitude, ""
 
 
 def _place(longitude: float, latitude: float) -> tuple[float, float]:
     if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):
         raise ValueError("its point is not on earth, in degrees")
-    return longitude, latitude
+    return float(longitude), float(latitude)  # not before: a whole number may be too large
