@@ -181,6 +181,23 @@ def test_memory_is_that_of_one_feature() -> None:
     assert peak(8000) < peak(500) + 8000 * 400
 
 
+@pytest.mark.parametrize("kind", [GeoJson, Gtfs])
+def test_what_is_refused_is_not_kept(kind: type[GeoJson] | type[Gtfs]) -> None:
+    """A property's name, or a time, that is far too long is looked at and forgotten: each was kept to know it again."""
+    long = [f"{number:05}" * 6000 for number in range(200)]
+    if kind is GeoJson:
+        data = features(*(feature(point(), **{text: 1}) for text in long))
+    else:
+        data = feed(stop_times=FEED["stop_times.txt"] + "".join(f"T,{text},,S1,1\n" for text in long))
+    del long
+    tracemalloc.start()
+    try:
+        assert len(rejects(read_bytes(kind(), data))) == 200
+        assert tracemalloc.get_traced_memory()[1] < len(data) / 4
+    finally:
+        tracemalloc.stop()
+
+
 SAID = st.sampled_from([None, True, 0, 5, -1, 2**70, 4.5, 1e300, "", " 05 - Quai ", "5", "\0", "_a", "\u2028",
                         "x" * 600, "\u00e9" * 1030, "x" * 5000, [], [{"text": "a"}], {"a": [1]}])
 PLACES = st.sampled_from([None, point(), point(200), point("x"), {"type": "Point", "coordinates": [1, 2, 3.5, 4]},

@@ -137,7 +137,9 @@ def _feature(value: Any, layer: str, keys: RowKeys, number: int) -> Feature:
 
 def _are_plain(properties: dict[str, Plain]) -> bool:
     """Whether these are properties that need no second look, as most are."""
-    if not _are_names(tuple(properties)):
+    try:
+        _check_names(tuple(properties))
+    except ValueError:
         return False
     for value in properties.values():
         kind = type(value)
@@ -149,9 +151,10 @@ def _are_plain(properties: dict[str, Plain]) -> bool:
     return True
 
 
-@lru_cache(maxsize=256)
-def _are_names(names: tuple[str, ...]) -> bool:
-    return len(names) <= MAX_PROPERTIES and all(map(_is_name, names))
+@lru_cache(maxsize=64)  # of few names that are short: what raises is not kept
+def _check_names(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_PROPERTIES or not all(map(_is_name, names)):
+        raise ValueError
 
 
 def _is_name(name: str) -> bool:

@@ -311,17 +311,19 @@ def _degrees(text: str, name: str, most: int) -> float | None:
 def _seconds(text: str, name: str) -> int | None:
     if not text:
         return None
-    seconds = _clock(text)
-    if seconds is None:
-        raise ValueError(f"{name} is not like 25:35:00")
-    return seconds
+    try:
+        return _clock(text)
+    except ValueError:
+        raise ValueError(f"{name} is not like 25:35:00") from None
 
 
-@lru_cache(maxsize=4096)
-def _clock(text: str) -> int | None:
-    """Seconds of a time, None if it is none: a day has 1,440 minutes, at which most stops are."""
+@lru_cache(maxsize=4096)  # of times alone, which are short: what raises is not kept
+def _clock(text: str) -> int:
+    """Seconds of a time: a day has 1,440 minutes, at which most stops are. Raises `ValueError`."""
     found = _TIME.fullmatch(text)
-    return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
+    if found is None:
+        raise ValueError
+    return int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
 
 
 @lru_cache(maxsize=1024)
