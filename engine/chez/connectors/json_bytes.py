@@ -77,14 +77,23 @@ class JsonBytes:
                 return -1
 
     def bare(self) -> bytes:
-        """The bytes from here to the next one that ends a number or a word, and past them. Raises `TooLong`."""
+        """The bytes from here to the next one that ends a number or a word, and past them. Raises `TooLong` past them.
+        """
+        parts: list[bytes] = []
+        size = 0
         while True:
             end = cast("re.Match[bytes]", _BARE.match(self.data, self.at)).end()
+            part, self.at = self.data[self.at:end], end
+            size += len(part)
+            if size <= MAX_ELEMENT:
+                parts.append(part)
+            else:
+                parts.clear()
             if end < len(self.data) or not self._more():
-                begin, self.at = self.at, end
-                return self.data[begin:end]
-            if len(self.data) > 2 * CHUNK:
-                raise TooLong
+                break
+        if size > MAX_ELEMENT:
+            raise TooLong
+        return b"".join(parts)
 
     def value(self) -> bytes:
         """The text, list or object that begins here, and past it. Raises `TooLong` past one, and `ValueError` at the
