@@ -29,9 +29,13 @@ def some_day(year: int, month: int, day: int) -> date:
         raise ValueError("there is no such day") from None
 
 
-@lru_cache(maxsize=1024)
 def iso_day(text: str) -> date:
     """The day of an ISO 8601 date or time, on the calendar of whoever wrote it: no clock is turned."""
+    return _iso_day(text[:12])  # more is not looked at, and may be too long to be kept
+
+
+@lru_cache(maxsize=1024)
+def _iso_day(text: str) -> date:
     found = _DAY.match(text)
     if found is None:
         raise ValueError("the date is not like 2024-01-31")
