@@ -11,7 +11,11 @@ from chez.sync.checkpoints.errands import Send
 from chez.sync.checkpoints.format import Announcement
 from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
 from chez.sync.entry import ANNOUNCEMENT, Item
+from chez_relay.effects import Effect
+from chez_relay.replies import refused
+from chez_relay.storage import Result
 from chez_relay.storage.census import census
+from chez_relay.storage.refusals import DAMAGED
 from tests.checkpoints.dying import Kill, killed
 from tests.checkpoints.test_homes import shown, written
 from tests.checkpoints.test_releasing import released
@@ -86,3 +90,29 @@ async def test_an_announcement_releases_nothing_that_serves(
         assert "chunks-released" not in {one.kind for one in await anna.journal.receipts()}
         assert census(server.data).chunks == before
         assert await shown(hers) != {}
+
+
+async def test_a_relay_that_does_not_say_what_it_holds_is_asked_once(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses to say: nothing is released on this connection, and it is not asked again and again."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            await written(phone.space(), "phone", 8)
+            await phone.set_relay(server.url)
+            await phone.sync()
+        assert await killed(tmp_path / "phone", Kill("answered", "Put"))
+        (device,) = [one for one in await anna.devices.all() if one.name == "phone"]
+        await anna.devices.remove(device.id)
+        with monkeypatch.context() as patched:
+            patched.setattr("chez.sync.checkpoints.dropping.abandoned", lambda *_: {})
+            await anna.sync()  # the space has new keys at the relay
+        asked = []
+
+        def silent(ref: int, result: Result) -> list[Effect]:
+            asked.append(ref)
+            return refused(ref, DAMAGED)
+
+        monkeypatch.setattr("chez_relay.chunks._held", silent)
+        await anna.sync(timeout=10)
+        assert 0 < len(asked) < 4

@@ -96,4 +96,4 @@ def test_a_relay_that_does_not_say_bears_no_drop() -> None:
     """A refusal is an answer: the checkpoint is not whole there, and the last drop unknown."""
     course, desk, _ = begun(Ask(ENTRY, IDS[:5]))
     play(course.handle(Refused(1, "damaged", "", False)))
-    assert desk.answers == [None, Answer(ENTRY, False, b"")]
+    assert desk.answers == [None, Answer(ENTRY, False, b"", asked=frozenset(IDS[:5]))]

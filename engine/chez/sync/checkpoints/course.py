@@ -131,8 +131,9 @@ class Course:
                 return [Work(lambda db: self.desk.dropping.looked(dict.fromkeys(ids, b"")), self._done)]
             case Drop(entry=entry, dropping=dropping) if not event.retry and event.code not in ("rotated", "role"):
                 return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges), event.code), self._done)]
-            case Ask(entry) if not event.retry and event.code not in ("rotated", "role"):
-                self.desk.answer = Answer(entry, False, b"")
+            case Ask(entry, ids) if not event.retry and event.code not in ("rotated", "role"):
+                # It was asked about all of them: who wants to know of these does not ask again.
+                self.desk.answer = Answer(entry, False, b"", asked=frozenset(ids))
                 return self._on()
             case _:
                 # A full space, or keys that were replaced: what is put aside stays, for another time.
