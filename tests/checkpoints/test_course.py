@@ -25,7 +25,6 @@ class Desk:
     answer: Answer | None = None
     answers: list[Answer | None] = field(default_factory=list)
     replica: Any = field(default_factory=lambda: SimpleNamespace(space=SimpleNamespace(handle=b"h" * 32)))
-    refused: str = ""
 
     def step(self, db: Any) -> Errand:
         self.answers.append(self.answer)

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.store.database import Connection
+from chez.sync.checkpoints.desk import Desk
+from chez.sync.received import Received
 from chez_relay.storage.copies import FILE_NAME
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, written
 from tests.people.persons import persons, shared
 from tests.people.support import join, open_again
 from tests.relay.within import Within, relay
+
+FULL = ("--blob-quota", "1KiB")
 
 
 async def gapped(*relays: Within) -> None:
@@ -84,6 +89,40 @@ async def test_a_relay_that_was_away_gets_its_checkpoint_when_it_is_back(tmp_pat
             for one in (server, second):
                 async with join(anna, tmp_path / f"phone {one.url[-5:]}", "phone", one.url) as phone:
                     assert await shown(phone.space()) == expected != {}
+
+
+async def test_a_full_relay_hinders_no_other(tmp_path: Path, server: Within) -> None:
+    """It takes no segments, and the other one gets its checkpoint all the same, with the same sync."""
+    async with relay(tmp_path / "second", *AT_ONCE, *FULL) as second, persons(
+            tmp_path, "anna", relay=second.url) as (anna,):
+        await anna.relays.add(server.url)
+        for _ in range(4):
+            await written(anna.space(), "anna", 6)
+            await anna.sync()
+        await anna.space().checkpoint()
+        assert await _told(anna, "entries-dropped") == [server.url]
+
+
+async def test_relays_that_are_all_full_are_tried_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither takes segments: each is tried a few times for a wish, and they don't give each other turns for ever."""
+    tries, plain = [], Desk.full
+
+    def full(self: Desk, db: Connection) -> Received:
+        tries.append(self.relay)
+        return plain(self, db)
+
+    monkeypatch.setattr(Desk, "full", full)
+    async with relay(tmp_path / "one", *AT_ONCE, *FULL) as one, relay(tmp_path / "two", *AT_ONCE, *FULL) as two:
+        async with persons(tmp_path, "anna", relay=one.url) as (anna,):
+            await anna.relays.add(two.url)
+            for _ in range(4):
+                await written(anna.space(), "anna", 6)
+                await anna.sync()
+            async with anna.connect():
+                await anna.synced(everywhere=True)
+                assert await anna.space().checkpoint() is None
+                await asyncio.sleep(1)
+            assert 2 <= len(tries) < 10 and len(set(tries)) == 2
 
 
 async def test_a_connected_home_makes_one_at_each(tmp_path: Path, server: Within) -> None:

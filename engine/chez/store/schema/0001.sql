@@ -432,7 +432,8 @@ CREATE TABLE draft (                  -- the checkpoint that is being made
     base  BLOB,                       -- the manifest whose first bundles it names again
     kept  INTEGER NOT NULL,           -- how many of them
     parts INTEGER NOT NULL,           -- how many parts of its last bundle are written
-    said  INTEGER                     -- the own entry that announces its segments
+    said  INTEGER,                    -- the own entry that announces its segments
+    full  INTEGER NOT NULL DEFAULT 0  -- 1: the relay took no more of them when it was last given one
 );
 
 CREATE TABLE draft_author (           -- whose entries its last bundle stands for

@@ -120,6 +120,14 @@ class Course:
         self.busy = False
         return self.next()
 
+    def _full(self, received: Received) -> list[Work]:
+        return [*self.took(received), *self._later()]
+
+    def _later(self) -> list[Work]:
+        """A full space, or keys that were replaced: what is put aside stays, for another time."""
+        self.busy = False
+        return self.idle()
+
     def _refused(self, event: Refused) -> list[Work]:
         """What was asked can't be had: others of the errand are nobody's."""
         errand = self._errand
@@ -135,8 +143,7 @@ class Course:
                 # It was asked about all of them: who wants to know of these does not ask again.
                 self.desk.answer = Answer(entry, False, b"", asked=frozenset(ids))
                 return self._on()
+            case Put() if event.code not in ("rotated", "role"):
+                return [Work(self.desk.full, self._full)]
             case _:
-                # A full space, or keys that were replaced: what is put aside stays, for another time.
-                self.busy = False
-                self.desk.refused = event.code
-                return self.idle()
+                return self._later()

@@ -56,8 +56,6 @@ class Desk:
     relay: int
     answer: Answer | None = None
     """What the relay just said: the next step uses it, for what it says may be otherwise later."""
-    refused: str = ""
-    """Why the relay did not take what is being made, by its code."""
     site: Site = field(init=False)
     drafting: Drafting = field(init=False)
     vouching: Vouching = field(init=False)
@@ -117,6 +115,11 @@ class Desk:
     def put(self, db: Connection, ids: Iterable[bytes]) -> None:
         """The relay holds these segments."""
         making.stored(db, self.replica.space.n, list(ids))
+
+    def full(self, db: Connection) -> Received:
+        """The relay takes no segments now; others at which one is to be made hear of it, the first time."""
+        n, self.drafting.full = self.replica.space.n, True
+        return Received(spaces=[n] if making.full(db, n, self.relay) else [])
 
     def dropped(self, db: Connection, entry: bytes, ranges: bool, refusal: str = "") -> None:
         """The relay dropped what a vouch names, or refused to, by its code; `ranges`: not chunks alone."""

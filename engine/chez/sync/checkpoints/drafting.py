@@ -35,6 +35,8 @@ class Drafting:
     """The making of a space's checkpoints at one relay."""
 
     site: Site
+    full: bool = False
+    """Whether the relay refused segments on this connection: two that are full would give each other turns for ever."""
     _weighed: bool = False
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
@@ -44,9 +46,9 @@ class Drafting:
         if role is None or role < Role.WRITER:
             return None
         wanted = replica.checkpoints_due = due(db, space.n)
-        row = db.execute("SELECT relay FROM draft WHERE space = ?", (space.n,)).fetchone()
+        row = db.execute("SELECT relay, full FROM draft WHERE space = ?", (space.n,)).fetchone()
         if row is not None and row[0] != self.site.relay:
-            if not self._instead(db, row[0], wanted):
+            if not self._instead(db, row[0], wanted, full=bool(row[1])):
                 return None
             row = None
         if row is None:
@@ -62,16 +64,18 @@ class Drafting:
             return Put(tuple(segments)) if there else None
         return self._publish(db, answer)
 
-    def _instead(self, db: Connection, other: int, wanted: set[int]) -> bool:
+    def _instead(self, db: Connection, other: int, wanted: set[int], *, full: bool) -> bool:
         """Whether to make one here although one is being made at another relay, which has its turn later if it is kept.
 
-        It may be away for long, or never be met again, and what was put there already is here no more.
+        It may be away for long, or full, or never be met again, and what was put there already is here no more.
         """
         replica, n = self.site.replica, self.site.space
         kept = other in replica.relays.kept
-        if kept and (replica.relays.stands(other) or self.site.relay not in wanted):
+        stands = replica.relays.stands(other)
+        if kept and ((stands and (self.full or not full)) or self.site.relay not in wanted):
             return False
-        making.clear(db, n)
+        if not (kept and stands):  # else it would go on with one of its own before this one is begun
+            making.clear(db, n)
         want(db, n, {other, self.site.relay} if kept else {self.site.relay})
         wanted |= {self.site.relay}
         return True

@@ -33,8 +33,8 @@ from chez.sync.checkpoints.forms import Forms
 from chez.sync.entry import CHANGE, CHANGES, Item, read_kept, signature_of
 from chez_wire.limits import KIB, MIB
 
-__all__ = ("announced", "announcement", "begin", "clear", "covered", "finished", "growth", "said",
-           "stored", "unsent", "work", "written")
+__all__ = ("announced", "announcement", "begin", "clear", "covered", "finished", "full", "growth",
+           "said", "stored", "unsent", "work", "written")
 
 _PART: Final = MIB
 """Bytes of one part before compression: enough for equal things to be found, little to unpack at once."""
@@ -257,6 +257,13 @@ def unsent(db: Connection, space: int, count: int) -> list[Segment]:
 def stored(db: Connection, space: int, ids: Sequence[bytes]) -> None:
     """The relay has these segments."""
     db.executemany("UPDATE segment SET bytes = NULL WHERE space = ? AND id = ?", [(space, id) for id in ids])
+    db.execute("UPDATE draft SET full = 0 WHERE space = ? AND full = 1", (space,))
+
+
+def full(db: Connection, space: int, relay: int) -> bool:
+    """The relay takes no more of the draft's segments; whether it took them before."""
+    done = db.execute("UPDATE draft SET full = 1 WHERE space = ? AND relay = ? AND full = 0", (space, relay))
+    return bool(done.rowcount > 0)
 
 
 def announced(db: Connection, space: int, relay: int) -> bool | None:
