@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from chez.sync.checkpoints.drafting import Drafting
+from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Send
 from chez.sync.checkpoints.format import Announcement
 from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
@@ -75,18 +76,26 @@ async def test_an_announcement_releases_nothing_that_serves(
                 return step(self, db, answer)
             ((_, _, manifest), *_) = manifests(db, site.space, HEARD, MADE, SOUND, TAKEN)
             (author, (sequence, hash)), *_ = manifest.vector.items()
-            said.append(Announcement(1, site.log(db), [(author, 1, hash)], [[one] for one in (
+            # It goes no further than what stands: a draft like that is nobody's any more.
+            said.append(Announcement(1, site.log(db), [(author, sequence, hash)], [[one] for one in (
                 *pieces, *manifest.segments)]))
             item = Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said[0]))
-            assert sequence
             return Send(site.replica.say(db, site.relay, item)[0])
 
+        looked: list[bytes] = []
+
+        def look(self: Dropping, db: Any, segments: Any, plain: Any = Dropping.looked) -> None:
+            looked.extend(segments)
+            plain(self, db, segments)
+
         monkeypatch.setattr(Drafting, "step", lying)
+        monkeypatch.setattr(Dropping, "looked", look)
         await berta.sync()
         assert said
         for _ in range(2):
             await written(trip, "anna", 4)
             await anna.sync()
+        assert looked == pieces  # once, not with each connection
         assert "chunks-released" not in {one.kind for one in await anna.journal.receipts()}
         assert census(server.data).chunks == before
         assert await shown(hers) != {}

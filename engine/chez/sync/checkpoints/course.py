@@ -72,7 +72,7 @@ class Course:
                 return [Work(lambda db: self.desk.got(db, segments), self._done)]
             case Look(ids):
                 seen = {id: self._got[n] for n, id in enumerate(ids)}
-                return [Work(lambda db: self.desk.dropping.looked(seen), self._done)]
+                return [Work(lambda db: self.desk.dropping.looked(db, seen), self._done)]
             case Put(segments=parts):
                 return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
             case Drop(entry=entry, dropping=dropping):
@@ -136,7 +136,7 @@ class Course:
             case Get():
                 return [Work(self.desk.missing, self._done)]
             case Look(ids):
-                return [Work(lambda db: self.desk.dropping.looked(dict.fromkeys(ids, b"")), self._done)]
+                return [Work(lambda db: self.desk.dropping.looked(db, dict.fromkeys(ids, b"")), self._done)]
             case Drop(entry=entry, dropping=dropping) if not event.retry and event.code not in ("rotated", "role"):
                 return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges), event.code), self._done)]
             case Ask(entry, ids) if not event.retry and event.code not in ("rotated", "role"):

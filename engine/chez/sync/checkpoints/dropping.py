@@ -20,6 +20,7 @@ from chez.sync.checkpoints.heard import (
     manifests,
     set_vouch,
     state_of,
+    unsay,
     vouches,
 )
 from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
@@ -107,15 +108,27 @@ class Dropping:
         self._passed.add(entry)
         return vouch.follows == answer.drop
 
-    def looked(self, segments: Mapping[bytes, bytes]) -> None:
-        """Announced segments came, or nothing of one: what is no segment (an attachment's piece) is left alone."""
-        space = self.site.replica.space
+    def looked(self, db: Connection, segments: Mapping[bytes, bytes]) -> None:
+        """Announced segments came, or nothing of one: what is no segment (an attachment's piece) is left alone.
+
+        Who announced that lied, and is believed nothing else of what it said there: else all of it, which may be
+        every attachment, would come anew with each connection.
+        """
+        space, lies = self.site.replica.space, {}
         for id, data in segments.items():
+            self._seen[id] = False
             try:
                 open_segment(data, space.id, space.epochs, *self._left[id])
                 self._seen[id] = True
-            except (BadEntry, UnknownEpoch, KeyError):
-                self._seen[id] = False
+            except (UnknownEpoch, KeyError):
+                continue
+            except BadEntry:
+                if data:
+                    lies[id] = self._left[id]
+        if lies:
+            unsay(db, self.site.space, self.site.log(db), lies)
+            for id in lies:  # somebody else may have said better where it belongs
+                del self._seen[id]
 
     # --- releasing ------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Manifests and vouches that entries brought: kept by their names, whether the author's chain is whole here or not."""
 
+from collections.abc import Mapping
+
 from chez.errors import BadEntry
 from chez.store.database import Connection
 from chez.sync.checkpoints.format import Announcement, Manifest, Vouch, read_announcement, read_manifest, read_vouch
@@ -7,8 +9,7 @@ from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
-           "hear", "manifest_of",
-           "manifests", "refuse", "set_state", "set_vouch", "state_of", "vouches")
+           "hear", "manifest_of", "manifests", "refuse", "set_state", "set_vouch", "state_of", "unsay", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -64,6 +65,14 @@ def announcements(db: Connection, space: int, log: bytes) -> list[tuple[bytes, i
     rows = db.execute("SELECT author, sequence, body FROM announced WHERE space = ?", (space,)).fetchall()
     return [(author, sequence, said) for author, sequence, body in rows
             if (said := read_announcement(body)).log == log]
+
+
+def unsay(db: Connection, space: int, log: bytes, lies: Mapping[bytes, tuple[int, int]]) -> None:
+    """Forget what was announced at a log by who named any of these, at these places."""
+    for author, sequence, said in announcements(db, space, log):
+        if not lies.items().isdisjoint(said.places.items()):
+            db.execute("DELETE FROM announced WHERE space = ? AND author = ? AND sequence = ?",
+                       (space, author, sequence))
 
 
 def set_state(db: Connection, space: int, entry: bytes, state: int) -> None:
