@@ -14,6 +14,8 @@ from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound
 from chez.opendata.dcat import CONTEXT, jsonld
 from chez.opendata.keys import PublisherKey, key_words, load_key, save_key
 from chez.opendata.metadata import Distribution, Metadata, Spatial, Table, read_about, read_card, read_metadata
+from chez.spaces.public import Address
+from chez_wire.pins import MAX_PINS, pins_from
 from tests.opendata.support import CARD, KEY, about
 
 ABOUT = """
@@ -77,6 +79,15 @@ def test_a_record_of_the_catalogue_is_read_back_and_what_is_bent_is_not() -> Non
                  {"address": 5}, {"tables": [{"name": "transactions", "rows": 1}]}):
         assert read_metadata("velov-stations", value | bent) is None
     assert read_card(msgspec.to_builtins(CARD)) == CARD and read_card({"name": "x"}) is None
+
+
+def test_the_longest_address_fits_into_a_record_of_the_catalogue() -> None:
+    """A name of 128 characters in any writing, and every pin that a relay may have: nobody's dataset is unreadable."""
+    address = Address(bytes(32), bytes(32), f"wss://{'a' * 240}.example.org", bytes(32), "\U00020000" * 128,
+                      pins_from([bytes([n]) * 32 for n in range(MAX_PINS)]))
+    value: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(whole(), address=address.text))
+    found = read_metadata("velov-stations", value)
+    assert found is not None and Address.read(found.address or "") == address
 
 
 def test_the_export_has_the_terms_of_dcat_ap() -> None:

@@ -48,6 +48,9 @@ EACH_ROW: Final = 400
 COPIES: Final = 2.5
 """How often what a row says is in a device's store: in its projection as it is, in entry and document compressed."""
 
+MAX_ADDRESS: Final = 4096
+"""Characters of a public space's address: a long name and as many pins as there may be fit."""
+
 MAX_ABOUT: Final = 64 * 1024
 """Bytes of an about.toml."""
 
@@ -147,7 +150,7 @@ class Metadata(About, frozen=True):
     modified: Day | None = None
     distributions: Annotated[tuple[Distribution, ...], Meta(max_length=8)] = ()
     tables: Annotated[tuple[Table, ...], Meta(max_length=16)] = ()
-    address: Annotated[str, Meta(max_length=1024)] | None = None
+    address: Annotated[str, Meta(max_length=MAX_ADDRESS)] | None = None
     """The address of the public space with the data; None while there is no data here."""
     size: Annotated[int, Meta(ge=0)] = 0
     """Bytes of all rows as JSON; 0 where that is not said."""
