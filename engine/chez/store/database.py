@@ -57,7 +57,8 @@ SCHEMA_VERSION: Final = 1
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
 """Parameters that are bound as they are, each with a built-in call that says so. The binding asks everybody else how
 a parameter is to be bound, and raises and drops two errors to find that nobody has a say: of the time that an insert
-of eleven values took, that was two thirds."""
+of eleven values took, that was two thirds. The registry is the whole process's: an app that gave sqlcipher3 (not
+sqlite3) adapters of its own for these types loses them when a home is opened, which would be damaged by them."""
 
 
 def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False, bounded: bool = False) -> Connection:
