@@ -8,8 +8,8 @@ A device announces which segments it is about to put. They are nobody's when no 
 
 An announcement is a member's word and no more. It may name what an attachment or another's draft consists of; so what
 it names is looked at before an owner's device releases it (`dropping`): where that is no segment, or of another place,
-the announcement is forgotten. A draft that lost segments all the same
-is not whole: no drop rests on it, and it is made anew.
+the announcement is forgotten. A draft that lost segments all the same is not whole: no drop rests on it, and it is made
+anew.
 """
 
 from chez.spaces.permits import role_of
