@@ -13,6 +13,7 @@ from chez.sync.checkpoints.desk import Desk
 from chez.sync.received import Received
 from chez_relay.storage.copies import FILE_NAME
 from tests.checkpoints.conftest import AT_ONCE
+from tests.checkpoints.dying import Kill, killed
 from tests.checkpoints.test_homes import shown, written
 from tests.people.persons import persons, shared
 from tests.people.support import join, open_again
@@ -159,3 +160,19 @@ async def test_each_relay_lets_go_on_another_persons_word_for_it(tmp_path: Path,
         await anna.sync()
         assert await _told(anna, "entries-dropped") == [server.url]
         assert await shown(hers) == await shown(trip) != {}
+
+
+async def test_a_draft_whose_relay_lost_its_store_is_made_anew(tmp_path: Path) -> None:
+    """Its segments were there already and are nowhere now: the new store gets whole ones, and lets go."""
+    async with relay(tmp_path / "old", *AT_ONCE) as old, persons(tmp_path, "anna", relay=old.url) as (anna,):
+        url = old.url
+        for _ in range(4):
+            await written(anna.space(), "anna", 6)
+            await anna.sync()
+    async with relay(tmp_path / "old", *AT_ONCE, "--set", f"listen={url[5:]}"):
+        assert await killed(tmp_path / "anna", Kill("within", "Send", 2))
+    async with relay(tmp_path / "new", *AT_ONCE, "--set", f"listen={url[5:]}"):
+        async with open_again(tmp_path / "anna") as anna:
+            await anna.sync()
+            await anna.sync()
+            assert await _told(anna, "entries-dropped") == [url]

@@ -30,6 +30,7 @@ from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
 from chez.sync.checkpoints.due import want
 from chez.sync.checkpoints.heard import hear
+from chez.sync.checkpoints.making import lost
 from chez.sync.checkpoints.taking import Reading
 from chez.sync.entry import (
     CHANGES,
@@ -393,6 +394,8 @@ class Replica:
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
         self.reseed(db, relay)
+        if row is not None and lost(db, self.space.n, relay):
+            self.want_checkpoint(db, {relay})
         return Cursor(0, GENESIS_HEAD), row is not None, self.space.epoch
 
     def reseed(self, db: Connection, relay: int) -> None:

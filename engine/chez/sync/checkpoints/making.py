@@ -34,7 +34,7 @@ from chez.sync.entry import CHANGE, CHANGES, Item, read_kept, signature_of
 from chez_wire.limits import KIB, MIB
 
 __all__ = ("announced", "announcement", "begin", "clear", "covered", "finished", "full", "growth",
-           "said", "stored", "unsent", "work", "written")
+           "lost", "said", "stored", "unsent", "work", "written")
 
 _PART: Final = MIB
 """Bytes of one part before compression: enough for equal things to be found, little to unpack at once."""
@@ -264,6 +264,17 @@ def full(db: Connection, space: int, relay: int) -> bool:
     """The relay takes no more of the draft's segments; whether it took them before."""
     done = db.execute("UPDATE draft SET full = 1 WHERE space = ? AND relay = ? AND full = 0", (space, relay))
     return bool(done.rowcount > 0)
+
+
+def lost(db: Connection, space: int, relay: int) -> bool:
+    """A relay's store is another one: a draft for it is made no further; whether there was one.
+
+    What was put of it is nowhere any more, and what announces it names the log that is gone.
+    """
+    there = db.execute("SELECT 1 FROM draft WHERE space = ? AND relay = ?", (space, relay)).fetchone() is not None
+    if there:
+        clear(db, space)
+    return there
 
 
 def announced(db: Connection, space: int, relay: int) -> bool | None:
