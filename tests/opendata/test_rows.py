@@ -1,5 +1,6 @@
 """What an edition is of: rows, the hash of them all, and the ways between two states."""
 
+import resource
 import subprocess
 import sys
 import zlib
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.errors import StorageFailed
 from chez.opendata.errors import DataInvalid
 from chez.opendata.rows import (
     MAX_FIELDS,
@@ -101,6 +103,9 @@ def test_bombs_and_giants_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(10_000):
         deep = [deep]
+    for json in (b"5", b"null", b"[{}]", b"{"):
+        with pytest.raises(DataInvalid, match="leads back"):
+            undone(Content(), zlib.compress(msgspec.msgpack.encode([("open_a", "p", json)])))
     for odd in ({"a": object()}, {"a": deep}):
         with pytest.raises(DataInvalid):
             canonical(odd)
@@ -111,6 +116,23 @@ def test_bombs_and_giants_are_refused() -> None:
 def test_a_row_id_follows_from_the_identity() -> None:
     """The same identity gives the same id in any order of its fields, another gives another."""
     assert row_id({"a": 1, "b": "x"}) == row_id({"b": "x", "a": 1}) != row_id({"a": 1, "b": "y"})
+
+
+def test_a_disk_without_room_is_an_error_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that can't grow is told as that by whatever touches rows: reading pushes some of them out as well."""
+    monkeypatch.setattr("chez.opendata.rows._IN_MEMORY", 512)
+    found = Content(Row("open_a", row_id({"id": number}), b'{"a":"%s"}' % (b"x" * 1000)) for number in range(2_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        with pytest.raises(StorageFailed):
+            list(found)
+        with pytest.raises(StorageFailed):
+            for number in range(2_000):
+                found.get("open_a", row_id({"id": number}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(list(found)) == len(found)
 
 
 @pytest.mark.slow

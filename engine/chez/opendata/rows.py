@@ -145,6 +145,10 @@ class Digest:
         return found.digest()
 
 
+def _refused(error: sqlcipher3.Error) -> StorageFailed:
+    return StorageFailed(f"rows can't be put aside on this disk: {error}", "Free some room there.")
+
+
 class Content:
     """All rows of a dataset, bounded while it is filled.
 
@@ -170,8 +174,12 @@ class Content:
         return len(self._digest)
 
     def __iter__(self) -> Iterator[Row]:
-        """All rows in the order of their tables and ids."""
-        return (Row(*row) for row in self._db.execute("SELECT tbl, id, json FROM row ORDER BY tbl, id"))
+        """All rows in the order of their tables and ids. Raises `StorageFailed`."""
+        try:  # reading writes as well: what it needs pushes rows out of the memory
+            for row in self._db.execute("SELECT tbl, id, json FROM row ORDER BY tbl, id"):
+                yield Row(*row)
+        except sqlcipher3.Error as error:
+            raise _refused(error) from None
 
     @property
     def size(self) -> int:
@@ -193,8 +201,11 @@ class Content:
         return self._digest.hash
 
     def get(self, table: str, id: str) -> bytes | None:
-        """The JSON of a row, None if there is none."""
-        found = self._db.execute("SELECT json FROM row WHERE tbl = ? AND id = ?", (table, id)).fetchone()
+        """The JSON of a row, None if there is none. Raises `StorageFailed`."""
+        try:
+            found = self._db.execute("SELECT json FROM row WHERE tbl = ? AND id = ?", (table, id)).fetchone()
+        except sqlcipher3.Error as error:
+            raise _refused(error) from None
         return None if found is None else found[0]
 
     def add(self, row: Row) -> None:
@@ -204,7 +215,7 @@ class Content:
         except sqlcipher3.IntegrityError:
             raise DataInvalid(f"two rows of {row.table} have one id", "Name a key by which rows differ.") from None
         except sqlcipher3.Error as error:
-            raise StorageFailed(f"rows can't be put aside on this disk: {error}", "Free some room there.") from None
+            raise _refused(error) from None
         self._digest.add(row)
 
     def after(self, made: Iterable["Change"]) -> Iterator[Row]:
@@ -267,6 +278,8 @@ def undone(content: Content, before: bytes) -> Content:
             raise ValueError
         back = msgspec.msgpack.decode(plain, type=list[_Back])
         steps = [Change(table, id, content.get(table, id), was) for table, id, was in back]
+        if any(was is not None and not isinstance(msgspec.json.decode(was), dict) for _, _, was in back):
+            raise ValueError
         return content.with_changes(steps)
     except (zlib.error, ValueError, msgspec.DecodeError):
         raise DataInvalid("what leads back to the edition before is not readable") from None
