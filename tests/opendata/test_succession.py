@@ -14,9 +14,9 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.opendata import held
 from chez.opendata.editions import SUCCESSION, Chain, before_hash, pack_formerly, read_chain, read_formerly, record_of
 from chez.opendata.errors import DataContested, DataForked, DataInvalid
-from chez.opendata.following import add_catalogue, catalogues, named, remove_catalogue, rows_at, trust
+from chez.opendata.following import COLLECTION, add_catalogue, catalogues, named, remove_catalogue, rows_at, trust
 from chez.opendata.keys import key_words
-from chez.opendata.lineage import Known, check_key, known_of, line_of, noted
+from chez.opendata.lineage import MAX_NOTED, Known, check_key, choice, known_of, line_of, noted, unnoted
 from chez.succession import Succession, succeed
 from tests.opendata.support import KEY, NEW, OTHER, TIME, about, address, put_up, stations, table
 from tests.opendata.test_editions import SPACE, edition
@@ -26,6 +26,7 @@ from tests.people.support import join
 from tests.relay.support import Process
 
 LATER = SigningKey.from_seed(b"the key after that".ljust(32, b"."))
+THIEF = SigningKey.from_seed(b"of a thief".ljust(32, b"."))
 SAID = succeed("publisher", KEY, NEW)
 STOLEN = succeed("publisher", KEY, OTHER)
 
@@ -111,6 +112,40 @@ def test_two_successors_stop_it_until_the_person_chooses() -> None:
         holds(ours, KEY, Known(chosen.said, frozenset([NEW.public, OTHER.public])))
 
 
+def test_a_choice_holds_over_the_next_one_and_can_be_taken_back() -> None:
+    """Where keys were contested twice both choices count, the words of the newest key are enough for both, and who
+    chose the wrong key chooses again; words that no contested key has choose nothing."""
+    second, theirs = succeed("publisher", NEW, LATER, [SAID]), succeed("publisher", NEW, THIEF, [SAID])
+    found, known = chain(KEY, NEW, LATER, formerly=[SAID, second]), Known(frozenset([SAID, STOLEN, second, theirs]))
+
+    def said(key: SigningKey, before: Known) -> Known:
+        made = choice(found, KEY.public.hex(), before, key_words(key.public).split())
+        assert made is not None and made.key == key.public
+        return Known(before.said, (before.chosen - made.wrong) | made.right)
+
+    assert line_of(found, KEY.public.hex(), said(NEW, known)).rivals == tuple(sorted((LATER.public, THIEF.public)))
+    for before in (known, said(NEW, known), said(OTHER, known), said(THIEF, said(NEW, known))):
+        assert holds(found, KEY, said(LATER, before)) == LATER.public.hex()
+    for words in (key_words(KEY.public), key_words(SigningKey.from_seed(b"5" * 32).public), ""):
+        with pytest.raises(InvalidValue, match="no key that claims"):
+            choice(found, KEY.public.hex(), known, words.split())
+    assert choice(found, KEY.public.hex(), Known(frozenset([SAID])), key_words(NEW.public).split()) is None
+
+
+def test_former_keys_without_end_are_noted_up_to_a_bound() -> None:
+    """A publisher that tells of other former keys each time fills nobody's private space; what was noted is renewed."""
+    mine: dict[str, Any] = {}
+    for number in range(MAX_NOTED + 3):
+        one = succeed("publisher", SigningKey.from_seed(number.to_bytes(32, "big")), KEY)
+        told = chain(KEY, formerly=[one])
+        assert holds(told, KEY, known_of([mine])) == KEY.public.hex()
+        mine = {"successions": mine.get("successions", {}) | noted(unnoted(told, mine))}
+        assert unnoted(told, mine) == () and len(mine["successions"]) == min(number + 1, MAX_NOTED)
+    (key, _), *_ = mine["successions"].items()
+    first = chain(KEY, formerly=[succeed("publisher", SigningKey.from_seed(bytes(32)), KEY)])
+    assert unnoted(first, {"successions": mine["successions"] | {key: b"x"}}) == first.formerly
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda pair: pair[0] != pair[1]), max_size=8),
        st.sets(st.integers(0, 4), max_size=3), st.data())
 def test_whose_a_space_is_does_not_depend_on_the_order(pairs: list[tuple[int, int]], chosen: set[int],
@@ -118,13 +153,15 @@ def test_whose_a_space_is_does_not_depend_on_the_order(pairs: list[tuple[int, in
     """Whatever is noted and chosen, in whatever order, every device comes to the same line, which ends."""
     keys = [KEY, NEW, OTHER, LATER, SigningKey.from_seed(b"5" * 32)]
     said = [succeed("publisher", keys[old], keys[new]) for old, new in pairs]
-    known = [known_of([{"successions": noted(data.draw(st.permutations(said))), "chosen": keys[one].public}
-                       for one in data.draw(st.permutations(sorted(chosen)))] + [{"successions": noted(said)}])
+    known = [known_of([{"successions": noted(data.draw(st.permutations(said))),
+                        "chosen": {keys[one].public.hex(): True}} for one in data.draw(st.permutations(sorted(chosen)))]
+                      + [{"successions": noted(said)}])
              for _ in range(2)]
     assert known[0] == known[1] and known[0].said == set(said)
     line = line_of(chain(KEY), KEY.public.hex(), known[0])
     assert line.keys[0] == KEY.public and len(set(line.keys)) == len(line.keys) and len(line.rivals) != 1
-    assert known_of([{"successions": {"x": b"garbage", "y": None}, "chosen": "x"}, {"successions": 5}]) == Known()
+    assert known_of([{"successions": {"x": b"garbage", "y": None}, "chosen": "x"},
+                     {"successions": 5, "chosen": {"x": True}}]) == Known()
 
 
 async def problem(home: chez.Home, space: str) -> DataInvalid | None:
@@ -167,6 +204,8 @@ async def test_who_follows_goes_on_with_a_new_key_and_is_told_once(server: Proce
         (fresh,) = await catalogues(bob, note=True)
         assert fresh.standing.succeeded and fresh.standing.formerly == (KEY.public.hex(),) and len(fresh.datasets) == 3
         await remove_catalogue(anna, "Open data")
+        beside = (await anna.collection(COLLECTION).get(here.standing.space)).value
+        assert known_of([beside]).said == {SAID}  # what was noted beside the catalogue is forgotten with it
         second_step = succeed("publisher", NEW, LATER, [SAID])
         await put_up(city, key=LATER, formerly=[SAID, second_step], time=TIME + 4)
         await anna.sync()
@@ -225,6 +264,16 @@ async def test_who_has_a_former_key_gets_nobody(server: Process, tmp_path: Path)
                 await trust(phone, "Nothing", key_words(NEW.public))
             assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
             await phone.sync()
+            kept = phone.collection(COLLECTION)
+            assert (await kept.get(space)).value["chosen"] == {NEW.public.hex(): True}
+            await trust(phone, "Open data", key_words(OTHER.public))  # by mistake
+            assert (await kept.get(space)).value["chosen"] == {OTHER.public.hex(): True}
+            assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
+            second = [succeed("publisher", NEW, key, [SAID]) for key in (LATER, THIEF)]
+            async with kept.edit(space) as draft:
+                draft["successions"] = noted([SAID, *second])
+            await trust(phone, "Open data", key_words(LATER.public))
+            assert (await kept.get(space)).value["chosen"] == {key.public.hex(): True for key in (NEW, LATER)}
         await anna.sync()
         found = await problem(anna, space)
         assert found is not None and not isinstance(found, DataContested | DataForked)

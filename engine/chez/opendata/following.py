@@ -11,7 +11,7 @@ beside a sync: a note is an entry in the private space, and one that follows a l
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
 from chez.opendata.editions import Chain
 from chez.opendata.errors import DataInvalid
 from chez.opendata.keys import key_words
-from chez.opendata.lineage import Known, known_of
+from chez.opendata.lineage import Choice, Known, choice, known_of
 from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE
@@ -212,7 +212,8 @@ async def named(home: "Home", name: str, *, check: bool = False, note: bool = Fa
 async def trust(home: "Home", name: str, words: str) -> str:
     """Say which key goes on as a publisher, where two claim to, by its six words; the key, in hexadecimal.
 
-    `name` is a catalogue or a dataset that is contested. It counts on all devices of the person, for all that this
+    `name` is a catalogue or a dataset that is contested, or was: what was said before can be said otherwise. The words
+    may be of a key that came after one which claims. It counts on all devices of the person, for all that this
     publisher signs. Raises `NotFound` for a name that is not followed, `InvalidValue` where nothing is contested, or no
     key has these words.
     """
@@ -220,27 +221,47 @@ async def trust(home: "Home", name: str, words: str) -> str:
     found = [one for one in standings if name == one.name or (len(name) >= 8 and one.space.startswith(name))]
     if not found:
         raise NotFound(f"you follow no catalogue or dataset {name!r}", "`chez data list` shows which you do.")
-    contested = [one for one in found if one.rivals]
-    if not contested:
-        raise InvalidValue(f"nobody contests whose {name!r} is", "`chez data list` shows its key in words.")
-    wanted, rivals = words.split(), {key for one in contested for key in one.rivals}
-    key = next((key for key in sorted(rivals) if key_words(bytes.fromhex(key)).split() == wanted), None)
-    if key is None:
-        raise InvalidValue(f"no key that claims {name!r} has these words", "Ask its publisher for all six of them.")
-    kept, others = home.collection(COLLECTION), {bytes.fromhex(one) for one in rivals}
+    every = await _kept(home)
+    one, made = _choice(found, every, words)
+    # Beside whatever of this publisher is followed: one that is let go takes what was said with it.
+    right = {key.hex() for key in made.right}
+    its = right | {_first(every, one.space)}
+    places = {other.space for other in standings if its & {_first(every, other.space), *(
+        key.hex() for step in other.chain.formerly for key in (step.old, step.new))}}
+    kept, wrong = home.collection(COLLECTION), {key.hex() for key in made.wrong}
 
     def work(transaction: "Transaction") -> None:
         for id in every:
             value = transaction.get(kept, id).value
-            chosen = bytes.fromhex(key) if id == contested[0].space else None
-            if chosen is not None or value.get("chosen") in others:
-                transaction.put(kept, {**value, "chosen": chosen}, id=id)
-        transaction.receipt("data-key-chosen", {"space": contested[0].space, "name": contested[0].name, "key": key,
-                                                "words": key_words(bytes.fromhex(key))})
+            before = value.get("chosen") or {}
+            after = {key: True for key in before if key not in wrong} | (dict.fromkeys(right, True) if id in places
+                                                                         else {})
+            if after != before:
+                transaction.put(kept, {**value, "chosen": after}, id=id)
+        transaction.receipt("data-key-chosen", {"space": one.space, "name": one.name, "key": made.key.hex(),
+                                                "words": key_words(made.key)})
 
-    every = await _kept(home)
     await home.transaction(work)
-    return key
+    return made.key.hex()
+
+
+def _choice(found: Sequence[Standing], kept: Mapping[str, Mapping[str, Any]], words: str) -> tuple[Standing, Choice]:
+    """What words say of one of these spaces, the first of which it is true."""
+    known, refused = known_of(kept.values()), InvalidValue(
+        f"nobody contests whose {found[0].name!r} is", "`chez data list` shows its key in words.")
+    for one in found:
+        try:
+            made = choice(one.chain, _first(kept, one.space), known, words.split())
+        except InvalidValue as error:
+            refused = error
+            continue
+        if made is not None:
+            return one, made
+    raise refused
+
+
+def _first(kept: Mapping[str, Mapping[str, Any]], space: str) -> str:
+    return str(kept.get(space, {}).get("publisher", ""))
 
 
 async def settle(home: "Home") -> list[str]:

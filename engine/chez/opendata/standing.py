@@ -14,7 +14,7 @@ from chez.opendata.editions import Chain, invalid
 from chez.opendata.errors import DataInvalid
 from chez.opendata.held import chain_of, filled
 from chez.opendata.keys import key_words
-from chez.opendata.lineage import Known, check_key, line_of, noted
+from chez.opendata.lineage import Known, check_key, line_of, noted, unnoted
 from chez.opendata.metadata import Metadata
 from chez.opendata.rows import Content, Digest, undone
 from chez.query.sql import FOLLOWED
@@ -46,7 +46,7 @@ class Standing:
     publisher: str
     """The publisher's key, in hexadecimal; empty while nothing of it came."""
     chain: Chain
-    """What verified; nothing where there is a `problem`."""
+    """What verified; where there is a `problem`, no more than what its space tells of keys."""
     problem: DataInvalid | None = None
     """Why it is not to be relied on."""
     missing: int = 0
@@ -69,7 +69,7 @@ async def look(home: "Home", space: "Space", kept: Mapping[str, Any], known: Kno
     `kept` is what the person's devices noted of it, `known` of all publishers' keys; `note` adds the newest edition to
     that. `told` is the edition that its catalogue tells of.
     """
-    publisher, content, line = str(kept.get("publisher", "")), None, None
+    publisher, content, line, chain = str(kept.get("publisher", "")), None, None, Chain()
     seen: dict[int, bytes] = {}
     try:
         seen = seen_of(kept)
@@ -91,13 +91,13 @@ async def look(home: "Home", space: "Space", kept: Mapping[str, Any], known: Kno
                 raise invalid("its rows are not what the publisher signed")
     except DataInvalid as error:
         rivals = tuple(key.hex() for key in line.rivals) if line is not None else ()
-        return Standing(space.id, space.name, publisher, Chain(), error, rivals=rivals), None
-    fresh = tuple(one for one in chain.formerly if one not in known.said)
+        return Standing(space.id, space.name, publisher, Chain(formerly=chain.formerly), error, rivals=rivals), None
+    succeeded = any(one.new == line.key and one not in known.said for one in chain.formerly)
+    fresh = unnoted(chain, kept)
     if note and last is not None and (fresh or chain.number > max(seen, default=0)):
-        await _note(home, space, line, chain, fresh)
+        await _note(home, space, line, chain, fresh, tell=succeeded)
     missing = max(0, max(seen, default=0) - chain.number)
     formerly = tuple(key.hex() for key in line.keys[:-1])
-    succeeded = any(one.new == line.key for one in fresh)
     return Standing(space.id, space.name, line.key.hex(), chain, None, missing, formerly, succeeded), content
 
 
@@ -139,7 +139,8 @@ def back(content: Content, chain: Chain, number: int) -> Content:
         at -= 1
 
 
-async def _note(home: "Home", space: "Space", line: Line, chain: Chain, fresh: tuple[Succession, ...]) -> None:
+async def _note(home: "Home", space: "Space", line: Line, chain: Chain, fresh: tuple[Succession, ...], *,
+                tell: bool) -> None:
     """Note the newest edition as seen, and how its publisher's key went on, of which the journal tells once.
 
     It is a record, so the person's other devices hold theirs against it. The key stays that by which it was added.
@@ -157,7 +158,7 @@ async def _note(home: "Home", space: "Space", line: Line, chain: Chain, fresh: t
             value["successions"] = {**(value.get("successions") or {}), **noted(fresh)}
         transaction.put(kept, value, id=space.id)
         key = line.key.hex()
-        if any(one.new == line.key for one in fresh) and not transaction.receipts("data-key-succeeded", key=key):
+        if tell and not transaction.receipts("data-key-succeeded", key=key):
             transaction.receipt("data-key-succeeded", {"space": space.id, "name": space.name, "key": key,
                                                        "words": key_words(line.key)})
 
