@@ -128,8 +128,8 @@ def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tm
     (tmp_path / "velov.toml").write_text(f'id = "velov"\ntitle = "Bikes"\ndescription = "x"\nlicence = "{LICENCE}"\n')
     describe = ("publisher", "describe", str(tmp_path / "velov.toml"), "--key")
     anna.run("data", "add", city.json(*describe, str(old))["address"])
-    assert city.error("publisher", "succeed", "--key", str(old), "--out", str(lost), "--catalogue",
-                      "Nothing")["code"] == "NotFound" and lost.exists()
+    cut = city.run("publisher", "succeed", "--key", str(old), "--out", str(lost), "--catalogue", "Nothing", code=1)
+    assert f"`chez publisher renew --key {lost} --catalogue Nothing`" in cut.stderr and lost.exists()
     assert city.error("publisher", "succeed", "--key", str(old), "--out", str(lost))["code"] == "HomeExists"
     assert city.lines("publisher", "renew", "--key", str(lost))[0]["published"][0]["dataset"] == "catalogue"
     done, made = city.lines("publisher", "succeed", "--key", str(lost), "--out", str(new))

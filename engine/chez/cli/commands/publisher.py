@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -93,7 +94,8 @@ def succeed(ctx: click.Context, key: Path, out: Path, catalogue: str) -> None:
         _publish(ctx, made, {"catalogue": catalogue, "renew": True})
     except ChezError:
         if not settings(ctx).json:
-            say(f"The new key is in {out}: `chez publisher renew --key {out}` goes on with it.", err=True)
+            again = f"chez publisher renew --key {shlex.quote(str(out))} --catalogue {shlex.quote(catalogue)}"
+            say(f"The new key is in {out}: `{again}` goes on with it. Make no other one.", err=True)
         raise
     _tell_key(ctx, made)
 
