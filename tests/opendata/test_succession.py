@@ -214,6 +214,27 @@ async def test_who_follows_goes_on_with_a_new_key_and_is_told_once(server: Proce
         assert here.standing.formerly == (KEY.public.hex(), NEW.public.hex())
 
 
+async def test_a_catalogue_that_is_begun_anew_by_a_new_key_is_renewed(server: Process, tmp_path: Path) -> None:
+    """Whoever wrote in a publisher's space for a while leaves nothing there that --anew does not mend: a record of keys
+    that is none goes; and a new key that begins a catalogue anew signs its other datasets as well."""
+    async with persons(tmp_path, "city", relay=server.url) as (city,):
+        for one in ("velov", "bus"):
+            await put_up(city, about(one), file=table(tmp_path, stations(3)))
+        inside = city.space("Open data").collection("chez.editions")
+        await inside.put({"formerly": b"garbage"}, id=SUCCESSION)
+        with pytest.raises(NotAllowed, match="--anew"):
+            await put_up(city, about("bus", notes="Again."), time=TIME + 1)
+        await put_up(city, about("bus", notes="Again."), time=TIME + 1, anew=True)
+        assert (await held.chain_of(city.space("Open data"))).number == 3
+
+        await inside.put({"formerly": b"garbage"}, id=SUCCESSION)
+        await put_up(city, about("bus", notes="Anew."), key=NEW, formerly=[SAID], time=TIME + 2, anew=True)
+        for name in ("velov", "bus", "Open data"):
+            last = (await held.chain_of(city.space(name))).last
+            assert last is not None and last.publisher == NEW.public
+        assert await put_up(city, key=NEW, formerly=[SAID], time=TIME + 3) == []
+
+
 async def test_who_has_a_former_key_gets_nobody(server: Process, tmp_path: Path) -> None:
     """With the former key of a publisher, and a catalogue of one's own, that key and a successor of one's own are each
     refused by who follows the publisher, whose catalogue goes on. In the publisher's own space as well: an edition of

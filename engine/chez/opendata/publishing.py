@@ -132,7 +132,8 @@ async def compose(home: "Home", said: Said, time: int) -> Draft:
     catalogue = await make_public(home, said.catalogue)
     there = await _own_chain(catalogue, said, CATALOGUE)
     listed = await content_of(catalogue, (DATASETS, PUBLISHER))
-    if there.last is not None and there.last.publisher != said.publisher:
+    # One that is begun anew does not tell which key signed it: a former one may have, and the datasets.
+    if there.last.publisher != said.publisher if there.last is not None else there.after and said.formerly:
         return await _renewal(home, said, catalogue, there, listed, time)
     parts: list[Part] = []
     loaded, whole = None, True
@@ -203,10 +204,15 @@ def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pr
 
 
 async def _pruned(part: Part) -> list[str]:
-    """The editions that go with this one: the oldest, or all where a chain is begun anew."""
+    """The editions that go with this one: the oldest, or all where a chain is begun anew, with what is told of keys."""
     edition = part.edition
-    oldest = edition.number if edition.previous == bytes(32) else max(part.oldest, edition.number - KEPT + 1)
-    return [id for id in await _edition_ids(part.space) if not id.isdecimal() or int(id) < oldest]
+    anew = edition.previous == bytes(32)
+    oldest = edition.number if anew else max(part.oldest, edition.number - KEPT + 1)
+    gone = [id for id in await _edition_ids(part.space) if not id.isdecimal() or int(id) < oldest]
+    if anew and not part.formerly:
+        with suppress(NotFound):
+            gone.append((await part.space.collection(COLLECTION).get(SUCCESSION)).id)
+    return gone
 
 
 def _edition_id(number: int) -> str:
