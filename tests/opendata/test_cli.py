@@ -132,8 +132,14 @@ def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tm
     assert f"`chez publisher renew --key {lost} --catalogue Nothing`" in cut.stderr and lost.exists()
     assert city.error("publisher", "succeed", "--key", str(old), "--out", str(lost))["code"] == "HomeExists"
     assert city.lines("publisher", "renew", "--key", str(lost))[0]["published"][0]["dataset"] == "catalogue"
-    done, made = city.lines("publisher", "succeed", "--key", str(lost), "--out", str(new))
-    assert done["published"][0]["number"] == 3 and new.stat().st_mode & 0o77 == 0
+    anna.run("sync")
+    assert anna.error("data", "subscribe", "velov")["code"] == "NotFound"  # nothing of it is there, nor anything noted
+    city.run("publisher", "publish", str(table(tmp_path, stations(2))), "--about", str(tmp_path / "velov.toml"),
+             "--key", str(lost))
+    anna.run("sync")
+    assert "NEW KEY  Open data" in anna.run("data", "subscribe", "velov").stdout
+    *done, made = city.lines("publisher", "succeed", "--key", str(lost), "--out", str(new))
+    assert [one["published"][0]["number"] for one in done] == [2, 4] and new.stat().st_mode & 0o77 == 0
     assert city.lines("publisher", "renew", "--key", str(new)) == [{"published": []}]
     assert city.error(*describe, str(old))["code"] == "NotAllowed"
     told = anna.run("data", "update", "--language", "fr").stdout

@@ -3,7 +3,7 @@
 A publisher's key never comes here: editions are handed out, signed by the command, and handed back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -58,8 +58,9 @@ async def data_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Follow a catalogue, and fetch it."""
     id = await add_catalogue(home, read_params(params, _Address).address)
     problem = await _in_step(home)
-    (one,) = [one for one in await catalogues(home, note=True) if one.standing.space == id]
-    return {**_catalogue(one), "sync": problem}
+    listing = await catalogues(home, note=True)
+    (one,) = [one for one in listing if one.standing.space == id]
+    return {**_catalogue(one), "sync": problem, "renewed": _renewed(one for one in listing if one.standing.space != id)}
 
 
 async def data_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -117,9 +118,11 @@ async def data_subscribe(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Subscribe a dataset, and fetch it."""
     asked = read_params(params, _Subscribe)
     name = asked.name
+    before = await catalogues(home)  # a new key is told of where it is noted
     await subscribe(home, name, room=asked.room)
     problem = await _in_step(home)
-    return {**_dataset(await named(home, name, check=True, note=True)), "sync": problem}
+    renewed = _renewed([*before, *await catalogues(home, note=True)])
+    return {**_dataset(await named(home, name, check=True, note=True)), "sync": problem, "renewed": renewed}
 
 
 async def data_unsubscribe(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -294,6 +297,10 @@ def _catalogue(one: Catalogue) -> dict[str, Any]:
             "publisher": one.standing.publisher, "words": _words(one.standing), "by": card.name if card else None,
             "contact": card.contact if card else None,
             "title": card.title if card else None, "datasets": len(one.datasets), "unreadable": one.unreadable}
+
+
+def _renewed(listing: Iterable[Catalogue]) -> list[dict[str, Any]]:
+    return [_catalogue(one) for one in listing if one.standing.succeeded]
 
 
 def _dataset(one: Dataset) -> dict[str, Any]:

@@ -135,7 +135,7 @@ async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
     a table of the same name, for SQL would read both as one, and for one that takes more than its room by what its
     publisher says.
     """
-    listed = await find(home, name, note=True)  # it writes anyway
+    listed = await find(home, name)
     metadata, publisher = listed.metadata, listed.catalogue.standing.publisher
     if metadata.address is None:
         raise NotFound(f"there is no data of {metadata.id!r} here, only what is said of it",
@@ -152,6 +152,7 @@ async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
         "dataset": metadata.id, "catalogue": listed.catalogue.standing.space, "publisher": publisher})
     if room is not None and await home.space(id).room() is not None:
         await home.space(id).give_room(bytes=room)
+    await catalogues(home, note=True)  # it writes anyway
     return id
 
 

@@ -36,6 +36,7 @@ def add(ctx: click.Context, address: str, language: str) -> None:
         json_line(done)
         return
     _tell_catalogue(done, language)
+    _tell_renewed(done, language)
     _tell_sync(done, language)
 
 
@@ -120,6 +121,7 @@ def subscribe(ctx: click.Context, name: str, room: int | None, language: str) ->
         json_line(done)
         return
     _tell_dataset(done, language)
+    _tell_renewed(done, language)
     _tell_sync(done, language)
 
 
@@ -313,6 +315,12 @@ def _tell_key(one: dict[str, Any], what: str, language: str) -> None:
     if one["succeeded"]:
         say(phrase(language, "key.succeeded", what=what))
         say(phrase(language, "key.words", words=one["words"], former=", ".join(one["formerly"])))
+
+
+def _tell_renewed(done: dict[str, Any], language: str) -> None:
+    """That others than what was asked for have a new key, which was seen meanwhile."""
+    for one in done["renewed"]:
+        _tell_key(one, _line(one["name"]), language)
 
 
 def _tell_missing(one: dict[str, Any], language: str) -> None:
