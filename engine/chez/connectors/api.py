@@ -44,6 +44,9 @@ MAX_EXCERPT: Final = 120
 HASHED: Final = 1 << 20
 """Bytes of a file after which it is told how far its hash is."""
 
+PART: Final = 64 * 1024
+"""Bytes of it that are read at once."""
+
 MIN_YEAR: Final = 1900
 MAX_YEAR: Final = 2200
 """Dates outside are mistakes or mischief in what people export today."""
@@ -164,10 +167,10 @@ def open_source(path: Path, heard: Callable[[int], None] | None = None) -> tuple
         file = path.open("rb")
         try:
             digest, size = hashlib.sha256(), 0
-            while part := file.read(HASHED):
+            while part := file.read(PART):
                 digest.update(part)
                 size += len(part)
-                if heard is not None and len(part) == HASHED:
+                if heard is not None and size % HASHED == 0:
                     heard(size)
             file.seek(0)
         except BaseException:
