@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,37 @@ async def test_who_came_just_before_hears_that_it_locked_itself(tmp_path: Path) 
             late.close()
             await ending
     os.close(kept)
+
+
+@pytest.mark.parametrize("cuts", [1, 2])
+def test_unlock_asks_once_more_when_the_program_is_replaced(chez: Chez, cuts: int) -> None:
+    """An owner that locks itself hangs up on who asked to unlock it; the one after it is asked, and no third one."""
+    heard: list[str] = []
+
+    def serve(links: socket.socket) -> None:
+        for number in range(2):
+            link, _ = links.accept()
+            with link:
+                deframer = protocol.Deframer()
+                while data := link.recv(4096):
+                    for request in map(protocol.decode_client, deframer.feed(data)):
+                        assert isinstance(request, protocol.Request)
+                        heard.append(request.verb)
+                    if heard[-1] == "unlock" and number < cuts:
+                        break
+                    link.sendall(protocol.encode(protocol.Result(
+                        {"locked": True} if heard[-1] == "owner" else {"unlocked": True})))
+
+    links = paths.listen(chez.home)
+    links.socket.setblocking(True)
+    serving = threading.Thread(target=serve, args=(links.socket,))
+    serving.start()
+    try:
+        if cuts == 1:
+            assert chez.json("unlock") == {"unlocked": True}
+        else:
+            assert chez.error("unlock")["code"] == "OwnerGone"
+    finally:
+        serving.join(30)
+        links.close()
+    assert heard == ["owner", "unlock"] * 2
