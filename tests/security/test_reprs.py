@@ -37,6 +37,7 @@ PUBLIC_KEYS = {
     "chez.agent.verbs._Search.words": "what a person looks for, in a request that nothing logs",
     "chez.home.examine.Finding.key": "which record or chain a finding is about",
     "chez.home.importing._Mark.key": "a setting's name, of which a part is a hash",
+    "chez.opendata.lineage.Choice.key": "of a publisher, the public half",
     "chez.query.conditions.Bound.key": "a field's name",
     "chez.records.operations.Operation.key": "a field's name",
     "chez.records.undo.Spot.key": "a field's name",
