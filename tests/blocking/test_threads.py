@@ -121,7 +121,7 @@ def test_a_call_that_nobody_will_end_ends() -> None:
     """A call that was handed to a loop in the instant of its end raises, instead of waiting for ever."""
     call: Call[None] = Call(lambda: StorageFailed("this home is closed"))
     with pytest.raises(StorageFailed):
-        call.result(lambda: None)
+        call.result(lambda: None, lambda: None)
 
 
 def test_changes_are_read_to_the_end_or_until_the_home_closes(path: Path) -> None:
@@ -181,6 +181,31 @@ def test_ctrl_c_cancels_the_call_that_waits(home: blocking.Home) -> None:
     assert all(task.done() for task in [*pending]) and list(answers) == []
     notes.put({"title": "Tea"}, id="tea")
     assert notes.count() == 1
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_ctrl_c_while_a_call_is_handed_over_ends_it(
+    home: blocking.Home, monkeypatch: pytest.MonkeyPatch, posted: bool
+) -> None:
+    """Whether the loop has it by then or not: nothing is under way when KeyboardInterrupt is raised."""
+    portal = home._portal
+    hand_over = portal._loop.call_soon_threadsafe
+    interrupts = iter([True])
+
+    def interrupted(*args: Any, **options: Any) -> object:
+        if not next(interrupts, False):
+            return hand_over(*args, **options)
+        if posted:
+            hand_over(*args, **options)
+            while not portal._calls:
+                pass
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portal._loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(lambda _: asyncio.sleep(600))
+    assert all(task.done() for task in [*portal._calls])
+    assert home.collection("notes").count() == 0
 
 
 def test_ctrl_c_in_a_block_discards_the_edit(home: blocking.Home) -> None:

@@ -85,6 +85,8 @@ class Call(Generic[R]):
         self._unwanted, self._reason = True, reason
         if self._task is not None:
             self._task.cancel()
+        else:  # it was to begin before, and was interrupted
+            self.refuse(reason or asyncio.CancelledError())
 
     def refuse(self, error: BaseException) -> None:
         """End the call without any work."""
@@ -93,13 +95,15 @@ class Call(Generic[R]):
 
     # --- in the thread that waits ---------------------------------------------------------
 
-    def result(self, cancel: Callable[[], None]) -> R:
-        """Wait for the end, running callbacks meanwhile; its value, or what it raised, as it was raised.
+    def result(self, begin: Callable[[], object], cancel: Callable[[], object]) -> R:
+        """Have it begun, and wait for the end, running callbacks meanwhile; its value, or what it raised, as it was
+        raised.
 
-        An exception here, Ctrl-C or a callback's, calls `cancel` and waits for the end, then
-        goes on. A second Ctrl-C does not wait.
+        An exception here, Ctrl-C or a callback's, calls `cancel`, which must come to the loop after what `begin` has
+        it do, and waits for the end, then goes on. A second Ctrl-C does not wait.
         """
         try:
+            begin()
             while (callback := self._next()) is not None:
                 callback()
         except BaseException:

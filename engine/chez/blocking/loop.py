@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any, Final, Generic, TypeVar
 
 from chez.blocking.calls import LOOK_SECONDS, Call
@@ -75,11 +75,9 @@ class Portal:
         call: Call[R] = Call(self._gone)
         context = copy_context()
         context.run(EDITOR.set, threading.get_ident())
-        try:
-            self._loop.call_soon_threadsafe(self._begin, call, work, context=context)
-        except RuntimeError:  # the loop ended just now
-            raise closed() from None
-        return call.result(lambda: self._post(call.cancel))
+        # Where the loop ended just now, `_gone` says so.
+        return call.result(lambda: self._post(lambda: self._begin(call, work), context),
+                           lambda: self._post(call.cancel))
 
     def do(self, work: Callable[[], R]) -> R:
         """Run a plain function on the loop. Raises as `call`."""
@@ -148,9 +146,9 @@ class Portal:
     def _gone(self) -> StorageFailed | None:
         return None if self._thread.is_alive() else closed()
 
-    def _post(self, function: Callable[[], object]) -> None:
+    def _post(self, function: Callable[[], object], context: Context | None = None) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it whatever is meant
-            self._loop.call_soon_threadsafe(function)
+            self._loop.call_soon_threadsafe(function, context=context)
 
     # --- on the loop ----------------------------------------------------------------------
 
