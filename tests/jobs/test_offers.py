@@ -8,6 +8,7 @@ import pytest
 
 import chez
 from chez.errors import NotAllowed, NotFound
+from chez.home.making_public import make_public
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.grants import list_grants, revoke_grant
@@ -15,7 +16,7 @@ from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers import feed, following
 from chez_sandbox.offers.following import add_catalogue, beside_catalogues, catalogues, offered
-from chez_sandbox.offers.publishing import make_public, publish, publish_signed
+from chez_sandbox.offers.publishing import publish, publish_signed
 from chez_sandbox.offers.verbs import warning_words
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text

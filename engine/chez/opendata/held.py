@@ -4,33 +4,17 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from chez.errors import NotAllowed, NotFound
 from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, read_chain, read_formerly
 from chez.opendata.rows import Content, Digest, Row, canonical
 
 if TYPE_CHECKING:
-    from chez.home.home import Home
     from chez.home.space import Space
 
-__all__ = ("chain_of", "content_of", "filled", "make_public")
+__all__ = ("chain_of", "content_of", "filled")
 
 _BATCH: Final = 1_000
 
 T = TypeVar("T", Content, Digest)
-
-
-async def make_public(home: "Home", name: str) -> "Space":
-    """The public space of this name, which is made if there is none.
-
-    Raises `NotAllowed` for one that is not public, or that this home can't write in.
-    """
-    try:
-        space = home.space(name)
-    except NotFound:
-        return await home.create_space(name, public=True)
-    if not space.public or space.role not in ("owner", "writer"):
-        raise NotAllowed(f"{name!r} is no public space of yours", "Choose another name.")
-    return space
 
 
 async def chain_of(space: "Space") -> Chain:

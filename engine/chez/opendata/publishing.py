@@ -24,6 +24,7 @@ import msgspec
 
 from chez.connectors import Reject
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.making_public import make_public
 from chez.opendata.editions import (
     COLLECTION,
     KEPT,
@@ -35,7 +36,7 @@ from chez.opendata.editions import (
     record_of,
 )
 from chez.opendata.errors import DataInvalid
-from chez.opendata.held import chain_of, content_of, filled, make_public
+from chez.opendata.held import chain_of, content_of, filled
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before

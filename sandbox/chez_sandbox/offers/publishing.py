@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from chez.crypto import SigningKey
-from chez.errors import NotAllowed, NotFound
+from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.grants import MAX_STORED_BUNDLE
 from chez_sandbox.job_errors import CatalogueInvalid
@@ -20,27 +20,13 @@ if TYPE_CHECKING:
     from chez.home.space import Space
     from chez.home.transaction import Transaction
 
-__all__ = ("compose", "feed_of", "make_public", "publish", "publish_signed")
+__all__ = ("compose", "feed_of", "publish", "publish_signed")
 
 
 async def feed_of(space: "Space") -> Feed:
     """The catalogue in a space, verified in a thread: a hostile one takes seconds. Raises `CatalogueInvalid`."""
     records = [record.value async for record in space.collection(COLLECTION)]
     return await asyncio.to_thread(read_feed, records)
-
-
-async def make_public(home: "Home", name: str) -> "Space":
-    """The public space of this name, which is made if there is none.
-
-    Raises `NotAllowed` for one that is not public, or that this home can't write in.
-    """
-    try:
-        space = home.space(name)
-    except NotFound:
-        return await home.create_space(name, public=True)
-    if not space.public or space.role not in ("owner", "writer"):
-        raise NotAllowed(f"{name!r} is no public space of yours", "choose another name for the catalogue")
-    return space
 
 
 async def compose(space: "Space", bundle: Bundle) -> Line | Offer:

@@ -14,6 +14,7 @@ from msgspec import Meta
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, InvalidValue, NotFound
+from chez.home.making_public import make_public
 from chez_sandbox.bundle import open_bundle
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.grants import list_grants
@@ -22,7 +23,7 @@ from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.offers.acknowledged import BATCH, Batch, acknowledge, batches_of, compose_batches
 from chez_sandbox.offers.feed import Line, Offer, read_head
 from chez_sandbox.offers.following import Catalogue, add_catalogue, catalogues, offered, updates
-from chez_sandbox.offers.publishing import compose, feed_of, make_public, publish_signed
+from chez_sandbox.offers.publishing import compose, feed_of, publish_signed
 
 if TYPE_CHECKING:
     from chez.home.home import Home
