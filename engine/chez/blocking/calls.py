@@ -54,7 +54,6 @@ class Call(Generic[R]):
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         self._reason: BaseException | None = None
-        self._unwanted = False
 
     # --- on the event loop ----------------------------------------------------------------
 
@@ -62,8 +61,6 @@ class Call(Generic[R]):
         """Start the work, which gives an awaitable, in a task of its own."""
         self._task = asyncio.get_running_loop().create_task(self._run(work))
         self._task.add_done_callback(self._over)
-        if self._unwanted:
-            self._task.cancel()
         return self._task
 
     async def _run(self, work: Callable[[], Any]) -> None:
@@ -82,7 +79,7 @@ class Call(Generic[R]):
 
     def cancel(self, reason: BaseException | None = None) -> None:
         """Cancel the work; the call ends once that has come to its end, by raising the reason."""
-        self._unwanted, self._reason = True, reason
+        self._reason = reason
         if self._task is not None:
             self._task.cancel()
         else:  # it was to begin before, and was interrupted
