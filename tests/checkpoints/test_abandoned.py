@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import chez
 from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Send
@@ -25,16 +26,21 @@ from tests.people.support import join
 from tests.relay.within import Within
 
 
+async def _phone(anna: chez.Home, path: Path, relay: str) -> None:
+    """A second device of hers, which wrote enough for a checkpoint."""
+    async with join(anna, path, "phone", relay) as phone:
+        await written(phone.space(), "phone", 8)
+        await phone.set_relay(relay)
+        await phone.sync()
+
+
 @pytest.mark.parametrize("removed", [False, True])
 async def test_segments_of_a_device_that_died_before_its_manifest_go(
         tmp_path: Path, server: Within, removed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed (SIGKILL) between the two, never seen again, taken out or not: the next drop frees them."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
-        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
-            await written(phone.space(), "phone", 8)
-            await phone.set_relay(server.url)
-            await phone.sync()
+        await _phone(anna, tmp_path / "phone", server.url)
         assert server.data is not None
         assert await killed(tmp_path / "phone", Kill("answered", "Put"))
         left = census(server.data)
@@ -106,10 +112,7 @@ async def test_a_relay_that_does_not_say_what_it_holds_is_asked_once(
     """It refuses to say: nothing is released on this connection, and it is not asked again and again."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
-        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
-            await written(phone.space(), "phone", 8)
-            await phone.set_relay(server.url)
-            await phone.sync()
+        await _phone(anna, tmp_path / "phone", server.url)
         assert await killed(tmp_path / "phone", Kill("answered", "Put"))
         (device,) = [one for one in await anna.devices.all() if one.name == "phone"]
         await anna.devices.remove(device.id)

@@ -22,6 +22,13 @@ from tests.relay.within import Within, relay
 FULL = ("--blob-quota", "1KiB")
 
 
+async def _grown(home: chez.Home) -> None:
+    """Its own space has grown enough for a checkpoint to be due, in four goes."""
+    for _ in range(4):
+        await written(home.space(), "anna", 6)
+        await home.sync()
+
+
 async def gapped(*relays: Within) -> None:
     """Each of the relays let go of entries."""
     for one in relays:
@@ -97,9 +104,7 @@ async def test_a_full_relay_hinders_no_other(tmp_path: Path, server: Within) -> 
     async with relay(tmp_path / "second", *AT_ONCE, *FULL) as second, persons(
             tmp_path, "anna", relay=second.url) as (anna,):
         await anna.relays.add(server.url)
-        for _ in range(4):
-            await written(anna.space(), "anna", 6)
-            await anna.sync()
+        await _grown(anna)
         await anna.space().checkpoint()
         assert await _told(anna, "entries-dropped") == [server.url]
 
@@ -116,9 +121,7 @@ async def test_relays_that_are_all_full_are_tried_and_left(tmp_path: Path, monke
     async with relay(tmp_path / "one", *AT_ONCE, *FULL) as one, relay(tmp_path / "two", *AT_ONCE, *FULL) as two:
         async with persons(tmp_path, "anna", relay=one.url) as (anna,):
             await anna.relays.add(two.url)
-            for _ in range(4):
-                await written(anna.space(), "anna", 6)
-                await anna.sync()
+            await _grown(anna)
             async with anna.connect():
                 await anna.synced(everywhere=True)
                 assert await anna.space().checkpoint() is None
@@ -130,9 +133,7 @@ async def test_a_connected_home_makes_one_at_each(tmp_path: Path, server: Within
     """While connections stand the second relay has its turn as soon as the first has its checkpoint."""
     async with relay(tmp_path / "second", *AT_ONCE) as second, persons(tmp_path, "anna", relay=server.url) as (anna,):
         await anna.relays.add(second.url)
-        for _ in range(4):
-            await written(anna.space(), "anna", 6)
-            await anna.sync()
+        await _grown(anna)
         async with anna.connect():
             await anna.synced(everywhere=True)
             await anna.space().checkpoint()
@@ -166,9 +167,7 @@ async def test_a_draft_whose_relay_lost_its_store_is_made_anew(tmp_path: Path) -
     """Its segments were there already and are nowhere now: the new store gets whole ones, and lets go."""
     async with relay(tmp_path / "old", *AT_ONCE) as old, persons(tmp_path, "anna", relay=old.url) as (anna,):
         url = old.url
-        for _ in range(4):
-            await written(anna.space(), "anna", 6)
-            await anna.sync()
+        await _grown(anna)
     async with relay(tmp_path / "old", *AT_ONCE, "--set", f"listen={url[5:]}"):
         assert await killed(tmp_path / "anna", Kill("within", "Send", 2))
     async with relay(tmp_path / "new", *AT_ONCE, "--set", f"listen={url[5:]}"):
