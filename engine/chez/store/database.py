@@ -164,7 +164,12 @@ class Database:
     after_rollback: Callable[[], None] | None = None
     """Called in the writer's thread when some work was undone (caches are stale then)."""
     _queue: list[Write] = field(default_factory=list)
-    _committer: "asyncio.Task[None] | None" = None
+    _count: int = 0
+    """How many writes are in the group that was begun last; none while there is nothing to write."""
+    _writing: bool = False
+    """Whether a group is being written, or about to be."""
+    _rested: "asyncio.Future[None] | None" = None
+    """For who closes: done once nothing is to be written any more."""
     _closed: bool = False
     _asker: aiosqlite.Connection | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -172,6 +177,7 @@ class Database:
     """How many looks the writer's thread was asked for, counted by the loop,"""
     _looked: int = 0
     """and how many it took, counted by that thread."""
+    _calls: list[Callable[[], None]] = field(default_factory=list)
     _log: Log = field(init=False)
 
     def __post_init__(self) -> None:
@@ -220,8 +226,9 @@ class Database:
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
         self._queue.append(entry)
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_all())
+        if not self._writing:
+            self._writing = True
+            entry.done.get_loop().call_soon(self._begin)  # who writes at the same time is in the same group
         return entry.done
 
     async def look(self, work: Callable[[Connection], T]) -> T:
@@ -229,7 +236,7 @@ class Database:
 
         For what needs the writer's caches; where nothing else waits it costs no transaction. Raises as `write`.
         """
-        if self._closed or self.read_only or self._committer is not None:
+        if self._closed or self.read_only or self._writing:
             return await self.write(work)
         self._looks += 1
         return await _run(self._writer, partial(self._looking, work))
@@ -239,7 +246,7 @@ class Database:
 
         None while that thread has something to do, for what it works with is its own then; whoever gets None looks.
         """
-        if self._closed or self.read_only or self._committer is not None or self._looks != self._looked:
+        if self._closed or self.read_only or self._writing or self._looks != self._looked:
             return None
         return _reading(work, self._writer._conn)
 
@@ -303,8 +310,9 @@ class Database:
     async def close(self) -> None:
         """Finish what is queued, then close both connections."""
         self._closed = True
-        if self._committer is not None:
-            await self._committer
+        if self._writing:
+            self._rested = asyncio.get_running_loop().create_future()
+            await self._rested
         async with self._asking:
             if self._asker is not None:
                 await self._asker.close()
@@ -312,16 +320,34 @@ class Database:
         await self._writer.close()
         self.key[:] = bytes(len(self.key))
 
-    async def _commit_all(self) -> None:
-        count = 0
-        while self._queue:
-            count = self._count(count)
-            group, self._queue = self._queue[:count], self._queue[count:]
-            try:
-                await _run(self._writer, partial(self._commit, group=group))
-            except BaseException as error:
-                for entry in group:
-                    entry.error = error if entry.error is None else entry.error
+    def _begin(self) -> None:
+        """Give the writer's thread the next group, if anything waits."""
+        if not self._queue:
+            self._writing, self._count = False, 0
+            if self._rested is not None:
+                self._rested.set_result(None)
+            return
+        self._count = self._next_count()
+        group, self._queue = self._queue[:self._count], self._queue[self._count:]
+        # As in `_run`; with no future, for what one would cost in turns of the loop.
+        self._writer._tx.put_nowait((None, partial(self._write_group, group)))
+
+    def _write_group(self, group: list[Write]) -> None:
+        """In the writer's thread: write a group, and wake the loop once, for all that follows from it."""
+        loop, self._calls = group[0].done.get_loop(), []
+        try:
+            self._commit(self._writer._conn, group=group)
+        except BaseException as error:
+            for entry in group:
+                entry.error = error if entry.error is None else entry.error
+        loop.call_soon_threadsafe(self._written, group, self._calls)
+
+    def _written(self, group: list[Write], calls: list[Callable[[], None]]) -> None:
+        """A group was written, or was not: tell who waits for it, after what is to be sent of it."""
+        try:
+            for call in calls:
+                call()
+        finally:
             for entry in group:
                 if entry.done.cancelled():
                     continue
@@ -330,14 +356,18 @@ class Database:
                     entry.done.exception()  # a cancelled caller no longer looks; that is no leak
                 else:
                     entry.done.set_result(entry.result)
-        self._committer = None
+            self._begin()
 
-    def _count(self, before: int) -> int:
-        """How many of the writes that wait are in the next commit; `before` is how many were in the last one."""
-        joint, count = self._queue[0].joint, min(len(self._queue) // BACKLOG, PARTS, 2 * before)
+    def _next_count(self) -> int:
+        """How many of the writes that wait are in the next commit; `_count` is how many were in the last one."""
+        joint, count = self._queue[0].joint, min(len(self._queue) // BACKLOG, PARTS, 2 * self._count)
         if joint is None or count <= GROUP or any(write.joint != joint for write in self._queue[:count]):
             return GROUP
         return count
+
+    def in_loop(self, call: Callable[[], None]) -> None:
+        """For `after_commit`: `call` comes in the loop, before anybody hears there that it is committed."""
+        self._calls.append(call)
 
     def _commit(self, db: Connection, *, group: list[Write]) -> None:
         shown_first, log = all(entry.shown_first for entry in group), self._log

@@ -9,6 +9,7 @@ bounds.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -92,6 +93,7 @@ class Link:
         self._problems: dict[bytes, ChezError] = {}
         self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
         self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
+        self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox: list[bytes] = []
         self._fleeting = 0
         self._gone: BaseException | None = None
@@ -308,7 +310,7 @@ class Link:
         """What was sealed is durable: it may be sent."""
         if self._sealing:
             sealed, self._sealing = self._sealing, []
-            self._loop.call_soon_threadsafe(self._ready, sealed)
+            self._database.in_loop(partial(self._ready, sealed))
 
     def after_rollback(self) -> None:
         """The transaction was undone, and with it what it sealed."""
@@ -319,6 +321,15 @@ class Link:
     def _ready(self, sealed: list[tuple[Lane, SyncMachine, list[Sealed]]]) -> None:
         self._sealed += sealed
         self._news.set()
+        lanes, socket = self._lanes, self._socket
+        if lanes is None or socket is None or self._gone is not None:
+            return
+        try:  # before all else that the loop has to do, this task's next turn among it
+            self._collect(lanes)
+            while self._frames and socket.send_now(self._frames[0]):
+                self._frames.popleft()
+        except (ChezError, OSError) as error:
+            self._gone = error
 
     async def _run(self) -> None:
         looking = asyncio.create_task(look_out(self._tick)) if self._retry else None
@@ -385,6 +396,7 @@ class Link:
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
         self._inbox, self._sealed, self._gone = [], [], None
+        self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping)
@@ -402,7 +414,7 @@ class Link:
                                                "It is tried again.")
                     await self._news.wait()
                 self._news.clear()
-                if self._sealed:
+                if self._sealed or self._frames:
                     await self._send(lanes, socket)  # before what else there is to do
                 await self._round(lanes, socket)
         except OSError as error:
@@ -412,12 +424,17 @@ class Link:
             reader.cancel()
             await socket.close()
 
-    async def _send(self, lanes: Lanes, socket: "Socket") -> None:
+    def _collect(self, lanes: Lanes) -> None:
+        """Put what is to be sent behind what waits for that already."""
         sealed, self._sealed = self._sealed, []
         for lane, machine, entries in sealed:
             lanes.sealed(lane, machine, entries)
-        for data in lanes.data_to_send():
-            await socket.send(data)
+        self._frames += lanes.data_to_send()
+
+    async def _send(self, lanes: Lanes, socket: "Socket") -> None:
+        self._collect(lanes)
+        while self._frames:
+            await socket.send(self._frames.popleft())
 
     async def _committed(self, done: "asyncio.Future[Any]", lanes: Lanes, socket: "Socket") -> Any:
         """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
@@ -425,7 +442,7 @@ class Link:
         while not done.done():
             await self._news.wait()
             self._news.clear()
-            if self._sealed and self._gone is None:
+            if (self._sealed or self._frames) and self._gone is None:
                 try:
                     await self._send(lanes, socket)
                 except OSError as error:  # what is committed is to be heard of all the same

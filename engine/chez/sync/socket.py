@@ -76,13 +76,18 @@ class Socket:
         tls = self._socket.transport.get_extra_info("ssl_object")
         return None if tls is None else tls.getpeercert(binary_form=True)
 
+    def send_now(self, data: bytes) -> bool:
+        """Send a message if nothing before it waits; False, and nothing is done, if it has to wait for `send`."""
+        socket = self._socket
+        if socket.state is not State.OPEN or socket.transport.is_closing() or socket.transport.get_write_buffer_size():
+            return False
+        socket.protocol.send_binary(data)
+        socket.send_data()
+        return True
+
     async def send(self, data: bytes) -> None:
         """Send a message. Raises `OSError`."""
-        socket = self._socket
-        if socket.state is State.OPEN and not socket.transport.is_closing() and (
-                not socket.transport.get_write_buffer_size()):
-            socket.protocol.send_binary(data)  # nothing before it waits, so neither does this
-            socket.send_data()
+        if self.send_now(data):
             return
         try:
             await self._socket.send(data)
