@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 import click
 import msgspec
 
-from chez.cli.group import whole_help
+from chez.cli.program import run
 from chez.cli.terminal import json_line, say
 from chez.cli.values import duration
 from chez.deposits.address import read_address
@@ -47,19 +47,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-deposit` and end the process. Errors are one line and a hint, never a stack trace."""
-    try:
-        code = whole_help(cli).main(arguments, prog_name="chez-deposit", standalone_mode=False)
-    except ChezError as error:
-        say(f"chez-deposit: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
-        code = 1
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as wrong:
-        wrong.show()
-        code = wrong.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    run("chez-deposit", cli, arguments, (ChezError,))
 
 
 # --- who the organisation is ----------------------------------------------------------------

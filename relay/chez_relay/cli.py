@@ -13,7 +13,8 @@ import click
 
 from chez_relay.cluster.commands import cluster
 from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
-from chez_relay.errors import BadConfiguration, RelayError
+from chez_relay.ending import Program
+from chez_relay.errors import BadConfiguration
 from chez_relay.release import release
 from chez_relay.settings import SETTINGS, parse_address
 from chez_relay.storage.census import census
@@ -24,16 +25,7 @@ from chez_wire.frames import PROTOCOL_VERSION
 __all__ = ("main",)
 
 
-class _Refusal(click.ClickException):
-    """A typed error, shown as one line."""
-
-    exit_code = 1
-
-    def __init__(self, error: RelayError) -> None:
-        super().__init__(str(error))
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(release(), message="%(prog)s %(version)s")
 def main() -> None:
     """A blind relay: it keeps sealed entries in order and hands them on."""
@@ -67,15 +59,12 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
     def with_settings(file: Path | None, changes: tuple[str, ...], **options: Any) -> None:
         flags = {_FLAGS[name]: options.pop(name) for name in _FLAGS}
         said: dict[str, object] = {name: given for name, given in flags.items() if given not in (None, ())}
-        try:
-            for change in changes:
-                name, separator, given = change.partition("=")
-                if not separator:
-                    raise BadConfiguration(f"--set wants NAME=VALUE, not {change!r}")
-                said[name.strip()] = given.strip()
-            command(load(said, os.environ, file), **options)
-        except RelayError as error:
-            raise _Refusal(error) from error
+        for change in changes:
+            name, separator, given = change.partition("=")
+            if not separator:
+                raise BadConfiguration(f"--set wants NAME=VALUE, not {change!r}")
+            said[name.strip()] = given.strip()
+        command(load(said, os.environ, file), **options)
 
     return with_settings
 
@@ -107,11 +96,8 @@ def lan(data: Path, pieces: Path | None, listen: str) -> None:
     try:
         host, port = parse_address(listen)
     except ValueError:
-        raise _Refusal(BadConfiguration(f"--listen wants HOST:PORT, not {listen!r}")) from None
-    try:
-        run(data, pieces, host, port)
-    except RelayError as error:
-        raise _Refusal(error) from error
+        raise BadConfiguration(f"--listen wants HOST:PORT, not {listen!r}") from None
+    run(data, pieces, host, port)
 
 
 @main.command(short_help="Look at what a relay needs, before it starts or while it runs.")
@@ -147,10 +133,7 @@ def config(settings: Configuration, way: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def inspect(data: Path, as_json: bool) -> None:
     """Count what the relay holds (read only, also beside a running relay)."""
-    try:
-        found = census(data)
-    except RelayError as error:
-        raise _Refusal(error) from error
+    found = census(data)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))
         return
@@ -177,10 +160,7 @@ def backup(data: Path, target: Path) -> None:
     """
     from chez_relay.storage.backup import backup as copy
 
-    try:
-        report = copy(data, target)
-    except RelayError as error:
-        raise _Refusal(error) from error
+    report = copy(data, target)
     click.echo(f"copied {report.entries} entries, {report.chunks} chunks, {report.packets} packets and "
                f"{report.items} items, each of them whole")
 
@@ -196,10 +176,7 @@ def check(data: Path, as_json: bool) -> None:
     """
     from chez_relay.storage.checking import check as look
 
-    try:
-        report = look(data / FILE_NAME)
-    except RelayError as error:
-        raise _Refusal(error) from error
+    report = look(data / FILE_NAME)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "sound": report.sound}))
     else:

@@ -58,6 +58,16 @@ def test_a_folder_is_explored(owned: Chez, export: Path, tmp_path: Path) -> None
     assert "not read: photo.jpg" in refused.stderr and "no table" in refused.stderr
 
 
+def test_a_broken_zip_and_an_empty_file_are_named(chez: Chez, tmp_path: Path) -> None:
+    """What is not read of a file that is no archive is told under its name; an empty file sends nobody to a service."""
+    broken, empty = tmp_path / "broken.zip", tmp_path / "empty.csv"
+    broken.write_bytes(b"PK\x03\x04" + bytes(100))
+    empty.touch()
+    told = chez.run("import", "--explore", str(broken), code=1).stderr
+    assert "broken.zip" in told.splitlines()[0] and "read: ," not in told
+    assert "service" not in chez.error("import", "--explore", str(empty))["hint"]
+
+
 def test_kept_with_its_mapping(owned: Chez, export: Path, tmp_path: Path) -> None:
     """--keep keeps the mapping with the export: --again reads by it when both files are gone, and by a newer one of
     the same name, which is kept in its place; a mapping of another name reads nothing that was kept."""

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.cli import values
+from chez.cli.context import Settings
 from chez.cli.main import cli
-from chez.cli.terminal import json_text, safe, value_text, when
+from chez.cli.terminal import Terminal, json_text, safe, say, value_text, when
 from chez.errors import InvalidValue
 from tests.cli.support import within
 
@@ -139,3 +140,16 @@ def test_any_time_is_shown(text: str | None) -> None:
     """What is no time, or one of another age, is shown as it is or as a time: never an error."""
     shown = when(text)
     assert shown == (text or "") or datetime.fromisoformat(shown).microsecond == 0
+
+
+def test_what_is_said_on_standard_error_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A notice, from a command or from the home that it asked, is a line of JSON under --json and text otherwise."""
+    with click.Context(cli, obj=Settings(json=True)):
+        say("two\nlines", err=True)
+        say("the answer")
+        Terminal(Settings(json=True)).say("prepared")
+    told = capsys.readouterr()
+    assert told.out == "the answer\n"
+    assert [json.loads(line) for line in told.err.splitlines()] == [{"notice": "two\nlines"}, {"notice": "prepared"}]
+    say("plain", err=True)
+    assert capsys.readouterr().err == "plain\n"

@@ -13,8 +13,9 @@ import pytest
 import chez
 from chez.connectors import Found, Item, Progress, Source, mapped, wall
 from chez.connectors.mapped import Mapped
-from chez.errors import ImportStopped, InvalidValue, NotFound
-from chez.home.importing import BATCH
+from chez.errors import ImportStopped, InvalidValue, NotFound, StorageFailed
+from chez.home.importing import BATCH, Importer
+from chez.store.disk import storage_error
 from chez.vocabulary import Event, TariffDay
 from tests.connectors.attackers import Attacker
 from tests.connectors.test_archive import CURVE, TABLE, packed
@@ -67,6 +68,31 @@ async def test_an_import_that_was_cut_off_goes_on(home: chez.Home, file: Path, m
     again = await home.import_file(file, connector=Days(), in_process=True)
     assert (again.resumed, again.unchanged, again.added) == (0, ROWS, 0)
     assert len([record async for record in home.collection(TariffDay)]) == ROWS
+
+
+async def test_a_full_disk_tells_what_is_kept_and_that_the_same_import_goes_on(
+        home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first batch nothing is said to be kept; later what is, and that the import goes on."""
+    written, room = Importer._write, 0
+
+    async def write(self: Importer, *given: Any) -> None:
+        nonlocal room
+        if not room:
+            raise storage_error(OSError("database or disk is full"))
+        room -= 1
+        await written(self, *given)
+
+    monkeypatch.setattr(Importer, "_write", write)
+    with pytest.raises(StorageFailed) as caught:
+        await home.import_file(file, connector=Days(), in_process=True)
+    assert caught.value.message == "the disk is full"
+    room = 2
+    with pytest.raises(StorageFailed) as caught:
+        await home.import_file(file, connector=Days(), in_process=True)
+    assert caught.value.message == f"the disk is full; the first {2 * BATCH:,} records of it are here, from before"
+    assert "The same import goes on there." in caught.value.hint and "Free some space" in caught.value.hint
+    room = 1_000
+    assert (await home.import_file(file, connector=Days(), in_process=True)).added == ROWS - 2 * BATCH
 
 
 async def test_a_newer_connector_does_not_go_on_where_an_older_one_was(

@@ -380,5 +380,5 @@ async def test_operators_mistakes_are_one_line(tmp_path: Path) -> None:
             ("inspect", "--data", str(tmp_path / "nothing")),
         ):
             code, _, errors = await run(*arguments)
-            assert code == 1 and re.match(r"Error: .+\n$", errors), errors
+            assert code == 1 and re.match(r"chez-relay: .+\n(  .+\n)?$", errors), errors
     assert (await run("version"))[1].startswith("chez-relay ")

@@ -125,4 +125,4 @@ def test_the_operator_prints_the_pin_of_the_key(tmp_path: Path) -> None:
     assert expected in run.invoke(main, ["doctor", "--data", str(tmp_path), *options((chain, key))]).output
     for bad in ([], [str(key)], [str(tmp_path / "nothing")]):
         failed = run.invoke(main, ["pin", *bad])
-        assert failed.exit_code == 1 and failed.output.startswith("Error: ")
+        assert failed.exit_code == 1 and failed.output.startswith("chez-relay: ")

@@ -1,6 +1,7 @@
 """`chez`: a home from the command line.
 
     main.py        the entry point: options, errors, exit codes
+    program.py     how a program of ours ends: errors in one form, exit codes
     group.py       commands found by name, loaded when they are used
     client.py      one call: to the owner's socket, or to a home opened for it
     terminal.py    what a person sees; `safe` against hostile text

@@ -13,6 +13,7 @@ import click
 
 from chez.cli.context import Settings, add_common
 from chez.cli.group import LazyGroup
+from chez.cli.program import usage
 from chez.cli.terminal import error
 from chez.errors import ChezError
 
@@ -119,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.UsageError as wrong:
-        code = _usage(chosen, wrong)
+        code = usage(chosen, wrong)
     except click.Abort:
         error(chosen, "Interrupted", "interrupted", "")
         code = 130
@@ -133,22 +134,6 @@ def main(arguments: list[str] | None = None) -> None:
     except BaseException as failed:
         code = _failed(chosen, failed)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _usage(chosen: Settings, wrong: click.UsageError) -> int:
-    hint = ""
-    message = wrong.format_message()
-    if isinstance(wrong, click.exceptions.NoArgsIsHelpError):
-        # Its message is the whole help, which is no line.
-        if not chosen.json:
-            click.echo(message, err=True)
-            return 2
-        message = "Missing command."
-    if wrong.ctx is not None:
-        pieces = wrong.ctx.command.collect_usage_pieces(wrong.ctx)
-        hint = f"usage: {' '.join([wrong.ctx.command_path, *pieces])}"
-    error(chosen, "Usage", message, hint)
-    return 2
 
 
 def _failed(chosen: Settings, failed: BaseException) -> int:

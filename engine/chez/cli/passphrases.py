@@ -79,7 +79,7 @@ def _from_file(path: Path) -> str:
     except OSError as error:
         raise InvalidValue(f"the passphrase file {path} can't be read: {error.strerror}") from None
     if stat.S_ISREG(mode) and mode & 0o077:
-        click.echo(f"warning: others on this machine may read {path}; chmod 600 keeps it yours", err=True)
+        say(f"warning: others on this machine may read {path}; chmod 600 keeps it yours", err=True)
     return _decode(data, str(path), whole=False)
 
 

@@ -18,7 +18,8 @@ _HEAD = """\
 
 *Generated from the commands by `python -m chez.cli.reference`; change them, not this page.*
 
-Standard output carries the answer, standard error the conversation. Text from data is
+Standard output carries the answer, standard error the conversation (with `--json` in lines of
+JSON as well: `{"notice": ...}`). Text from data is
 shown with control characters escaped, so that it can't steer a terminal.
 
 | exit code | meaning |
@@ -27,6 +28,10 @@ shown with control characters escaped, so that it can't steer a terminal.
 | 1 | Chez says no: one line and a hint, or with `--json` `{"error": {"code", "message", "hint"}}` |
 | 2 | the command line itself is wrong |
 | 130 | interrupted |
+
+An error is `chez: what happened and why`, and in the line below what to do next. `chez-job`, `chez-deposit` and
+`chez-relay` end in the same way and tell errors under their own names; `chez-relay` has 3 besides, where `doctor`,
+`check` or `cluster status` found something to mend.
 
 """
 

@@ -66,8 +66,18 @@ def json_line(value: Any) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text that may hold data."""
-    click.echo(safe(text, lines=True), err=err)
+    """Print text that may hold data; on standard error, where programs were promised JSON, as a notice of one line."""
+    if err and _for_programs():
+        click.echo(json_text({"notice": text}), err=True)
+    else:
+        click.echo(safe(text, lines=True), err=err)
+
+
+def _for_programs() -> bool:
+    """Whether the command that runs was asked for JSON."""
+    ctx = click.get_current_context(silent=True)
+    chosen = None if ctx is None else ctx.find_object(Settings)
+    return chosen is not None and chosen.json
 
 
 def value_text(value: Any, *, wide: bool = False) -> str:
@@ -87,13 +97,13 @@ def when(time: str | None) -> str:
         return time or ""
 
 
-def error(settings: Settings, code: str, message: str, hint: str) -> None:
-    """Print an error: one line, or for programs one line of JSON, on standard error."""
+def error(settings: Settings, code: str, message: str, hint: str, program: str = "chez") -> None:
+    """Print an error of a program: a line and its hint, or for programs one line of JSON, on standard error."""
     if settings.json:
         click.echo(json_text({"error": {"code": code, "message": message, "hint": hint}}), err=True)
         return
     _endline()
-    click.echo(f"chez: {safe(message)}", err=True)
+    click.echo(f"{program}: {safe(message)}", err=True)
     if hint:
         click.echo(f"  {safe(hint)}", err=True)
 

@@ -180,6 +180,6 @@ def open_source(path: Path, heard: Callable[[int], None] | None = None) -> tuple
         raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
     if not size:
         file.close()
-        raise InvalidValue(f"{path} is empty", "Download it again from the service.")
+        raise InvalidValue(f"{path} is empty", "Use another file, or have this one made again by whoever it is from.")
     # A name need not be text: one that an old zip brought in Latin-1, say. What is kept and told of it has to be.
     return file, Source(path.name.encode("utf-8", "replace").decode(), digest.digest(), size)

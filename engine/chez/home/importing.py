@@ -24,7 +24,7 @@ from chez.connectors.folders import left_out
 from chez.connectors.frames import configuration_of
 from chez.connectors.walled import WalledReading
 from chez.connectors.zipped import Zipped
-from chez.errors import ChezError, ImportStopped, InvalidValue
+from chez.errors import ChezError, ImportStopped, InvalidValue, StorageFailed
 from chez.home.exporting import on_loop
 from chez.home.importing_rows import Prepared, prepare, writing
 from chez.journal import Journal
@@ -121,6 +121,8 @@ class Importer:
         except ImportStopped as stop:
             await self._receipt(chosen, source, report, {"stopped": stop.message})
             raise
+        except StorageFailed as failed:
+            raise _kept_before(failed, report) from None
         if progress is not None:
             progress(source.size, source.size)
         await self._receipt(chosen, source, report, {})
@@ -165,6 +167,15 @@ class Importer:
         report.collections.update(one.collection for one in prepared)
         for outcome in outcomes:
             setattr(report, outcome, getattr(report, outcome) + 1)
+
+
+def _kept_before(failed: StorageFailed, report: ImportReport) -> StorageFailed:
+    """What the disk refused, with what of the file is kept all the same: each batch is durable by itself."""
+    kept = report.added + report.updated + report.unchanged + report.purged
+    if not kept:
+        return failed
+    what = "the first record of it is" if kept == 1 else f"the first {kept:,} records of it are"
+    return StorageFailed(f"{failed.message}; {what} here, from before", f"{failed.hint} The same import goes on there.")
 
 
 class _Batches:

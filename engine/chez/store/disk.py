@@ -24,13 +24,13 @@ def disk_error(error: OSError, what: str) -> StorageFailed:
 def storage_error(error: BaseException) -> Damaged | StorageFailed:
     """The typed error for what SQLite reports."""
     if isinstance(error, MemoryError):
-        return StorageFailed("there is not enough memory for this, so nothing was written", "Try again.")
+        return StorageFailed("there is not enough memory for this", "It was not written. Try again.")
     text = str(error)
     if any(sign in text for sign in ("not a database", "malformed", "hmac check", "out of memory")):
         return Damaged(f"the store of this home does not open or is damaged ({text})",
                        "Restore a backup, or join again from another device: the relay still holds the entries.")
     if "full" in text:
-        return StorageFailed("the disk is full, so nothing was written", "Free some space and try again.")
+        return StorageFailed("the disk is full", "This was not written. Free some space and try again.")
     return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and its disk sound.")
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from chez_relay.cluster.nodes import NODES, Cluster, Node
-from chez_relay.errors import RelayError
+from chez_relay.errors import BadConfiguration
 
 __all__ = ("cluster",)
 
@@ -28,11 +28,8 @@ def cluster() -> None:
 @_data
 def up(data: Path) -> None:
     """Start the nodes that don't run, and show how relays use them."""
-    try:
-        made = Cluster.at(data.absolute())
-        made.start()
-    except RelayError as error:
-        raise click.ClickException(str(error)) from error
+    made = Cluster.at(data.absolute())
+    made.start()
     _show(made)
     click.echo("chez-relay serve " + " ".join(f"--nats {url}" for url in made.urls))
 
@@ -41,10 +38,7 @@ def up(data: Path) -> None:
 @_data
 def down(data: Path) -> None:
     """End the nodes; what they store stays."""
-    try:
-        made = Cluster.there(data.absolute())
-    except RelayError as error:
-        raise click.ClickException(str(error)) from error
+    made = Cluster.there(data.absolute())
     made.stop()
     _show(made)
 
@@ -53,10 +47,7 @@ def down(data: Path) -> None:
 @_data
 def status(data: Path) -> None:
     """Show which nodes run and answer. The exit code is 3 when fewer than two do: then nothing is acknowledged."""
-    try:
-        made = Cluster.there(data.absolute())
-    except RelayError as error:
-        raise click.ClickException(str(error)) from error
+    made = Cluster.there(data.absolute())
     if _show(made) <= len(NODES) // 2:
         raise click.exceptions.Exit(3)
 
@@ -73,7 +64,7 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
         from chez_relay.storage.jetstream.engine import Unavailable
         from chez_relay.storage.jetstream.store import JetStreamStorage
     except ImportError:
-        raise click.ClickException("this installation has no NATS client. pip install chez[cluster]") from None
+        raise BadConfiguration("this installation has no NATS client", "pip install chez[cluster]") from None
 
     async def act() -> None:
         store = await JetStreamStorage.open(urls, prefix=prefix)
@@ -84,7 +75,7 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
 
     try:
         asyncio.run(act())
-    except (RelayError, Unavailable) as error:
+    except Unavailable as error:
         raise click.ClickException(str(error)) from error
     click.echo("renewed")
 

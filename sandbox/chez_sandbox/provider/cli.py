@@ -3,14 +3,13 @@
 import asyncio
 import os
 import secrets
-import sys
 from pathlib import Path
 
 import click
 import msgspec
 
 from chez import inboxes
-from chez.cli.group import whole_help
+from chez.cli.program import run
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError, StorageFailed
 from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
@@ -40,21 +39,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-job` and end the process. Errors are one line and a hint, never a stack trace."""
-    try:
-        code = whole_help(cli).main(arguments, prog_name="chez-job", standalone_mode=False)
-    except (ChezError, SandboxError) as error:
-        say(f"chez-job: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
-        code = 1
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.Abort:
-        code = 130
-    except click.ClickException as wrong:
-        wrong.show()
-        code = wrong.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+    run("chez-job", cli, arguments, (ChezError, SandboxError))
 
 
 # --- keys --------------------------------------------------------------------------

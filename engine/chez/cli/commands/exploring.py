@@ -15,7 +15,7 @@ from chez.connectors.exploring import MAX_TABLES, Explorer, TableSeen, propose
 from chez.connectors.folders import left_out
 from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_text, read_mapping
 from chez.connectors.walled import WalledReading
-from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 
 __all__ = ("explore", "mapping_in")
 
@@ -46,15 +46,20 @@ def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
     """
     if into is not None and into.exists():
         raise _there(into)
-    seen, rejects = _look(path)
+    try:
+        seen, rejects = _look(path)
+    except ChezError as problem:
+        if path.name in problem.message:
+            raise
+        raise type(problem)(f"{path.name}: {problem.message}", problem.hint) from None
     asking = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     if not seen and not as_json:
-        _unread(rejects)  # before the refusal, which says that there is no table, and not why
+        _unread(path, rejects)  # before the refusal, which says that there is no table, and not why
     mapping = propose(path.resolve().stem, seen)
     if as_json:
         json_line({"tables": msgspec.to_builtins(seen), "rejects": msgspec.to_builtins(rejects)})
     else:
-        _show(seen, mapping.tables, rejects)
+        _show(path, seen, mapping.tables, rejects)
     if asking:
         mapping = _asked(mapping, seen)
         into = into or Path(click.prompt("Write the mapping into", default=f"{mapping.name}.mapping.toml", err=True))
@@ -79,7 +84,7 @@ def _look(path: Path) -> tuple[list[TableSeen], list[Reject]]:
     return seen, rejects
 
 
-def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Sequence[Reject]) -> None:
+def _show(path: Path, seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Sequence[Reject]) -> None:
     for number, (one, mapped) in enumerate(zip(seen, tables, strict=True), 1):
         where = f", {safe(one.path)}" if one.path else ""
         where += "".join(f", in each {safe(column)!r}" for column in one.within)
@@ -93,12 +98,12 @@ def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Se
             say(f"   … and {more} more columns")
         identity = ", ".join([*(["parent"] if mapped.within else []), *mapped.identity])
         say(f"   identity: {identity if mapped.identity else 'all that a row says'}; time: {mapped.time or 'none'}")
-    _unread(rejects)
+    _unread(path, rejects)
 
 
-def _unread(rejects: Sequence[Reject]) -> None:
+def _unread(path: Path, rejects: Sequence[Reject]) -> None:
     for reject in rejects[:REJECTS_SHOWN]:
-        say(f"not read: {safe(reject.member)}, line {reject.line}: {safe(reject.reason)}", err=True)
+        say(f"not read: {safe(reject.member or path.name)}, line {reject.line}: {safe(reject.reason)}", err=True)
     if (rest := len(rejects) - REJECTS_SHOWN) > 0:
         say(f"… and {rest} more that are not read", err=True)
 

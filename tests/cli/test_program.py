@@ -1,0 +1,79 @@
+"""How the four programs end: one form for every error, and the same exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez.cli
+import chez_deposit.cli
+import chez_relay.cli
+import chez_sandbox.provider.cli
+
+
+def _relay(arguments: list[str]) -> None:
+    chez_relay.cli.main(arguments, prog_name="chez-relay")
+
+
+PROGRAMS: dict[str, tuple[Callable[[list[str]], Any], list[str]]] = {
+    "chez": (chez.cli.main, ["--home", "none", "ls", "notes"]),
+    "chez-job": (chez_sandbox.provider.cli.main, ["keys", "card", "--key", "none"]),
+    "chez-deposit": (chez_deposit.cli.main, ["card", "--key", "none"]),
+    "chez-relay": (_relay, ["inspect", "--data", "none"]),
+}
+"""Each program, and a command line of it about what is not there."""
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A program's name, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return str(request.param)
+
+
+def ended(program: str, arguments: list[str]) -> object:
+    """The exit code of a program."""
+    with pytest.raises(SystemExit) as end:
+        PROGRAMS[program][0](arguments)
+    return end.value.code
+
+
+def test_what_is_refused_is_told_under_the_program_s_name(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """1, nothing on standard output, a line that begins with the program's name, and no more than a hint below it."""
+    assert ended(program, PROGRAMS[program][1]) == 1
+    told = capsys.readouterr()
+    first, *more = told.err.splitlines()
+    assert told.out == "" and first.startswith(f"{program}: ") and all(line.startswith("  ") for line in more[:1])
+    assert len(more) <= 1 and "Error" not in told.err
+
+
+def test_a_wrong_command_line_is_told_in_the_same_form(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """2, with how the command goes below; a program alone shows its help."""
+    command = next(word for word in PROGRAMS[program][1] if not word.startswith("-") and word != "none")
+    assert ended(program, [command, "--such"]) == 2
+    told = capsys.readouterr()
+    first, second = told.err.splitlines()
+    assert told.out == "" and first.startswith(f"{program}: No such option") and second.startswith("  usage: ")
+    assert ended(program, []) == 2
+    assert capsys.readouterr().err.startswith(f"Usage: {program}")
+
+
+def test_for_programs_errors_are_json(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json there is one object, whose code names the error; of a wrong command line as well."""
+    for arguments, code in ((PROGRAMS[program][1], 1), (["such", "--json"], 2)):
+        assert ended(program, [*arguments, *([] if "--json" in arguments else ["--json"])]) == code
+        [line] = capsys.readouterr().err.splitlines()
+        assert set(json.loads(line)["error"]) == {"code", "message", "hint"}
+
+
+def test_ctrl_c_ends_with_130(program: str, monkeypatch: pytest.MonkeyPatch,
+                              capsys: pytest.CaptureFixture[str]) -> None:
+    """Interrupted is told, and is not success."""
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.Group.invoke", interrupted)
+    assert ended(program, PROGRAMS[program][1]) == 130
+    assert capsys.readouterr().err.endswith(f"{program}: interrupted\n")
