@@ -6,12 +6,14 @@
     derivation      keyed BLAKE2b (RFC 7693), one label per purpose; hashing too. The
                     function is hashlib's: libsodium's result, at a third of the cost per call
     passphrases     Argon2id (RFC 9106)
+    comparison      the standard library's `hmac.compare_digest`, in constant time
 
 No other module of `chez` or `chez_sandbox` imports PyNaCl; import-linter holds that.
 Randomness is an argument wherever a caller must be able to replay a run.
 """
 
 import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -109,8 +111,8 @@ def derive(secret: bytes, label: str) -> bytes:
 
 
 def equal(a: bytes, b: bytes) -> bool:
-    """Compare two secrets of equal length in constant time."""
-    return len(a) == len(b) and bool(sodium.sodium_memcmp(a, b))
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(a, b)
 
 
 def encrypt(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:

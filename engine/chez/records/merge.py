@@ -120,7 +120,7 @@ def _follows(rows: Rows, db: Connection, row: Row, item: Incoming) -> bool:
         return False
     tip, value = rows.tips(db, row.n).get(change.actor), trail.told(change)
     if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or (
-            any(waiting.wants(db, row.n)) or rows.logged(db, row.n, change.hash) is not None):
+            not waiting.undisturbed(db, row.n, change.hash)):
         return False
     tip.sequence, tip.hash = change.sequence, change.hash
     rows.log(db, row.n, change, IN_ENTRY, item.origin, item.entry, item.time)

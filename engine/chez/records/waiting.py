@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from chez.store.database import Connection
 
 __all__ = ("PER_CHANGE", "Budget", "Due", "Wanting", "due", "fulfil", "owed", "owing", "park", "read", "refuse",
-           "wanting", "wants")
+           "undisturbed", "wanting", "wants")
 
 PER_CHANGE = 16
 """What a change costs besides its operations, in operations: it is read, checked and logged."""
@@ -77,6 +77,14 @@ def wants(db: Connection, record: int) -> tuple[bool, bool]:
     waits, is_due = db.execute("SELECT EXISTS (SELECT 1 FROM missing WHERE record = ?1), "
                                "EXISTS (SELECT 1 FROM waiting WHERE record = ?1 AND missing = 0)", (record,)).fetchone()
     return bool(waits), bool(is_due)
+
+
+def undisturbed(db: Connection, record: int, hash: bytes) -> bool:
+    """Whether no change of a record waits, for another or for its turn, and the one of this hash is not in its log."""
+    found = db.execute("SELECT EXISTS (SELECT 1 FROM missing WHERE record = ?1) "
+                       "OR EXISTS (SELECT 1 FROM waiting WHERE record = ?1 AND missing = 0) "
+                       "OR EXISTS (SELECT 1 FROM change WHERE record = ?1 AND hash = ?2)", (record, hash)).fetchone()
+    return not found[0]
 
 
 def wanting(db: Connection, record: int, hash: bytes) -> list[Wanting]:

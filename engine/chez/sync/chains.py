@@ -12,8 +12,8 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.entry import GENESIS, SignedEntry, read_kept
 
-__all__ = ("Place", "back", "branch_after", "keep_entry", "known_whole", "last_counted", "last_entry", "note_named",
-           "note_whole", "place_of", "regained", "relearn", "weight_before")
+__all__ = ("Place", "Spot", "back", "branch_after", "keep_entry", "known_whole", "last_counted", "last_entry",
+           "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of", "weight_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class Place:
 
 _START = Place(0, 0, 0, None)
 """Before an author's first entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What is here where an entry belongs in its author's chain: the entry that it follows, and itself."""
+
+    parent: Place | None
+    known: Place | None
+    begun: bool
+    """Whether branch 0 has an entry of this number."""
 
 
 def last_entry(db: Connection, space: int, author: bytes) -> tuple[int, bytes, int | None]:
@@ -72,6 +82,21 @@ def place_of(db: Connection, space: int, author: bytes, sequence: int, hash: byt
     return None if row is None else Place(row[0], sequence, row[1], row[2])
 
 
+def spot_of(db: Connection, space: int, author: bytes, sequence: int, previous: bytes, hash: bytes) -> Spot:
+    """Where an entry of this number and hash belongs, which follows the one of the hash `previous`: asked at once."""
+    parent, known, begun = _START if sequence == 1 and previous == GENESIS else None, None, False
+    for number, row, branch, part, found in db.execute(
+            "SELECT sequence, n, branch, part, hash FROM entry WHERE space = ?1 AND author = ?2 "
+            "AND sequence BETWEEN ?3 - 1 AND ?3 AND (hash IN (?4, ?5) OR branch = 0)",
+            (space, author, sequence, previous, hash)):
+        if number == sequence:
+            begun = begun or branch == 0
+            known = Place(row, number, branch, part) if found == hash else known
+        elif found == previous:
+            parent = Place(row, number, branch, part)
+    return Spot(parent, known, begun)
+
+
 def back(db: Connection, space: int, author: bytes, sequence: int, previous: bytes, count: int) -> Iterator[
         tuple[int, bytes]]:
     """The `count` entries before number `sequence`, whose hash is `previous`, last one first: row and packed bytes."""
@@ -95,13 +120,16 @@ def weight_before(db: Connection, space: int, author: bytes, sequence: int, prev
     return int(weight)
 
 
-def branch_after(db: Connection, space: int, author: bytes, parent: Place, now: int) -> tuple[int, bool]:
+def branch_after(db: Connection, space: int, author: bytes, parent: Place, now: int, *,
+                 begun: bool) -> tuple[int, bool]:
     """The branch of a new entry that follows `parent`, and whether its author forks there.
 
-    `now` is kept with a branch that begins (Unix milliseconds).
+    `now` is kept with a branch that begins (Unix milliseconds); `begun` as in its `Spot`.
     """
-    if not db.execute("SELECT EXISTS (SELECT 1 FROM entry WHERE space = ? AND author = ? AND sequence = ? "
-                      "AND branch = ?)", (space, author, parent.sequence + 1, parent.branch)).fetchone()[0]:
+    if parent.branch:
+        (begun,) = db.execute("SELECT EXISTS (SELECT 1 FROM entry WHERE space = ? AND author = ? AND sequence = ? "
+                              "AND branch = ?)", (space, author, parent.sequence + 1, parent.branch)).fetchone()
+    if not begun:
         return parent.branch, False
     (number,) = db.execute("SELECT coalesce(max(branch), 0) + 1 FROM branch WHERE space = ? AND author = ?",
                            (space, author)).fetchone()

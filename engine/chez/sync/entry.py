@@ -86,6 +86,7 @@ class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
     head: Id
 
 
+@lru_cache(maxsize=64)
 def log_name(incarnation: bytes, handle: bytes) -> bytes:
     """A relay's log of one space, in its store of this incarnation, under this handle (32 bytes)."""
     return crypto.hash_fields("chez/1 relay log", incarnation, handle)

@@ -51,18 +51,25 @@ def head_after(before: bytes, entries: Sequence[Entry]) -> bytes:
     return before
 
 
-def note_heads(db: Connection, space: int, relay: int, before: bytes, entries: Sequence[Entry]) -> list[Alarm]:
-    """Keep the heads after each of these entries, which follow the head `before`; what others had claimed of them."""
+def note_heads(db: Connection, space: int, relay: int, before: bytes, entries: Sequence[Entry],
+               placed: Sequence[tuple[int, int, bytes]]) -> list[Alarm]:
+    """Keep the heads after each of these entries, which follow the head `before`; what others had claimed of them.
+
+    `placed` says which entries of changes are where (`note_placed`), these among them.
+    """
+    here = {offset: hash for at, offset, hash in placed if at == relay}
     rows, head = [], before
     for entry in entries:
         head = fold_head(head, entry_id(entry.envelope))
-        rows.append((space, relay, entry.offset, head))
-    return _note(db, space, relay, rows)
+        rows.append((space, relay, entry.offset, head, here.pop(entry.offset, None)))
+    alarms = _note(db, space, relay, rows)
+    note_placed(db, space, [one for one in placed if one[0] != relay or one[1] in here])
+    return alarms
 
 
 def note_head(db: Connection, space: int, relay: int, offset: int, head: bytes) -> list[Alarm]:
     """Keep one head: after an own entry that does not come back."""
-    return _note(db, space, relay, [(space, relay, offset, head)])
+    return _note(db, space, relay, [(space, relay, offset, head, None)])
 
 
 def note_placed(db: Connection, space: int, placed: Sequence[tuple[int, int, bytes]]) -> None:
@@ -71,10 +78,12 @@ def note_placed(db: Connection, space: int, placed: Sequence[tuple[int, int, byt
                    [(hash, space, relay, offset) for relay, offset, hash in placed])
 
 
-def _note(db: Connection, space: int, relay: int, rows: list[tuple[int, int, int, bytes]]) -> list[Alarm]:
+def _note(db: Connection, space: int, relay: int,
+          rows: list[tuple[int, int, int, bytes, bytes | None]]) -> list[Alarm]:
     if not rows:
         return []
-    db.executemany("INSERT OR REPLACE INTO relay_head (space, relay, position, head) VALUES (?, ?, ?, ?)", rows)
+    db.executemany("INSERT OR REPLACE INTO relay_head (space, relay, position, head, entry) VALUES (?, ?, ?, ?, ?)",
+                   rows)
     told = db.execute(
         "SELECT claim.author, claim.position, claim.head = relay_head.head FROM claim "
         "JOIN relay_head USING (space, relay, position) WHERE claim.space = ? AND claim.relay = ? "
@@ -93,14 +102,16 @@ def check_claim(db: Connection, space: int, handle: bytes, inner: Inner) -> list
     if inner.relay is None or inner.relay.offset == 0:
         return []
     found = []
-    cursors = db.execute("SELECT relay, incarnation FROM cursor WHERE space = ?", (space,)).fetchall()
-    for relay in [relay for relay, incarnation in cursors if log_name(incarnation, handle) == inner.relay.log]:
-        row = db.execute("SELECT head FROM relay_head WHERE space = ? AND relay = ? AND position = ?",
-                         (space, relay, inner.relay.offset)).fetchone()
-        if row is None:
+    seen = db.execute("SELECT cursor.relay, incarnation, relay_head.head FROM cursor LEFT JOIN relay_head "
+                      "ON relay_head.space = cursor.space AND relay_head.relay = cursor.relay "
+                      "AND relay_head.position = ? WHERE cursor.space = ?", (inner.relay.offset, space)).fetchall()
+    for relay, incarnation, head in seen:
+        if log_name(incarnation, handle) != inner.relay.log:
+            continue
+        if head is None:
             db.execute("INSERT OR REPLACE INTO claim (space, relay, author, position, head) VALUES (?, ?, ?, ?, ?)",
                        (space, relay, inner.author, inner.relay.offset, inner.relay.head))
-        elif row[0] != inner.relay.head:
+        elif head != inner.relay.head:
             found.append(_raise(db, space, relay, inner.author, inner.relay.offset, False))
     return found
 

@@ -25,7 +25,7 @@ from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
 from chez.sync import parking
-from chez.sync.chains import Place, back, branch_after, keep_entry, place_of, weight_before
+from chez.sync.chains import Spot, back, branch_after, keep_entry, place_of, spot_of, weight_before
 from chez.sync.checkpoints.heard import hear
 from chez.sync.entry import (
     CHANGE,
@@ -212,14 +212,15 @@ class Intake:
         inner = signed.inner
         if inner.space != self.space.id:
             raise BadEntry("the entry belongs to another space")
-        parent = place_of(self.db, self.space.n, inner.author, inner.sequence - 1, inner.previous)
+        spot = spot_of(self.db, self.space.n, inner.author, inner.sequence, inner.previous, signed.hash)
+        parent = spot.parent
         try:
             self._learn(inner, signed.hash)
             items, offers = self._changes(signed), self._offers(inner)
             if parent is not None:
                 self._check_part(signed, parent.part)
         except BadEntry:
-            if self._repeated(signed):
+            if self._repeated(spot):
                 return
             if inner.author == self.device:
                 raise _copied() from None
@@ -228,7 +229,7 @@ class Intake:
                 return
             self._set_aside(signed)
             raise
-        if self._repeated(signed):
+        if self._repeated(spot):
             return
         if inner.author == self.device and inner.sequence > (self.space.regains or (0, 0))[1]:
             raise _copied()
@@ -252,12 +253,13 @@ class Intake:
         late = bool(offers) and self._late(inner, right)
         for reason in take_offers(self.db, offers, self.device, self.received.spaces, late=late):
             self._quarantine(None, reason, signed.packed, inner.author)
-        self._keep(signed, items, parent, bound=right.cut is not None)
+        branch, forks = branch_after(self.db, self.space.n, inner.author, parent, self.now, begun=spot.begun)
+        self._keep(signed, items, branch, doubted=forks or right.cut is not None)
 
-    def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:
-        """An entry has its place in its author's chain; `bound`: somebody took its author's right away."""
+    def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], branch: int, *, doubted: bool) -> None:
+        """An entry has its place in its author's chain; `doubted`: it forks, or somebody took its author's right away.
+        """
         inner = signed.inner
-        branch, forks = branch_after(self.db, self.space.n, inner.author, parent, self.now)
         row = keep_entry(self.db, self.space.n, signed, branch)
         if inner.author == self.device:  # read again, of a space that was erased here
             self.db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
@@ -265,7 +267,7 @@ class Intake:
         self._witness(inner)
         self.received.alarms += check_claim(self.db, self.space.n, self.space.handle, inner)
         self.received.applied += 1
-        if bound or forks or self._tally.doubtful(inner.author):
+        if doubted or self._tally.doubtful(inner.author):
             self._tally.doubt(inner.author)
         if inner.part is None or inner.part.last:  # else it is shown together with what follows
             if inner.part is not None:
@@ -324,13 +326,11 @@ class Intake:
         self.received.statements += self.space.membership.add(statements)
         self._spend(self.space.membership.looks - before, len(statements))
 
-    def _repeated(self, signed: SignedEntry) -> bool:
+    def _repeated(self, spot: Spot) -> bool:
         """Whether an entry is here already."""
-        inner = signed.inner
-        known = place_of(self.db, self.space.n, inner.author, inner.sequence, signed.hash)
-        if known is None:
+        if spot.known is None:
             return False
-        self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, known.row))
+        self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, spot.known.row))
         self.received.duplicates += 1
         return True
 

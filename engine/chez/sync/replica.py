@@ -434,8 +434,7 @@ class Replica:
             received = self._taken(db, relay, intake.take(entries), budget)
             self.relays.came(db, self.space.n, relay, last)
             taken = entries[:received.entries]
-            received.alarms += note_heads(db, self.space.n, relay, before, taken)
-            note_placed(db, self.space.n, received.placed)
+            received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
             if len(taken) < len(entries):
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
