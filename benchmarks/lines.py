@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
@@ -15,6 +16,10 @@ from websockets.uri import parse_uri
 from chez_wire.frames import Credit, Entries, decode_relay, encode
 
 __all__ = ("Line", "Listener", "Windowed", "framed")
+
+READ: Final = 64 * 1024
+"""Bytes that one read makes room for, as in the relay (`chez_relay.door`): with more, the system is asked for memory
+for each answer, on the cores that the server has as well."""
 
 
 def framed(payload: bytes) -> bytes:
@@ -43,6 +48,8 @@ class Line(asyncio.Protocol):
         """Ask for the upgrade."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        if hasattr(transport, "max_size"):  # asyncio's own transports of sockets have it
+            transport.max_size = READ
         self._handshake.send_request(self._handshake.connect())
         transport.write(b"".join(self._handshake.data_to_send()))
 

@@ -43,6 +43,11 @@ TURN: Final = 64
 SPARE: Final = 32
 """Connections above the limit that get an answer (HTTP 429) instead of nothing."""
 
+READ: Final = 64 * 1024
+"""Bytes that one read of a socket makes room for. The event loop's own 256 KiB are memory that the C library asks the
+system for, and gives back, each time, from 128 KiB on: with entries that come one by one a sixth of all that the relay
+does. With TLS it is a record (`chez_relay.handshake`)."""
+
 _BETWEEN_FRAMES: Final = StreamReader.at_eof.__code__
 
 
@@ -88,6 +93,8 @@ class GuestConnection(ServerConnection):
         self.transport = transport
         if not self.door.knocked(self):
             return
+        if hasattr(transport, "max_size"):  # asyncio's own transports of sockets have it
+            transport.max_size = READ
         self._handshake = self.door.handshake(self)
         if self._handshake is None:
             super().connection_made(transport)

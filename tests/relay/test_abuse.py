@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
-from chez_relay.door import TURN
+from chez_relay.door import READ, TURN
 from chez_relay.errors import Code
 from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
@@ -88,6 +88,13 @@ async def test_a_frame_that_never_ends_is_let_go() -> None:
             client.send(part)
             await client.ended()
             assert server.counts.let_go["slow frame"] == 1
+
+
+async def test_a_read_makes_room_for_no_more_than_it_may() -> None:
+    """What the socket's own transport asks the system for at each read is the relay's choice, not the event loop's."""
+    async with relay() as server, raw(server.port) as client:
+        await client.upgrade()
+        assert {guest.transport.max_size for guest in server.door.guests} == {READ}  # type: ignore[attr-defined]
 
 
 async def test_whoever_ends_each_frame_in_time_is_not_slow() -> None:
