@@ -82,7 +82,10 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
                   budget: Budget | None) -> list[Refusal]:
     collection, id = items[0].collection, items[0].id
     row = rows.find(db, space, collection, id)
-    if (row is not None and row.state == PURGED) or _purged(rows, db, space, row, items):
+    if row is not None and row.state == PURGED:
+        return []
+    if _purged(rows, db, space, row, items):
+        rows.entangled += 1
         return []
     if row is None and len(items) == 1 and items[0].entry is not None and (value := born(items[0].change)) is not None:
         (item,) = items  # as most records arrive; nothing that is here or waits has a part in it
@@ -91,6 +94,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         return []
     if row is not None and len(items) == 1 and _follows(rows, db, row, items[0]):
         return []
+    rows.entangled += 1
     step = _Step(rows, db, space, collection, id, row, budget)
     previous: dict[bytes, bytes] = {}
     step.look_up([item.change.hash for item in items])

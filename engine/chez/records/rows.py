@@ -106,6 +106,8 @@ class Rows:
     """Whether something may have been purged whose words are still in an index; so it may be when a store is opened."""
     damaged: set[int] = field(default_factory=set)
     """Records whose bytes here do not load: what is due of them waits, and is not tried again and again."""
+    entangled: int = 0
+    """How often others' changes were merged otherwise than one that goes on alone: something may wait since."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
     _bursts: dict[int, int] = field(default_factory=dict)

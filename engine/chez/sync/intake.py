@@ -80,8 +80,11 @@ class Intake:
     received: Received = field(default_factory=Received)
     now: int = 0
     """Unix milliseconds, for what is kept as evidence."""
+    found: Outstanding | None = None
+    """What is outstanding in the space, where that is known."""
     _tally: Tally = field(init=False)
     _found: Outstanding = field(init=False)
+    _entangled: int = field(init=False)
     _parked: bool = False
     _broken: bool = False
     """Whether some chain is set aside."""
@@ -91,7 +94,8 @@ class Intake:
     """Whether what is taken in comes from that."""
 
     def __post_init__(self) -> None:
-        self._found = found = outstanding(self.db, self.space.n)
+        self._found = self.found = found = self.found or outstanding(self.db, self.space.n)
+        self._entangled = self.records.rows.entangled
         self._tally = Tally(self.db, self.space, self.device, self.records, self.budget, found)
         self._parked, self._held, self._broken = bool(found.parked), bool(found.held), bool(found.broken)
 
@@ -124,8 +128,16 @@ class Intake:
         self._tally.refused, self._tally.notices = 0, []
         return self.received
 
+    @property
+    def plain(self) -> bool:
+        """Whether each entry so far was taken in where it came, and no more than it: what is outstanding is as before.
+        """
+        took = self.received
+        return took.applied == took.entries and self._tally.plain and self.records.rows.entangled == self._entangled \
+            and not (self._parked or took.said or took.checkpoints)
+
     def left(self) -> bool:
-        """Whether something that is here waits for its turn; to be asked before anything is taken in."""
+        """Whether something that is here waits for its turn; to be asked while all that was taken in is `plain`."""
         return (bool(self._found.due) and self.records.owed(self.db, self.space.n)) or (
             bool(self._found.locked and self._unlocked())) or self._tally.owed() or (
             self._parked and not self._held and parking.ready(self.db, self.space.n, len(self.space.membership)))

@@ -60,7 +60,7 @@ from chez.sync.outbox import (
     unheard,
     waiting_changes,
 )
-from chez.sync.outstanding import outstanding
+from chez.sync.outstanding import Outstanding, outstanding
 from chez.sync.owing import owes, said_by, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
@@ -118,6 +118,8 @@ class Replica:
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True
         self._heard = False
+        self._known: tuple[int, Outstanding] | None = None
+        """What is outstanding, as long as the store counts no more changes than this."""
         self.gapped = False
         """Whether a relay passed over entries that are not here yet, when it was met last."""
         self.automatic = False
@@ -135,6 +137,7 @@ class Replica:
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
         self._stale = True
+        self._known = None  # the store counts what was undone all the same
         self.relays.undone()
 
     def hear(self) -> None:
@@ -425,19 +428,23 @@ class Replica:
                   budget: Budget | None) -> Received:
         received = Received()
         if entries:
+            known = self._known[1] if self._known is not None and self._known[0] == db.total_changes else None
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
             last = self.relays.begun(db, relay)
-            intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
-            received = self._taken(db, relay, intake.take(entries), budget)
+            intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now(),
+                            found=known)
+            received = self._taken(db, relay, intake.take(entries), budget, intake)
             self.relays.came(db, self.space.n, relay, last)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
             if len(taken) < len(entries):
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
+            found = intake.found if intake.plain and not self.unsettled else None
+            self._known = None if found is None else (db.total_changes, found)
         return received
 
     def bounded(self, db: Connection) -> bool:
@@ -467,9 +474,13 @@ class Replica:
         if self._is_full(db) and self.full is not None:
             raise SpaceFull(self.full.message, self.full.hint)
 
-    def leaves(self, db: Connection) -> bool:
-        """Whether something that came before waits for its turn (`go_on`)."""
-        return not self._is_full(db) and Intake(db, 0, self.space, self._device.id, self._records).left()
+    def leaves(self, db: Connection, intake: Intake | None = None) -> bool:
+        """Whether something that came before waits for its turn (`go_on`); `intake` is what this turn took in."""
+        if self._is_full(db):
+            return False
+        if intake is None or not intake.plain:
+            intake = Intake(db, 0, self.space, self._device.id, self._records)
+        return intake.left()
 
     def go_on(self, db: Connection, budget: Budget) -> Received:
         """Take in what is `left`, as far as the budget goes. Raises `HomeCopied`."""
@@ -517,7 +528,8 @@ class Replica:
         for kind, body in notices:
             self.write_receipt(db, kind, body)
 
-    def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
+    def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None,
+               intake: Intake | None = None) -> Received:
         under = self.current.id
         if received.said:
             announce_end(db, self.space, self._device.id)
@@ -528,7 +540,7 @@ class Replica:
         if (private := tell_private(db, self.space.n, received.statements)) is not None:
             received.spaces.append(private)
         self._tell(db, received.notices)
-        self._left = self.leaves(db)
+        self._left = self.leaves(db, intake)
         received.left = self.left
         self.current = self.space.epoch
         if self.unsettled:

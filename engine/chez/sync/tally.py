@@ -83,6 +83,11 @@ class Tally:
         if self._size > _AT_ONCE:
             self.merge()
 
+    @property
+    def plain(self) -> bool:
+        """Whether everything of everybody counted so far."""
+        return self._doubtful == set() and not self._asides
+
     def merge(self) -> None:
         """Merge what counts, keep the rest aside, and note which records are to be made again."""
         ready, self._ready, self._size = self._ready, [], 0
