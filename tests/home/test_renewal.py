@@ -223,18 +223,24 @@ async def test_a_copied_folder_becomes_a_device_of_its_own(pair: Pair, tmp_path:
     shutil.copytree(pair.laptop.path, tmp_path / "copy")
     await pair.laptop.collection("notes").put({"from": "laptop"}, id="l")
     await pair.laptop.sync(pair.url)
+    [found] = (await chez.doctor(tmp_path / "copy", passphrase=PASSPHRASE)).findings
+    assert (found.kind, found.harm) == ("copy", False) and "--as-new-device" in found.cure
     async with chez.open(tmp_path / "copy", passphrase=PASSPHRASE) as copy:
         await copy.collection("notes").put({"from": "copy"}, id="c")
         with pytest.raises(HomeCopied) as caught:
             await copy.sync(pair.url)
         assert "--as-new-device" in caught.value.hint
+        assert [(one.kind, one.harm) for one in await copy.examine()] == [("copy", True)]
         with pytest.raises(HomeBusy):
             await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE)
+    mended = await chez.doctor(tmp_path / "copy", passphrase=PASSPHRASE, repair=True)
+    assert mended.done == () and not mended.sound  # what is to be done, a person decides
     done = await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE, name="copy")
     assert done.former == pair.laptop.device_id != done.device and done.records == 1
     async with chez.open(tmp_path / "copy", passphrase=PASSPHRASE) as copy:
-        found = await agree(copy, pair.phone, pair.laptop, url=pair.url)
-        assert {id for _, id in found} == {"a", "l", "c"}
+        assert await copy.examine() == [] == await pair.laptop.examine()
+        there = await agree(copy, pair.phone, pair.laptop, url=pair.url)
+        assert {id for _, id in there} == {"a", "l", "c"}
         assert [receipt.body["why"] for receipt in await copy.journal.receipts("device-renewed")] == ["copied"]
 
 

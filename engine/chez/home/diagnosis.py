@@ -93,7 +93,7 @@ async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -
 
 def _examined(folder: Path, key: bytes, step: Callable[[int, int], Any]) -> Diagnosis:
     with _store(folder / STORE_FILE, key, read_only=True) as db:
-        return Diagnosis(tuple(examine(db, step)))
+        return Diagnosis(tuple(examine(db, step, folder)))
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _mended(folder: Path, key: bytes, rebuild: bool, step: Callable[[int, int], 
     if any(finding.kind == "keys" for finding in found):
         raise Damaged(f"what this home is nothing without is damaged: {found[0].meaning}",
                       "Restore a backup, or join again from another device: the relay still holds the entries.")
-    if not rebuild and not any(finding.harm and finding.kind != "journal" for finding in found):
+    if not rebuild and not any(finding.harm and finding.kind not in ("copy", "journal") for finding in found):
         return Diagnosis(tuple(found))
     with _store(store, key) as db:
         if not any(finding.kind == "store" for finding in found):

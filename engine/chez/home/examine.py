@@ -2,6 +2,7 @@
 
     store       the file: pages, trees, references (SQLCipher, SQLite)
     keys        the device's keys, its spaces, their statements
+    copy        the home was copied, and both write in one device's name, or may
     record      a record's document can't be read
     projection  what queries see of a record is not what its document holds
     entry       an author's chain of entries has a gap or an entry that fails its checks
@@ -13,6 +14,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import sqlcipher3
@@ -29,11 +31,12 @@ from chez.records.values import from_json
 from chez.spaces.space import load_space
 from chez.store.checks import store_problems
 from chez.store.database import Connection
+from chez.sync import copied
 from chez.sync.entry import GENESIS, read_kept, read_signed, signature_of
 
 __all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
 
-Kind = Literal["store", "keys", "record", "projection", "entry", "outbox", "journal", "set-aside"]
+Kind = Literal["store", "keys", "copy", "record", "projection", "entry", "outbox", "journal", "set-aside"]
 """What a finding is about (see the module)."""
 
 _REPAIR: Final = "chez doctor --repair"
@@ -56,8 +59,9 @@ class Finding:
     harm: bool = True
 
 
-def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total: None) -> list[Finding]:
-    """All findings about a store, from the file up to what is shown of it.
+def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total: None,
+            folder: Path | None = None) -> list[Finding]:
+    """All findings about a store, from the file up to what is shown of it; of a home in `folder`, if that is said.
 
     What is damaged in the file hides the rest, so that is all that is told then.
     `step(done, total)` in records.
@@ -76,10 +80,22 @@ def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total
         return [Finding("keys", "the device and its spaces", why,
                         "restore a backup, or join again from another device")]
     try:
-        return [*_records(db, device.id, step), *_chains(db, device.id, spaces), *_outbox(db, device.id),
-                *_journal(db, device), *_set_aside(db)]
+        return [*_copies(db, folder), *_records(db, device.id, step), *_chains(db, device.id, spaces),
+                *_outbox(db, device.id), *_journal(db, device), *_set_aside(db)]
     except sqlcipher3.Error as error:
         return [Finding("store", "the file", str(error), f"{_REPAIR} saves all that can be read into a new file")]
+
+
+def _copies(db: Connection, folder: Path | None) -> Iterator[Finding]:
+    if copied.noted_copy(db):
+        yield Finding("copy", "this device", "entries came in its name that it did not write: another copy of this "
+                      "home is in use, or was",
+                      "`chez doctor --as-new-device` makes this one a device of its own; the other stays what it is")
+    elif folder is not None and copied.noted_folder(db) not in (None, copied.number_of(folder)):
+        yield Finding("copy", "the folder", "it is not the one that this home was made in: it was copied, moved to "
+                      "another disk, or brought back by a backup program",
+                      "where the one that it was copied from is still used, `chez doctor --as-new-device` here, before "
+                      "it syncs; else nothing is to be done", harm=False)
 
 
 def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> Iterator[Finding]:

@@ -329,7 +329,7 @@ class Home:
                 check()
                 note(done, total)
 
-            return examine(db, step)
+            return examine(db, step, self.path)
 
         return await self._database.aside(work)
 

@@ -32,6 +32,7 @@ from chez.spaces.handover import announce
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
+from chez.sync import copied
 from chez.sync.entry import STATEMENT, STATEMENTS, read_kept
 from chez_wire.envelope import GENESIS_HEAD
 
@@ -81,6 +82,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     seeds = b"".join(key.seed for key in (former.sealing, *former.former)[:FORMERS])
     db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('device.former', ?)", (seeds,))
     db.execute("DELETE FROM meta WHERE key = 'key.file'")  # a restored home has a key file of its own
+    copied.forget(db)
     close_accounts(db)
     if why != "repaired":
         unfinished.forget(db)

@@ -16,9 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chez import crypto
-from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, SpaceFull
+from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, SpaceFull
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
+from chez.sync.copied import note_copy
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.lookout import look_out
@@ -464,6 +465,8 @@ class Link:
             except ChezError as error:
                 if isinstance(error, SpaceFull):
                     await self._database.write(job.lane.replica.stand)
+                if isinstance(error, HomeCopied):  # `chez doctor` tells it, long after this
+                    await self._database.write(note_copy)
                 lanes.failed(job, error)
             else:
                 lanes.done(job, result)
