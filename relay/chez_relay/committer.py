@@ -48,7 +48,8 @@ GROUPS_AT_ONCE: Final = 32
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""
 
-Group = list[tuple[Request, Callable[[Result], None]]]
+Waiting = tuple[Request, Callable[[Result], None], int]
+Group = list[Waiting]
 
 _FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
 _log = logging.getLogger("chez_relay")
@@ -86,19 +87,20 @@ class Committer:
         self._grown = grown
         self._counts = counts or Counts()
         self._clock = clock
-        self._waiting: deque[tuple[Request, Callable[[Result], None]]] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, request: Request, done: Callable[[Result], None]) -> None:
-        """Queue a request; `done` gets its result once it is durable.
+    def submit(self, request: Request, done: Callable[[Result], None], weight: int | None = None) -> None:
+        """Queue a request; `done` gets its result once it is durable. `weight` is its `cost`, for who knows it.
 
         Results keep the order; over a shared store, those that concern one space or inbox do.
         """
-        self._waiting.append((request, done))
-        self._wake.set()
-        self._idle.clear()
+        if not self._waiting:  # else both were done for the first of them
+            self._wake.set()
+            self._idle.clear()
+        self._waiting.append((request, done, cost(request) if weight is None else weight))
 
     async def idle(self) -> None:
         """Wait until nothing is queued."""
@@ -136,16 +138,16 @@ class Committer:
         group: Group = []
         size = 0
         while self._waiting and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
-            group.append(self._waiting.popleft())
-            size += cost(group[-1][0])
+            group.append(waiting := self._waiting.popleft())
+            size += waiting[2]
         return group
 
     async def _commit(self, group: Group) -> None:
-        requests = [request for request, _ in group]
+        requests = [request for request, _, _ in group]
         begun = self._clock()
         results = await self._performed(requests)
         seconds = self._clock() - begun
-        for (_, done), result in zip(group, results, strict=True):
+        for (_, done, _), result in zip(group, results, strict=True):
             try:
                 done(result)
             except Exception as error:

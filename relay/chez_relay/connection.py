@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol
 
+import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from chez_relay.committer import Committer, cost
@@ -180,16 +181,23 @@ class Connection:
         if self._session.state in (State.GREETING, State.MEETING):
             self.close(POLICY_VIOLATION, "no Hello in time")
 
-    def _apply(self, effects: list[Effect], write: Callable[[], None] | None = None) -> None:
-        """Carry effects out in their order; `write` has what is to be sent written, else a task does."""
+    def _apply(self, effects: list[Effect], write: Callable[[], None] | None = None, change: int = 0) -> None:
+        """Carry effects out in their order; `write` has what is to be sent written, else a task does.
+
+        By `change` the load changes with them: it is accounted for together with what they send, for that costs as
+        much for one byte as for many.
+        """
         sends = False
         for effect in effects:
             match effect:
                 case Send(data):
-                    self._hold(len(data))
+                    change += len(data)
                     self._outbox.append(data)
                     sends = True
                 case Ask():
+                    if change:
+                        self._hold(change)
+                        change = 0
                     if effect.push and self._load > WINDOW:
                         self._held.append(effect)
                     else:
@@ -203,21 +211,23 @@ class Connection:
                     self._closing = effect
                     self._deaf = True
                     self._begin_writing()
+        if change:
+            self._hold(change)
         if sends:
             (write or self._begin_writing)()
-        self._update_room()
+        if self._held or self._room is not None:
+            self._update_room()
 
     def _submit(self, ask: Ask) -> None:
         weight = cost(ask.request)
         self._hold(weight)
+        self._committer.submit(ask.request, _Done(self, ask, weight), weight)
 
-        def done(result: Result) -> None:
-            self._hold(-weight)
-            # Those who follow what was just stored come first: nobody waits for an answer
-            # as long as they wait for news.
-            self._apply(self._session.completed(ask, result), self._begin_answering)
-
-        self._committer.submit(ask.request, done)
+    def done(self, ask: Ask, weight: int, result: Result) -> None:
+        """The storage answered what weighed so much until then."""
+        # Those who follow what was just stored come first: nobody waits for an answer
+        # as long as they wait for news.
+        self._apply(self._session.completed(ask, result), self._begin_answering, -weight)
 
     def _hold(self, change: int) -> None:
         self._load += change
@@ -255,7 +265,8 @@ class Connection:
         self._outbox = []
         self._sent += len(outbox)
         self._hold(-size)
-        self._update_room()
+        if self._held or self._room is not None:
+            self._update_room()
 
     def _begin_writing(self) -> None:
         if self._writer is None:
@@ -299,6 +310,17 @@ class Connection:
             self._update_room()
         finally:
             self._writer = None
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """Hands a result to its connection: one object of each request, where a function would be five."""
+
+    connection: Connection
+    ask: Ask
+    weight: int
+
+    def __call__(self, result: Result) -> None:
+        self.connection.done(self.ask, self.weight, result)
 
 
 def _batches(frames: list[bytes]) -> Iterator[list[bytes]]:

@@ -55,7 +55,7 @@ class GuestConnection(ServerConnection):
     """A websocket that its door watches; `held` is what it makes the relay hold, in bytes."""
 
     # Places for these alone: one more in the instance's dictionary would double that.
-    __slots__ = ("_arrived", "_fragments", "_handshake", "_kept", "_load", "_queued", "_turn", "_waiting",
+    __slots__ = ("_apart", "_arrived", "_fragments", "_handshake", "_kept", "_load", "_queued", "_turn", "_waiting",
                  "account", "began", "held", "take")
 
     door: "Door"
@@ -66,6 +66,7 @@ class GuestConnection(ServerConnection):
         self.held = 0
         self.began: float | None = None
         """When the frame or message began that is not whole yet."""
+        self._apart = False  # between two frames, as far as the library is
         self._arrived = 0
         self._queued = 0
         self._waiting = 0
@@ -109,10 +110,13 @@ class GuestConnection(ServerConnection):
         if self.take is not None and not self._waiting and not self._fragments and self._between_frames:
             data = self._taken_whole(data, self.take)
         if data:
+            self._apart = False
             super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_UNSENT:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent > MAX_UNSENT:
             self.leave("never reads")
-        self._weigh()
+        if data or unsent or self._kept or self._arrived:  # else nothing of it is held here, nor was
+            self._weigh()
 
     def process_event(self, event: Any) -> None:
         """The library found a request or a frame in them."""
@@ -139,12 +143,11 @@ class GuestConnection(ServerConnection):
         """Whether the library has no frame that is not whole: its parser waits for one to begin, or for the end."""
         if self.protocol.state is not State.OPEN:
             return False  # what comes behind a Close, or a mistake, it may discard: RFC 6455, sections 1.4 and 7.1.7
-        inner: object = self.protocol.parser
-        while isinstance(inner, GeneratorType):
-            if inner.gi_code is _BETWEEN_FRAMES:
-                return True
+        inner: object = None if self._apart else self.protocol.parser  # it stays there while it is given nothing
+        while isinstance(inner, GeneratorType) and not self._apart:
+            self._apart = inner.gi_code is _BETWEEN_FRAMES
             inner = inner.gi_yieldfrom
-        return False
+        return self._apart
 
     def _taken_whole(self, data: bytes, take: Callable[[bytes], bool]) -> bytes:
         """Have messages handled that `data` begins with, while their client has its turn; what is the library's."""
@@ -171,8 +174,11 @@ class GuestConnection(ServerConnection):
         if self.protocol.state is not State.OPEN or self.transport.is_closing() or (
                 self.transport.get_write_buffer_size()):
             return False
-        self.protocol.writes += map(framed, messages)
-        self.send_data()
+        if self.protocol.writes:
+            self.protocol.writes += map(framed, messages)
+            self.send_data()
+        else:
+            self.transport.write(b"".join(map(framed, messages)))
         return True
 
     async def send_all(self, messages: Iterable[bytes]) -> None:
@@ -196,7 +202,8 @@ class GuestConnection(ServerConnection):
     def hold(self, change: int) -> None:
         """More, or less, is held for it elsewhere."""
         self._load += change
-        self._account_for(change)
+        if self.account is not None:
+            self.door.addresses.hold(self.account, self, change)
 
     def leave(self, why: str) -> None:
         """End it at once."""
@@ -216,11 +223,7 @@ class GuestConnection(ServerConnection):
         else:
             self.began = None
         change, self._arrived = arrived - self._arrived, arrived
-        if change:
-            self._account_for(change)
-
-    def _account_for(self, change: int) -> None:
-        if self.account is not None:
+        if change and self.account is not None:
             self.door.addresses.hold(self.account, self, change)
 
 

@@ -5,6 +5,8 @@ The request names the credential that proved the role, for a rotation may come b
 
 from dataclasses import dataclass
 
+import msgspec
+
 from chez_relay.allowances import May
 from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Effect
@@ -84,14 +86,7 @@ class Entitled:
             return fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
         entry = entry_id(frame.envelope)
         request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL, under)
-
-        def then(result: Result) -> list[Effect]:
-            if isinstance(result, Stored):
-                passed = self._subscriptions.passes(frame.handle, result.offset) if result.fresh else 0
-                return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head, passed))]
-            return refused(frame.ref, result)
-
-        return [self._tickets.ask(request, then)]
+        return [self._tickets.ask(request, _Appending(frame.ref, frame.handle, entry, self._subscriptions))]
 
     def read(self, frame: Read) -> list[Effect]:
         """A page of a space."""
@@ -158,3 +153,18 @@ class Entitled:
 
     def _closed(self, ref: int, name: bytes, message: str) -> list[Effect]:
         return fail(ref, self._roles.refusal(name), message)
+
+
+class _Appending(msgspec.Struct, frozen=True):
+    """Says what became of an entry: one object of each, where a function would be six."""
+
+    ref: int
+    handle: bytes
+    entry: bytes
+    subscriptions: Subscriptions
+
+    def __call__(self, result: Result) -> list[Effect]:
+        if isinstance(result, Stored):
+            passed = self.subscriptions.passes(self.handle, result.offset) if result.fresh else 0
+            return [send(Appended(self.ref, self.handle, self.entry, result.offset, result.head, passed))]
+        return refused(self.ref, result)

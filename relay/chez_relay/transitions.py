@@ -38,6 +38,8 @@ __all__ = ("TRANSITIONS", "State")
 class State(enum.Enum):
     """Where a connection is."""
 
+    __hash__ = object.__hash__  # each is there once; the one that it inherits is Python, and called for every frame
+
     GREETING = enum.auto()
     MEETING = enum.auto()
     READY = enum.auto()
