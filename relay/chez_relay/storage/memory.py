@@ -24,8 +24,6 @@ from chez_relay.storage import (
     FoundChunks,
     Gone,
     InboxInfo,
-    InboxItem,
-    ItemPage,
     Lookup,
     PacketData,
     Page,
@@ -44,23 +42,19 @@ from chez_relay.storage import (
     SpaceKeys,
     Stored,
 )
-from chez_relay.storage.integrity import item_digest
+from chez_relay.storage.memory_inboxes import MemoryInboxes
 from chez_relay.storage.refusals import (
-    ITEMS_AHEAD,
     NO_CHUNK,
-    NO_INBOX,
     NO_PACKET,
     NO_SPACE,
     NOT_OWNER,
     OTHER_DROP,
     OTHER_HEAD,
-    OTHER_INBOX_KEYS,
     OTHER_RECOVERY_KEY,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
     ROTATED,
     UNVOUCHED,
-    full,
     over_blob_quota,
     over_quota,
 )
@@ -89,23 +83,6 @@ class _Space:
     chunks: dict[bytes, bytes] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Item:
-    digest: bytes
-    item: bytes
-    expires: float
-
-
-@dataclass(slots=True)
-class _Inbox:
-    owner_key: bytes
-    write_key: bytes
-    ttl: int
-    expires: float
-    items: dict[int, _Item] = field(default_factory=dict)
-    last: int = 0
-
-
 class MemoryStorage:
     """`perform_now` is the synchronous core; `perform` the same for asynchronous callers.
 
@@ -120,7 +97,7 @@ class MemoryStorage:
         self._clock = clock
         self._spaces: dict[bytes, _Space] = {}
         self._deleted: dict[bytes, bytes] = {}
-        self._inboxes: dict[bytes, _Inbox] = {}
+        self._inboxes = MemoryInboxes(self._quotas, clock)
 
     def perform_now(self, requests: Sequence[Request]) -> list[Result]:
         """Perform a group of requests at once; results in the same order."""
@@ -138,7 +115,7 @@ class MemoryStorage:
         twin = MemoryStorage(self.incarnation, quotas=self._quotas, clock=self._clock)
         twin._spaces = copy.deepcopy(self._spaces)
         twin._deleted = dict(self._deleted)
-        twin._inboxes = copy.deepcopy(self._inboxes)
+        twin._inboxes = self._inboxes.copy()
         return twin
 
     def _perform(self, request: Request) -> Result:
@@ -162,16 +139,13 @@ class MemoryStorage:
                 boxes = {packet.tag: packet.box for packet in (space.packets if space else ())}
                 return PacketData(boxes[tag]) if tag in boxes else NO_PACKET
             case AddInbox():
-                return self._add_inbox(request)
+                return self._inboxes.add_inbox(request)
             case AddItem():
-                return self._add_item(request)
+                return self._inboxes.add_item(request)
             case ReadItems():
-                return self._read_items(request)
-            case DropItems(inbox, upto):
-                if (box := self._inbox(inbox)) is None:
-                    return NO_INBOX
-                box.items = {number: item for number, item in box.items.items() if number > upto}
-                return Done()
+                return self._inboxes.read_items(request)
+            case DropItems():
+                return self._inboxes.drop_items(request)
             case AddChunk():
                 return self._add_chunk(request)
             case ReadChunk(handle, chunk, under):
@@ -190,9 +164,7 @@ class MemoryStorage:
                 held = self._chunks(handle, under)
                 return held if isinstance(held, Refused) else self._usage(self._spaces[handle])
             case Expire():
-                for name in list(self._inboxes):
-                    if self._inbox(name) is None:
-                        del self._inboxes[name]
+                self._inboxes.expire()
                 for space in self._spaces.values():
                     _expire(space, self._clock())
                 return Expired(more=False)
@@ -204,9 +176,7 @@ class MemoryStorage:
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
         if (space := self._spaces.get(handle)) is not None:
             return SpaceInfo(space.keys, len(space.envelopes), space.heads[-1])
-        if (box := self._inbox(handle)) is not None:
-            return InboxInfo(box.owner_key, box.write_key)
-        return Gone() if handle in self._deleted else None
+        return self._inboxes.info(handle) or (Gone() if handle in self._deleted else None)
 
     def _add_space(self, request: AddSpace) -> Result:
         space = self._spaces.get(request.handle)
@@ -334,55 +304,6 @@ class MemoryStorage:
             return over_blob_quota(self._quotas.blob_bytes)
         space.chunks[request.chunk] = request.data
         return Done()
-
-    def _inbox(self, name: bytes) -> _Inbox | None:
-        # Expiry is decided here, at each look, so that it does not matter when `Expire` comes.
-        box = self._inboxes.get(name)
-        now = self._clock()
-        if box is None or box.expires <= now:
-            return None
-        box.items = {number: item for number, item in box.items.items() if item.expires > now}
-        return box
-
-    def _add_inbox(self, request: AddInbox) -> Result:
-        expires = self._clock() + request.ttl
-        box = self._inbox(request.inbox)
-        if box is None:
-            self._inboxes[request.inbox] = _Inbox(request.owner_key, request.write_key, request.ttl, expires)
-            return Done()
-        if (box.owner_key, box.write_key) != (request.owner_key, request.write_key):
-            return OTHER_INBOX_KEYS
-        box.ttl, box.expires = request.ttl, expires
-        return Done()
-
-    def _add_item(self, request: AddItem) -> Result:
-        box = self._inbox(request.inbox)
-        if box is None:
-            return NO_INBOX
-        digest = item_digest(request.item)
-        if any(item.digest == digest for item in box.items.values()):
-            return Done()
-        if len(box.items) >= self._quotas.inbox_items:
-            return full(self._quotas.inbox_items)
-        box.last += 1
-        box.items[box.last] = _Item(digest, request.item, self._clock() + box.ttl)
-        return Done()
-
-    def _read_items(self, request: ReadItems) -> Result:
-        box = self._inbox(request.inbox)
-        if box is None:
-            return NO_INBOX
-        if request.after > box.last:
-            return ITEMS_AHEAD
-        items: list[InboxItem] = []
-        room = request.limit
-        for number, item in box.items.items():
-            if number > request.after:
-                room -= len(item.item)
-                if room < 0 and items:
-                    break
-                items.append(InboxItem(number, item.item))
-        return ItemPage(tuple(items), box.last)
 
 
 def _expire(space: _Space, now: float) -> None:
