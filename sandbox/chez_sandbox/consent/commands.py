@@ -136,54 +136,38 @@ def grant(
     yes: bool,
 ) -> None:
     """Allow a job to run on your data, or less than it asks for; shows what it is first, and asks."""
-    if within_the_grant and hold is not None:
-        problem = refused(InvalidValue, "two-ways")
-        say_again(problem, language)
-        raise problem
+    review = _review(within_the_grant, hold, language)
     chosen = settings(ctx)
     chosen.yes = yes
 
     def show(data: dict[str, Any]) -> None:
         say("\n".join(data["job"]["words"]), err=chosen.json)
 
-    done = call(
-        ctx,
-        "job-grant",
-        {
-            "bundle": _bundle(bundle, language),
-            "days": days,
-            "runs": runs,
-            "bits": bits,
-            "epsilon": epsilon,
-            "drop": drop,
-            "windows": windows,
-            "example": not yes if example is None else example,
-            "language": language,
-            "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
-            "slots": leaves,
-            "hold_hours": hold or 0,
-        },
-        show=show,
-    )
+    asked = {
+        "bundle": _bundle(bundle, language), "days": days, "runs": runs, "bits": bits, "epsilon": epsilon,
+        "drop": drop, "windows": windows, "example": not yes if example is None else example, "language": language,
+        "review": review, "slots": leaves, "hold_hours": hold or 0,
+    }  # fmt: skip
+    done = call(ctx, "job-grant", asked, show=show)
     if done["grant"] is None:
         _answer(ctx, done, [phrase(language, "answer.refused")])
         ctx.exit(1)
-    _answer(
-        ctx,
-        done,
-        [
-            phrase(
-                language,
-                "answer.granted",
-                until=done["until"],
-                runs=done["runs_allowed"],
-                bits=f"{done['bits_allowed']:g}",
-            ),
-            phrase(
-                language, "answer.suspended" if done["paused"] else "answer.run-with", grant=done["grant"][:SHORT]
-            ),
-        ],
-    )
+    _answer(ctx, done, _granted(done, language))
+
+
+def _review(within_the_grant: bool, hold: int | None, language: Language) -> str:
+    """How results are reviewed before they leave. Raises `InvalidValue` where both other ways are asked for."""
+    if within_the_grant and hold is not None:
+        problem = refused(InvalidValue, "two-ways")
+        say_again(problem, language)
+        raise problem
+    return "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first"
+
+
+def _granted(done: dict[str, Any], language: Language) -> list[str]:
+    allowed = {"until": done["until"], "runs": done["runs_allowed"], "bits": f"{done['bits_allowed']:g}"}
+    next_step = "answer.suspended" if done["paused"] else "answer.run-with"
+    return [phrase(language, "answer.granted", **allowed), phrase(language, next_step, grant=done["grant"][:SHORT])]
 
 
 @job.command()
