@@ -8,7 +8,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.home import home as module
+from chez.home import assembly as module
 from chez.store.database import Connection
 from tests.home.pairing import PASSPHRASE
 

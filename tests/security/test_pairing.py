@@ -169,7 +169,7 @@ async def test_a_person_who_thinks_it_over_is_waited_for(
 
 async def wrong_codes(home: chez.Home, count: int, ago: int) -> None:
     """So many wrong tries, so many seconds ago."""
-    from chez.home.home import unix_milliseconds
+    from chez.home.assembly import unix_milliseconds
 
     for _ in range(count):
         await home._database.write(lambda db: write_receipt(

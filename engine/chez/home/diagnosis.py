@@ -23,10 +23,10 @@ from typing import Any
 import sqlcipher3
 
 from chez.errors import ChezError, Damaged
+from chez.home.assembly import unix_milliseconds
 from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.examine import Finding, examine
 from chez.home.exporting import OnProgress, on_loop
-from chez.home.home import unix_milliseconds
 from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
 from chez.store.database import Connection, connect

@@ -1,7 +1,7 @@
 """Making a space of one's own."""
 
 from chez import crypto
-from chez.home.space import OpenHome
+from chez.home.assembly import OpenHome
 from chez.spaces.space import make_space
 from chez.spaces.statements import Kind
 from chez.store.database import Connection

@@ -1,7 +1,6 @@
 """`Home`: the object an application holds while a home is open."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -12,31 +11,29 @@ from chez import crypto
 from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
 from chez.errors import NotFound
-from chez.home.answering import Answering
+from chez.home.assembly import assemble, unix_milliseconds
 from chez.home.backup import About, Backup, BackupReport
+from chez.home.collections import collection_in, collections_in, feed_of_home
 from chez.home.contacts import Contacts
 from chez.home.deposits.desk import Deposits
 from chez.home.deposits.syncing import following, sync_and_take
 from chez.home.devices import Devices
-from chez.home.ephemeral import Ephemerals
 from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
 from chez.home.exchange import Exchange
 from chez.home.exporting import ExportReport, on_loop
 from chez.home.founding import found_space
-from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
 from chez.home.kept_exports import KeptExport
 from chez.home.lacks import with_lacks
-from chez.home.lan import Lan, Network
+from chez.home.lan import Lan
 from chez.home.pairing import Pairing, pair
 from chez.home.relays import Relays
 from chez.home.reports import CollectionInfo, HomeStatus, Imported, SyncReport, home_status
 from chez.home.returning import forget_when_heard
 from chez.home.sharing import own_card
-from chez.home.space import OpenHome, Space, collection_in
-from chez.home.syncing import Syncing
+from chez.home.space import Space
 from chez.home.transaction import Transaction, cursor_key, transact
 from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
@@ -44,27 +41,20 @@ from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import FOLLOWED, AsOf, Rows, run_sql
 from chez.records.collection import Collection
-from chez.records.feed import Feed, FeedPage, Source, cursor_now, state_of
+from chez.records.feed import FeedPage, cursor_now, state_of
 from chez.records.typed import Migration
 from chez.records.values import time_text
 from chez.spaces.public import Address
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
-from chez.sync.backlog import Backlog
 from chez.sync.heads import Alarm
-from chez.sync.hooks import hooks
 from chez.sync.link import Link
 
-__all__ = ("Home", "unix_milliseconds")
+__all__ = ("Home",)
 
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-def unix_milliseconds() -> int:
-    """The wall clock, for histories and receipts; nothing is ordered by it."""
-    return time.time_ns() // 1_000_000
 
 
 class Home:
@@ -78,48 +68,25 @@ class Home:
         """This device's name."""
         self.person_id = person
         """Whose home it is: the person's public root key (32 bytes)."""
-        self._database = database
-        self._device = device
+        self._open = parts = assemble(path, database, device, name, person, spaces)
+        self._database, self._device = database, device
+        self._spaces, self._syncing, self._network = parts.spaces, parts.syncing, parts.network
+        self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
+        self._private = Space(self._spaces.private, parts)
         self._shared: dict[str, Any] = {}
         self._stack = AsyncExitStack()
         self._making = asyncio.Lock()
-        self.journal = Journal(database, device, unix_milliseconds)
+        self.journal: Journal = parts.journal
         """The receipts of this device."""
         self.keyring = Keyring(path, database, self.journal)
         """The operating system's keyring as a second way to open this home."""
-        self._syncing = Syncing(database, device.id, lambda: self.relay)
-        self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
-                                  self._syncing.nearest)
-        answering = Answering(database, self._spaces, device, person, self._syncing.relay_of,
-                              self._syncing.pins, unix_milliseconds)
-        self._ephemerals = Ephemerals(device, self._syncing.links, crypto.random_bytes)
-        self._syncing.serve(self._spaces, answering, self._ephemerals.heard)
-        self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
-
-        def committed() -> None:
-            self._spaces.clock.ended()
-            self._spaces.news.publish()
-            self._backlog.committed()
-            self._network.committed()
-
-        def finish(db: Connection) -> None:
-            self._spaces.records.before_commit(db)
-            self._spaces.news.look(db)
-
-        hooks(database, self._syncing.links, finish, committed, self._spaces.forget)
-        self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
-        self.contacts = Contacts(database, self._spaces.private, self.journal, person)
+        self.contacts: Contacts = parts.contacts
         """The persons one knows."""
-        self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing,
-                              answering, self.contacts, unix_milliseconds, self._ephemerals)
-        self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
         self.relays = Relays(self._syncing, self._spaces, self.journal)
         """Which relays keep what this home has."""
         self._exchange = Exchange(self._syncing, self.relays.follow)
-        self._network = Network(path, database, device, self._spaces, self._syncing)
-        self._syncing.also(self._network.running, self._network.places)
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""
         self._addresses_changed = asyncio.Event()
@@ -229,10 +196,7 @@ class Home:
 
     async def collections(self) -> list[CollectionInfo]:
         """Every collection that has records in some space, by name, all spaces together."""
-        rows = await self._database.read(lambda db: db.execute(
-            "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection"
-        ).fetchall())
-        return [CollectionInfo(*row) for row in rows]
+        return await self._database.read(collections_in)
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
         """What changed in all collections of all spaces since a cursor; see `Collection.changes`.
@@ -240,14 +204,7 @@ class Home:
         `Changed.space` tells in which. An app that follows everything and writes records
         because of it meets these again. Ends when the home closes.
         """
-        async def source(n: int, name: str) -> Source[dict[str, Any]]:
-            if n not in self._spaces.all:  # it came just now
-                await self._syncing.found(n)
-            engine = self._spaces.all[n].engine
-            return Source(engine.name_of, Collection[dict[str, Any]](engine, name, None).record_from)
-
-        feed = Feed(self._database, self._spaces.news, None, self.device_id, None, source)
-        async for page in feed.pages(since, live):
+        async for page in feed_of_home(self._open).pages(since, live):
             yield page
 
     async def cursor_now(self) -> str:
@@ -455,13 +412,13 @@ class Home:
     async def begin(self) -> None:
         """Begin what goes on by itself while the home is open. Called when it opens."""
         await self._syncing.load()
-        await self._stack.enter_async_context(self._backlog)
+        await self._stack.enter_async_context(self._open.backlog)
         await self._stack.enter_async_context(self.relays.following())
 
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""
         self._spaces.news.close()
-        self._ephemerals.close()
+        self._open.ephemerals.close()
         async with self._making:
             self._shared.clear()
             await self._stack.aclose()

@@ -8,12 +8,12 @@ person's other devices are told of it.
 
 from chez.crypto import SealingKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.assembly import OpenHome
 from chez.home.guest import ask
 from chez.home.held import Held
 from chez.home.hosting import visit
 from chez.home.pairing import split_code
 from chez.home.sharing import own_card
-from chez.home.space import OpenHome
 from chez.spaces.copies import copy_person
 from chez.spaces.invitations import InviteLink
 from chez.spaces.link import SpaceLink

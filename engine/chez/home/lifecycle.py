@@ -30,9 +30,10 @@ from chez.errors import (
     StorageFailed,
 )
 from chez.home import unfinished
+from chez.home.assembly import unix_milliseconds
 from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.building import building
-from chez.home.home import Home, unix_milliseconds
+from chez.home.home import Home
 from chez.home.names import check_name
 from chez.home.pairing import split_code
 from chez.home.relay_list import take_told

@@ -12,10 +12,10 @@ import sqlcipher3
 
 from chez import crypto
 from chez.errors import BadArchive, Damaged
+from chez.home.assembly import unix_milliseconds
 from chez.home.backup import STORE_FILE, About, open_backup, unseal
 from chez.home.building import building
 from chez.home.exporting import OnProgress, on_loop
-from chez.home.home import unix_milliseconds
 from chez.home.lifecycle import home_exists, locked, new_device
 from chez.home.names import check_name
 from chez.home.renewal import Reason, Renewal, own_device, renew

@@ -1,28 +1,23 @@
 """`Space`: one space of an open home, as applications use it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-import msgspec
-
 from chez.blobs.attachments import Blobs
-from chez.blobs.files import FOLDER, PieceFiles
-from chez.blobs.whole import content_of
 from chez.connectors import Connector
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.home.answering import Answering
 from chez.home.archive import is_export
+from chez.home.assembly import OpenHome
 from chez.home.checkpointing import Checkpoint, checkpoint
-from chez.home.contacts import Contacts, card_of, named, person_called
-from chez.home.ephemeral import ROOM, EphemeralMessage, Ephemerals
-from chez.home.exporting import Exported, Exporter, ExportReport
+from chez.home.collections import collection_in, collections_in, feed_of_space
+from chez.home.contacts import card_of, named, person_called
+from chez.home.ephemeral import ROOM, EphemeralMessage
+from chez.home.exporting import ExportReport
 from chez.home.forgetting import delete_space, forget_space
-from chez.home.held import Held, HeldSpaces
+from chez.home.held import Held
 from chez.home.hosting import Hosting, host
 from chez.home.importing import Importer, ImportReport, OnProgress
 from chez.home.importing_export import import_export
@@ -31,24 +26,16 @@ from chez.home.kept_exports import COLLECTION as KEPT
 from chez.home.kept_exports import KeptExport, KeptExports
 from chez.home.reports import CollectionInfo, SpaceStatus
 from chez.home.sharing import Member, RoleName, Sharing, Who
-from chez.home.syncing import Syncing
 from chez.home.usage import Usage, usage_at
-from chez.journal import Journal
-from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
-from chez.records.engine import Engine
 from chez.records.feed import FeedPage
-from chez.records.record import Record
 from chez.records.typed import Migration
-from chez.records.types import collection_of
-from chez.records.values import check_collection, time_text
 from chez.spaces.public import Address
-from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.room import LEAST_BYTES, Room, give_room, room_of
 
-__all__ = ("OpenHome", "Space", "collection_in")
+__all__ = ("Space",)
 
 S = TypeVar("S")
 
@@ -62,7 +49,7 @@ class Space:
     A record's id is its own within its space and collection: two spaces may have one each.
     """
 
-    def __init__(self, held: Held, home: "OpenHome") -> None:
+    def __init__(self, held: Held, home: OpenHome) -> None:
         self._held = held
         self._home = home
         self._sharing = Sharing(home.database, home.spaces, held, home.device, home.person)
@@ -146,24 +133,14 @@ class Space:
     async def collections(self) -> list[CollectionInfo]:
         """Every collection that has records in this space, by name."""
         engine = self._held.engine
-        rows = await engine.database.read(lambda db: db.execute(
-            "SELECT collection, count(*) FROM record WHERE space = ? AND deleted = 0 GROUP BY collection "
-            "ORDER BY collection", (engine.space,)).fetchall())
-        return [CollectionInfo(*row) for row in rows]
+        return await engine.database.read(lambda db: collections_in(db, engine.space))
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
         """What changed in all collections of this space since a cursor; see `Collection.changes`.
 
         Ends when the home closes.
         """
-        made: dict[str, Collection[Any]] = {}
-
-        def record(name: str, row: Sequence[Any]) -> Record[Any]:
-            if name not in made:
-                made[name] = Collection(self._held.engine, name, None)
-            return made[name].record_from(row)
-
-        async for page in self._held.engine.feed(None, record).pages(since, live):
+        async for page in feed_of_space(self._held.engine).pages(since, live):
             yield page
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
@@ -384,7 +361,6 @@ class Space:
         relay = syncing.relay_of(self._held.space)
         return self._sharing.link(relay, syncing.pins(relay))
 
-
     # --- invitations ----------------------------------------------------------------------
 
     async def invite(self, role: RoleName = "writer", *, uses: int = 1, expires: timedelta = WEEK) -> Invitation:
@@ -418,44 +394,3 @@ class Space:
         `NotAllowed` for who is no owner, `NotFound`.
         """
         return await self._invitations.revoke(invitation if isinstance(invitation, str) else invitation.id)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenHome:
-    """What the spaces of an open home share."""
-
-    path: Path
-    database: Database
-    journal: Journal
-    person: bytes
-    device: DeviceKeys = field(repr=False)
-    name: str
-    spaces: HeldSpaces
-    syncing: Syncing
-    answering: Answering
-    contacts: Contacts
-    now: Callable[[], int]
-    ephemerals: Ephemerals
-
-    def exporter(self, spaces: Sequence[Held]) -> Exporter:
-        """What exports these spaces, the others with the first."""
-        files = PieceFiles(self.path / FOLDER)
-
-        def content(held: Held, db: Connection, id: str) -> Iterator[bytes]:
-            return content_of(db, files, held.space, id)
-
-        exported = [Exported(held.space.n, held.id, held.space.name, partial(content, held)) for held in spaces]
-        return Exporter(self.database, self.journal, exported, self.person, self.device.id, self.name,
-                        time_text(datetime.now(UTC)))
-
-
-def collection_in(engine: Engine, what: str | type[Any], name: str | None, indexes: Sequence[Declared],
-                  search: Sequence[str], version: int, migrations: Mapping[int, Migration] | None) -> Collection[Any]:
-    """A collection of the space that an engine is of. Raises `InvalidValue`."""
-    if isinstance(what, str):
-        named, kind = what, None
-    elif isinstance(what, type) and issubclass(what, msgspec.Struct):
-        named, kind = name or collection_of(what), what
-    else:
-        raise InvalidValue("a collection is named by text or by a msgspec Struct")
-    return Collection(engine, check_collection(named), kind, indexes, search, version=version, migrations=migrations)

@@ -1,0 +1,65 @@
+"""The collections of a home and of its spaces: how one is had, which there are, and what changes in all of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from chez.errors import InvalidValue
+from chez.home.assembly import OpenHome
+from chez.home.reports import CollectionInfo
+from chez.query.indexes import Declared
+from chez.records.collection import Collection
+from chez.records.engine import Engine
+from chez.records.feed import Feed, Source
+from chez.records.record import Record
+from chez.records.typed import Migration
+from chez.records.types import collection_of
+from chez.records.values import check_collection
+from chez.store.database import Connection
+
+__all__ = ("collection_in", "collections_in", "feed_of_home", "feed_of_space")
+
+
+def collection_in(engine: Engine, what: str | type[Any], name: str | None, indexes: Sequence[Declared],
+                  search: Sequence[str], version: int, migrations: Mapping[int, Migration] | None) -> Collection[Any]:
+    """A collection of the space that an engine is of. Raises `InvalidValue`."""
+    if isinstance(what, str):
+        named, kind = what, None
+    elif isinstance(what, type) and issubclass(what, msgspec.Struct):
+        named, kind = name or collection_of(what), what
+    else:
+        raise InvalidValue("a collection is named by text or by a msgspec Struct")
+    return Collection(engine, check_collection(named), kind, indexes, search, version=version, migrations=migrations)
+
+
+def collections_in(db: Connection, space: int | None = None) -> list[CollectionInfo]:
+    """Every collection that has records in a space, or in any, by name."""
+    where, values = ("", ()) if space is None else ("space = ? AND ", (space,))
+    rows = db.execute(f"SELECT collection, count(*) FROM record WHERE {where}deleted = 0 "
+                      "GROUP BY collection ORDER BY collection", values).fetchall()
+    return [CollectionInfo(*row) for row in rows]
+
+
+def feed_of_home(home: OpenHome) -> Feed[dict[str, Any]]:
+    """What changes in all collections of all spaces."""
+
+    async def source(n: int, name: str) -> Source[dict[str, Any]]:
+        if n not in home.spaces.all:  # it came just now
+            await home.syncing.found(n)
+        engine = home.spaces.all[n].engine
+        return Source(engine.name_of, Collection[dict[str, Any]](engine, name, None).record_from)
+
+    return Feed(home.database, home.spaces.news, None, home.device.id, None, source)
+
+
+def feed_of_space(engine: Engine) -> Feed[dict[str, Any]]:
+    """What changes in all collections of the space that an engine is of."""
+    made: dict[str, Collection[Any]] = {}
+
+    def record(name: str, row: Sequence[Any]) -> Record[Any]:
+        if name not in made:
+            made[name] = Collection(engine, name, None)
+        return made[name].record_from(row)
+
+    return engine.feed(None, record)
