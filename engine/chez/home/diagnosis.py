@@ -93,7 +93,7 @@ async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -
 
 def _examined(folder: Path, key: bytes, step: Callable[[int, int], Any]) -> Diagnosis:
     with _store(folder / STORE_FILE, key, read_only=True) as db:
-        return Diagnosis(tuple(examine(db, step, folder)))
+        return Diagnosis(tuple(examine(db, step)))
 
 
 @contextmanager

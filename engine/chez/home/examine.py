@@ -2,7 +2,7 @@
 
     store       the file: pages, trees, references (SQLCipher, SQLite)
     keys        the device's keys, its spaces, their statements
-    copy        the home was copied, and both write in one device's name, or may
+    copy        another copy of the home writes in this device's name
     record      a record's document can't be read
     projection  what queries see of a record is not what its document holds
     entry       an author's chain of entries has a gap or an entry that fails its checks
@@ -14,7 +14,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import sqlcipher3
@@ -59,9 +58,8 @@ class Finding:
     harm: bool = True
 
 
-def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total: None,
-            folder: Path | None = None) -> list[Finding]:
-    """All findings about a store, from the file up to what is shown of it; of a home in `folder`, if that is said.
+def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total: None) -> list[Finding]:
+    """All findings about a store, from the file up to what is shown of it.
 
     What is damaged in the file hides the rest, so that is all that is told then.
     `step(done, total)` in records.
@@ -80,22 +78,17 @@ def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total
         return [Finding("keys", "the device and its spaces", why,
                         "restore a backup, or join again from another device")]
     try:
-        return [*_copies(db, folder), *_records(db, device.id, step), *_chains(db, device.id, spaces),
+        return [*_copies(db), *_records(db, device.id, step), *_chains(db, device.id, spaces),
                 *_outbox(db, device.id), *_journal(db, device), *_set_aside(db)]
     except sqlcipher3.Error as error:
         return [Finding("store", "the file", str(error), f"{_REPAIR} saves all that can be read into a new file")]
 
 
-def _copies(db: Connection, folder: Path | None) -> Iterator[Finding]:
+def _copies(db: Connection) -> Iterator[Finding]:
     if copied.noted_copy(db):
         yield Finding("copy", "this device", "entries came in its name that it did not write: another copy of this "
                       "home is in use, or was",
                       "`chez doctor --as-new-device` makes this one a device of its own; the other stays what it is")
-    elif folder is not None and copied.noted_folder(db) not in (None, copied.number_of(folder)):
-        yield Finding("copy", "the folder", "it is not the one that this home was made in: it was copied, moved to "
-                      "another disk, or brought back by a backup program",
-                      "where the one that it was copied from is still used, `chez doctor --as-new-device` here, before "
-                      "it syncs; else nothing is to be done", harm=False)
 
 
 def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> Iterator[Finding]:

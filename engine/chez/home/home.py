@@ -286,7 +286,7 @@ class Home:
                 check()
                 note(done, total)
 
-            return examine(db, step, self.path)
+            return examine(db, step)
 
         return await self._database.aside(work)
 

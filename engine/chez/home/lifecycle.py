@@ -51,7 +51,6 @@ from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, WIPING_FILE, write_key
 from chez.store.keyring import database_key
-from chez.sync.copied import note_folder, noted_folder, number_of
 from chez.sync.pairing import Bundle, NewDevice
 from chez_wire.login import handle_of
 
@@ -162,7 +161,6 @@ async def make_store(folder: Path, passphrase: str, kdf: crypto.Kdf | None, devi
     database = await Database.open(folder / STORE_FILE, key)
     try:
         journal = Journal(database, device, unix_milliseconds)
-        await _note_folder(folder, database)
         await database.write(lambda db: work(db, journal))
     finally:
         await database.close()
@@ -228,7 +226,6 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
                 with suppress(StorageFailed):
                     await unfinished.remove(database, home.journal)
                     await note_key_file(folder, database, home.journal)
-                    await _note_folder(folder, database)
                     await forget_when_heard(database, home._spaces, home.device_id)
                 await home._spaces.start()
                 await home.begin()
@@ -238,14 +235,6 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
             await home.end_shared()
     finally:
         await database.close()
-
-
-async def _note_folder(folder: Path, database: Database) -> None:
-    """Which folder the home is in, by which a copy of it is known; nothing where one is noted."""
-    if await database.read(noted_folder) is None:
-        with suppress(OSError):
-            number = number_of(folder)
-            await database.write(lambda db: note_folder(db, number))
 
 
 def check_home(folder: Path) -> None:
