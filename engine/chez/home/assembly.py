@@ -97,4 +97,4 @@ def _hook(home: OpenHome) -> None:
         home.backlog.committed()
         home.network.committed()
 
-    hooks(home.database, home.syncing.links, finish, committed, spaces.forget)
+    hooks(home.database, home.syncing.links, finish, spaces.records.log_held, committed, spaces.forget)

@@ -125,7 +125,7 @@ class Collection(Generic[T]):
             change = draft.written(wanted.after)
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
-                    db, engine.space, draft, change, wanted.after))
+                    db, engine.space, draft, change, wanted.after, last=engine.database.alone))
 
     def typing(self, id: str, path: FieldPath, *, within: float = WITHIN) -> AbstractAsyncContextManager[Typing]:
         """Type in a text: `async with notes.typing(id, "body") as text: text.splice(12, 0, "e")`.

@@ -18,7 +18,8 @@ from chez.records.trail import Trail
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
-__all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "PURGED", "REFUSED", "WAITING", "Row", "Rows", "Tip")
+__all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "PURGED", "REFUSED", "WAITING", "Held", "Row",
+           "Rows", "Tip")
 
 WARM: Final = 512
 """Documents kept loaded: about 10 KB each."""
@@ -75,6 +76,22 @@ class Tip:
         return self.broken is not None and sequence > self.broken
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change that was made here, and is in no log yet: it is all that its transaction leaves to be sent.
+
+    So whoever puts it into an entry need not ask the store what waits, and the log has it with its entry at once.
+    `changes` is the connection's count of changed rows as long as the transaction writes nothing else.
+    """
+
+    space: int
+    row: Row = field(repr=False)
+    change: RawChange = field(repr=False)
+    origin: str | None
+    time: int
+    changes: int
+
+
 @dataclass(slots=True)
 class _Warm:
     document: Document
@@ -108,6 +125,8 @@ class Rows:
     """Records whose bytes here do not load: what is due of them waits, and is not tried again and again."""
     entangled: int = 0
     """How often others' changes were merged otherwise than one that goes on alone: something may wait since."""
+    held: Held | None = field(default=None, repr=False)
+    """What the log is to have before the transaction is committed."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
     _bursts: dict[int, int] = field(default_factory=dict)
@@ -115,6 +134,7 @@ class Rows:
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
+        self.held = None
         self._warm.clear()
         self._fields.clear()
         self._bursts.clear()
@@ -157,6 +177,7 @@ class Rows:
         json, kinds, state = self._columns(db, row.collection, value)
         came = self._came(n, tail - row.tail)
         if tail >= max(SNAPSHOT_AFTER, _BURST * came) and snapshots.due(db, n, tail):
+            self.log_held(db)  # what is in a snapshot is in the log
             tail = snapshots.take(db, n, self.load(db, n))
         db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
                    f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
@@ -202,6 +223,12 @@ class Rows:
         if change.actor == self.actor and counted:
             self._count(n, change)
         return row
+
+    def log_held(self, db: Connection, entry: int | None = None) -> None:
+        """Add what is held, if anything is, to its record's log: in an entry, by its row, or to the outbox."""
+        held, self.held = self.held, None
+        if held is not None:
+            self.log(db, held.row.n, held.change, OUTBOX if entry is None else IN_ENTRY, held.origin, entry, held.time)
 
     def log_all(self, db: Connection, n: int, lines: Sequence[tuple[RawChange, int, str | None, int | None,
                                                                     int | None]]) -> None:

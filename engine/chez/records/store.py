@@ -29,7 +29,7 @@ from chez.records.purging import erase, purge_change, settle_purges
 from chez.records.puts import Over, Put, check_size, put_all
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
-from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
+from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Held, Row, Rows
 from chez.records.trail import Trail, begun
 from chez.records.typed import Form, Migrated
 from chez.records.values import Value, is_settled
@@ -115,11 +115,16 @@ class RecordStore:
         row = self._here(db, space, collection, id)
         return self._draft(db, row) if self._rows.is_warm(row.n) else None
 
-    def end_edit(self, db: Connection, space: int, draft: Draft, info: RawChange, after: dict[str, Value]) -> None:
-        """Take in a draft that the change `info` turned into `after`; it merges with what arrived meanwhile."""
+    def end_edit(self, db: Connection, space: int, draft: Draft, info: RawChange, after: dict[str, Value], *,
+                 last: bool = False) -> None:
+        """Take in a draft that the change `info` turned into `after`; it merges with what arrived meanwhile.
+
+        `last`: nothing comes after it in its transaction but `log_held`, so it need not be in the log before.
+        """
         self.permit(space)
         if draft.follows and draft.trail is not None and draft.trail is self._rows.trail(draft.row.n):
-            self._follow(db, draft.row, draft.trail, info, after)  # nothing came in between
+            # Nothing came in between.
+            self._follow(db, draft.row, draft.trail, info, after, space=space if last else None)
             return
         if draft.first:
             self._take(db, space, draft.collection, draft.id, draft.first)
@@ -320,6 +325,15 @@ class RecordStore:
         """What has arrived of work made anew is not said twice (see `records.anew`)."""
         settle(self._rows, db, space)
 
+    @property
+    def held(self) -> Held | None:
+        """A change that is in no log yet; `log_held` is to come before the transaction is committed."""
+        return self._rows.held
+
+    def log_held(self, db: Connection, entry: int | None = None) -> None:
+        """Log what is held, if anything is: in an entry, by its row, or in the outbox."""
+        self._rows.log_held(db, entry)
+
     def before_commit(self, db: Connection) -> None:
         """What is done once for all that a transaction did, just before it is committed."""
         settle_purges(self._rows, db)
@@ -383,11 +397,18 @@ class RecordStore:
         return change
 
     def _follow(self, db: Connection, row: Row, trail: Trail, change: RawChange, after: dict[str, Value],
-                origin: str | None = None) -> None:
-        """Take in what was written on a record's trail."""
-        self._log(db, row.n, change, origin)
+                origin: str | None = None, *, space: int | None = None) -> None:
+        """Take in what was written on a record's trail; with its space, its change may be held."""
+        check_size(change)
+        alone = db.total_changes + 1  # the record's row, and nothing else
+        if space is None:
+            self._rows.log(db, row.n, change, OUTBOX, origin)
+        else:
+            self._rows.held = Held(space, row, change, origin, self._rows.now(), alone)
         self._rows.follow(row.n, change, trail.after(change, trail.changed(row.value, after)))
         self._rows.project(db, row, after, row.tail + 1)
+        if db.total_changes != alone:  # a field that was never seen, an attachment, a snapshot
+            self._rows.log_held(db)
 
     def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
         check_size(change)

@@ -163,6 +163,8 @@ class Database:
     """Called in the writer's thread once a transaction is committed (and durable, unless it is shown first)."""
     after_rollback: Callable[[], None] | None = None
     """Called in the writer's thread when some work was undone (caches are stale then)."""
+    alone: bool = False
+    """In the writer's thread: whether a write is all that its transaction does before `before_commit`."""
     _queue: list[Write] = field(default_factory=list)
     _count: int = 0
     """How many writes are in the group that was begun last; none while there is nothing to write."""
@@ -376,7 +378,7 @@ class Database:
                 log.sync()
             log.commits(db, synced=not shown_first)
             db.execute("BEGIN IMMEDIATE")
-            before = db.total_changes
+            before, self.alone = db.total_changes, len(group) == 1
             carry_out(db, group, self._undone)
             worked = db.total_changes
             if self.before_commit is not None and worked != before:

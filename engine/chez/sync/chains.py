@@ -12,8 +12,8 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.entry import GENESIS, SignedEntry, read_kept
 
-__all__ = ("Place", "Spot", "back", "branch_after", "keep_entry", "known_whole", "last_counted", "last_entry",
-           "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of", "weight_before")
+__all__ = ("End", "Place", "Spot", "back", "branch_after", "follow_up", "keep_entry", "known_whole", "last_counted",
+           "last_entry", "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of", "weight_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,15 @@ class Place:
     sequence: int
     branch: int
     part: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where an author's chain, its branch 0, ends: the last number, its hash, and what was named last, in one."""
+
+    sequence: int
+    hash: bytes
+    named: bytes | None
 
 
 _START = Place(0, 0, 0, None)
@@ -140,6 +149,19 @@ def branch_after(db: Connection, space: int, author: bytes, parent: Place, now: 
 
 def keep_entry(db: Connection, space: int, entry: SignedEntry, branch: int = 0) -> int:
     """Store an entry at the end of a branch of its author's chain, which counts so far; returns its row."""
+    n = _insert(db, space, entry, branch)
+    note_named(db, space, entry.inner.author, branch, entry.inner.sequence, entry.inner.heads)
+    return n
+
+
+def follow_up(db: Connection, space: int, entry: SignedEntry, end: End) -> int:
+    """As `keep_entry`, of the next entry after the end of its author's chain."""
+    if b"".join(entry.inner.heads) != end.named:
+        return keep_entry(db, space, entry)
+    return _insert(db, space, entry, 0)
+
+
+def _insert(db: Connection, space: int, entry: SignedEntry, branch: int) -> int:
     inner = entry.inner
     part = None if inner.part is None or inner.part.last else inner.part.number
     n: int = db.execute(
@@ -147,7 +169,6 @@ def keep_entry(db: Connection, space: int, entry: SignedEntry, branch: int = 0) 
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (space, inner.author, inner.sequence, entry.hash, inner.kind, part, entry.weight, branch, entry.packed),
     ).lastrowid
-    note_named(db, space, inner.author, branch, inner.sequence, inner.heads)
     return n
 
 

@@ -8,18 +8,19 @@ from chez.sync.link import Link
 __all__ = ("hooks",)
 
 
-def hooks(database: Database, links: list[Link], finish: Callable[[Connection], None], committed: Callable[[], None],
-          undone: Callable[[], None]) -> None:
+def hooks(database: Database, links: list[Link], finish: Callable[[Connection], None],
+          last: Callable[[Connection], None], committed: Callable[[], None], undone: Callable[[], None]) -> None:
     """Let every open link seal inside the store's transactions.
 
-    `finish` does what is done once for all of a transaction; `committed` and `undone` hear
-    how each ended.
+    `finish` does what is done once for all of a transaction, `last` what is left to do after the links; `committed`
+    and `undone` hear how each ended.
     """
 
     def before_commit(db: Connection) -> None:
         finish(db)
         for link in tuple(links):  # the loop may add one, or end one
             link.before_commit(db)
+        last(db)
 
     def after_commit() -> None:
         committed()

@@ -94,6 +94,7 @@ class Link:
         self._problems: dict[bytes, ChezError] = {}
         self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
         self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
+        self._nothing = False  # whether nothing waited anywhere when the last transaction was committed
         self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox: list[bytes] = []
         self._fleeting = 0
@@ -290,12 +291,30 @@ class Link:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
         lanes = self._lanes  # the loop may hang up meanwhile
         sealing = [] if lanes is None else [lane for lane in lanes.all if lane.seals]
+        nothing, self._nothing = self._nothing, False
         if not sealing:
             return
+        if nothing and self._straight(db, sealing):
+            self._nothing = True
+            return
+        sealing[0].replica.log_held(db)
         found = waits(db, self._device, sealing[0].replica.space.n if len(sealing) == 1 else None)
+        self._nothing = not found.spaces
         for lane in sealing:
             if lane.replica.space.n in found.spaces or lane.replica.relays.owes(self._relay):
                 self._seal(db, lane, found)
+
+    def _straight(self, db: Connection, sealing: list[Lane]) -> bool:
+        """Seal what waits, if that is one change and nothing else of any space; False where it is to be looked for."""
+        for lane in sealing:
+            try:
+                sealed = lane.replica.straight(db, self._relay)
+            except ChezError:  # found again, and told, by who looks
+                return False
+            if sealed is not None:
+                self._sealing.append((lane, lane.machine, [sealed]))
+                return not any(one.replica.relays.owes(self._relay) for one in sealing)
+        return False
 
     def _seal(self, db: Connection, lane: Lane, found: Waits) -> None:
         db.execute("SAVEPOINT sealing")
@@ -315,7 +334,7 @@ class Link:
 
     def after_rollback(self) -> None:
         """The transaction was undone, and with it what it sealed."""
-        self._sealing = []
+        self._sealing, self._nothing = [], False
 
     # --- the loop -----------------------------------------------------------------------
 

@@ -76,11 +76,12 @@ from chez.sync.rotating import (
     start_epoch,
     take_packet,
 )
-from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, sealed_for, unsealed
+from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, keep_sealed, sealed_for, unsealed
 from chez.sync.sealing import epoch_for, seal_anew, stranded
 from chez.sync.several import Several
+from chez.sync.straight import straight
 from chez.sync.tally import Notice, Tally
-from chez_wire.envelope import GENESIS_HEAD, entry_id
+from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Dropped, Entry
 
 __all__ = ("Replica",)
@@ -210,6 +211,28 @@ class Replica:
         self.relays.paid(relay, due)
         return sealed
 
+    def straight(self, db: Connection, relay: int) -> Sealed | None:
+        """As `outgoing`, of the one change that a transaction leaves, where nothing waited before it: it is held.
+
+        None where more is to be seen to; nothing is done then.
+        """
+        held = self._records.held
+        if held is None or held.space != self.space.n or held.changes != db.total_changes:
+            return None
+        if self._stale or self.mute or self.space.regains is not None or self.relays.owes(relay):
+            return None
+        right = role_of(self.space, self._device.id)
+        if right is None or not (self.space.private or right >= Role.WRITER):
+            return None
+        sealed = straight(db, self.space, self._device, held, relay, self._now(), self.entropy, self._records.log_held)
+        if sealed is not None:
+            self.relays.made((sealed.entry,), relay)
+        return sealed
+
+    def log_held(self, db: Connection) -> None:
+        """What is held, of this space or another, waits in the outbox from now on."""
+        self._records.log_held(db)
+
     def flush(self, db: Connection) -> None:
         """Put what waits into entries now, before something is said that ends the right to."""
         self.relays.made(row for row, _ in self.collect(db))
@@ -260,10 +283,7 @@ class Replica:
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         epoch = epoch_for(self.space, self._device.id, self.epoch_at(db, relay), packed, kind)
         envelope = seal(packed, self.space.handle, epoch, self.entropy(crypto.NONCE_BYTES))
-        id = entry_id(envelope)
-        row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
-                         (entry, relay, id, envelope)).lastrowid
-        return Sealed(row, entry, id, envelope, kind == STATEMENTS)
+        return keep_sealed(db, relay, entry, envelope, control=kind == STATEMENTS)
 
     # --- epochs ---------------------------------------------------------------------
 

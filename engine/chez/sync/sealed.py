@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from chez.errors import RelayUnreachable
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENTS
-from chez_wire.envelope import GENESIS_HEAD, Header
+from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 
-__all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "lacking", "sealed_for", "unsealed")
+__all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sealed", "lacking", "sealed_for",
+           "unsealed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Cursor:
 
     position: int
     head: bytes
+
+
+def keep_sealed(db: Connection, relay: int, entry: int, envelope: bytes, *, control: bool) -> Sealed:
+    """Keep an own entry's envelope until a relay has acknowledged it. `control`: it is sent as statements are."""
+    id = entry_id(envelope)
+    row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
+                     (entry, relay, id, envelope)).lastrowid
+    return Sealed(row, entry, id, envelope, control)
 
 
 def sealed_for(db: Connection, space: int, relay: int) -> list[Sealed]:
