@@ -1,7 +1,7 @@
 """Collections: named sets of records of one type inside a space."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 from chez.errors import InvalidValue, MigrationFailed, NotFound
@@ -13,7 +13,7 @@ from chez.query.live import live
 from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import FieldPath
-from chez.records.draft import Draft
+from chez.records.edit import Edit
 from chez.records.engine import Engine
 from chez.records.feed import FeedPage
 from chez.records.news import Follower
@@ -99,33 +99,14 @@ class Collection(Generic[T]):
 
         return work
 
-    @asynccontextmanager
-    async def edit(self, id: str) -> AsyncIterator[T]:
+    def edit(self, id: str) -> AbstractAsyncContextManager[T]:
         """Change a record in place: `async with notes.edit(id) as draft: draft["a"] = 1`.
 
         The draft is a plain value; when the block ends without an exception, what
         changed in it becomes one change, made on the state the block began with, so
         that it merges with what arrived meanwhile. Raises `NotFound`, and as `get` does.
         """
-        engine = self._engine
-        async with self._alone(id):
-            draft: Draft | None = engine.database.glance(
-                lambda db: engine.records.edit_at_hand(db, engine.space, self.name, id))
-            if draft is None:
-                draft = await engine.database.look(
-                    lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
-            opened = self._form.open(id, draft.value)
-            try:
-                yield opened.value
-            finally:
-                opened.pen.lifted = True
-            wanted = self._form.close(opened)
-            if wanted.migrated is not None:
-                draft = draft.migrated(wanted.migrated)
-            change = draft.written(wanted.after)
-            if change is not None:
-                await engine.database.write(lambda db: engine.records.end_edit(
-                    db, engine.space, draft, change, wanted.after, last=engine.database.alone))
+        return Edit(self._engine, self._form, self.name, id)
 
     def typing(self, id: str, path: FieldPath, *, within: float = WITHIN) -> AbstractAsyncContextManager[Typing]:
         """Type in a text: `async with notes.typing(id, "body") as text: text.splice(12, 0, "e")`.

@@ -7,15 +7,13 @@ those do that `chez.blocking` runs for a thread, `EDITOR` says who the caller is
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
 from chez.errors import Misuse
 
-__all__ = ("EDITOR", "Editing", "editor")
+__all__ = ("EDITOR", "Alone", "Editing", "editor")
 
 EDITOR: Final[ContextVar[object]] = ContextVar("chez_editor", default=None)
 """Whom this context works for; None for a task that works for itself."""
@@ -49,20 +47,36 @@ class Editing:
         if edit is not None and edit.owner == editor():
             raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
 
-    @asynccontextmanager
-    async def alone(self, collection: str, id: str) -> AsyncIterator[None]:
+    def alone(self, collection: str, id: str) -> "Alone":
         """Write to a record while nobody else does. Raises `Misuse` inside an edit of one's own."""
-        self.refuse_own(collection, id)
-        edit = self._open.setdefault((collection, id), _Edit())
-        edit.users += 1
+        return Alone(self, self._open, collection, id)
+
+
+class Alone:
+    """Made by `Editing.alone`. No generator: a live edit begins and ends with this, and one costs more than it does."""
+
+    __slots__ = ("_edit", "_editing", "_key", "_open")
+
+    def __init__(self, editing: Editing, open: dict[tuple[str, str], _Edit], collection: str, id: str) -> None:
+        self._editing, self._open, self._key = editing, open, (collection, id)
+
+    async def __aenter__(self) -> None:
+        self._editing.refuse_own(*self._key)
+        self._edit = self._open.get(self._key) or self._open.setdefault(self._key, _Edit())
+        self._edit.users += 1
         try:
-            async with edit.lock:
-                edit.owner = editor()
-                try:
-                    yield
-                finally:
-                    edit.owner = None
-        finally:
-            edit.users -= 1
-            if not edit.users:
-                self._open.pop((collection, id), None)
+            await self._edit.lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+        self._edit.owner = editor()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._edit.owner = None
+        self._edit.lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._edit.users -= 1
+        if not self._edit.users:
+            self._open.pop(self._key, None)

@@ -105,6 +105,8 @@ class _Warm:
     """The change that the whole history leads to, as long as nothing else came; see `Rows.trail`."""
     pending: list[RawChange] = field(default_factory=list)
     """What follows the document on that trail, and is to be taken in before the document is looked at."""
+    shown: tuple[str, str | None, int] | None = None
+    """The value as the row has it, and its tail, of a record that is here and was shown since it was loaded."""
 
 
 @dataclass(slots=True)
@@ -129,6 +131,8 @@ class Rows:
     """What the log is to have before the transaction is committed."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
+    _edited: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    """The rows of records that were edited last, by space, collection and id."""
     _bursts: dict[int, int] = field(default_factory=dict)
     """The records that were last shown with many changes at once, and with how many."""
 
@@ -136,6 +140,7 @@ class Rows:
         """Drop everything cached (some work was undone)."""
         self.held = None
         self._warm.clear()
+        self._edited.clear()
         self._fields.clear()
         self._bursts.clear()
         self.damaged.clear()
@@ -153,6 +158,21 @@ class Rows:
         if row[4] == DELETED:
             value["_deleted"] = True
         return Row(row[0], collection, id, value, row[3], row[4])
+
+    def at_hand(self, space: int, collection: str, id: str) -> Row | None:
+        """As `find`, of a record that is loaded and was edited lately; None for any other."""
+        n = self._edited.get((space, collection, id), 0)
+        warm = self._warm.get(n)
+        if warm is None or warm.shown is None:
+            return None
+        json, kinds, tail = warm.shown
+        return Row(n, collection, id, from_json(json, kinds), tail, HERE)
+
+    def edited(self, space: int, row: Row) -> None:
+        """A record is being edited: it may be `at_hand` the next time."""
+        if len(self._edited) >= 2 * WARM:
+            self._edited.clear()
+        self._edited[space, row.collection, row.id] = row.n
 
     def insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value] | None,
                tail: int, entry: int | None = None) -> int:
@@ -182,6 +202,8 @@ class Rows:
         db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
                    f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
                    (json, kinds, state, tail, entry, n))
+        if (warm := self._warm.get(n)) is not None:
+            warm.shown = (json, kinds, tail) if state == HERE else None
 
     def _came(self, n: int, came: int) -> int:
         """How many changes a record is shown with, or was just before: of a row of puts the first stands alone."""

@@ -112,7 +112,7 @@ class RecordStore:
     def edit_at_hand(self, db: Connection, space: int, collection: str, id: str) -> Draft | None:
         """As `begin_edit`, of a record whose document is in memory: a matter of microseconds. None for another."""
         self.permit(space)
-        row = self._here(db, space, collection, id)
+        row = self._rows.at_hand(space, collection, id) or self._here(db, space, collection, id)
         return self._draft(db, row) if self._rows.is_warm(row.n) else None
 
     def end_edit(self, db: Connection, space: int, draft: Draft, info: RawChange, after: dict[str, Value], *,
@@ -405,6 +405,7 @@ class RecordStore:
             self._rows.log(db, row.n, change, OUTBOX, origin)
         else:
             self._rows.held = Held(space, row, change, origin, self._rows.now(), alone)
+            self._rows.edited(space, row)
         self._rows.follow(row.n, change, trail.after(change, trail.changed(row.value, after)))
         self._rows.project(db, row, after, row.tail + 1)
         if db.total_changes != alone:  # a field that was never seen, an attachment, a snapshot
