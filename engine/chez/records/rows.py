@@ -105,7 +105,7 @@ class _Warm:
     """The change that the whole history leads to, as long as nothing else came; see `Rows.trail`."""
     pending: list[RawChange] = field(default_factory=list)
     """What follows the document on that trail, and is to be taken in before the document is looked at."""
-    shown: tuple[str, str | None, int] | None = None
+    shown: tuple[str, str | None, int] | None = field(default=None, repr=False)
     """The value as the row has it, and its tail, of a record that is here and was shown since it was loaded."""
 
 
@@ -131,7 +131,7 @@ class Rows:
     """What the log is to have before the transaction is committed."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
-    _edited: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    _edited: dict[tuple[int, str, str], int] = field(default_factory=dict, repr=False)
     """The rows of records that were edited last, by space, collection and id."""
     _bursts: dict[int, int] = field(default_factory=dict)
     """The records that were last shown with many changes at once, and with how many."""
