@@ -1,4 +1,4 @@
-"""Invitations between homes of several people, over a real relay: by link and by code, and all that is refused."""
+"""Invitations between homes of several people, over a real relay: by link, and all that is refused."""
 
 import asyncio
 from datetime import timedelta
@@ -8,45 +8,21 @@ import pytest
 from msgspec import structs
 
 import chez
-from chez import crypto, inboxes
-from chez.crypto import Kdf
-from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
-from chez.home import answering
+from chez import inboxes
+from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import guest as guest_module
 from chez.home import home as home_module
-from chez.home.pairing import split_code
 from chez.spaces.card import Card
-from chez.spaces.invitations import InviteLink, Reply, open_request, seal_request
+from chez.spaces.invitations import InviteLink, Reply, seal_request
 from chez.spaces.saying import say
 from chez.spaces.statements import Invite, Role
 from chez.store.database import Connection
-from chez.sync import pushes
-from chez.sync.codes import mailbox
 from chez.sync.connection import connect
-from chez.sync.introducing import Guest
 from chez_wire.login import Role as Put
-from chez_wire.login import inbox_of
-from tests.home.pairing import PASSPHRASE
+from tests.people.guests import SOON, asked, invited
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join, open_again
 from tests.relay.within import Within
-from tests.spaces.people import Person
-
-SOON = 0.4
-
-
-async def invited(space: chez.Space, owner: chez.Home, **terms: object) -> str:
-    """The link of a new invitation, which the relay knows of."""
-    made = await space.invite(**terms)  # type: ignore[arg-type]
-    await owner.sync()
-    assert made.link is not None
-    return made.link
-
-
-async def asked(guest: chez.Home, link: str) -> None:
-    """Ask to be let in while nobody answers."""
-    with pytest.raises(Unanswered, match="waits at"):
-        await guest.join(link, timeout=SOON)
 
 
 async def test_what_no_relay_took_is_not_said_to_wait_there(
@@ -322,109 +298,6 @@ async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_
         assert await roles(trip) == {"anna": "owner", "berta": "owner"}
 
 
-@pytest.mark.slow
-async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has a link sends rubbish, requests of made persons and repeats of them: the journal tells of a few, all is
-    taken out of the inbox, and an honest guest who comes after it is answered."""
-    monkeypatch.setattr(answering, "MOST_TOLD", 3)
-    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
-        trip = await anna.create_space("Trip")
-        link = await invited(trip, anna, uses=2)
-        await asked(berta, link)
-        invitation = InviteLink.read(link)
-        await anna.sync()
-        for number in range(6):
-            made = Person(f"made {number}")
-            enrol = made.enrol()
-            card = Card.of(made.id, [enrol, made.certify([enrol.hash], 0, made.root)])
-            async with connect(server.url) as relay:
-                await relay.open([(invitation.inbox, Put.PUT, invitation.put)])
-                for _ in range(2):
-                    await relay.put(invitation.inbox, crypto.random_bytes(100))
-                    await relay.put(invitation.inbox, seal_request(invitation, card, made.devices[0], Reply(bytes(32))))
-        await asked(clara, link)
-        for _ in range(2):
-            assert (await anna.sync()).unanswered == ""
-        assert len(await roles(trip)) == 3
-        assert len(await anna.journal.receipts("invitation-refused")) == 3
-        with pytest.raises(NotAllowed, match="used by as many"):
-            await clara.join(link)
-
-
-@pytest.mark.slow
-async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pages of large items, in two inboxes: each item is looked at once, and who asks after them is let in."""
-    looked_at: list[int] = []
-
-    def counted(box: bytes, *rest: object) -> object:
-        looked_at.append(len(box))
-        return open_request(box, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(answering, "open_request", counted)
-    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip = await anna.create_space("Trip")
-        links = [await invited(trip, anna) for _ in range(2)]
-        async with connect(server.url) as relay:
-            for one in map(InviteLink.read, links):
-                await relay.open([(one.inbox, Put.PUT, one.put)])
-                await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(60_000)) for _ in range(100)))
-        await asked(berta, links[0])
-        assert (await anna.sync()).unanswered == ""
-        assert len(looked_at) == 201
-        assert (await berta.join(links[0])).role == "writer"
-
-
-async def test_an_inbox_with_more_than_there_is_room_for_is_worked_off(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Items come faster than they are looked at: those there was no room for come again, and each is looked at once."""
-    looked_at: list[int] = []
-
-    def counted(box: bytes, *rest: object) -> object:
-        looked_at.append(len(box))
-        return open_request(box, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(answering, "open_request", counted)
-    monkeypatch.setattr(pushes, "ITEM_ROOM", 1_000_000)
-    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip = await anna.create_space("Trip")
-        link = await invited(trip, anna)
-        one = InviteLink.read(link)
-        async with connect(server.url) as relay:
-            await relay.open([(one.inbox, Put.PUT, one.put)])
-            await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(60_000)) for _ in range(60)))
-        await asked(berta, link)
-        assert (await anna.sync()).unanswered == ""
-        assert len(looked_at) == 61
-        assert (await berta.join(link)).role == "writer"
-
-
-async def test_who_refills_an_inbox_without_pause_keeps_no_sync(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sync looks at as much as an inbox has room for, brings the spaces in step, and says where more is; guests of
-    other invitations are let in meanwhile."""
-    monkeypatch.setattr(answering, "MOST_LOOKED_AT", 40)
-
-    async def fill(one: InviteLink) -> None:
-        async with connect(server.url) as relay:
-            await relay.open([(one.inbox, Put.PUT, one.put)])
-            while True:
-                await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(2_000)) for _ in range(20)))
-
-    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip, other = await anna.create_space("Trip"), await anna.create_space("Other")
-        flooded, link = await invited(trip, anna), await invited(other, anna)
-        await asked(berta, link)
-        filling = asyncio.create_task(fill(InviteLink.read(flooded)))
-        await trip.collection("notes").put({"n": 1}, id="a")
-        report = await anna.sync()
-        filling.cancel()
-        assert report.problems == () and (await anna.status()).pending == 0
-        assert "more came by an invitation to 'Trip'" in report.unanswered and "Other" not in report.unanswered
-        assert (await berta.join(link)).role == "writer"
-
-
 async def test_a_sync_tells_whom_it_let_in(tmp_path: Path, server: Within) -> None:
     """By name, space and role, each once; what a connected home does in between is told by its next sync."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
@@ -486,114 +359,3 @@ async def test_who_was_taken_out_answers_those_whom_it_invited(tmp_path: Path, s
         with pytest.raises(NotAllowed, match="revoked"):
             await carl.join(link)
         assert await roles(trip) == {"anna": "owner"}
-
-
-async def test_by_code_while_both_are_there(tmp_path: Path, server: Within) -> None:
-    """The guest types the code, the owner says yes, and the guest has the space at once; connected or not."""
-    async def yes(question: str, *, default: str = "") -> str:
-        assert "'berta'" in question and "'Trip'" in question
-        return "yes"
-
-    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
-        trip = await anna.create_space("Trip")
-        await trip.collection("notes").put({"n": 1}, id="a")
-        async with trip.invite_by_code("reader") as invitation:
-            assert invitation.code not in repr(invitation)
-            coming = asyncio.create_task(berta.join(invitation.code))
-            member = await invitation.joined(yes)
-            assert (member.name, member.role) == ("berta", "reader")
-            hers = await coming
-        await berta.sync()
-        assert await values(hers) == {"a": {"n": 1}}
-        async with anna.connect(), trip.invite_by_code() as invitation:
-            coming = asyncio.create_task(clara.join(invitation.code))
-            await invitation.joined()
-            assert (await coming).role == "writer"
-
-
-async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Within) -> None:
-    """A guess burns the code and is told to both; a person who says no lets nobody in; a code that is over is so."""
-    async def no(question: str, *, default: str = "") -> str:
-        return "no"
-
-    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip = await anna.create_space("Trip")
-        await anna.sync()
-        async with trip.invite_by_code() as invitation:
-            code, _ = split_code(invitation.code)
-            wrong = code.rsplit("-", 1)[0] + ("-zoo" if not code.endswith("-zoo") else "-zone")
-            to_guest, _ = mailbox(wrong, True, "invitation")
-            to_host, _ = mailbox(wrong, False, "invitation")
-            guest = Guest(wrong, Card.read(await berta.card()), berta._device, crypto.random_bytes(32))
-            async with inboxes.watch(server.url, to_guest) as items:
-                async for item in items:
-                    await inboxes.put(server.url, inbox_of(to_host.public), to_host, guest.answer(item.item))
-                    break
-            with pytest.raises(BadPairing, match="burnt"):
-                await invitation.joined()
-        async with trip.invite_by_code() as invitation:
-            coming = asyncio.create_task(berta.join(invitation.code))
-            with pytest.raises(NotAllowed):
-                await invitation.joined(no)
-            with pytest.raises(NotAllowed, match="said no"):
-                await coming
-        assert [one.body["reason"] for one in await anna.journal.receipts("invitation-refused")] == [
-            "wrong code", "the person said no"]
-        assert await roles(trip) == {"anna": "owner"}
-        with pytest.raises(NotFound):
-            await berta.join(f"00000-zoo-zoo@{server.url}")
-        for _ in range(4):
-            await anna.journal.append("invitation-refused", {"reason": "wrong code"})
-        with pytest.raises(NotAllowed, match="5 wrong codes"):
-            async with trip.invite_by_code():
-                pass
-
-
-async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path, server: Within) -> None:
-    """The host is an owner no more when the guest types the code: both are told at once, and the guest is not in. A
-    code that pairs devices is none for guests, and what it may be is said."""
-    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
-        trip = await anna.create_space("Trip")
-        (hers,) = await shared(trip, anna, berta, role="owner")
-        async with trip.invite_by_code() as invitation:
-            await hers.set_role("anna", "writer")
-            await in_step(berta, anna)
-            coming = asyncio.create_task(carl.join(invitation.code))
-            with pytest.raises(NotAllowed, match="only an owner"):
-                await invitation.joined()
-            async with asyncio.timeout(90):
-                with pytest.raises(NotAllowed, match="said no"):
-                    await coming
-        assert await roles(trip) == {"anna": "writer", "berta": "owner"}
-        async with anna.pair() as pairing:
-            with pytest.raises(NotFound, match="no such code") as refused:
-                await carl.join(pairing.code)
-            assert "pairs devices" in refused.value.hint
-        async with hers.invite_by_code() as invitation:
-            with pytest.raises(NotFound, match="no such code") as refused:
-                await chez.join(tmp_path / "new", invitation.code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
-            assert "guest" in refused.value.hint and not (tmp_path / "new").exists()
-
-
-async def test_who_types_a_code_wrong_or_too_late_does_not_wait(tmp_path: Path, server: Within) -> None:
-    """The guest hears at once that the code was not the right one, and of one that its host took back, that it is over;
-    the next code works."""
-    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip = await anna.create_space("Trip")
-        async with asyncio.timeout(60):
-            async with trip.invite_by_code() as invitation:
-                code, _ = split_code(invitation.code)
-                wrong = code.rsplit("-", 1)[0] + ("-zoo" if not code.endswith("-zoo") else "-zone")
-                coming = asyncio.create_task(berta.join(f"{wrong}@{server.url}"))
-                with pytest.raises(BadPairing, match="burnt"):
-                    await invitation.joined()
-            with pytest.raises(NotAllowed, match="not the right one"):
-                await coming
-            async with trip.invite_by_code() as invitation:
-                pass
-            with pytest.raises(NotAllowed, match="the code is over"):
-                await berta.join(invitation.code)
-            async with trip.invite_by_code() as invitation:
-                coming = asyncio.create_task(berta.join(invitation.code))
-                await invitation.joined()
-            assert (await coming).role == "writer"
