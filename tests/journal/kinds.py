@@ -1,7 +1,7 @@
 """Which kinds of receipts the source writes, and with which fields: found by reading it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,40 +54,38 @@ class _File:
 
     def __init__(self, path: Path, tree: ast.Module) -> None:
         self._name = str(path)
-        self._tree = tree
+        self._nodes = list(ast.walk(tree))
+        self._told = [node for node in self._nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                      and "kind" in _parameters(node)]
         self._forwarders: dict[str, int] = {}
         before = -1
         while before != len(self._forwarders):
             before = len(self._forwarders)
-            for function in ast.walk(tree):
-                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                    self._learn(function)
+            for function in self._told:
+                self._learn(function)
 
     def _learn(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        names = _parameters(function)
-        if function.name not in WRITERS and "kind" in names and any(
-                _is_kind(self._kind(call)) for call in self._calls(function)):
-            self._forwarders[function.name] = names.index("kind")
+        if function.name not in WRITERS and any(_is_kind(self._kind(call)) for call in self._calls(ast.walk(function))):
+            self._forwarders[function.name] = _parameters(function).index("kind")
 
     def sites(self) -> Iterator[Site]:
         """The places in it."""
-        functions = [node for node in ast.walk(self._tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        told = {node for function in functions if "kind" in _parameters(function) for node in ast.walk(function)}
-        for call in self._calls(self._tree):
+        told = {node for function in self._told for node in ast.walk(function)}
+        for call in self._calls(self._nodes):
             kind = self._kind(call)
             if _is_kind(kind) and (call in told or self._in_loop(call)):
                 continue
             for value in _constants(kind, f"{self._name}:{call.lineno}"):
                 yield Site(value, _keys(call, kind), f"{self._name}:{call.lineno}")
-        for node in ast.walk(self._tree):
+        for node in self._nodes:
             if (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append"
                     and _last(node.func.value) == "notices" and isinstance(node.args[0], ast.Tuple)):
                 kind, body = node.args[0].elts
                 for value in _constants(kind, f"{self._name}:{node.lineno}"):
                     yield Site(value, _written(body), f"{self._name}:{node.lineno}")
 
-    def _calls(self, tree: ast.AST) -> Iterator[ast.Call]:
-        for node in ast.walk(tree):
+    def _calls(self, nodes: Iterable[ast.AST]) -> Iterator[ast.Call]:
+        for node in nodes:
             if not isinstance(node, ast.Call):
                 continue
             name = _last(node.func)
@@ -111,7 +109,7 @@ class _File:
     def _in_loop(self, call: ast.Call) -> bool:
         """Whether it hands on notices, which are collected elsewhere."""
         return any(isinstance(node, ast.For) and _last(node.iter) in ("notices",) and call in ast.walk(node)
-                   for node in ast.walk(self._tree))
+                   for node in self._nodes)
 
 
 def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:

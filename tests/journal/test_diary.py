@@ -240,10 +240,12 @@ def test_a_receipt_is_one_sentence(kind: str, body: dict[str, Any], said: str) -
     assert told(kind, body) == said and "\n" not in said
 
 
-@pytest.mark.parametrize("site", [site for site in sites() if site.keys is not None], ids=lambda site: site.where)
-def test_the_examples_have_the_fields_that_are_written(site: Any) -> None:
+def test_the_examples_have_the_fields_that_are_written() -> None:
     """Of each place in the source that writes out a body, there is an example with those fields."""
-    assert any(kind == site.kind and site.keys <= body.keys() for kind, body, _ in EXAMPLES), site
+    written = [site for site in sites() if site.keys is not None]
+    assert len(written) > 50
+    assert [site for site in written if not any(
+        kind == site.kind and site.keys is not None and site.keys <= body.keys() for kind, body, _ in EXAMPLES)] == []
 
 
 def test_the_page_tells_of_every_kind() -> None:
