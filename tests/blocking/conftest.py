@@ -1,22 +1,22 @@
 """A home for programs without an event loop."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chez import blocking
-from chez.crypto import Kdf
+from tests.fresh import PASSPHRASE, fresh_home
 from tests.relay.within import relay_beside
 
-PASSPHRASE = "correct horse"
+__all__ = ("PASSPHRASE",)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The folder of a home that was made and is not open."""
-    blocking.create(tmp_path / "home", passphrase=PASSPHRASE, name="laptop", kdf=Kdf.minimum())
-    return tmp_path / "home"
+    return asyncio.run(fresh_home(tmp_path / "home"))
 
 
 @pytest.fixture

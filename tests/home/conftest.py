@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.crypto import Kdf
+from tests.fresh import PASSPHRASE, fresh_home
 
-PASSPHRASE = "correct horse"
+__all__ = ("PASSPHRASE",)
 
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
     """The folder of a home that was made and is not open."""
-    await chez.create(tmp_path / "home", passphrase=PASSPHRASE, name="laptop", kdf=Kdf.minimum())
-    return tmp_path / "home"
+    return await fresh_home(tmp_path / "home")
 
 
 @pytest.fixture
