@@ -15,7 +15,7 @@ from websockets.uri import parse_uri
 
 from chez_wire.frames import Credit, Entries, decode_relay, encode
 
-__all__ = ("Line", "Listener", "Windowed", "framed")
+__all__ = ("Line", "Listener", "Windowed", "framed", "paced")
 
 READ: Final = 64 * 1024
 """Bytes that one read makes room for, as in the relay (`chez_relay.door`): with more, the system is asked for memory
@@ -121,8 +121,8 @@ class Line(asyncio.Protocol):
 class Windowed(Line):
     """Sends frames, at most `window` of them unanswered; one answer comes for each.
 
-    Paced, it sends each when it is due, whatever is unanswered; `taken` has the seconds that each took from then, the
-    line's own lateness among them, and `late` those until it was sent.
+    Paced, it sends each when it is due (`paced`), whatever is unanswered; `taken` has the seconds that each took from
+    then, the line's own lateness among them, and `late` those until it was sent.
     """
 
     frames: Sequence[bytes] = ()
@@ -144,15 +144,11 @@ class Windowed(Line):
         if batch:
             self.transport.write(b"".join(batch))
 
-    async def pace(self, gap: float, start: float) -> None:
-        """Send one frame after the other, `gap` seconds apart."""
-        for number in range(len(self.frames)):
-            due = start + number * gap
-            if (early := due - time.perf_counter()) > 0:
-                await asyncio.sleep(early)
-            self.due.append(due)
-            self.late.append(time.perf_counter() - due)
-            self.send(1)
+    def send_due(self, due: float, now: float) -> None:
+        """Send the next frame, which is due since then."""
+        self.due.append(due)
+        self.late.append(now - due)
+        self.send(1)
 
     def took(self, messages: list[bytes], now: float) -> None:
         """Each answer makes room for one frame more."""
@@ -175,6 +171,19 @@ class Windowed(Line):
         super().connection_lost(exc)
         if self.frames and not self.done.done():
             self.done.set_exception(exc or ConnectionError("the server closed the connection"))
+
+
+async def paced(lines: Sequence[Windowed], rate: float, start: float) -> None:
+    """Send a frame of each line in turn, `rate` a second in all, each when it is due: the loop wakes by milliseconds.
+
+    A task of each line woke up, and was made to sleep, for every frame, though those of many lines were due by then.
+    """
+    turns = zip(*(range(len(line.frames)) for line in lines), strict=True)
+    for number, line in enumerate(line for _ in turns for line in lines):
+        due = start + number / rate
+        if (early := due - time.perf_counter()) > 0:
+            await asyncio.sleep(early)
+        line.send_due(due, time.perf_counter())
 
 
 class Listener(Line):

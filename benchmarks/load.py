@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from benchmarks.lines import Line, Listener, Windowed, framed
+from benchmarks.lines import Line, Listener, Windowed, framed, paced
 from chez.crypto import SigningKey
 from chez.sync.events import SpacesOpened
 from chez.sync.session import ClientSession
@@ -131,8 +131,7 @@ async def append(load: Load) -> dict[str, object]:
     gc.disable()  # it makes no cycles worth the while, and looking for some stops all clients at once
     began = time.perf_counter()
     if load.rate:
-        gap = load.clients / load.rate
-        await asyncio.gather(*(line.pace(gap, began + n * gap / load.clients) for n, line in enumerate(lines)))
+        await paced(lines, load.rate, began)
     else:
         for line in lines:
             line.send(load.window)
