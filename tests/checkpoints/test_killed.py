@@ -16,8 +16,8 @@ from tests.people.persons import persons
 from tests.people.support import join
 from tests.relay.support import relay
 from tests.simulation import test_convergence
-from tests.simulation.device import RELAY
-from tests.simulation.world import World
+from tests.simulation.device import RELAY, Device
+from tests.simulation.world import Place, World
 
 STEPS = range(1, 40) if os.environ.get("CHEZ_EVERY_STEP") else range(3, 40, 12)
 
@@ -38,16 +38,16 @@ def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.Monk
     maker.lanes.wake(maker.replica.space.id)
     plain = world._work
 
-    def work(device: object) -> None:
+    def work(device: Device, place: Place) -> None:
         nonlocal commits, killed
-        plain(device)  # type: ignore[arg-type]
+        plain(device, place)
         commits += 1
         if commits == step:
             killed = True
-            device.start()  # type: ignore[attr-defined]
+            device.start()
             world._forget_closed()
 
-    world._work = work  # type: ignore[assignment, method-assign]
+    world._work = work  # type: ignore[method-assign]
     world.settle()
     world.storage.perform_now([Expire()])
     world.heal()

@@ -18,14 +18,39 @@ from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from tests.simulation.household import Household, Member
 
-__all__ = ("RELAY", "Device", "Undone")
+__all__ = ("RELAY", "Device", "Undone", "Wire")
 
 T = TypeVar("T")
 RELAY = 1
+"""The row of the relay that every device knows."""
 
 
 class Undone(Exception):
     """Work that fails on purpose: it must leave no trace."""
+
+
+@dataclass(eq=False)
+class Wire:
+    """A device's side of one connection: what of it does not outlive it."""
+
+    lanes: Lanes
+    jobs: deque[Job] = field(default_factory=deque)
+    sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = field(default_factory=list)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work to do because of what arrived."""
+        return bool(self.jobs) or self.lanes.busy
+
+    @property
+    def sends(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self.sealed) or self.lanes.sends
+
+    @property
+    def idle(self) -> bool:
+        """In step with the relay in every space, nothing left to do."""
+        return all(lane.idle for lane in self.lanes.all) and not (self.busy or self.sealed)
 
 
 @dataclass
@@ -38,12 +63,13 @@ class Device:
     db: Connection
     keeps: bool = False
     """Whether its relay is to keep what is followed for the next connection."""
-    keeping: Keeping | None = None
+    knows: set[int] = field(default_factory=lambda: {RELAY})
+    """The relays that it keeps its spaces at, by their rows."""
+    keeping: dict[int, Keeping] = field(default_factory=dict)
     records: RecordStore = field(init=False)
     replicas: dict[int, Replica] = field(default_factory=dict)
-    lanes: Lanes | None = None
-    jobs: deque[Job] = field(default_factory=deque)
-    sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = field(default_factory=list)
+    wires: dict[int, Wire] = field(default_factory=dict)
+    """Its connections, by the relays' rows."""
     edits: dict[tuple[bytes, str, str], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,34 +94,55 @@ class Device:
         self.records = RecordStore(self.member.keys.id)
         self.replicas = {}
         self.edits.clear()
-        self.keeping = Keeping(self.random.randbytes) if self.keeps else None
+        self.keeping.clear()
         self.disconnect()
         for (n,) in self.db.execute("SELECT n FROM space ORDER BY n").fetchall():
             self.open(n)
+
+    @property
+    def lanes(self) -> Lanes | None:
+        """Those of the connection to the relay that every device knows."""
+        return self.lanes_at(RELAY)
+
+    def lanes_at(self, relay: int) -> Lanes | None:
+        """Those of the connection to a relay, if there is one."""
+        wire = self.wires.get(relay)
+        return None if wire is None else wire.lanes
 
     def open(self, n: int) -> None:
         """A space is here, or there is more of it than was known."""
         if n in self.replicas:
             self.replicas[n].hear()
-            if self.lanes is not None:
-                self.lanes.wake(self.replicas[n].space.id)
+            for wire in self.wires.values():
+                wire.lanes.wake(self.replicas[n].space.id)
             return
         self.replicas[n] = self.household.replica(self.member, self.db, self.random, self.records, n)
-        if self.lanes is not None:
-            self.lanes.add(self.replicas[n])
+        self.replicas[n].relays.kept |= self.knows
+        for wire in self.wires.values():
+            wire.lanes.add(self.replicas[n])
 
-    def disconnect(self) -> None:
-        """The connection is gone, and with it what was to be sent and done because of it."""
-        self.lanes = None
-        self.jobs.clear()
-        self.sealed.clear()
-
-    def dial(self, relay: str, approach: Approach | None = None) -> None:
-        """Begin a connection; its frames are the caller's to carry."""
-        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32), approach), RELAY, rests=True,
-                           keeping=self.keeping)
+    def learn(self, relay: int) -> None:
+        """Keep its spaces at one more relay."""
+        self.knows.add(relay)
         for replica in self.replicas.values():
-            self.lanes.add(replica)
+            replica.relays.kept.add(relay)
+
+    def disconnect(self, *relays: int) -> None:
+        """The connection to these (none named: to all) is gone, and with it what was to be sent and done for it."""
+        for relay in relays or tuple(self.wires):
+            self.wires.pop(relay, None)
+            for replica in self.replicas.values():
+                replica.relays.end(relay)
+
+    def dial(self, name: str, approach: Approach | None = None, relay: int = RELAY) -> None:
+        """Begin a connection to a relay; its frames are the caller's to carry."""
+        if self.keeps:
+            self.keeping.setdefault(relay, Keeping(self.random.randbytes))
+        lanes = Lanes(ClientSession(name, self.random.randbytes(32), approach), relay, rests=True,
+                      keeping=self.keeping.get(relay))
+        self.wires[relay] = Wire(lanes)
+        for replica in self.replicas.values():
+            lanes.add(replica)
 
     def write(self, work: Callable[[Connection], T], *, lose: bool = False) -> T:
         """As `Database.write`: own savepoint, then sealing, then the commit (or a crash just before it)."""
@@ -111,58 +158,57 @@ class Device:
             self.db.execute("COMMIT")
             raise
         self.db.execute("RELEASE work")
-        sealing = []
-        if self.lanes is not None:
-            waiting = waiting_spaces(self.db, self.member.keys.id)
-            sealing = [(lane, lane.machine, lane.replica.outgoing(self.db, RELAY)) for lane in self.lanes.all
-                       if lane.seals and lane.replica.space.n in waiting]
+        sealing = self._seal()
         if lose:
             self.db.execute("ROLLBACK")
             self.start()
             raise Undone
         self.db.execute("COMMIT")
-        self.sealed += sealing
+        for wire, *one in sealing:
+            wire.sealed.append((one[0], one[1], one[2]))
         return result
 
-    def receive(self, message: bytes) -> None:
-        """A frame from the relay: what it leads to is queued."""
-        assert self.lanes is not None
-        self.lanes.receive(message)
+    def _seal(self) -> list[tuple[Wire, Lane, SyncMachine, list[Sealed]]]:
+        """What the transaction leaves is sealed in it, for each relay that takes entries as they are made."""
+        waiting = waiting_spaces(self.db, self.member.keys.id) if self.wires else set()
+        return [(wire, lane, lane.machine, lane.replica.outgoing(self.db, relay))
+                for relay, wire in self.wires.items() for lane in wire.lanes.all
+                if lane.seals and (lane.replica.space.n in waiting or lane.replica.relays.owes(relay))]
+
+    def receive(self, message: bytes, relay: int = RELAY) -> None:
+        """A frame from a relay: what it leads to is queued."""
+        self.wires[relay].lanes.receive(message)
 
     @property
     def busy(self) -> bool:
         """Whether there is work to do because of what arrived."""
-        return bool(self.jobs) or (self.lanes is not None and self.lanes.busy)
+        return any(wire.busy for wire in self.wires.values())
 
-    def work(self) -> None:
-        """Commit the next piece of queued work and react to its result."""
-        assert self.lanes is not None
-        self.jobs = self.jobs or deque(self.lanes.take())
-        job = self.jobs.popleft()
-        self.lanes.done(job, self.write(job.work.run))
-        while self.lanes.found:
-            self.open(self.lanes.found.pop())
+    def work(self, relay: int = RELAY) -> None:
+        """Commit the next piece of queued work of a connection and react to its result."""
+        wire = self.wires[relay]
+        wire.jobs = wire.jobs or deque(wire.lanes.take())
+        job = wire.jobs.popleft()
+        wire.lanes.done(job, self.write(job.work.run))
+        while wire.lanes.found:
+            self.open(wire.lanes.found.pop())
 
-    def again(self) -> None:
+    def again(self, relay: int = RELAY) -> None:
         """Begin a lane anew that could not go on."""
-        assert self.lanes is not None
-        self.lanes.again(self.lanes.resting.pop(0))
+        lanes = self.wires[relay].lanes
+        lanes.again(lanes.resting.pop(0))
 
-    @property
-    def sends(self) -> bool:
-        """Whether there is anything to send."""
-        return bool(self.sealed) or (self.lanes is not None and self.lanes.sends)
-
-    def flush(self) -> list[bytes]:
-        """What is to be sent now."""
-        if self.lanes is None:
+    def flush(self, relay: int = RELAY) -> list[bytes]:
+        """What is to be sent now to a relay."""
+        wire = self.wires.get(relay)
+        if wire is None:
             return []
-        sealed, self.sealed = self.sealed, []
+        sealed, wire.sealed = wire.sealed, []
         for lane, machine, entries in sealed:
-            self.lanes.sealed(lane, machine, entries)
-        return self.lanes.data_to_send()
+            wire.lanes.sealed(lane, machine, entries)
+        return wire.lanes.data_to_send()
 
     @property
     def idle(self) -> bool:
-        """In step with the relay in every space, nothing left to do."""
-        return self.lanes is not None and all(lane.idle for lane in self.lanes.all) and not (self.busy or self.sealed)
+        """In step in every space with each relay that it knows, nothing left to do."""
+        return self.wires.keys() == self.knows and all(wire.idle for wire in self.wires.values())

@@ -20,7 +20,7 @@ from chez.sync.replica import Replica
 from chez_wire.login import handle_of
 from tests.store.blank import blank
 
-__all__ = ("NOW", "Household", "Member", "certificate", "household")
+__all__ = ("NOW", "Household", "Member", "certificate", "household", "place_name")
 
 NOW = 1_700_000_000_000
 """Unix milliseconds; time stands still, nothing may depend on it."""
@@ -52,13 +52,14 @@ class Household:
     handle: bytes
     founder: Member
 
-    def store(self, member: Member, key: bytes) -> Connection:
-        """A new store of this device, in memory, with the space in it and one relay known."""
+    def store(self, member: Member, key: bytes, relays: int = 1) -> Connection:
+        """A new store of this device, in memory, with the space in it and some relays known."""
         db = blank(key)
         db.execute("PRAGMA synchronous = OFF")
         db.execute("BEGIN")
         store_space(db, self.space, "private", member.statements, member.epochs, self.handle, sent=False)
-        db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
+        db.executemany("INSERT INTO relay (n, url) VALUES (?, ?)", [(n, f"ws://{place_name(n)}")
+                                                                    for n in range(1, relays + 1)])
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", [("person", self.person), ("private", 1)])
         db.execute("COMMIT")
         return db
@@ -100,6 +101,11 @@ def certificate(membership: Membership, issuer: DeviceKeys, who: DeviceKeys, nam
     person = membership.create.person
     seen = membership.person_heads(person) if heads is None else list(heads)
     return own_certificate(person, seen, issuer.signing, who, name)
+
+
+def place_name(relay: int) -> str:
+    """The name of the relay in a row, as it is dialled."""
+    return f"relay{relay if relay > 1 else ''}.test:8787"
 
 
 def household(random: Random) -> Household:

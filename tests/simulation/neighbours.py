@@ -10,7 +10,8 @@ from chez_relay.lan.meeting import Acquaintances
 from chez_relay.session import RelaySession
 from chez_wire.meeting import PLAIN_CHANNEL, fresh
 from tests.simulation.device import Device
-from tests.simulation.world import NAME, Link, World
+from tests.simulation.household import place_name
+from tests.simulation.world import Link, Place, World
 
 
 class Neighbours(World):
@@ -49,12 +50,12 @@ class Neighbours(World):
             if device.lanes is not None and fresh(before, now) - device.lanes.met:
                 self._cut(device)
 
-    def _connect(self, device: Device) -> None:
+    def _connect(self, device: Device, place: Place) -> None:
         mine = self._proven[device.name] = self.secrets(device)
-        device.dial(NAME, Approach(mine, PLAIN_CHANNEL, entropy=self.random.randbytes))
-        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32), incarnation=self.storage.incarnation,
-                             known=self.known)
-        self.links.append(Link(device, relay))
+        device.dial(place_name(place.n), Approach(mine, PLAIN_CHANNEL, entropy=self.random.randbytes))
+        relay = RelaySession(names=[place_name(place.n)], nonce=self.random.randbytes(32),
+                             incarnation=place.storage.incarnation, known=self.known)
+        self.links.append(Link(device, place, relay))
         self.note(device.name, "meets")
 
     def _apply(self, link: Link, effects: list[Effect]) -> None:

@@ -61,7 +61,7 @@ def test_a_relay_that_has_a_space_and_none_of_its_many_epochs_lets_its_devices_i
     world.workload._create(device, False)
     while not world.storage._spaces:
         world._step()
-    world._restart("restarts")
+    world._restart(world.places[0], "restarts")
     world.heal(5000)
     check(world)
 

@@ -15,7 +15,7 @@ from tests.simulation.device import Device
 from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
 from tests.simulation.workload import Workload
-from tests.simulation.world import Link, World
+from tests.simulation.world import Link, Move, Place, World
 
 STEPS = int(os.environ.get("CHEZ_STEPS", "300"))
 SEEDS = [int(os.environ["CHEZ_SEED"])] if "CHEZ_SEED" in os.environ else list(range(8))
@@ -53,13 +53,13 @@ class Removals(World):
         by.write(lambda db: _expel(db, by, gone))
         self.note(by.name, f"takes out {gone.name}")
 
-    def _moves(self, device: Device) -> list[str]:
+    def _moves(self, device: Device) -> list[Move]:
         moves = super()._moves(device)
         if device.replica.removed:
-            moves = [move for move in moves if move not in ("pair", "make", "rotate")]
+            moves = [move for move in moves if move[0] not in ("pair", "make", "rotate")]
         if self.quiet and device not in self._members():  # who is out is refused again and again
             ends = {"again", "connect"} if device.name in self.refused else {"again"}
-            moves = [move for move in moves if move not in ends]
+            moves = [move for move in moves if move[0] not in ends]
         return moves
 
     def _pair(self, device: Device) -> None:
@@ -69,9 +69,9 @@ class Removals(World):
         if by.name in self.going:
             self.going.add(self.devices[-1].name)
 
-    def _work(self, device: Device) -> None:
+    def _work(self, device: Device, place: Place) -> None:
         try:
-            super()._work(device)
+            super()._work(device, place)
         except RelayRefused:
             self._cut(device)
             self.refused.add(device.name)

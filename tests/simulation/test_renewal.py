@@ -56,7 +56,7 @@ class Renewals(World):
             # had that is no more would be missing in it.
             kept = self.storage
             super()._fault()
-            self.storage = kept
+            self.places[0].storage = kept
 
     def _edit(self, device: Device) -> None:
         super()._edit(device)

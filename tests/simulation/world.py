@@ -7,6 +7,7 @@ relay later, beside those of its next connection: that is how bytes come to be r
 
 import hashlib
 from collections import deque
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -29,15 +30,27 @@ from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import Header
 from chez_wire.frames import CreateSpace, Packet, Rotate, SealedPacket, decode_client, decode_relay, encode
 from tests.simulation.device import RELAY, Device
-from tests.simulation.household import Member, household
+from tests.simulation.household import Member, household, place_name
 from tests.simulation.workload import Workload
 
 __all__ = ("World",)
 
-NAME = "relay.test:8787"
-
 SPACES = 3
 """A device that knows fewer makes another, now and then."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A relay, by its row in every device's store."""
+
+    n: int
+    storage: MemoryStorage
+    kept: KeptSessions = field(default_factory=lambda: KeptSessions(lambda: 0.0))
+
+    @property
+    def name(self) -> str:
+        """As the trace has it."""
+        return "relay" if self.n == RELAY else f"relay {self.n}"
 
 
 @dataclass(eq=False)
@@ -45,6 +58,7 @@ class Link:
     """One connection: the relay's session, frames each way, and what its storage owes."""
 
     device: Device
+    place: Place
     relay: RelaySession
     up: deque[bytes] = field(default_factory=deque)
     down: deque[bytes] = field(default_factory=deque)
@@ -52,26 +66,42 @@ class Link:
     open: bool = True
     """Whether the device still listens; what it had sent may arrive all the same."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether the device takes what the relay sent now: it does what came before that first."""
+        wire = self.device.wires.get(self.place.n)
+        return self.open and wire is not None and not wire.busy
+
+
+Move = tuple[str, tuple[Place, ...]]
+"""The name of what may happen, and at which relay, if it is about one."""
+
 
 class World:
-    """A relay and `count` devices of one person, which join one after the other."""
+    """A relay, or several, and `count` devices of one person, which join one after the other."""
 
-    def __init__(self, seed: int, count: int = 3, *, rotates: bool = True, checkpoints: bool = False) -> None:
+    def __init__(self, seed: int, count: int = 3, *, rotates: bool = True, checkpoints: bool = False,
+                 relays: int = 1) -> None:
         self.random = Random(seed)
         self.count = count
         self.rotates = rotates
         self.checkpoints = checkpoints
         self.family = household(self.random)
         self.devices: list[Device] = []
+        self.relays = relays
         self._add(self.family.founder)
-        self.storage = self._store()
-        self.kept = KeptSessions(lambda: 0.0)
+        self.places = [Place(n, self._store()) for n in range(RELAY, RELAY + relays)]
         self.links: list[Link] = []
         self.apart: set[str] = set()
         self.workload = Workload(self.random)
         self.trace: list[str] = []
         self.quiet = False
         self.lost = False
+
+    @property
+    def storage(self) -> MemoryStorage:
+        """The store of the relay that every device knows."""
+        return self.places[0].storage
 
     def note(self, who: str, what: str, data: bytes = b"") -> None:
         """One line of the trace, with a digest of the bytes involved."""
@@ -93,7 +123,8 @@ class World:
                 self.note(device.name, self.workload._close(device, False) and "last edit")
         if self.checkpoints:
             self.settle()
-            self.storage.perform_now([Expire()])
+            for place in self.places:
+                place.storage.perform_now([Expire()])
             self.quiet = True
         self._pair(self.random.choice(self.devices))
         for _ in range(limit):
@@ -115,19 +146,19 @@ class World:
         """One thing that can happen, happens; False when nothing can."""
         moves = [(device, move) for device in self.devices for move in self._moves(device)]
         carried = [(link, move) for link in self.links for move in ("up", "owed", "down")
-                   if getattr(link, move) and (move != "down" or (link.open and not link.device.busy))]
+                   if getattr(link, move) and (move != "down" or link.hears)]
         at = self.random.randrange(len(moves) + len(carried)) if moves or carried else -1
         if at < 0:
             return False
         if at < len(moves):
-            device, move = moves[at]
-            getattr(self, "_" + move)(device)
+            device, (move, where) = moves[at]
+            getattr(self, "_" + move)(device, *where)
         else:
             link, move = carried[at - len(moves)]
             getattr(self, "_carry_" + move)(link)
         return True
 
-    def _moves(self, device: Device) -> list[str]:
+    def _moves(self, device: Device) -> list[Move]:
         moves = [] if self.quiet else ["edit"]
         if not self.quiet and len(self.devices) < self.count and self.random.random() < 0.02:
             moves.append("pair")
@@ -135,27 +166,33 @@ class World:
             moves.append("rotate")
         if not self.quiet and len(device.replicas) < SPACES and self.random.random() < 0.02:
             moves.append("make")
-        if self.checkpoints and not self.quiet and device.lanes is not None and self.random.random() < 0.2:
+        if self.checkpoints and not self.quiet and device.wires and self.random.random() < 0.2:
             moves += ["checkpoint", "expire"]
-        if device.lanes is None:
-            return moves if device.name in self.apart else [*moves, "connect"]
-        if device.busy:
-            moves.append("work")
-        if device.lanes.resting:
-            moves.append("again")
-        if device.sends:
-            moves.append("flush")
-        return moves
+        known = [place for place in self.places if place.n in device.knows]
+        return [*((move, ()) for move in moves), *(
+            (move, (place,)) for place in known for move in self._turns(device, place))]
 
-    def _add(self, member: Member) -> None:
-        db = self.family.store(member, self.random.randbytes(32))
-        self.devices.append(Device(self.family, member, self.random, db, keeps=True))
+    def _turns(self, device: Device, place: Place) -> list[str]:
+        """What a device may do about its connection to a relay it knows."""
+        wire = device.wires.get(place.n)
+        if wire is None:
+            return [] if device.name in self.apart else ["connect"]
+        may = {"work": wire.busy, "again": bool(wire.lanes.resting), "flush": wire.sends}
+        return [move for move, now in may.items() if now]
+
+    def _add(self, member: Member, knows: Set[int] = frozenset({RELAY})) -> None:
+        db = self.family.store(member, self.random.randbytes(32), self.relays)
+        self.devices.append(Device(self.family, member, self.random, db, keeps=True, knows=set(knows)))
 
     def _pair(self, device: Device) -> None:
         name, keys = f"device {len(self.devices)}", self.family.candidate(self.random)
         spaces = [replica.space for replica in device.replicas.values()]
-        self._add(device.write(lambda db: self.family.admit(db, spaces, device.member, keys, name)))
+        self._add(device.write(lambda db: self.family.admit(db, spaces, device.member, keys, name)), self._told(device))
         self.note(device.name, f"certifies {name}")
+
+    def _told(self, device: Device) -> Set[int]:
+        """The relays that a device which joins by another is told of."""
+        return device.knows
 
     def _make(self, device: Device) -> None:
         device.open(device.write(lambda db: make_space(
@@ -168,15 +205,16 @@ class World:
         return MemoryStorage(self.random.randbytes(32), quotas=Quotas(grace=0.0) if self.checkpoints else None)
 
     def _checkpoint(self, device: Device) -> None:
-        assert device.lanes is not None
         replica = self.random.choice(list(device.replicas.values()))
-        device.write(lambda db: replica.want_checkpoint(db, {RELAY}))
-        device.lanes.wake(replica.space.id)
+        device.write(lambda db: replica.want_checkpoint(db, device.knows))
+        for wire in device.wires.values():
+            wire.lanes.wake(replica.space.id)
         self.note(device.name, "wants a checkpoint")
 
     def _expire(self, device: Device) -> None:
-        self.storage.perform_now([Expire()])
-        self.note("relay", "lets go of what was dropped")
+        for place in self.places:
+            place.storage.perform_now([Expire()])
+            self.note(place.name, "lets go of what was dropped")
 
     def _rotate(self, device: Device) -> None:
         replica = self.random.choice(list(device.replicas.values()))
@@ -192,26 +230,26 @@ class World:
         self.note(device.name, self.workload.step(device, lose=self.random.random() < 0.03))
         self._forget_closed()
 
-    def _work(self, device: Device) -> None:
-        device.work()
+    def _work(self, device: Device, place: Place) -> None:
+        device.work(place.n)
         self.note(device.name, "commits")
-        if not self.lost:  # a relay that is filled again may hand out what a change builds on after it
-            assert self.workload.torn(device.db) == [], device.name
+        self._check_whole(device)
 
-    def _again(self, device: Device) -> None:
-        device.again()
+    def _again(self, device: Device, place: Place) -> None:
+        device.again(place.n)
         self.note(device.name, "begins a space again")
 
-    def _connect(self, device: Device) -> None:
-        device.dial(NAME)
-        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32), incarnation=self.storage.incarnation,
-                             kept=self.kept.at(device.name))
-        self.links.append(Link(device, relay))
+    def _connect(self, device: Device, place: Place) -> None:
+        name = place_name(place.n)
+        device.dial(name, relay=place.n)
+        relay = RelaySession(names=[name], nonce=self.random.randbytes(32), incarnation=place.storage.incarnation,
+                             kept=place.kept.at(device.name))
+        self.links.append(Link(device, place, relay))
         self.note(device.name, "connects")
 
-    def _flush(self, device: Device) -> None:
-        link = next(link for link in self.links if link.open and link.device is device)
-        for data in device.flush():
+    def _flush(self, device: Device, place: Place) -> None:
+        link = next(link for link in self.links if link.open and link.device is device and link.place is place)
+        for data in device.flush(place.n):
             link.up.append(data)
             self.note(device.name, "sends", _traced(data))
 
@@ -222,29 +260,34 @@ class World:
         data = link.down.popleft()
         self.note(link.device.name, "receives", _received(data))
         try:
-            link.device.receive(data)
+            link.device.receive(data, link.place.n)
         except RelayRefused:  # an epoch left it behind: who let it in sees to that
-            self._cut(link.device)
+            self._cut(link.device, link.place)
 
     def _carry_owed(self, link: Link) -> None:
         asks = [link.owed.popleft() for _ in range(self.random.randint(1, len(link.owed)))]
-        results = self.storage.perform_now([ask.request for ask in asks])
+        results = link.place.storage.perform_now([ask.request for ask in asks])
         if not self.lost and any(isinstance(ask.request, RotateSpace) for ask in asks):
-            self._check_begun()
+            self._check_begun(link.place.storage)
         if any(isinstance(ask.request, DropEntries) for ask in asks):
-            self._check_stands()
+            self._check_stands(link.place.storage)
         for ask, result in zip(asks, results, strict=True):
             self._apply(link, link.relay.completed(ask, result))
         news = growth([ask.request for ask in asks], results)
-        for other in self.links:
+        for other in [other for other in self.links if other.place is link.place]:
             for handle, credentials in news.rotated.items():
                 self._apply(other, other.relay.rotated(handle, credentials))
             for handle, page in news.spaces.items():
                 self._apply(other, other.relay.grew(handle, page))
 
-    def _check_begun(self) -> None:
+    def _check_whole(self, device: Device) -> None:
+        """What was written together shows together."""
+        if not self.lost:  # a relay that is filled again may hand out what a change builds on after it
+            assert self.workload.torn(device.db) == [], device.name
+
+    def _check_begun(self, storage: MemoryStorage) -> None:
         """Who finds the keys of an epoch in a packet finds how it began in the log, under these keys."""
-        for space in self.storage._spaces.values():
+        for space in storage._spaces.values():
             epochs = {epoch.read.public: epoch for device in self.devices for replica in device.replicas.values()
                       for epoch in replica.space.epochs.values()}
             epoch = epochs[space.keys.read]
@@ -255,10 +298,10 @@ class World:
                                                    {epoch.id: epoch})).inner.items if item.kind == STATEMENT]
             assert epoch.id in {Signed.kept(raw).hash for raw in said}, f"epoch {epoch.number} has no beginning there"
 
-    def _check_stands(self) -> None:
+    def _check_stands(self, storage: MemoryStorage) -> None:
         """The checkpoint that stands for all that was dropped is there, every segment of it, and none is let go."""
-        for handle, space in self.storage._spaces.items():
-            log = log_name(self.storage.incarnation, handle)
+        for handle, space in storage._spaces.items():
+            log = log_name(storage.incarnation, handle)
             known = [(device, n) for device in self.devices for n, replica in device.replicas.items()
                      if replica.space.handle == handle]
             stood = []
@@ -301,35 +344,43 @@ class World:
                 self.apart.clear()
                 self.note("all", "are reachable")
             case 10:
-                self._restart("restarts")
+                self._restart(self._place(), "restarts")
             case _ if self.random.random() < 0.5:
-                self.storage = self._store()
-                self.lost = True
-                self._restart("lost its store")
+                self._lose(self._place())
             case _:
                 pass
 
-    def _cut(self, device: Device) -> None:
-        device.disconnect()
+    def _place(self) -> Place:
+        """One of the relays."""
+        return self.places[0] if len(self.places) == 1 else self.random.choice(self.places)
+
+    def _lose(self, place: Place) -> None:
+        place.storage = self._store()
+        self.lost = True
+        self._restart(place, "lost its store")
+
+    def _cut(self, device: Device, *places: Place) -> None:
+        """A device loses its connection to these relays (none named: to all)."""
+        device.disconnect(*(place.n for place in places))
         self._forget_closed()
         self.note(device.name, "loses its connection")
 
     def _forget_closed(self) -> None:
         """Links whose device gave them up: some of what was under way is lost, the rest comes late."""
         for link in self.links:
-            if link.open and link.device.lanes is None:
+            if link.open and link.place.n not in link.device.wires:
                 link.open = False
                 link.down.clear()
                 for _ in range(self.random.randint(0, len(link.up))):
                     link.up.pop()
         self.links = [link for link in self.links if link.open or link.up or link.owed]
 
-    def _restart(self, how: str) -> None:
+    def _restart(self, place: Place, how: str) -> None:
         for device in self.devices:
-            device.disconnect()
-        self.links.clear()
-        self.kept = KeptSessions(lambda: 0.0)
-        self.note("relay", how)
+            device.disconnect(place.n)
+        self.links = [link for link in self.links if link.place is not place]
+        place.kept = KeptSessions(lambda: 0.0)
+        self.note(place.name, how)
 
 
 def _traced(data: bytes) -> bytes:

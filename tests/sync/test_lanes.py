@@ -19,9 +19,10 @@ from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.frames import Append, Open, Opened, decode_client, decode_relay, encode
-from tests.simulation.device import Device
-from tests.simulation.household import household
-from tests.simulation.world import NAME
+from tests.simulation.device import RELAY, Device
+from tests.simulation.household import household, place_name
+
+NAME = place_name(RELAY)
 
 
 @dataclass

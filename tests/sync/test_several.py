@@ -3,16 +3,19 @@
 from collections import deque
 from random import Random
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.records.store import RecordStore
 from chez.store.database import Connection
+from chez.sync.entry import MANIFEST, Item
 from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Entry
+from tests.checkpoints.test_order import manifest
 from tests.simulation.household import household
 from tests.sync.test_hearing import Family, Home
 
@@ -225,3 +228,42 @@ def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
     assert replica.overdue(reader.db, 2) == []
     replica.incoming(reader.db, 2, [Entry(1, envelope)], GENESIS_HEAD)
     assert replica.overdue(reader.db, 2) == []
+
+
+def test_what_was_parked_is_given_to_the_relays_that_did_not_show_it() -> None:
+    """One relay brings the second entry, the other one the first: each is given what it lacks, and nothing else."""
+    family = Family()
+    reader = family.other
+    reader.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
+    replica = reader.replicas[1]
+    replica.relays.kept |= set(RELAYS)
+    replica.resume(reader.db, 2, bytes(32))
+    for relay in RELAYS:
+        for one in replica.unacknowledged(reader.db, relay):
+            replica.acknowledged(reader.db, relay, one, None)
+    envelopes = []
+    for name in ("a", "b"):
+        family.founder.records.put(family.founder.db, 1, "notes", name, {"x": 1})
+        envelopes += family.founder.sends()
+    reader.receives(envelopes[1:])
+    assert (reader.count("parked"), reader.count("shown"), reader.count("lacking")) == (1, 1, 0)
+    replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
+    assert (reader.count("parked"), reader.count("shown"), reader.count("lacking")) == (0, 0, 2)
+    given = {relay: replica.overdue(reader.db, relay, at_once=True) for relay in RELAYS}
+    sequences = {relay: [reader.db.execute("SELECT sequence FROM entry WHERE n = ?", (one.entry,)).fetchone()[0]
+                         for one in found] for relay, found in given.items()}
+    assert len(sequences[1]) == len(sequences[2]) == 1 and sequences[2][0] == sequences[1][0] + 1
+
+
+def test_what_is_said_of_a_checkpoint_goes_to_each_relay() -> None:
+    """A manifest, vouch or announcement that is made for one relay is sealed for the other in the same transaction."""
+    writer = Writer()
+    for relay in RELAYS:
+        writer.connect(relay)
+        writer.follow(relay)
+        writer.work()
+        while writer.way[relay]:
+            writer.acknowledge(relay)
+    said, _ = writer.replica.say(writer.db, 1, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest(1))))
+    assert writer.replica.relays.owes(2)
+    assert [one.entry for one in writer.replica.outgoing(writer.db, 2)] == [said.entry]

@@ -18,9 +18,9 @@ _OF_RECORDS: Final = ("missing", "waiting", "snapshot", "unsent", "reversal", "c
 
 _OF_READINGS: Final = ("folding", "staged_entry", "staged_change")
 _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
-_OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "locked", "set_aside", "quarantine", "cursor",
-                     "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "announced", "fetching",
-                     "checkpoint_due", "draft", "draft_author", "gathered", "drafted", "segment",
+_OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "shown", "locked", "set_aside", "quarantine",
+                     "cursor", "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "announced",
+                     "fetching", "checkpoint_due", "draft", "draft_author", "gathered", "drafted", "segment",
                      "parting", "statement", "epoch", "room")
 
 

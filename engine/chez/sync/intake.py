@@ -92,6 +92,10 @@ class Intake:
     """Whether a checkpoint is to be taken in first: what comes after it would build on what is not here."""
     _folding: bool = False
     """Whether what is taken in comes from that."""
+    _unlocking: bool = False
+    """Whether what is taken in came before, and waited for a key."""
+    _unparking: bool = False
+    """The same of what follows."""
 
     def __post_init__(self) -> None:
         self._found = self.found = found = self.found or outstanding(self.db, self.space.n)
@@ -179,7 +183,9 @@ class Intake:
         """Take in an entry that a checkpoint leaves in the log, where its place in the chain is, if it came already."""
         found = parking.take_one(self.db, self.space.n, author, sequence, hash)
         if found is not None:
+            self._unparking = True
             self._received(read_kept(found.packed), self.received.applied, None, found.packed)
+            self._unparking = False
 
     def _received(self, signed: SignedEntry, before: int, offset: int | None, data: bytes) -> None:
         try:
@@ -200,6 +206,7 @@ class Intake:
     def take_locked(self) -> int:
         """Take in what was locked and can be opened now; how many entries that were. Raises `HomeCopied`."""
         taken = 0
+        self._unlocking = True
         for epoch in self._unlocked():
             # From a store that is no more nothing follows for the one that there is.
             rows = self.db.execute("SELECT id, iif(position, relay, 0), position FROM locked "
@@ -211,6 +218,7 @@ class Intake:
                                               (self.space.n, id)).fetchone()
                 self._take(Entry(position, envelope))
                 taken += 1
+        self._unlocking = False
         self._end()
         return taken
 
@@ -273,6 +281,8 @@ class Intake:
         """
         inner = signed.inner
         row = keep_entry(self.db, self.space.n, signed, branch)
+        if self._unlocking and not self._unparking:
+            self.received.shown.append((self.relay, signed.hash))
         if inner.author == self.device:  # read again, of a space that was erased here
             self.db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
                             (row, self.space.n, self.relay))
@@ -301,6 +311,8 @@ class Intake:
 
     def _park(self, signed: SignedEntry) -> None:
         self._parked = True
+        if not self._unparking:
+            self.received.shown.append((self.relay, signed.hash))
         parking.park(self.db, self.space.n, signed)
 
     def _check_right(self, inner: Inner) -> Right:
@@ -425,10 +437,12 @@ class Intake:
             self._spend(unpacked_size(parked.packed) // _READ)
             before = self.received.applied
             signed = read_kept(parked.packed)
+            self._unparking = True
             try:
                 self._accept(signed)
             except BadEntry as error:
                 self._quarantine(None, error.message, parked.packed, signed.inner.author)
+            self._unparking = False
             self._stir(signed, before)
 
     def _merge(self) -> None:

@@ -82,6 +82,7 @@ def break_off(db: Connection, space: int, signed: SignedEntry, now: int) -> Iter
                                            "AND previous = ? RETURNING hash, inner",
                                            (space, inner.author, sequence + 1, hash)).fetchall():
             broken.append((sequence + 1, follower, hash))
+            db.execute("DELETE FROM shown WHERE space = ? AND hash = ?", (space, follower))
             yield Parked(inner.author, sequence + 1, follower, packed)
 
 

@@ -377,8 +377,10 @@ class Replica:
         received = Received()
         if epoch is not None:
             budget = Budget(TURN) if self.bounded(db) else None
+            last = self.relays.begun(db)
             with self.within_room(db, budget):
                 self._unlock(db, relay, under, received, budget)
+            self.relays.came(db, self.space.n, relay, last, received.shown)
             note_placed(db, self.space.n, received.placed)
         self.current = self.space.epoch
         return epoch, received
@@ -453,11 +455,11 @@ class Replica:
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
-            last = self.relays.begun(db, relay)
+            last = self.relays.begun(db)
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now(),
                             found=known)
             received = self._taken(db, relay, intake.take(entries), budget, intake)
-            self.relays.came(db, self.space.n, relay, last)
+            self.relays.came(db, self.space.n, relay, last, received.shown)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
             if len(taken) < len(entries):
@@ -511,7 +513,9 @@ class Replica:
             return Received()
         with self.within_room(db, budget):
             intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
+            last = self.relays.begun(db)
             received = self._taken(db, 0, intake.go_on(), budget)
+            self.relays.came(db, self.space.n, 0, last, received.shown)
             note_placed(db, self.space.n, received.placed)
             return received
 
@@ -520,8 +524,10 @@ class Replica:
         self.refresh(db)
         budget = Budget(TURN)
         intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
+        last = self.relays.begun(db)
         reading.take(intake)
         received = self._taken(db, relay, intake.end(), budget)
+        self.relays.came(db, self.space.n, relay, last, received.shown)
         note_placed(db, self.space.n, received.placed)
         return received
 
@@ -531,8 +537,12 @@ class Replica:
                           (self.space.n, relay)).fetchone() is not None
 
     def say(self, db: Connection, relay: int, item: Item) -> tuple[Sealed, bytes]:
-        """Put a manifest or a vouch into an entry of its own, and seal it for a relay; the entry's hash."""
+        """Put a manifest or a vouch into an entry of its own, and seal it for a relay; the entry's hash.
+
+        Other relays are owed it as any entry: the next ones of this device follow it.
+        """
         row, entry = self._append(db, self._now(), CHECKPOINTS, [item])
+        self.relays.made([row], relay)
         hear(db, self.space.n, entry.inner, entry.hash)
         return self._seal(db, relay, row, entry.packed, CHECKPOINTS), entry.hash
 

@@ -89,5 +89,6 @@ def begin_anew(db: Connection, space: int, relay: int) -> None:
     """A relay is to be read from its beginning, and each entry may be one that it does not have."""
     db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)", (relay, space))
     db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?", (relay, space))
+    db.execute("UPDATE OR REPLACE shown SET relay = 0 WHERE space = ? AND relay = ?", (space, relay))
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM entry), 0) "
                "WHERE space = ? AND relay = ?", (GENESIS_HEAD, space, relay))

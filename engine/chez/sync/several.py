@@ -81,22 +81,34 @@ class Several:
             if (owed := self._owed.get(relay)) is not None:
                 owed |= rows
 
-    def begun(self, db: Connection, relay: int) -> int:
-        """The last row of all entries, before some are taken in from one relay (`came`); 0 if it is the only one."""
-        if not self.kept - {relay}:
+    def begun(self, db: Connection) -> int:
+        """The last row of all entries, before some are taken in (`came`); 0 where one relay alone keeps the space."""
+        if len(self.kept) < 2:
             return 0
         (last,) = db.execute("SELECT coalesce(max(n), 0) FROM entry").fetchone()
         return int(last)
 
-    def came(self, db: Connection, space: int, relay: int, after: int) -> None:
-        """Entries that were taken in above the row `after` came from one relay: the others may lack them.
+    def came(self, db: Connection, space: int, relay: int, after: int, shown: Iterable[tuple[int, bytes]]) -> None:
+        """Entries that were taken in above the row `after` came from a relay (0: they were here): others may lack them.
 
-        Those that were never read are read whole, and given what they lack, at the first contact.
+        Those that waited before, or wait now, are at the relays that `shown` has, with an entry's hash each; so is
+        what was noted of them at earlier times. Relays that were never read are read whole, and given what they
+        lack, at the first contact.
         """
-        for other in self.kept - {relay}:
+        if len(self.kept) < 2:
+            return
+        db.executemany("INSERT OR IGNORE INTO shown (space, hash, relay) VALUES (?, ?, ?)",
+                       [(space, hash, at) for at, hash in shown])
+        waited = db.execute("SELECT EXISTS (SELECT 1 FROM shown WHERE space = ?)", (space,)).fetchone()[0]
+        for other in self.kept if waited else self.kept - {relay}:
             db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT cursor.relay, entry.n FROM entry, cursor "
-                       "WHERE entry.n > ? AND entry.space = ? AND cursor.space = entry.space AND cursor.relay = ?",
-                       (after, space, other))
+                       "WHERE entry.n > ?1 AND entry.space = ?2 AND cursor.space = ?2 AND cursor.relay = ?3 AND CASE "
+                       "WHEN EXISTS (SELECT 1 FROM shown WHERE space = ?2 AND hash = entry.hash) "
+                       "THEN NOT EXISTS (SELECT 1 FROM shown WHERE space = ?2 AND hash = entry.hash AND relay = ?3) "
+                       "ELSE ?3 <> ?4 END", (after, space, other, relay))
+        if waited:
+            db.execute("DELETE FROM shown WHERE space = ?2 AND hash IN (SELECT hash FROM entry WHERE n > ?1 "
+                       "AND space = ?2)", (after, space))
 
     def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool) -> list[tuple[int, bytes, int]]:
         """What a relay lacked at the last look, and lacks still, or `at_once` all that it lacks: it is given that now.

@@ -231,6 +231,13 @@ CREATE TABLE parked (                 -- arrived before what they follow
 ) WITHOUT ROWID;
 CREATE INDEX parked_ready ON parked (space) WHERE ready = 1;
 
+CREATE TABLE shown (                  -- at which relays an entry was seen that waits, where several keep the space
+    space INTEGER NOT NULL REFERENCES space,
+    hash  BLOB NOT NULL,
+    relay INTEGER NOT NULL,           -- 0: at one whose store is no more
+    PRIMARY KEY (space, hash, relay)
+) WITHOUT ROWID;
+
 CREATE TABLE locked (                 -- arrived before the keys of their epoch
     space    INTEGER NOT NULL REFERENCES space,
     id       BLOB NOT NULL,           -- of the envelope
