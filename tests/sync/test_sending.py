@@ -10,6 +10,7 @@ import chez
 from chez.crypto import Kdf
 from chez.store.database import Connection
 from chez.store.writes import Write
+from chez.sync import link as link_module
 from chez.sync.events import AppendDone
 from chez.sync.lanes import Lanes
 from chez.sync.session import ClientSession
@@ -67,7 +68,10 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
 
         await notes.put({"n": 1}, id="r")
         waits = [held(gates[0])]
-        await watch.until(1, 1)  # what notes the acknowledgement stands in line from now on, behind all below
+        await watch.until(1, 1)
+        link._gathered()  # as it would be in a moment
+        while len(home._database._queue) < 1:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)  # what notes the acknowledgement stands in line from now on, behind all below
         line: list[Write] = home._database._queue
         puts = [asyncio.create_task(notes.put({"n": n}, id="r")) for n in range(2, 2 + GROUP)]
         while len(line) < GROUP:  # noqa: ASYNC110 - as above
@@ -85,3 +89,33 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
         assert all(await asyncio.gather(*waits))
         await link.synced(90)
         assert watch.acknowledged == 2
+
+
+async def test_acknowledgements_are_noted_together_and_at_once_for_who_waits(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody waits they wait for each other; `synced` does not wait for that."""
+    monkeypatch.setattr(link_module, "GATHER", 3600.0)
+    await chez.create(tmp_path / "home", passphrase="x", kdf=Kdf.minimum())
+    async with (serving(MemoryStorage(bytes(32)), "127.0.0.1", 0) as server,
+                chez.open(tmp_path / "home", passphrase="x") as home,
+                home.connect(f"ws://127.0.0.1:{server.port}") as link):
+        notes = home.collection("notes")
+        await link.synced(90)
+        watch = Watch(monkeypatch)
+
+        async def sealed() -> int:
+            return int(await home._database.read(lambda db: db.execute("SELECT count(*) FROM sealed").fetchone()[0]))
+
+        for n in range(3):
+            await notes.put({"n": n}, id="r")
+            await watch.until(n + 1, n + 1)
+        assert await sealed() == 3 and link.status == "syncing"
+        await link.synced(90)
+        assert not await sealed() and link.status == "synced"
+        monkeypatch.setattr(link_module, "GATHER", 0.0)
+        link._gathered()  # the hour that was begun is over
+        await notes.put({"n": 3}, id="r")
+        async with asyncio.timeout(90):
+            while link.status != "synced":
+                await link.turn()
+        assert not await sealed()

@@ -65,6 +65,11 @@ class Arrivals:
         """Whether entries of others are in the queue: acknowledgements alone show nothing."""
         return any(isinstance(arrived, EntriesArrived) for arrived in self._queue)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether something is in the queue, and no turn is under way."""
+        return bool(self._queue) and not self.busy
+
     def page(self, event: EntriesArrived) -> None:
         """A page came. Ranges that were dropped are passed over in their turn."""
         if not event.dropped:

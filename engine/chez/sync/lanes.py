@@ -95,13 +95,16 @@ class Lanes:
     """The spaces of one connection; `relay` is the relay's row in the store.
 
     With `rests`, a lane that can't go on just now waits to be begun again; without, it stops.
-    `keeping` is what the relay keeps of the connection before, if it is to keep anything.
+    `keeping` is what the relay keeps of the connection before, if it is to keep anything. With `gathers`,
+    acknowledgements wait until the shell lets them be noted (`gathered`).
     """
 
-    def __init__(self, session: ClientSession, relay: int, *, rests: bool, keeping: Keeping | None = None) -> None:
+    def __init__(self, session: ClientSession, relay: int, *, rests: bool, keeping: Keeping | None = None,
+                 gathers: bool = False) -> None:
         self._session = session
         self._relay = relay
         self._rests = rests
+        self._gathers = gathers
         self._welcomed: Welcomed | None = None
         self._keeping = keeping
         self._opening = Opening(session, keeping)
@@ -170,6 +173,17 @@ class Lanes:
         elif isinstance(lane.error, RelayRefused) and lane.error.reason == "denied":
             lane.state = State.RESTING
             self.again(lane)
+
+    @property
+    def gathering(self) -> bool:
+        """Whether acknowledgements wait to be noted."""
+        return any(lane.state is State.LIVE and lane.machine.arrivals.gathers for lane in self.all)
+
+    def gathered(self) -> None:
+        """Let the acknowledgements that wait be noted."""
+        for lane in self.all:
+            if lane.state is State.LIVE and lane.machine.arrivals.gathers:
+                lane.works += lane.machine.go_on()
 
     def broadcast(self, space: bytes, message: bytes, to: bytes) -> bool:
         """Have a sealed ephemeral message of a space passed on, to all or one, if that is followed; else it is let go.
@@ -373,7 +387,8 @@ class Lanes:
 
     def _begin(self, replica: Replica, progress: Progress) -> tuple[Channel, SyncMachine]:
         channel = Channel(self._session, self._asked)
-        return channel, SyncMachine(replica, self._relay, channel, progress=progress, share=max(1, len(self.all)))
+        return channel, SyncMachine(replica, self._relay, channel, progress=progress, share=max(1, len(self.all)),
+                                    gathers=self._gathers)
 
     def _end(self, lane: Lane, error: ChezError) -> None:
         rests = self._rests and (isinstance(error, RelayUnreachable) or _left_behind(lane, error)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ("Link", "Said")
 
+GATHER: Final = 0.004
+"""Seconds for which acknowledgements wait to be noted together, while nobody waits for them. What was sent is on its
+way to other devices then, which may share this one's processors: it took a core from them, and the disk."""
+
 MOST_FLEETING: Final = 256
 """Ephemeral messages that wait while the store is written to, 4 MiB of the largest; what comes beyond is let go."""
 
@@ -94,6 +98,8 @@ class Link:
         self._problems: dict[bytes, ChezError] = {}
         self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
         self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
+        self._awaited = 0  # how many wait for this link
+        self._gathering: asyncio.TimerHandle | None = None
         self._nothing = False  # whether nothing waited anywhere when the last transaction was committed
         self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox: list[bytes] = []
@@ -275,11 +281,22 @@ class Link:
         await self._until(reached, timeout)
 
     async def _until(self, reached: Callable[[], bool], timeout: float | None) -> None:
+        self._awaited += 1
+        self._gathered()
         try:
             await turns_until(reached, self._turn, lambda: self.progress, timeout)
         except TimeoutError:
             raise RelayUnreachable(f"nothing came of the exchange with {self.url} for {timeout:g} seconds",
                                    str(self.error) if self.error else "It goes on in the background.") from None
+        finally:
+            self._awaited -= 1
+
+    def _gathered(self) -> None:
+        """Acknowledgements have waited long enough."""
+        self._gathering = None
+        if self._lanes is not None and self._lanes.gathering:
+            self._lanes.gathered()
+            self._news.set()
 
     def _reached(self, space: bytes) -> bool:
         lane = None if self._lanes is None else self._lanes.of.get(space)
@@ -419,7 +436,7 @@ class Link:
         self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
-        lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping)
+        lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
         for replica in self._replicas:
             lanes.add(replica)
         self._lanes, self.connections, self._socket = lanes, self.connections + 1, socket
@@ -474,6 +491,10 @@ class Link:
         messages, self._inbox, self._fleeting = self._inbox, [], 0
         for message in messages:
             lanes.receive(message)
+        if self._awaited:
+            lanes.gathered()
+        elif lanes.gathering and self._gathering is None:
+            self._gathering = self._loop.call_later(GATHER, self._gathered)
         while lanes.said:
             replica, said, sender = lanes.said.pop(0)
             self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))

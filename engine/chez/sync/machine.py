@@ -71,6 +71,8 @@ class SyncMachine:
     session: Channel
     share: int = 1
     """How many spaces share the connection: so much less may be under way for each."""
+    gathers: bool = False
+    """Whether acknowledgements alone wait for `go_on`, which the shell asks for a moment later."""
     phase: Phase = Phase.GREETING
     sealing: bool = False
     """Whether transactions seal what they write: once everything before is sealed, for
@@ -442,7 +444,7 @@ class SyncMachine:
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))
-            return self.go_on()
+            return [] if self.gathers and not self.arrivals.brings else self.go_on()
         self._applying += 1
 
         def done(_: None) -> list[Work]:
