@@ -77,3 +77,16 @@ def test_ctrl_c_ends_with_130(program: str, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("click.Group.invoke", interrupted)
     assert ended(program, PROGRAMS[program][1]) == 130
     assert capsys.readouterr().err.endswith(f"{program}: interrupted\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands(shell: str, monkeypatch: pytest.MonkeyPatch,
+                                      capsys: pytest.CaptureFixture[str]) -> None:
+    """The line of docs/cli.md gives a script, and that asks for what may stand there; no home is needed."""
+    for asked in (f"{shell}_source", f"{shell}_complete"):
+        for name, value in {"_CHEZ_COMPLETE": asked, "COMP_WORDS": "chez imp", "COMP_CWORD": "1" if shell != "fish"
+                            else "imp"}.items():
+            monkeypatch.setenv(name, value)
+        assert ended("chez", []) == 0
+    told = capsys.readouterr().out
+    assert "_chez_completion" in told and "import" in told

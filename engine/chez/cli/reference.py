@@ -33,6 +33,10 @@ An error is `chez: what happened and why`, and in the line below what to do next
 `chez-relay` end in the same way and tell errors under their own names; `chez-relay` has 3 besides, where `doctor`,
 `check` or `cluster status` found something to mend.
 
+The Tab key completes commands and options once the shell was told, in its file of settings: in bash
+`eval "$(_CHEZ_COMPLETE=bash_source chez)"`, in zsh `eval "$(_CHEZ_COMPLETE=zsh_source chez)"`, in fish
+`_CHEZ_COMPLETE=fish_source chez | source`.
+
 """
 
 
