@@ -458,6 +458,7 @@ class Link:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
             self._socket = None
+            socket.take(None)
             reader.cancel()
             await socket.close()
 
@@ -529,15 +530,19 @@ class Link:
             lanes.again(lane)
             self._news.set()
 
+    def _came(self, message: bytes) -> None:
+        if is_ephemeral(message):  # under no credit
+            self._fleeting += 1
+            if self._fleeting > MOST_FLEETING:
+                return
+        self._inbox.append(message)
+        self._news.set()
+
     async def _read(self, socket: "Socket") -> None:
         try:
+            socket.take(self._came)
             async for message in socket.messages():
-                if is_ephemeral(message):  # under no credit
-                    self._fleeting += 1
-                    if self._fleeting > MOST_FLEETING:
-                        continue
-                self._inbox.append(message)
-                self._news.set()
+                self._came(message)
             self._gone = ConnectionError("closed by the relay")
         except OSError as error:
             self._gone = error

@@ -8,14 +8,15 @@ import asyncio
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 
 from chez.sync.failures import DIALLING, ForeignKey, why
@@ -41,7 +42,26 @@ class _Dial(dial):
         return exc
 
 
-class _Pinned(ClientConnection):
+class _Client(ClientConnection):
+    """Hands messages over as they are found, where somebody takes them."""
+
+    take: Callable[[bytes], None] | None = None
+    """What waits for `recv` costs a task its turn."""
+    _in_parts: bool = False
+
+    def process_event(self, event: Any) -> None:
+        """The library found the answer to its request, or a frame."""
+        if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            whole = event.fin and not self._in_parts
+            self._in_parts = not event.fin
+            # Behind what waits already it waits as well.
+            if whole and event.opcode is Opcode.BINARY and not len(self.recv_messages.frames):
+                self.take(bytes(event.data))
+                return
+        super().process_event(event)
+
+
+class _Pinned(_Client):
     """Says nothing to who has another key than those that are `pins`: not even what is wanted of it."""
 
     pins: tuple[str, ...] = ()
@@ -58,7 +78,7 @@ class _Pinned(ClientConnection):
 class Socket:
     """An open websocket; made by `open_socket`."""
 
-    def __init__(self, socket: ClientConnection, pulse: Pulse) -> None:
+    def __init__(self, socket: _Client, pulse: Pulse) -> None:
         self._socket = socket
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
@@ -93,6 +113,19 @@ class Socket:
             await self._socket.send(data)
         except ConnectionClosed as error:
             raise ConnectionError(str(error)) from None
+
+    def take(self, handle: Callable[[bytes], None] | None) -> None:
+        """Have messages handled as they come; those that came before, and those in parts, are for `messages`.
+
+        Who sets it has to ask for these meanwhile, and not to wait between one and the next: so all keep their order.
+        None: all are for `messages` again.
+        """
+        def heard(message: bytes) -> None:
+            self._heard = self._loop.time()
+            if handle is not None:
+                handle(message)
+
+        self._socket.take = None if handle is None else heard
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What comes, until the other side closes; a text, which no relay sends, as no bytes. Raises `OSError`."""
@@ -154,7 +187,7 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
     """
     pulse = pulse or Pulse()
     pulse.longest = longest_from(os.environ.get(PING), pulse.longest)
-    connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else ClientConnection
+    connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else _Client
     told, scoped = _scoped(url)
     try:
         async with asyncio.timeout(open_timeout):
@@ -168,7 +201,7 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
             )
     except DIALLING as error:
         raise why(error, name, proxy=not near and isinstance(_proxy(), str)) from error
-    return Socket(opened, pulse)
+    return Socket(cast("_Client", opened), pulse)
 
 
 def _scoped(url: str) -> tuple[str, dict[str, Any]]:
