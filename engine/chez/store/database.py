@@ -326,7 +326,7 @@ class Database:
         """Give the writer's thread the next group, if anything waits."""
         if not self._queue:
             self._writing, self._count = False, 0
-            if self._rested is not None:
+            if self._rested is not None and not self._rested.done():  # who closes may have given up
                 self._rested.set_result(None)
             return
         self._count = self._next_count()

@@ -446,6 +446,8 @@ class Link:
                 await self._send(lanes, socket)
                 await self._tell()
                 if not (self._inbox or self._sealed or lanes.busy):
+                    if isinstance(self._gone, ChezError):  # found as it was to be sent; it is no cut
+                        raise self._gone
                     if self._gone is not None:
                         raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
                                                "It is tried again.")
