@@ -3,7 +3,7 @@
 One task drives everything: it takes what arrived and what was written since it last
 looked, lets the machines react, commits a pass of the work there is in one group, and
 sends. A second task only reads the socket into a queue, which the subscriptions' credit
-bounds.
+bounds, and `MOST_WAITING` where a relay keeps to no credit.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 from chez_wire.ephemeral import is_ephemeral
+from chez_wire.limits import MIB
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
@@ -46,6 +47,13 @@ way to other devices then, which may share this one's processors: it took a core
 
 MOST_FLEETING: Final = 256
 """Ephemeral messages that wait while the store is written to, 4 MiB of the largest; what comes beyond is let go."""
+
+MOST_WAITING: Final = 16 * MIB
+"""Bytes of messages that wait here while the link is at something else. Whether a relay keeps to its credit is seen as
+they are read, and one that does not read can hold a link up for as long as it likes; so what is beyond waits there."""
+
+PER_MESSAGE: Final = 64
+"""What a message costs besides its bytes: one may have none."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
@@ -104,6 +112,8 @@ class Link:
         self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox: list[bytes] = []
         self._fleeting = 0
+        self._waiting = 0  # what the inbox takes, in bytes
+        self._room = asyncio.Event()  # whether it takes more
         self._gone: BaseException | None = None
         self._news = asyncio.Event()
         self._turn = asyncio.Condition()
@@ -432,7 +442,8 @@ class Link:
 
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
-        self._inbox, self._sealed, self._gone = [], [], None
+        self._inbox, self._sealed, self._gone, self._waiting = [], [], None, 0
+        self._room.set()
         self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
@@ -491,7 +502,10 @@ class Link:
 
     async def _round(self, lanes: Lanes, socket: "Socket") -> None:
         """React to everything that happened since the last round; commit a pass of the work in one group."""
-        messages, self._inbox, self._fleeting = self._inbox, [], 0
+        messages, self._inbox, self._fleeting, self._waiting = self._inbox, [], 0, 0
+        if not self._room.is_set():
+            self._room.set()
+            socket.take(self._came)
         for message in messages:
             lanes.receive(message)
         if self._awaited:
@@ -538,13 +552,18 @@ class Link:
             if self._fleeting > MOST_FLEETING:
                 return
         self._inbox.append(message)
+        self._waiting += len(message) + PER_MESSAGE
         self._news.set()
+        if self._waiting > MOST_WAITING and self._socket is not None:
+            self._room.clear()
+            self._socket.take(None)  # a few wait in the socket then, and the others at the relay
 
     async def _read(self, socket: "Socket") -> None:
         try:
             socket.take(self._came)
             async for message in socket.messages():
                 self._came(message)
+                await self._room.wait()
             self._gone = ConnectionError("closed by the relay")
         except OSError as error:
             self._gone = error
