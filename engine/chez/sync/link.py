@@ -375,7 +375,7 @@ class Link:
             self._collect(lanes)
             while self._frames and socket.send_now(self._frames[0]):
                 self._frames.popleft()
-        except (ChezError, OSError) as error:
+        except Exception as error:  # whoever is told of it, it is this link's task that ends with it
             self._gone = error
 
     async def _run(self) -> None:
@@ -457,7 +457,7 @@ class Link:
                 await self._send(lanes, socket)
                 await self._tell()
                 if not (self._inbox or self._sealed or lanes.busy):
-                    if isinstance(self._gone, ChezError):  # found as it was to be sent; it is no cut
+                    if self._gone is not None and not isinstance(self._gone, OSError):  # no cut: found in `_ready`
                         raise self._gone
                     if self._gone is not None:
                         raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
@@ -477,9 +477,9 @@ class Link:
 
     def _collect(self, lanes: Lanes) -> None:
         """Put what is to be sent behind what waits for that already."""
-        sealed, self._sealed = self._sealed, []
-        for lane, machine, entries in sealed:
-            lanes.sealed(lane, machine, entries)
+        while self._sealed:  # until the lane has it, it is what keeps this link from being in step
+            lanes.sealed(*self._sealed[0])
+            del self._sealed[0]
         self._frames += lanes.data_to_send()
 
     async def _send(self, lanes: Lanes, socket: "Socket") -> None:
@@ -564,9 +564,9 @@ class Link:
             async for message in socket.messages():
                 self._came(message)
                 await self._room.wait()
-            self._gone = ConnectionError("closed by the relay")
+            self._gone = self._gone or ConnectionError("closed by the relay")
         except OSError as error:
-            self._gone = error
+            self._gone = self._gone or error
         finally:
             self._news.set()
 
