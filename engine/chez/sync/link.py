@@ -23,7 +23,7 @@ from chez.sync.copied import note_copy
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.lookout import look_out
-from chez.sync.machine import SyncMachine
+from chez.sync.machine import LEAST_WINDOW, SyncMachine
 from chez.sync.meeting import Acquaintances
 from chez.sync.outbox import Waits, waits
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
@@ -49,8 +49,10 @@ MOST_FLEETING: Final = 256
 """Ephemeral messages that wait while the store is written to, 4 MiB of the largest; what comes beyond is let go."""
 
 MOST_WAITING: Final = 16 * MIB
-"""Bytes of messages that wait here while the link is at something else. Whether a relay keeps to its credit is seen as
-they are read, and one that does not read can hold a link up for as long as it likes; so what is beyond waits there."""
+"""Bytes of messages that wait here while the link is at something else, besides the credit of many spaces. Whether a
+relay keeps to that is seen as they are read, and one that does not read can hold a link up for as long as it likes; so
+what is beyond waits there. Nothing is heard of it meanwhile, not even the answer to a ping: none that is honest gets
+so far."""
 
 PER_MESSAGE: Final = 64
 """What a message costs besides its bytes: one may have none."""
@@ -554,7 +556,7 @@ class Link:
         self._inbox.append(message)
         self._waiting += len(message) + PER_MESSAGE
         self._news.set()
-        if self._waiting > MOST_WAITING and self._socket is not None:
+        if self._waiting > MOST_WAITING + LEAST_WINDOW * len(self._replicas) and self._socket is not None:
             self._room.clear()
             self._socket.take(None)  # a few wait in the socket then, and the others at the relay
 
