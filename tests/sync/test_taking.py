@@ -1,5 +1,6 @@
 """Messages that are handled as they come keep their order, whole or in parts, and all of them are heard."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -35,3 +36,18 @@ async def test_messages_keep_their_order_whole_or_in_parts() -> None:
             socket.take(None)
             await socket.close()
     assert heard == [b"1", b"2", b"3a3b", b"4", b"", b"6", b"7", b"8", b"9"]
+
+
+async def test_a_socket_closes_at_once_however_much_still_comes() -> None:
+    """What nobody reads any more would stand before the other side's goodbye, which was waited for for ten seconds."""
+    async def answer(peer: ServerConnection) -> None:
+        for _ in range(40):
+            await peer.send(bytes(1000))
+        await peer.wait_closed()
+
+    async with serve(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        socket = await open_socket(f"ws://127.0.0.1:{port}")
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            await socket.close()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 
@@ -167,12 +167,21 @@ class Socket:
     async def close(self, code: int = 1000) -> None:
         """Close it, whatever state it is in."""
         self._asking.cancel()
+        passing = asyncio.create_task(self._pass_over())
         try:
             with suppress(ConnectionClosed, OSError):
                 await self._socket.close(code)
         except asyncio.CancelledError:
             self._socket.transport.abort()  # nobody waits for the other side's goodbye any more
             raise
+        finally:
+            passing.cancel()
+
+    async def _pass_over(self) -> None:
+        """Take out what still comes: where it waits for nobody, the goodbye behind it is not read either."""
+        with suppress(ConnectionClosed, ConcurrencyError):  # who still reads takes it out
+            while True:
+                await self._socket.recv()
 
 
 async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None, *,
