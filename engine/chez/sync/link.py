@@ -34,7 +34,7 @@ from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 from chez_wire.ephemeral import is_ephemeral
-from chez_wire.limits import MIB
+from chez_wire.limits import KIB, MIB
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
@@ -54,8 +54,9 @@ relay keeps to that is seen as they are read, and one that does not read can hol
 what is beyond waits there. Nothing is heard of it meanwhile, not even the answer to a ping: none that is honest gets
 so far."""
 
-PER_MESSAGE: Final = 64
-"""What a message costs besides its bytes: one may have none."""
+PER_MESSAGE: Final = KIB
+"""What a message counts besides its bytes, no more than an entry has at least. One may have none, and all that wait are
+read in one go, which held the event loop up for a second where it was their memory alone."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
@@ -556,7 +557,7 @@ class Link:
         self._inbox.append(message)
         self._waiting += len(message) + PER_MESSAGE
         self._news.set()
-        if self._waiting > MOST_WAITING + LEAST_WINDOW * len(self._replicas) and self._socket is not None:
+        if self._waiting > MOST_WAITING + 2 * LEAST_WINDOW * len(self._replicas) and self._socket is not None:
             self._room.clear()
             self._socket.take(None)  # a few wait in the socket then, and the others at the relay
 
