@@ -40,3 +40,21 @@ async def test_a_device_that_was_not_met_for_long_is_forgotten_whole(tmp_path: P
 
         forgotten, wrong, left = await home._database.write(work)
         assert (forgotten, wrong, left) == (1, set(), [2, 2, 2])
+
+
+async def test_the_next_relay_is_not_taken_for_one_that_was_forgotten(tmp_path: Path) -> None:
+    """A row's number may be given again: what the forgotten one had shown is at none that there is."""
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        def work(db: Connection) -> bool:
+            rows = []
+            for name in ("old", "next"):
+                db.execute("INSERT INTO relay (url, met) VALUES (?, 100)", (relay_label(seed(name)),))
+                rows += db.execute("SELECT max(n) FROM relay").fetchone()
+                if name == "old":
+                    db.execute("INSERT INTO shown (space, hash, relay) VALUES (1, x'00', ?)", (rows[0],))
+                    forget_relays(db, 200)
+            assert db.execute("SELECT relay FROM shown").fetchall() == [(0,)]
+            return rows[0] == rows[1]
+
+        assert await home._database.write(work)

@@ -4,19 +4,22 @@ from collections import deque
 from random import Random
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
 from chez.store.database import Connection
-from chez.sync.entry import MANIFEST, Item
+from chez.sync.chains import last_entry
+from chez.sync.entry import CHANGE, CHANGES, MANIFEST, Inner, Item, seal, sign_entry
 from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Entry
 from tests.checkpoints.test_order import manifest
-from tests.simulation.household import household
+from tests.simulation.household import NOW, household
 from tests.sync.test_hearing import Family, Home
 
 RELAYS = (1, 2)
@@ -183,8 +186,8 @@ def test_what_is_written_is_sealed_for_both_in_its_transaction() -> None:
     assert one.entry == two.entry and one.id != two.id
 
 
-def brought_by_one(family: Family) -> tuple[Home, Replica, bytes]:
-    """A device that knows two relays, of which one brought an entry of another device: its envelope comes along."""
+def knows_two(family: Family) -> tuple[Home, Replica]:
+    """A device comes to know a second relay, and gives it all that it has."""
     reader = family.other
     reader.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
     replica = reader.replicas[1]
@@ -193,8 +196,36 @@ def brought_by_one(family: Family) -> tuple[Home, Replica, bytes]:
     for relay in RELAYS:
         for one in replica.unacknowledged(reader.db, relay):
             replica.acknowledged(reader.db, relay, one, None)
-    family.founder.records.put(family.founder.db, 1, "notes", "a", {"x": 1})
-    (envelope,) = family.founder.sends()
+    return reader, replica
+
+
+def written(family: Family, *names: str) -> list[bytes]:
+    """The envelopes of as many entries of the other device."""
+    envelopes = []
+    for name in names:
+        family.founder.records.put(family.founder.db, 1, "notes", name, {"x": 1})
+        envelopes += family.founder.sends()
+    return envelopes
+
+
+def refused_after(family: Family) -> list[bytes]:
+    """An entry of the other device that carries a change in somebody else's name, and one that follows it."""
+    keys, space = family.founder.member.keys, family.founder.replicas[1].space
+    sequence, previous, _ = last_entry(family.founder.db, 1, keys.id)
+    envelopes = []
+    for at, actor in enumerate((bytes(32), keys.id), 1):
+        change = Item(CHANGE, "notes", f"refused {at}", encode_fields(actor, 1, 1, (), {"x": 1}).bytes)
+        entry = sign_entry(Inner(1, space.id, keys.id, sequence + at, previous, NOW, CHANGES, [change],
+                                 space.membership.named_heads, None), keys.signing)
+        envelopes.append(seal(entry.packed, space.handle, space.epoch, bytes([at]) * 24))
+        previous = entry.hash
+    return envelopes
+
+
+def brought_by_one(family: Family) -> tuple[Home, Replica, bytes]:
+    """A device that knows two relays, of which one brought an entry of another device: its envelope comes along."""
+    reader, replica = knows_two(family)
+    (envelope,) = written(family, "a")
     reader.receives([envelope])
     return reader, replica, envelope
 
@@ -233,18 +264,8 @@ def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
 def test_what_was_parked_is_given_to_the_relays_that_did_not_show_it() -> None:
     """One relay brings the second entry, the other one the first: each is given what it lacks, and nothing else."""
     family = Family()
-    reader = family.other
-    reader.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
-    replica = reader.replicas[1]
-    replica.relays.kept |= set(RELAYS)
-    replica.resume(reader.db, 2, bytes(32))
-    for relay in RELAYS:
-        for one in replica.unacknowledged(reader.db, relay):
-            replica.acknowledged(reader.db, relay, one, None)
-    envelopes = []
-    for name in ("a", "b"):
-        family.founder.records.put(family.founder.db, 1, "notes", name, {"x": 1})
-        envelopes += family.founder.sends()
+    reader, replica = knows_two(family)
+    envelopes = written(family, "a", "b")
     reader.receives(envelopes[1:])
     assert (reader.count("parked"), reader.count("shown"), reader.count("lacking")) == (1, 1, 0)
     replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
@@ -253,6 +274,71 @@ def test_what_was_parked_is_given_to_the_relays_that_did_not_show_it() -> None:
     sequences = {relay: [reader.db.execute("SELECT sequence FROM entry WHERE n = ?", (one.entry,)).fetchone()[0]
                          for one in found] for relay, found in given.items()}
     assert len(sequences[1]) == len(sequences[2]) == 1 and sequences[2][0] == sequences[1][0] + 1
+
+
+def test_what_was_parked_is_not_given_to_a_relay_that_shows_it_behind_what_it_waited_for() -> None:
+    """One relay brings the second entry, the other one both in a page: that lacks neither."""
+    family = Family()
+    reader, replica = knows_two(family)
+    envelopes = written(family, "a", "b")
+    reader.receives(envelopes[1:])
+    replica.incoming(reader.db, 2, [Entry(at, one) for at, one in enumerate(envelopes, 1)], GENESIS_HEAD)
+    assert [len(replica.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 0]
+
+
+def test_what_was_parked_before_a_relay_was_known_is_given_to_it() -> None:
+    """An entry waits where one relay keeps the space; another one, new, brings what it waited for, and lacks it."""
+    family = Family()
+    reader = family.other
+    reader.replicas[1].relays.kept.add(1)
+    envelopes = written(family, "a", "b")
+    reader.receives(envelopes[1:])
+    reader, replica = knows_two(family)
+    replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
+    assert [len(replica.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 1]
+    assert reader.count("shown") == 0
+
+
+def test_a_relay_that_was_emptied_is_given_what_was_parked() -> None:
+    """Where one relay alone keeps the space: an entry waits that its lost store had, and the new one has not."""
+    family = Family()
+    reader, replica = family.other, family.other.replicas[1]
+    replica.relays.kept.add(1)
+    for one in replica.unacknowledged(reader.db, 1):
+        replica.acknowledged(reader.db, 1, one, None)
+    envelopes = written(family, "a", "b")
+    reader.receives(envelopes[1:])
+    replica.resume(reader.db, 1, bytes([1]) * 32)
+    replica.incoming(reader.db, 1, [Entry(1, envelopes[0])], GENESIS_HEAD)
+    (row,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
+    assert row in [one.entry for one in replica.unacknowledged(reader.db, 1)] and reader.count("shown") == 0
+
+
+@pytest.mark.parametrize("pages", [[[1], [0]], [[1, 0]], [[0], [1]]])
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_is_refused_after_it_waited_leaves_nothing_behind(pages: list[list[int]], alone: bool) -> None:
+    """Where an entry was seen is forgotten once it is taken in, or set aside with what it follows."""
+    family = Family()
+    reader, replica = knows_two(family)
+    (sound,), refused = written(family, "a"), refused_after(family)
+    for page in pages:
+        reader.receives([refused[at] for at in page])
+    assert reader.count("parked") == reader.count("shown") == 2
+    if alone:
+        replica.relays.kept.discard(2)
+    reader.receives([sound])
+    assert (reader.count("parked"), reader.count("shown"), reader.count("quarantine")) == (0, 0, 2)
+
+
+@pytest.mark.parametrize("pages", [[[2], [1], [0]], [[2, 1], [0]], [[0, 2, 1]]])
+def test_what_is_refused_where_it_is_met_leaves_nothing_behind(pages: list[list[int]]) -> None:
+    """What waited behind it, in the same page or an earlier one, is set aside with it."""
+    family = Family()
+    reader, _ = knows_two(family)
+    envelopes = written(family, "a") + refused_after(family)
+    for page in pages:
+        reader.receives([envelopes[at] for at in page])
+    assert (reader.count("parked"), reader.count("shown"), reader.count("quarantine")) == (0, 0, 2)
 
 
 def test_what_is_said_of_a_checkpoint_goes_to_each_relay() -> None:

@@ -44,5 +44,7 @@ def forget_relays(db: Connection, before: int) -> int:
     for (relay,) in rows:
         for table, column in tables:
             db.execute(f"DELETE FROM {table} WHERE {column} = ?", (relay,))
+        # No key, for 0 is no relay; the row's number may be another relay's next.
+        db.execute("UPDATE OR REPLACE shown SET relay = 0 WHERE relay = ?", (relay,))
         db.execute("DELETE FROM relay WHERE n = ?", (relay,))
     return len(rows)

@@ -281,8 +281,10 @@ class Intake:
         """
         inner = signed.inner
         row = keep_entry(self.db, self.space.n, signed, branch)
+        if self.received.first is None:
+            self.received.first = row
         if self._unlocking and not self._unparking:
-            self.received.shown.append((self.relay, signed.hash))
+            self._note_shown(signed.hash)
         if inner.author == self.device:  # read again, of a space that was erased here
             self.db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
                             (row, self.space.n, self.relay))
@@ -312,8 +314,11 @@ class Intake:
     def _park(self, signed: SignedEntry) -> None:
         self._parked = True
         if not self._unparking:
-            self.received.shown.append((self.relay, signed.hash))
+            self._note_shown(signed.hash)
         parking.park(self.db, self.space.n, signed)
+
+    def _note_shown(self, hash: bytes) -> None:
+        self.received.shown.setdefault(hash, set()).add(self.relay)
 
     def _check_right(self, inner: Inner) -> Right:
         """What an author says needs the right to, in what the entry itself knows of the members. Raises `BadEntry`."""
@@ -355,6 +360,7 @@ class Intake:
         if spot.known is None:
             return False
         self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, spot.known.row))
+        self.received.again.append((self.relay, spot.known.row))
         self.received.duplicates += 1
         return True
 
@@ -364,7 +370,9 @@ class Intake:
         It counts as another entry of its author beside those that may follow the same one.
         """
         self._broken = True
+        self.received.shown.pop(signed.hash, None)
         for parked in parking.break_off(self.db, self.space.n, signed, self.now):
+            self.received.shown.pop(parked.hash, None)
             self._quarantine(None, f"its author's chain is set aside from entry {first or signed.inner.sequence} on",
                              parked.packed, signed.inner.author)
         self._tally.doubt(signed.inner.author)

@@ -78,11 +78,11 @@ def break_off(db: Connection, space: int, signed: SignedEntry, now: int) -> Iter
         sequence, hash, previous = broken.pop()
         db.execute("INSERT OR IGNORE INTO set_aside (space, author, sequence, hash, previous, found) "
                    "VALUES (?, ?, ?, ?, ?, ?)", (space, inner.author, sequence, hash, previous, now))
+        db.execute("DELETE FROM shown WHERE space = ? AND hash = ?", (space, hash))  # it waits no more
         for follower, packed in db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? "
                                            "AND previous = ? RETURNING hash, inner",
                                            (space, inner.author, sequence + 1, hash)).fetchall():
             broken.append((sequence + 1, follower, hash))
-            db.execute("DELETE FROM shown WHERE space = ? AND hash = ?", (space, follower))
             yield Parked(inner.author, sequence + 1, follower, packed)
 
 

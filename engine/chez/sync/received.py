@@ -32,8 +32,12 @@ class Received:
     """Whether the statements left a new epoch owed, which is this device's to start before others'."""
     placed: list[tuple[int, int, bytes]] = field(default_factory=list)
     """At which relay's which offset an entry of changes was, by its hash."""
-    shown: list[tuple[int, bytes]] = field(default_factory=list)
-    """At which relay an entry was that waits or waited for its turn, by its hash."""
+    shown: dict[bytes, set[int]] = field(default_factory=dict)
+    """At which relays an entry was that waits or waited for its turn, by its hash."""
+    again: list[tuple[int, int]] = field(default_factory=list)
+    """At which relay an entry was that is here already, by its row."""
+    first: int | None = None
+    """The row of the first entry that was accepted."""
     checkpoints: bool = False
     """Whether a manifest or a vouch came."""
     spaces: list[int] = field(default_factory=list)

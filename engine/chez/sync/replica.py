@@ -377,10 +377,9 @@ class Replica:
         received = Received()
         if epoch is not None:
             budget = Budget(TURN) if self.bounded(db) else None
-            last = self.relays.begun(db)
             with self.within_room(db, budget):
                 self._unlock(db, relay, under, received, budget)
-            self.relays.came(db, self.space.n, relay, last, received.shown)
+            self.relays.came(db, self.space.n, relay, received)
             note_placed(db, self.space.n, received.placed)
         self.current = self.space.epoch
         return epoch, received
@@ -455,11 +454,10 @@ class Replica:
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
-            last = self.relays.begun(db)
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now(),
                             found=known)
             received = self._taken(db, relay, intake.take(entries), budget, intake)
-            self.relays.came(db, self.space.n, relay, last, received.shown)
+            self.relays.came(db, self.space.n, relay, received)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
             if len(taken) < len(entries):
@@ -513,9 +511,8 @@ class Replica:
             return Received()
         with self.within_room(db, budget):
             intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
-            last = self.relays.begun(db)
             received = self._taken(db, 0, intake.go_on(), budget)
-            self.relays.came(db, self.space.n, 0, last, received.shown)
+            self.relays.came(db, self.space.n, 0, received)
             note_placed(db, self.space.n, received.placed)
             return received
 
@@ -524,10 +521,9 @@ class Replica:
         self.refresh(db)
         budget = Budget(TURN)
         intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
-        last = self.relays.begun(db)
         reading.take(intake)
         received = self._taken(db, relay, intake.end(), budget)
-        self.relays.came(db, self.space.n, relay, last, received.shown)
+        self.relays.came(db, self.space.n, relay, received)
         note_placed(db, self.space.n, received.placed)
         return received
 

@@ -10,6 +10,7 @@ so a device that knows several relays also carries between those that do not sha
 from collections.abc import Iterable
 
 from chez.store.database import Connection
+from chez.sync.received import Received
 from chez.sync.sealed import lacking
 
 __all__ = ("Several",)
@@ -26,6 +27,8 @@ class Several:
         self._owed: dict[int, set[int]] = {}
         self._paid: dict[int, set[int]] = {}
         self._late: dict[int, set[int]] = {}
+        self._waits = True
+        """Whether something may wait of which it is noted where it was seen (`came`); unknown, it is so."""
 
     def begin(self, relay: int) -> None:
         """From now on what is put into entries is sealed for a relay as it is made."""
@@ -77,38 +80,38 @@ class Several:
     def undone(self) -> None:
         """A transaction was undone: what was paid last may not have been. (What is sealed already is not sealed again.)
         """
+        self._waits = True
         for relay, rows in tuple(self._paid.items()):
             if (owed := self._owed.get(relay)) is not None:
                 owed |= rows
 
-    def begun(self, db: Connection) -> int:
-        """The last row of all entries, before some are taken in (`came`); 0 where one relay alone keeps the space."""
-        if len(self.kept) < 2:
-            return 0
-        (last,) = db.execute("SELECT coalesce(max(n), 0) FROM entry").fetchone()
-        return int(last)
+    def came(self, db: Connection, space: int, relay: int, received: Received) -> None:
+        """Entries were taken in that came from a relay (0: they were here): others may lack them.
 
-    def came(self, db: Connection, space: int, relay: int, after: int, shown: Iterable[tuple[int, bytes]]) -> None:
-        """Entries that were taken in above the row `after` came from a relay (0: they were here): others may lack them.
-
-        Those that waited before, or wait now, are at the relays that `shown` has, with an entry's hash each; so is
-        what was noted of them at earlier times. Relays that were never read are read whole, and given what they
-        lack, at the first contact.
+        Those that waited before, or wait now, are at the relays that were noted as they came. That is noted of a space
+        that one relay alone keeps, too: another may come to it, or this one lose its store. Relays that were never read
+        are read whole, and given what they lack, at the first contact.
         """
-        if len(self.kept) < 2:
+        if not (received.shown or self._waits) and (received.first is None or len(self.kept) < 2):
             return
         db.executemany("INSERT OR IGNORE INTO shown (space, hash, relay) VALUES (?, ?, ?)",
-                       [(space, hash, at) for at, hash in shown])
-        waited = db.execute("SELECT EXISTS (SELECT 1 FROM shown WHERE space = ?)", (space,)).fetchone()[0]
+                       [(space, hash, at) for hash, relays in received.shown.items() for at in relays])
+        waited = self._waits = bool(received.shown or self._waits) and db.execute(
+            "SELECT 1 FROM shown WHERE space = ? LIMIT 1", (space,)).fetchone() is not None
+        if (first := received.first) is None:
+            return
         for other in self.kept if waited else self.kept - {relay}:
             db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT cursor.relay, entry.n FROM entry, cursor "
-                       "WHERE entry.n > ?1 AND entry.space = ?2 AND cursor.space = ?2 AND cursor.relay = ?3 AND CASE "
+                       "WHERE entry.n >= ?1 AND entry.space = ?2 AND cursor.space = ?2 AND cursor.relay = ?3 AND CASE "
                        "WHEN EXISTS (SELECT 1 FROM shown WHERE space = ?2 AND hash = entry.hash) "
                        "THEN NOT EXISTS (SELECT 1 FROM shown WHERE space = ?2 AND hash = entry.hash AND relay = ?3) "
-                       "ELSE ?3 <> ?4 END", (after, space, other, relay))
+                       "ELSE ?3 <> ?4 END", (first, space, other, relay))
+        # What waited may have been shown again behind what it waited for.
+        db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?",
+                       [(at, row) for at, row in received.again if row >= first])
         if waited:
-            db.execute("DELETE FROM shown WHERE space = ?2 AND hash IN (SELECT hash FROM entry WHERE n > ?1 "
-                       "AND space = ?2)", (after, space))
+            db.execute("DELETE FROM shown WHERE space = ?2 AND hash IN (SELECT hash FROM entry WHERE n >= ?1 "
+                       "AND space = ?2)", (first, space))
 
     def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool) -> list[tuple[int, bytes, int]]:
         """What a relay lacked at the last look, and lacks still, or `at_once` all that it lacks: it is given that now.

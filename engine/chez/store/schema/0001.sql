@@ -231,7 +231,7 @@ CREATE TABLE parked (                 -- arrived before what they follow
 ) WITHOUT ROWID;
 CREATE INDEX parked_ready ON parked (space) WHERE ready = 1;
 
-CREATE TABLE shown (                  -- at which relays an entry was seen that waits, where several keep the space
+CREATE TABLE shown (                  -- at which relays an entry was seen that waits
     space INTEGER NOT NULL REFERENCES space,
     hash  BLOB NOT NULL,
     relay INTEGER NOT NULL,           -- 0: at one whose store is no more
