@@ -48,6 +48,10 @@ class Program(click.Group):
             # `chez-relay config --example | head`: the reader has enough. Nothing may be written at exit either.
             sys.stdout = None
             code = 1
+        except OSError as failed:  # of a file or folder that was named, most often
+            named = failed.filename is not None
+            _tell(type(failed).__name__, f"{failed.filename}: {failed.strerror}" if named else str(failed), "", as_json)
+            code = 1
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,5 +1,7 @@
 """How the four programs end: one form for every error, and the same exit codes."""
 
+import errno
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +68,29 @@ def test_for_programs_errors_are_json(program: str, capsys: pytest.CaptureFixtur
         assert ended(program, [*arguments, *([] if "--json" in arguments else ["--json"])]) == code
         [line] = capsys.readouterr().err.splitlines()
         assert set(json.loads(line)["error"]) == {"code", "message", "hint"}
+
+
+def test_what_the_system_refuses_is_told_in_the_same_form(
+        program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """1, and a line, not a stack trace: of a folder that can't be made, say."""
+    def refused(*_: object, **__: object) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied", "a/folder")
+
+    monkeypatch.setattr("click.Group.invoke", refused)
+    assert ended(program, PROGRAMS[program][1]) == 1
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first == f"{program}: " + ("unexpected: PermissionError" if program == "chez" else
+                                      "a/folder: Permission denied") and len(more) <= 1
+
+
+@pytest.mark.parametrize(("command", "code"), [(["purge", "notes", "a"], "NotAllowed"),
+                                               (["relay", "token", "ws://a.test"], "InvalidValue")])
+def test_what_a_person_is_asked_is_refused_where_nobody_is_there(
+        command: list[str], code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """No question stands before the object on its line, and nobody is said to have interrupted."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert ended("chez", [*command, "--json"]) == 1
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == code
 
 
 def test_ctrl_c_ends_with_130(program: str, monkeypatch: pytest.MonkeyPatch,

@@ -42,11 +42,18 @@ def run(program: str, command: click.Command, arguments: list[str] | None,
         # `chez-job results | head`: the reader has enough. Nothing may be written at exit either.
         sys.stdout = None
         code = 1
+    except OSError as failed:  # of a file or folder that was named, most often
+        error(chosen, type(failed).__name__, _said(failed), "", program)
+        code = 1
     except refusals as refused:
         told: Any = refused
         error(chosen, type(refused).__name__, told.message, told.hint, program)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _said(failed: OSError) -> str:
+    return f"{failed.filename}: {failed.strerror}" if failed.filename is not None else str(failed)
 
 
 def usage(chosen: Settings, wrong: click.UsageError, program: str = "chez") -> int:

@@ -6,7 +6,8 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import in_space, settings
-from chez.cli.terminal import json_line, say, table, when
+from chez.cli.terminal import Terminal, json_line, say, table, when
+from chez.errors import NotAllowed
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
 
@@ -176,8 +177,8 @@ def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None
     What was sent before stays, sealed, in entries at the relay and on your devices, and
     in checkpoints of them.
     """
-    if not yes:
-        click.confirm(f"Erase {identity} of {collection} for good?", abort=True, err=True)
+    if not yes and not Terminal(settings(ctx)).confirm(f"Erase {identity} of {collection} for good?"):
+        raise NotAllowed("nothing was changed")
     _done(ctx, call(ctx, "purge", {"collection": collection, "id": identity}))
 
 

@@ -1,5 +1,6 @@
 """relay, sync: the home and its relay."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ from chez.cli.client import call
 from chez.cli.commands.depositing import show_deposits
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
+from chez.errors import InvalidValue
 
 __all__ = ("at", "relay", "show_relays", "sync")
 
@@ -106,6 +108,9 @@ def token(ctx: click.Context, url: str, token_file: TextIO | None) -> None:
 
     It is asked for, and never said on the command line, which others on the machine can read.
     """
+    if token_file is None and not sys.stdin.isatty():
+        raise InvalidValue("a token is asked for, and there is no terminal to ask at",
+                           "give it in a file: --token-file (- for standard input)")
     said = token_file.read(4096).strip() if token_file else click.prompt("Token", hide_input=True, err=True)
     done = call(ctx, "relay-token", {"url": url, "token": said})
     json_line(done) if settings(ctx).json else say(f"kept for {done['relay']}")
