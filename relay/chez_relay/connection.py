@@ -225,9 +225,13 @@ class Connection:
 
     def done(self, ask: Ask, weight: int, result: Result) -> None:
         """The storage answered what weighed so much until then."""
-        # Those who follow what was just stored come first: nobody waits for an answer
-        # as long as they wait for news.
-        self._apply(self._session.completed(ask, result), self._begin_answering, -weight)
+        effects: list[Effect] = []
+        try:
+            effects = self._session.completed(ask, result)
+        finally:  # whatever comes of it, the storage holds it no more
+            # Those who follow what was just stored come first: nobody waits for an answer
+            # as long as they wait for news.
+            self._apply(effects, self._begin_answering, -weight)
 
     def _hold(self, change: int) -> None:
         self._load += change

@@ -12,9 +12,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez_relay.door import READ, TURN
+from chez_relay.effects import Effect
 from chez_relay.errors import Code
 from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
+from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
 from chez_wire.limits import MAX_FRAME, MIB
@@ -88,6 +90,26 @@ async def test_a_frame_that_never_ends_is_let_go() -> None:
             client.send(part)
             await client.ended()
             assert server.counts.let_go["slow frame"] == 1
+
+
+async def test_an_answer_that_fails_is_held_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in what becomes of a result leaves its connection no load, which would let it ask ever less."""
+    async with relay() as server, connect(url(server)) as device:
+        await device.open(SPACE.claims(Role.APPEND))
+
+        failed: list[int] = []
+
+        def defect(*_: object) -> list[Effect]:
+            failed.append(server.load)
+            raise RuntimeError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RelaySession, "completed", defect)
+            lost = asyncio.create_task(device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)))
+            await until(lambda: bool(failed))
+        assert failed[0] > 0 and server.load == 0
+        assert all(guest.held == 0 for guest in server.door.guests)
+        lost.cancel()
 
 
 async def test_a_read_makes_room_for_no_more_than_it_may() -> None:
