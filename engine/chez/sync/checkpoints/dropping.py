@@ -89,7 +89,9 @@ class Dropping:
             manifest = manifest_of(db, site.space, vouch.manifest)
         except LookupError:
             return False  # it is not here yet
-        if not site.counts(db, author, vouch) or not site.holds(db, manifest) or not fits(db, site, vouch, manifest):
+        if not site.holds(db, manifest):
+            return False  # nor all that it stands for: another relay may have brought the vouch before
+        if not site.counts(db, author, vouch) or not fits(db, site, vouch, manifest):
             set_vouch(db, site.space, entry, UNFIT)
             return False
         if answer is None or answer.entry != vouch.manifest:
