@@ -293,7 +293,7 @@ class World:
             epoch = epochs[space.keys.read]
             if epoch.number == 1:  # the first is there before there is a log
                 continue
-            said = [item.data for envelope in space.envelopes if Header.decode(envelope).epoch == epoch.id
+            said = [item.data for envelope in space.envelopes if envelope and Header.decode(envelope).epoch == epoch.id
                     for item in read_signed(unseal(envelope, Header.decode(envelope).handle,
                                                    {epoch.id: epoch})).inner.items if item.kind == STATEMENT]
             assert epoch.id in {Signed.kept(raw).hash for raw in said}, f"epoch {epoch.number} has no beginning there"
