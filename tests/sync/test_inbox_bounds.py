@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from chez.store.database import Database
-from chez.sync import link as links
+from chez.sync import inbox
 from chez.sync.lanes import Lanes
 from chez.sync.link import Link
 
@@ -30,7 +30,7 @@ async def test_a_flood_waits_at_the_relay_and_keeps_its_order(monkeypatch: pytes
             whole.set()
 
     monkeypatch.setattr(Lanes, "receive", receive)
-    monkeypatch.setattr(links, "MOST_WAITING", 256 * 1024, raising=False)
+    monkeypatch.setattr(inbox, "MOST_WAITING", 256 * 1024)
     gate = asyncio.Event()
 
     async def tell(link: Link) -> None:

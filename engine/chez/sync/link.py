@@ -3,7 +3,7 @@
 One task drives everything: it takes what arrived and what was written since it last
 looked, lets the machines react, commits a pass of the work there is in one group, and
 sends. A second task only reads the socket into a queue, which the subscriptions' credit
-bounds, and `MOST_WAITING` where a relay keeps to no credit.
+bounds, and the `Inbox` where a relay keeps to none.
 """
 
 import asyncio
@@ -20,21 +20,19 @@ from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, Re
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.copied import note_copy
+from chez.sync.inbox import Inbox
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.lookout import look_out
-from chez.sync.machine import LEAST_WINDOW, SyncMachine
+from chez.sync.machine import LEAST_WINDOW
 from chez.sync.meeting import Acquaintances
-from chez.sync.outbox import Waits, waits
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
-from chez.sync.sealed import Sealed
+from chez.sync.sealer import ForLane, Sealer
 from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
-from chez_wire.ephemeral import is_ephemeral
-from chez_wire.limits import KIB, MIB
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
@@ -44,19 +42,6 @@ __all__ = ("Link", "Said")
 GATHER: Final = 0.004
 """Seconds for which acknowledgements wait to be noted together, while nobody waits for them. What was sent is on its
 way to other devices then, which may share this one's processors: it took a core from them, and the disk."""
-
-MOST_FLEETING: Final = 256
-"""Ephemeral messages that wait while the store is written to, 4 MiB of the largest; what comes beyond is let go."""
-
-MOST_WAITING: Final = 16 * MIB
-"""Bytes of messages that wait here while the link is at something else, besides the credit of many spaces. Whether a
-relay keeps to that is seen as they are read, and one that does not read can hold a link up for as long as it likes; so
-what is beyond waits there. Nothing is heard of it meanwhile, not even the answer to a ping: none that is honest gets
-so far."""
-
-PER_MESSAGE: Final = KIB
-"""What a message counts besides its bytes, no more than an entry has at least. One may have none, and all that wait are
-read in one go, which held the event loop up for a second where it was their memory alone."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
@@ -90,7 +75,6 @@ class Link:
         self.next_try: float | None = None
         """Unix seconds of when it is connected to next, while that is waited for."""
         self._database = database
-        self._device = device
         self._replicas: list[Replica] = []
         self._relay = relay
         self._retry = retry
@@ -107,16 +91,12 @@ class Link:
         self._before = Progress()
         self._renewed = 0
         self._problems: dict[bytes, ChezError] = {}
-        self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
-        self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
+        self._sealer = Sealer(device, relay, self._unsealed)
+        self._sealed: list[ForLane] = []  # durable, to be sent
         self._awaited = 0  # how many wait for this link
         self._gathering: asyncio.TimerHandle | None = None
-        self._nothing = False  # whether nothing waited anywhere when the last transaction was committed
         self._frames: deque[bytes] = deque()  # to be sent, in order
-        self._inbox: list[bytes] = []
-        self._fleeting = 0
-        self._waiting = 0  # what the inbox takes, in bytes
-        self._room = asyncio.Event()  # whether it takes more
+        self._inbox = Inbox()
         self._gone: BaseException | None = None
         self._news = asyncio.Event()
         self._turn = asyncio.Condition()
@@ -319,56 +299,23 @@ class Link:
 
     def before_commit(self, db: Connection) -> None:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
-        lanes = self._lanes  # the loop may hang up meanwhile
-        sealing = [] if lanes is None else [lane for lane in lanes.all if lane.seals]
-        nothing, self._nothing = self._nothing, False
-        if not sealing:
-            return
-        if nothing and self._straight(db, sealing):
-            self._nothing = True
-            return
-        sealing[0].replica.log_held(db)
-        found = waits(db, self._device, sealing[0].replica.space.n if len(sealing) == 1 else None)
-        self._nothing = not found.spaces
-        for lane in sealing:
-            if lane.replica.space.n in found.spaces or lane.replica.relays.owes(self._relay):
-                self._seal(db, lane, found)
-
-    def _straight(self, db: Connection, sealing: list[Lane]) -> bool:
-        """Seal what waits, if that is one change and nothing else of any space; False where it is to be looked for."""
-        for lane in sealing:
-            try:
-                sealed = lane.replica.straight(db, self._relay)
-            except ChezError:  # found again, and told, by who looks
-                return False
-            if sealed is not None:
-                self._sealing.append((lane, lane.machine, [sealed]))
-                return not any(one.replica.relays.owes(self._relay) for one in sealing)
-        return False
-
-    def _seal(self, db: Connection, lane: Lane, found: Waits) -> None:
-        db.execute("SAVEPOINT sealing")
-        try:
-            self._sealing.append((lane, lane.machine, lane.replica.outgoing(db, self._relay, found)))
-        except ChezError as error:
-            # What can't be sent must not keep what is local from being saved.
-            db.execute("ROLLBACK TO sealing")
-            self.error = lane.error = error
-        db.execute("RELEASE sealing")
+        self._sealer.before_commit(db, self._lanes)
 
     def after_commit(self) -> None:
         """What was sealed is durable: it may be sent."""
-        if self._sealing:
-            sealed, self._sealing = self._sealing, []
+        if sealed := self._sealer.after_commit():
             self._database.in_loop(partial(self._ready, sealed))
 
     def after_rollback(self) -> None:
         """The transaction was undone, and with it what it sealed."""
-        self._sealing, self._nothing = [], False
+        self._sealer.after_rollback()
+
+    def _unsealed(self, error: ChezError) -> None:
+        self.error = error
 
     # --- the loop -----------------------------------------------------------------------
 
-    def _ready(self, sealed: list[tuple[Lane, SyncMachine, list[Sealed]]]) -> None:
+    def _ready(self, sealed: list[ForLane]) -> None:
         self._sealed += sealed
         self._news.set()
         lanes, socket = self._lanes, self._socket
@@ -445,8 +392,7 @@ class Link:
 
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
-        self._inbox, self._sealed, self._gone, self._waiting = [], [], None, 0
-        self._room.set()
+        self._inbox, self._sealed, self._gone = Inbox(), [], None
         self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
@@ -505,11 +451,9 @@ class Link:
 
     async def _round(self, lanes: Lanes, socket: "Socket") -> None:
         """React to everything that happened since the last round; commit a pass of the work in one group."""
-        messages, self._inbox, self._fleeting, self._waiting = self._inbox, [], 0, 0
-        if not self._room.is_set():
-            self._room.set()
+        if not self._inbox.room.is_set():
             socket.take(self._came)
-        for message in messages:
+        for message in self._inbox.empty():
             lanes.receive(message)
         if self._awaited:
             lanes.gathered()
@@ -550,23 +494,17 @@ class Link:
             self._news.set()
 
     def _came(self, message: bytes) -> None:
-        if is_ephemeral(message):  # under no credit
-            self._fleeting += 1
-            if self._fleeting > MOST_FLEETING:
-                return
-        self._inbox.append(message)
-        self._waiting += len(message) + PER_MESSAGE
-        self._news.set()
-        if self._waiting > MOST_WAITING + 2 * LEAST_WINDOW * len(self._replicas) and self._socket is not None:
-            self._room.clear()
+        room = self._inbox.put(message, 2 * LEAST_WINDOW * len(self._replicas))
+        if not room and self._socket is not None:
             self._socket.take(None)  # a few wait in the socket then, and the others at the relay
+        self._news.set()
 
     async def _read(self, socket: "Socket") -> None:
         try:
             socket.take(self._came)
             async for message in socket.messages():
                 self._came(message)
-                await self._room.wait()
+                await self._inbox.room.wait()
             self._gone = self._gone or ConnectionError("closed by the relay")
         except OSError as error:
             self._gone = self._gone or error
