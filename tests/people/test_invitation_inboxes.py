@@ -19,6 +19,19 @@ from tests.relay.within import Within
 from tests.spaces.people import Person
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all requests that are looked at."""
+    sizes: list[int] = []
+
+    def counted(box: bytes, *rest: object) -> object:
+        sizes.append(len(box))
+        return open_request(box, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(answering, "open_request", counted)
+    return sizes
+
+
 @pytest.mark.slow
 async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
         tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,15 +64,8 @@ async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
 
 @pytest.mark.slow
 async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, looked_at: list[int]) -> None:
     """Many pages of large items, in two inboxes: each item is looked at once, and who asks after them is let in."""
-    looked_at: list[int] = []
-
-    def counted(box: bytes, *rest: object) -> object:
-        looked_at.append(len(box))
-        return open_request(box, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(answering, "open_request", counted)
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
         links = [await invited(trip, anna) for _ in range(2)]
@@ -74,15 +80,8 @@ async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
 
 
 async def test_an_inbox_with_more_than_there_is_room_for_is_worked_off(
-        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, looked_at: list[int]) -> None:
     """Items come faster than they are looked at: those there was no room for come again, and each is looked at once."""
-    looked_at: list[int] = []
-
-    def counted(box: bytes, *rest: object) -> object:
-        looked_at.append(len(box))
-        return open_request(box, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(answering, "open_request", counted)
     monkeypatch.setattr(pushes, "ITEM_ROOM", 1_000_000)
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")

@@ -406,11 +406,11 @@ class Link:
                 await self._send(lanes, socket)
                 await self._tell()
                 if not (self._inbox or self._sealed or lanes.busy):
-                    if self._gone is not None and not isinstance(self._gone, OSError):  # no cut: found in `_ready`
-                        raise self._gone
-                    if self._gone is not None:
+                    if isinstance(self._gone, OSError):
                         raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
                                                "It is tried again.")
+                    if self._gone is not None:  # no cut: found in `_ready`
+                        raise self._gone
                     await self._news.wait()
                 self._news.clear()
                 if self._sealed or self._frames:

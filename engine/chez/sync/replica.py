@@ -457,7 +457,6 @@ class Replica:
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now(),
                             found=known)
             received = self._taken(db, relay, intake.take(entries), budget, intake)
-            self.relays.came(db, self.space.n, relay, received)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
             if len(taken) < len(entries):
@@ -512,7 +511,6 @@ class Replica:
         with self.within_room(db, budget):
             intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, 0, intake.go_on(), budget)
-            self.relays.came(db, self.space.n, 0, received)
             note_placed(db, self.space.n, received.placed)
             return received
 
@@ -523,7 +521,6 @@ class Replica:
         intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
         reading.take(intake)
         received = self._taken(db, relay, intake.end(), budget)
-        self.relays.came(db, self.space.n, relay, received)
         note_placed(db, self.space.n, received.placed)
         return received
 
@@ -571,6 +568,7 @@ class Replica:
         self.current = self.space.epoch
         if self.unsettled:
             self._records.settle(db, self.space.n)
+        self.relays.came(db, self.space.n, relay, received)
         return received
 
     def _unlock(self, db: Connection, relay: int, under: bytes, received: Received,
