@@ -12,8 +12,10 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged, HomeBusy
+from chez.records.encode import encode_fields
 from chez.store.database import Connection, connect
 from chez.store.keyfile import read_key
+from chez.sync.entry import CHANGE, CHANGES, Inner, Item, seal, sign_entry
 from tests.home.conftest import PASSPHRASE
 from tests.home.test_import_twice import Pair, everything, pair
 
@@ -346,3 +348,29 @@ async def test_a_page_that_the_log_holds_is_not_damaged(home: Path, tmp_path: Pa
     assert ("notes", "in the log") in await held(tmp_path / "cut")
     flip(tmp_path / "cut", torn)  # now it is
     assert not (await chez.doctor(tmp_path / "cut", passphrase=PASSPHRASE)).sound
+
+
+async def test_a_copy_that_is_met_without_a_relay_is_told(home: Path) -> None:
+    """A key came, no relay did, and what had waited for it stands in this device's name, which did not write it.
+
+    What waits in another space has its turn all the same.
+    """
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        await opened.create_space("shared")
+        space, keys = opened._replica.space, opened._device
+        change = Item(CHANGE, "notes", "twin", encode_fields(keys.id, 10_000, 1, (), {"x": 1}).bytes)
+        entry = sign_entry(Inner(1, space.id, keys.id, 10_000, bytes(32), 1, CHANGES, [change],
+                                 space.membership.named_heads, None), keys.signing)
+        envelope = seal(entry.packed, space.handle, space.epoch, bytes(24))
+
+        def wait(db: Connection) -> None:
+            db.execute("INSERT INTO relay (n, url) VALUES (9, 'ws://gone.test:1')")
+            for n, data in enumerate((envelope, b"something else"), 1):
+                db.execute("INSERT INTO locked (space, id, epoch, relay, position, envelope) "
+                           "SELECT space, x'', id, 9, 1, ? FROM epoch WHERE space = ?", (data, n))
+
+        await opened._database.write(wait)
+        assert "copy" not in {one.kind for one in await opened.examine()}
+    async with chez.open(home, passphrase=PASSPHRASE) as opened, asyncio.timeout(10):
+        while {"copy", "set-aside"} - {one.kind for one in await opened.examine()}:  # noqa: ASYNC110 (nobody is told)
+            await asyncio.sleep(0.02)

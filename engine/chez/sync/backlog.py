@@ -12,10 +12,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from chez.errors import ChezError, SpaceFull
+from chez.errors import ChezError, HomeCopied, SpaceFull
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.store.database import Database
+from chez.sync.copied import note_copy
 from chez.sync.intake import TURN
 from chez.sync.replica import Replica
 
@@ -75,6 +76,9 @@ class Backlog:
             received = await self._database.submit(lambda db: replica.go_on(db, Budget(TURN)))
         except SpaceFull:  # of this space alone: others have their turn
             await self._database.submit(replica.stand)
+            return False
+        except HomeCopied:  # the same; a home that meets no relay for long hears of it by `chez doctor`
+            await self._database.submit(note_copy)
             return False
         for n in received.spaces:
             await self._found(n)
