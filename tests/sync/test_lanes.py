@@ -303,6 +303,24 @@ def test_what_came_for_a_lane_before_it_was_begun_again_is_nobodys() -> None:
     assert lane.works == before and lane.state is State.LIVE
 
 
+def test_acknowledgements_are_not_gathered_for_a_lane_that_is_opened_anew() -> None:
+    """Nothing comes of asking again and again, which a link does every few milliseconds while something is gathered."""
+    wire = Wire(1)
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None
+    (lane,) = lanes.all
+    lane.machine.gathers = True
+    wire.put(1, "a")
+    (frame,) = (answer for data in wire.device.flush() for answer in wire._carry(data))
+    wire.device.receive(frame)
+    assert lanes.gathering and not lanes.busy
+    works = lane.machine.handle(RolesEnded(lane.replica.space.handle, "rotated"))
+    assert works and not lanes.gathering
+    lanes.gathered()
+    assert not lanes.busy
+
+
 def test_what_concerns_every_space_is_raised() -> None:
     """A home that was copied ends the connection, whichever space showed it."""
     _, lanes = lanes_of(2)

@@ -177,12 +177,12 @@ class Lanes:
     @property
     def gathering(self) -> bool:
         """Whether acknowledgements wait to be noted."""
-        return any(lane.state is State.LIVE and lane.machine.arrivals.gathers for lane in self.all)
+        return any(lane.state is State.LIVE and lane.machine.gathering for lane in self.all)
 
     def gathered(self) -> None:
         """Let the acknowledgements that wait be noted."""
         for lane in self.all:
-            if lane.state is State.LIVE and lane.machine.arrivals.gathers:
+            if lane.state is State.LIVE and lane.machine.gathering:
                 lane.works += lane.machine.go_on()
 
     def broadcast(self, space: bytes, message: bytes, to: bytes) -> bool:

@@ -119,6 +119,16 @@ class SyncMachine:
                 and not self._rotates() and not self._behind and not self.course.busy)
 
     @property
+    def gathering(self) -> bool:
+        """Whether acknowledgements wait for `go_on`. While the space is opened anew nothing comes of asking for that.
+        """
+        return self._follows and self.arrivals.gathers
+
+    @property
+    def _follows(self) -> bool:
+        return self.phase in (Phase.FOLLOWING, Phase.ROTATING)
+
+    @property
     def unsent(self) -> int:
         """How many entries are sealed, and not acknowledged."""
         return len(self._queue) + len(self._flying)
@@ -405,7 +415,7 @@ class SyncMachine:
 
     def go_on(self) -> list[Work]:
         """The next turn of what arrived, or was left over before."""
-        if self.phase not in (Phase.FOLLOWING, Phase.ROTATING) or not self.arrivals.begin():
+        if not self._follows or not self.arrivals.begin():
             return []
         return [Work(self.arrivals.turn, self._taken, shown_first=self.arrivals.brings)]
 
