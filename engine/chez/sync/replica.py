@@ -425,7 +425,7 @@ class Replica:
     def reseed(self, db: Connection, relay: int) -> None:
         """Read a relay from its beginning, then send it every entry that it turns out not to have."""
         forget_heads(db, self.space.n, relay)
-        begin_anew(db, self.space.n, relay)
+        begin_anew(db, self.space.n, relay, self._device.id)
         self.relays.reseeding.add(relay)
 
     def pass_over(self, db: Connection, relay: int, gap: Dropped) -> Received:

@@ -85,10 +85,13 @@ def advance(db: Connection, space: int, relay: int, first: int, to: Cursor) -> N
         raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
 
 
-def begin_anew(db: Connection, space: int, relay: int) -> None:
-    """A relay is to be read from its beginning, and each entry may be one that it does not have."""
+def begin_anew(db: Connection, space: int, relay: int, author: bytes) -> None:
+    """A relay is to be read from its beginning, and each entry may be one that it does not have: own ones of an
+    `author`, and others'.
+    """
     db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)", (relay, space))
     db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?", (relay, space))
     db.execute("UPDATE OR REPLACE shown SET relay = 0 WHERE space = ? AND relay = ?", (space, relay))
-    db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM entry), 0) "
-               "WHERE space = ? AND relay = ?", (GENESIS_HEAD, space, relay))
+    db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM "
+               "entry WHERE entry.space = cursor.space AND author = ?), 0) WHERE space = ? AND relay = ?",
+               (GENESIS_HEAD, author, space, relay))
