@@ -1,9 +1,51 @@
 """A relay that a home let go of for a while, or did not ask for once, is given all of what came meanwhile."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
+
 from tests.home.pairing import paired
-from tests.relay.within import Within
+from tests.people.support import ids, join
+from tests.relay.within import Within, relay
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_relay_that_is_added_again_is_given_what_others_wrote_meanwhile(
+        tmp_path: Path, server: Within, connected: bool) -> None:
+    """They know another relay alone: who knows that one only has all of it afterwards."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
+        await a.set_relay(server.url)
+        await a.relays.add(second.url, here=True)
+        await a.sync()
+        async with a.connect() if connected else nullcontext():
+            await a.relays.remove(second.url, here=True)
+            await b.collection("notes").put({"n": 1}, id="meanwhile")
+            await b.sync(server.url)
+            await a.sync()
+            await a.relays.add(second.url, here=True)
+            lacks = {one.url: one.lacks for one in (await a.status()).relays}
+            assert connected or lacks[second.url] >= 1
+            await a.sync(everywhere=True)
+        assert {one.lacks for one in (await a.status()).relays} == {0}
+        await server.kill()
+        async with join(a, tmp_path / "c", "c", second.url) as c:
+            assert await ids(c) == {"meanwhile"}
+
+
+async def test_a_relay_that_is_named_for_one_sync_is_given_all_by_the_next_that_names_it(
+        tmp_path: Path, server: Within) -> None:
+    """The home is not kept there, and what came in between is given to it all the same."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
+        await a.set_relay(server.url)
+        await a.sync(second.url)
+        await b.collection("notes").put({"n": 1}, id="between")
+        await b.sync(server.url)
+        await a.sync()
+        await a.sync(second.url)
+        await server.kill()
+        async with join(a, tmp_path / "c", "c", second.url) as c:
+            assert await ids(c) == {"between"}
 
 
 async def test_a_home_whose_relay_is_read_anew_is_sound(tmp_path: Path, server: Within) -> None:

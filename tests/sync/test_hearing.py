@@ -40,6 +40,11 @@ class Home:
             self.replicas[n].resume(self.db, RELAY, bytes(32))
         return self.replicas[n]
 
+    def open_again(self, n: int) -> Replica:
+        """As when a home is closed and opened: what was in memory alone is gone."""
+        del self.replicas[n]
+        return self.open(n)
+
     def sends(self, n: int = 1) -> list[bytes]:
         """The envelopes of what waits in a space, in their order."""
         return [one.envelope for one in self.replicas[n].outgoing(self.db, RELAY)]

@@ -353,3 +353,74 @@ def test_what_is_said_of_a_checkpoint_goes_to_each_relay() -> None:
     said, _ = writer.replica.say(writer.db, 1, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest(1))))
     assert writer.replica.relays.owes(2)
     assert [one.entry for one in writer.replica.outgoing(writer.db, 2)] == [said.entry]
+
+
+def come_back(reader: Home, replica: Replica) -> list[int]:
+    """The second relay is kept again, and read to its end; the rows of what it is given."""
+    replica.relays.kept.add(2)
+    replica.resume(reader.db, 2, bytes(32))
+    assert 2 in replica.relays.reseeding
+    return [one.entry for one in replica.unacknowledged(reader.db, 2)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_relay_that_was_let_go_of_is_given_what_came_meanwhile(again: bool) -> None:
+    """Once it is kept again: what another relay brought is nowhere else noted as lacking there. Begun anew or not."""
+    family = Family()
+    reader, replica = knows_two(family)
+    replica.relays.kept.discard(2)
+    replica.relays.end(2)
+    envelopes = written(family, "a", "b", "c")
+    for envelope in envelopes[:2]:
+        reader.receives([envelope])
+    if again:
+        replica = reader.open_again(1)
+        replica.relays.kept.add(1)
+    reader.receives(envelopes[2:])
+    (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
+    assert come_back(reader, replica) == [last - 2, last - 1, last]
+
+
+def test_a_relay_that_was_let_go_of_is_not_given_what_it_shows() -> None:
+    """It was brought some of it by others meanwhile: that is not sent to it again, nor what it had before."""
+    family = Family()
+    reader, replica = knows_two(family)
+    replica.relays.kept.discard(2)
+    envelopes = written(family, "a", "b")
+    reader.receives(envelopes)
+    replica.relays.kept.add(2)
+    replica.resume(reader.db, 2, bytes(32))
+    replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
+    (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
+    assert [one.entry for one in replica.unacknowledged(reader.db, 2)] == [last]
+
+
+def test_a_relay_that_is_let_go_of_twice_is_given_what_came_both_times() -> None:
+    """The links to be kept are the same as the first time: it is noted all the same."""
+    family = Family()
+    reader, replica = knows_two(family)
+    for name in ("a", "b"):
+        replica.relays.kept.discard(2)
+        replica.relays.end(2)
+        reader.receives(written(family, name))
+        (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
+        assert come_back(reader, replica) == [last]
+        for one in replica.unacknowledged(reader.db, 2):
+            replica.acknowledged(reader.db, 2, one, None)
+    assert reader.count("lacking") == reader.count("sealed") == 0
+
+
+def test_it_is_noted_anew_what_a_relay_misses_where_that_was_undone() -> None:
+    """A transaction that took something in is rolled back: what comes then is the first that the relay misses."""
+    family = Family()
+    reader, replica = knows_two(family)
+    replica.relays.kept.discard(2)
+    envelopes = written(family, "a")
+    reader.db.execute("BEGIN IMMEDIATE")
+    reader.receives(envelopes)
+    reader.db.execute("ROLLBACK")
+    reader.records.forget()
+    replica.forget()
+    reader.receives(envelopes)
+    (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
+    assert come_back(reader, replica) == [last]

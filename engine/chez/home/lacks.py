@@ -26,6 +26,9 @@ def _lacks(db: Connection, device: bytes, url: str, waiting: int) -> int | None:
         "AND entry.n > acknowledged WHERE cursor.relay = ?1 "
         "AND entry.n NOT IN (SELECT entry FROM sealed WHERE sealed.relay = ?1) "
         "AND entry.n NOT IN (SELECT entry FROM lacking WHERE lacking.relay = ?1)", (*row, device)).fetchone()[0]
-    known: int = db.execute("SELECT count(*) FROM (SELECT entry FROM sealed WHERE relay = ?1 "
-                            "UNION SELECT entry FROM lacking WHERE relay = ?1)", row).fetchone()[0]
+    known: int = db.execute(
+        "SELECT count(*) FROM (SELECT entry FROM sealed WHERE relay = ?1 "
+        "UNION SELECT entry FROM lacking WHERE relay = ?1 "
+        "UNION SELECT entry.n FROM cursor JOIN entry ON entry.space = cursor.space AND author <> ?2 "
+        "AND entry.n >= missed WHERE cursor.relay = ?1 AND missed > 0)", (*row, device)).fetchone()[0]
     return waiting + unsealed + known

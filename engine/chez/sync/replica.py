@@ -413,7 +413,7 @@ class Replica:
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
             # Statements that wait may have come from elsewhere, and be in what is still to be read.
-            self.relays.resume(db, self.space.n, relay, waits=has_statements(db, self.space.n))
+            self.relays.resume(db, self.space.n, relay, self._device.id, waits=has_statements(db, self.space.n))
             return Cursor(row[1], row[2]), False, self.epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
@@ -426,7 +426,7 @@ class Replica:
         """Read a relay from its beginning, then send it every entry that it turns out not to have."""
         forget_heads(db, self.space.n, relay)
         begin_anew(db, self.space.n, relay, self._device.id)
-        self.relays.reseeding.add(relay)
+        self.relays.begin_anew(relay)
 
     def pass_over(self, db: Connection, relay: int, gap: Dropped) -> Received:
         """Entries that follow the cursor were dropped, for a checkpoint stands for them."""

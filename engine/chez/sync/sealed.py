@@ -92,6 +92,6 @@ def begin_anew(db: Connection, space: int, relay: int, author: bytes) -> None:
     db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)", (relay, space))
     db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?", (relay, space))
     db.execute("UPDATE OR REPLACE shown SET relay = 0 WHERE space = ? AND relay = ?", (space, relay))
-    db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM "
+    db.execute("UPDATE cursor SET position = 0, head = ?, missed = 0, acknowledged = coalesce((SELECT max(n) FROM "
                "entry WHERE entry.space = cursor.space AND author = ?), 0) WHERE space = ? AND relay = ?",
                (GENESIS_HEAD, author, space, relay))

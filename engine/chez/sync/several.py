@@ -29,6 +29,8 @@ class Several:
         self._late: dict[int, set[int]] = {}
         self._waits = True
         """Whether something may wait of which it is noted where it was seen (`came`); unknown, it is so."""
+        self._left_out: frozenset[int] | None = None
+        """While only these bring something, of all others it is noted that they may lack it (`came`)."""
 
     def begin(self, relay: int) -> None:
         """From now on what is put into entries is sealed for a relay as it is made."""
@@ -40,9 +42,22 @@ class Several:
         self._paid.pop(relay, None)
         self._late.pop(relay, None)
 
-    def resume(self, db: Connection, space: int, relay: int, *, waits: bool) -> None:
-        """A connection begins: the relay is read to its end first if it may lack something, or something `waits`."""
+    def resume(self, db: Connection, space: int, relay: int, device: bytes, *, waits: bool) -> None:
+        """A connection begins: the relay is read to its end first if it may lack something, or something `waits`.
+
+        It may lack what came from others than this `device` after it was let go of.
+        """
+        db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT cursor.relay, entry.n FROM cursor "
+                   "JOIN entry ON entry.space = cursor.space AND entry.n >= missed AND author <> ? "
+                   "WHERE cursor.space = ? AND cursor.relay = ? AND missed > 0", (device, space, relay))
+        db.execute("UPDATE cursor SET missed = 0 WHERE space = ? AND relay = ? AND missed > 0", (space, relay))
+        self._left_out = None
         (self.reseeding.add if waits or lacking(db, space, relay) else self.reseeding.discard)(relay)
+
+    def begin_anew(self, relay: int) -> None:
+        """A relay is read from its beginning: each entry counts as lacking there until it is shown."""
+        self.reseeding.add(relay)
+        self._left_out = None
 
     def lacked(self, db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
         """What a relay that was read turned out to lack: it is given that now."""
@@ -81,6 +96,7 @@ class Several:
         """A transaction was undone: what was paid last may not have been. (What is sealed already is not sealed again.)
         """
         self._waits = True
+        self._left_out = None
         for relay, rows in tuple(self._paid.items()):
             if (owed := self._owed.get(relay)) is not None:
                 owed |= rows
@@ -90,9 +106,13 @@ class Several:
 
         Those that waited before, or wait now, are at the relays that were noted as they came. That is noted of a space
         that one relay alone keeps, too: another may come to it, or this one lose its store. Relays that were never read
-        are read whole, and given what they lack, at the first contact.
+        are read whole, and given what they lack, at the first contact. Of one that was let go of the first entry is
+        noted that it may lack (`resume`): it may come back, or never.
         """
-        if not (received.shown or self._waits) and (received.first is None or len(self.kept) < 2):
+        kept = frozenset(self.kept)  # links come and go meanwhile, in another thread
+        if received.first is not None:
+            self._leave_out(db, space, kept | {relay}, received.first)
+        if not (received.shown or self._waits) and (received.first is None or len(kept) < 2):
             return
         db.executemany("INSERT OR IGNORE INTO shown (space, hash, relay) VALUES (?, ?, ?)",
                        [(space, hash, at) for hash, relays in received.shown.items() for at in relays])
@@ -100,7 +120,7 @@ class Several:
             "SELECT 1 FROM shown WHERE space = ? LIMIT 1", (space,)).fetchone() is not None
         if (first := received.first) is None:
             return
-        for other in self.kept if waited else self.kept - {relay}:
+        for other in kept if waited else kept - {relay}:
             db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT cursor.relay, entry.n FROM entry, cursor "
                        "WHERE entry.n >= ?1 AND entry.space = ?2 AND cursor.space = ?2 AND cursor.relay = ?3 AND CASE "
                        "WHEN EXISTS (SELECT 1 FROM shown WHERE space = ?2 AND hash = entry.hash) "
@@ -112,6 +132,14 @@ class Several:
         if waited:
             db.execute("DELETE FROM shown WHERE space = ?2 AND hash IN (SELECT hash FROM entry WHERE n >= ?1 "
                        "AND space = ?2)", (first, space))
+
+    def _leave_out(self, db: Connection, space: int, there: frozenset[int], first: int) -> None:
+        """Relays that were read once, others than `there`, may lack what comes from this row on."""
+        if there == self._left_out:
+            return
+        db.execute(f"UPDATE cursor SET missed = ? WHERE space = ? AND relay NOT IN ({', '.join('?' * len(there))}) "
+                   "AND (missed = 0 OR missed > ?)", (first, space, *there, first))
+        self._left_out = there
 
     def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool) -> list[tuple[int, bytes, int]]:
         """What a relay lacked at the last look, and lacks still, or `at_once` all that it lacks: it is given that now.

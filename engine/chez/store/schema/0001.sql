@@ -287,6 +287,7 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     head         BLOB NOT NULL,       -- cumulative hash up to it
     acknowledged INTEGER NOT NULL,    -- own entries up to this row are there, or in `sealed`, or `lacking`
     epoch        BLOB,                -- whose credentials it let this device in with last
+    missed       INTEGER NOT NULL DEFAULT 0, -- it was let go of: it may lack entries of others from this row on
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
