@@ -18,7 +18,8 @@ from tests.records.pair import NAMES, Device, meet
 
 _scalars = st.one_of(st.integers(-3, 3), st.sampled_from(("", "a", "b" * 70, b"", b"x", 1.5, 1.0, True, None,
                                                           datetime(2026, 5, 1, tzinfo=UTC))))
-_values = st.dictionaries(st.sampled_from(("n", "m", "k")), _scalars, max_size=3)
+_values = st.one_of(few := st.dictionaries(st.sampled_from(("n", "m", "k")), _scalars, max_size=3), few.map(
+    lambda value: {f"f{n}": n for n in range(40)} | value))  # of a wide one, what was checked before is known
 _odd = st.fixed_dictionaries({"n": st.one_of(
     st.lists(st.integers(0, 2), max_size=2), st.just({"a": 1}), st.sampled_from((chez.Text("te"), chez.Counter(2))))})
 _steps = st.lists(st.tuples(st.sampled_from("rs"), st.one_of(_values, _values, _values, _odd)), min_size=1, max_size=14)

@@ -48,7 +48,7 @@ class Collection(Generic[T]):
         self._engine = engine
         self.name = name
         """Its name, one for all spaces."""
-        self._form = Form(name, type, version, migrations)
+        self._form = Form(name, type, version, migrations, engine.lately)
         self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self.record_from,
                               self._follow, engine.tended)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from chez.records.editor import Editing
 from chez.records.feed import Feed, Source
+from chez.records.lately import Lately
 from chez.records.news import News
 from chez.records.past import NameOf
 from chez.records.record import Record
@@ -32,6 +33,7 @@ class Engine:
     receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
     """Writes a receipt in an open transaction."""
     editing: Editing = field(default_factory=Editing)
+    lately: Lately = field(default_factory=Lately)
     tended: set[str] = field(default_factory=set)
     """The collections that were declared with indexes since the home was opened."""
 

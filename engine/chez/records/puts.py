@@ -7,11 +7,12 @@ no other, for an edit replaces all it found there. As long as the next puts set 
 to scalars, their bytes are written here (`encode.encode_again`), the document takes them in
 together, and the projection is written once. Anything else is left to the library. What stands where is kept
 with the document for the next transaction: it holds for as long as each change builds on the one before alone.
+Of a wide value that is laid over the very one that was put before it, what differs is known (`records.lately`).
 
 Should the document refuse what was written here, all of it is undone, and done again one by one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, repeat
 from operator import is_not
@@ -113,7 +114,7 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
     if put.over is None:
         return False
     wanted = put.over(streak.value)
-    changed = None if wanted.migrated is not None else _changed(rows, streak, wanted.after)
+    changed = None if wanted.migrated is not None else _changed(rows, streak, wanted)
     if changed:
         last = streak.last
         change = encode_again(rows.actor, last.sequence + 1, last.last + 1, last.hash, changed,
@@ -126,15 +127,19 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
     return changed is not None
 
 
-def _changed(rows: Rows, streak: _Streak, after: dict[str, Value]) -> dict[str, Value] | None:
-    """The fields that differ, in the order of `after`; None if one of them is not for us to write."""
-    before = streak.value
-    if not before.keys() <= after.keys():
+def _changed(rows: Rows, streak: _Streak, wanted: Wanted) -> dict[str, Value] | None:
+    """The fields that differ, in the order of what is wanted; None if one of them is not for us to write."""
+    before, after = streak.value, wanted.after
+    unlike: Iterable[str]
+    if wanted.unlike is not None:
+        unlike = wanted.unlike
+    elif before.keys() <= after.keys():
+        # What is the very same, as most of a large value, is plain: all of `before` is.
+        unlike = compress(after, map(is_not, after.values(), map(before.get, after, repeat(_ABSENT))))
+    else:
         return None
-    # What is the very same, as most of a large value, is plain: all of `before` is.
-    olds = map(before.get, after, repeat(_ABSENT))
     changed = {}
-    for key in compress(after, map(is_not, after.values(), olds)):
+    for key in unlike:
         old, item = before.get(key, _ABSENT), after[key]
         if old is not _ABSENT and same(old, item):
             if type(item) not in FLAT and not is_plain(item):

@@ -19,6 +19,7 @@ import msgspec
 from chez.errors import InvalidValue, MigrationFailed
 from chez.records.counter import Counter
 from chez.records.diff import same
+from chez.records.lately import Checked, Lately
 from chez.records.reference import revived
 from chez.records.reserved import MAX_VERSION
 from chez.records.shapes import Origins, Shape, beginnings, carry, shape_of, trace
@@ -39,11 +40,13 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     """What a record is to hold.
 
     `migrated` is what its stored value is in a newer version, if the app has one, and with
-    the lists, maps and texts that this edit begins.
+    the lists, maps and texts that this edit begins. `unlike` are the fields of `after` that the stored value,
+    which has none that `after` lacks, may have otherwise; None where it is not known which these are.
     """
 
     after: dict[str, Value]
     migrated: dict[str, Value] | None = None
+    unlike: dict[str, Value] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,14 @@ class Form(Generic[T]):
     """How the records of one collection look to an app: their type and version.
 
     `migrations` are functions by the version they start from; a version without one
-    added fields with defaults only. Raises `InvalidValue` for anything else.
+    added fields with defaults only. `lately` has what was put last by whichever form of the space. Raises
+    `InvalidValue` for anything else.
     """
 
     def __init__(self, collection: str, type: type[T] | None, version: int,
-                 migrations: Mapping[int, Migration] | None) -> None:
+                 migrations: Mapping[int, Migration] | None, lately: Lately | None = None) -> None:
         self._collection = collection
+        self._lately = Lately() if lately is None else lately
         self._type = type
         self.version = version
         self._migrations = dict(migrations or {})
@@ -111,6 +116,9 @@ class Form(Generic[T]):
 
     def put(self, id: str, value: T) -> tuple[dict[str, Value], Callable[[dict[str, Value]], Wanted]]:
         """What a new record is to hold, and what one that exists already is. Raises `InvalidValue`."""
+        if self._type is None and self.version == 1:
+            found = self._lately.check(self._collection, id, value)
+            return found.plain, _Over(self, id, found.plain, None, found)
         plain, shape = self._encode(value, {})
         return (plain if self.version == 1 else plain | {"_version": self.version}), _Over(self, id, plain, shape)
 
@@ -133,7 +141,8 @@ class Form(Generic[T]):
         """Lay an encoded value over what a record holds; without an edit nothing is migrated."""
         if shape is not None:
             carry(shape, plain, migrated)
-        after = {key: item for key, item in migrated.items() if key[:1] == "_"} | plain
+        reserved = {key: item for key, item in migrated.items() if key[:1] == "_"}
+        after = reserved | plain if reserved else plain
         if shape is None and _version(stored) >= self.version:
             return Wanted(after)  # who writes it finds what differs, if anything does
         if same(migrated, after):
@@ -226,11 +235,15 @@ class _Over(msgspec.Struct, frozen=True, gc=False):
     id: str
     plain: dict[str, Value]
     shape: Shape | None
+    checked: Checked | None = None
+    """Of a form without type and versions."""
 
     def __repr__(self) -> str:
         return f"<_Over of {self.id!r}>"
 
     def __call__(self, stored: dict[str, Value]) -> Wanted:
+        if self.checked is not None and stored is self.checked.base:  # what was put before, so nothing is reserved
+            return Wanted(self.plain, unlike=self.checked.unlike)
         return self.form.over(self.id, stored, self.plain, self.shape)
 
 
