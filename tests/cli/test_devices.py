@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Chez, Terminal, pair, until
+from tests.cli.support import Chez, Terminal, pair, running_relay, until
+from tests.ports import free_port
 
 
 def test_the_relay_is_set_and_shown(either: Chez) -> None:
@@ -39,6 +40,28 @@ def test_sync_without_a_relay_says_what_to_do(either: Chez) -> None:
     either.run("relay", "ws://127.0.0.1:1")
     assert either.error("sync", "--timeout", "3")["code"] == "RelayUnreachable"
     assert either.run("put", "notes", "a=1").stdout
+
+
+def test_a_sync_that_reaches_none_of_two_relays_names_both(either: Chez) -> None:
+    """Each with its own reason, and what to do once."""
+    either.run("relay", "ws://127.0.0.1:1")
+    either.run("relay", "add", "wss://nowhere.invalid")
+    told = either.error("sync", "--timeout", "5")
+    one, two = told["message"].split("; ")
+    assert told["code"] == "RelayUnreachable" and "127.0.0.1:1" in one and "nowhere.invalid" in two
+    assert one.partition(": ")[2] != two.partition(": ")[2] and told["hint"]
+
+
+@pytest.mark.slow
+def test_what_each_of_two_relays_was_given_is_told(either: Chez, relay: str, tmp_path: Path) -> None:
+    """An entry goes to both: no sum says that there were two."""
+    with running_relay(tmp_path / "other", free_port()) as other:
+        either.run("relay", relay)
+        either.run("relay", "add", other)
+        either.run("sync")
+        either.run("put", "notes", "a=1")
+        assert either.run("sync").stdout.splitlines() == [
+            f"in step with {url}: 1 sent, 0 received" for url in (relay, other)]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from chez.errors import ChezError, Misuse
-from chez.home.instep import in_step, telling
+from chez.home.instep import in_step, summed_up, telling
 from chez.home.lacks import with_lacks
 from chez.home.reports import SyncReport
 from chez.home.syncing import Syncing, relay_row
@@ -122,22 +122,19 @@ class Exchange:
         return problem
 
     async def _report(self, begun: dict[Link, tuple[int, Progress]], unanswered: str) -> SyncReport:
-        syncing, device, total = self._syncing, self._syncing.device, Progress()
-        for link in syncing.links:
-            connection, before = begun.get(link, (0, Progress()))
-            # A new connection counts from zero.
-            before = before if connection == link.connections else Progress()
-            now = link.progress
-            total.sent += now.sent - before.sent
-            total.received += now.received - before.received
-            total.quarantined += now.quarantined - before.quarantined
+        syncing, device = self._syncing, self._syncing.device
+        done = {link: _since(link, *begun.get(link, (0, Progress()))) for link in syncing.links}
         renewed = self._renewed()
         problems = tuple(status for status in syncing.status() if status.problem)
         own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
         if own is None:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
-        return SyncReport(own.url, total.sent, total.received, total.quarantined, own.progress.end, renewed,
+        each = {link.url: now for link, now in done.items()}
+        relays = tuple(one if (now := each.get(one.url)) is None else replace(one, sent=now.sent, received=now.received)
+                       for one in relays)
+        return SyncReport(own.url, sum(one.sent for one in done.values()), sum(one.received for one in done.values()),
+                          sum(one.quarantined for one in done.values()), own.progress.end, renewed,
                           problems, unanswered, relays, syncing.answering.let_in())
 
     def _renewed(self) -> tuple[str, ...]:
@@ -147,10 +144,16 @@ class Exchange:
         return tuple(link.url for link in found)
 
 
+def _since(link: Link, connection: int, before: Progress) -> Progress:
+    """What was done over a link since it had done so much; a new connection counts from zero."""
+    now, before = link.progress, before if connection == link.connections else Progress()
+    return Progress(now.sent - before.sent, now.received - before.received, now.quarantined - before.quarantined)
+
+
 async def _stand(links: list[Link], timeout: float | None, everywhere: bool) -> list[Link]:
-    """Wait for links (`in_step`); those that are in step. Raises what kept all of them, or `everywhere` one, from it.
+    """Wait for links (`in_step`); those that are in step. Raises what kept all of them, or `everywhere` some, from it.
     """
     failed = await in_step(links, timeout, everywhere=everywhere)
     if failed and (all(failed) or (everywhere and any(failed))):
-        raise next(error for error in failed if error is not None)
+        raise summed_up(links, failed)
     return [link for link, error in zip(links, failed, strict=True) if error is None]

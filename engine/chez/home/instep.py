@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 
-from chez.errors import ChezError
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.sync.connection import relay_name
 from chez.sync.link import Link
 
-__all__ = ("in_step", "telling")
+__all__ = ("in_step", "summed_up", "telling")
 
 
 async def in_step(links: Sequence[Link], timeout: float | None, *, everywhere: bool) -> list[ChezError | None]:
@@ -46,6 +48,24 @@ async def in_step(links: Sequence[Link], timeout: float | None, *, everywhere: b
                     await task
 
     return list(await asyncio.gather(*(either(link) for link in links)))
+
+
+def summed_up(links: Sequence[Link], errors: Sequence[ChezError | None]) -> ChezError:
+    """What to raise for links of which some are not in step: an error like the first, with each relay's own reason.
+
+    What is about the home and no relay is raised as it is.
+    """
+    failed = [(link, error) for link, error in zip(links, errors, strict=True) if error is not None]
+    for _, error in failed:
+        if not isinstance(error, RelayUnreachable | RelayRefused | RelayMisbehaved):
+            return error
+    told = copy(failed[0][1])
+    if len(failed) > 1:
+        told.message = "; ".join(error.message if relay_name(link.url) in error.message else
+                                 f"{relay_name(link.url)}: {error.message}" for link, error in failed)
+        told.hint = " ".join(dict.fromkeys(error.hint for _, error in failed if error.hint))
+        told.args = told.message, told.hint
+    return told
 
 
 @asynccontextmanager

@@ -73,7 +73,8 @@ class RelayStatus:
     no connection, empty if there is one, and `next_try` when one is tried next (Unix seconds). `lacks` counts
     the entries that it is still to be given, and the changes that are in no entry yet; None for one that was never
     reached, which lacks everything, and where that is not asked. `pins` are those of its key, if there are any;
-    `here` says that it is this device's alone, and other devices of the person know nothing of it.
+    `here` says that it is this device's alone, and other devices of the person know nothing of it. `sent` and
+    `received` count the entries that a sync gave to it, and had from it first; None where no sync tells of it.
     """
 
     url: str
@@ -84,6 +85,8 @@ class RelayStatus:
     lacks: int | None = None
     pins: tuple[str, ...] = ()
     here: bool = False
+    sent: int | None = None
+    received: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Admitted:
 class SyncReport:
     """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
+    An entry that two relays were given counts twice as `sent`: `relays` has what each was.
     `quarantined` entries failed a check and were set aside; `reset` are the relays whose
     store was another than last time, so that they were given everything again; each is told in one report.
     `problems` are the spaces, other than the private one, that could not be brought in step;

@@ -157,6 +157,18 @@ def _why(relay: dict[str, Any]) -> str:
     return " ".join(filter(None, (f"({', '.join(marks)})" if marks else "", f"{relay['problem']}{again}")))
 
 
+def _show_exchanged(report: dict[str, Any]) -> None:
+    """What came and went, of each relay that is in step, and of devices on this network."""
+    there = [one for one in report["relays"] if one["sent"] is not None and (
+        not one["problem"] or one["url"] == report["relay"])]
+    for one in there:
+        say(f"in step with {one['url']}: {one['sent']} sent, {one['received']} received")
+    near = {what: report[what] - sum(one[what] for one in report["relays"] if one[what] is not None)
+            for what in ("sent", "received")}
+    if any(near.values()):
+        say(f"with devices on this network: {near['sent']} sent, {near['received']} received")
+
+
 @click.command()
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
 @click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
@@ -175,7 +187,7 @@ def sync(ctx: click.Context, url: str | None, timeout: float, everywhere: bool, 
     if settings(ctx).json:
         json_line(report)
     else:
-        say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
+        _show_exchanged(report)
         for lost in report["reset"]:
             say(f"{lost} has another store than before, which was given what is here again", err=True)
         for one in report["let_in"]:
