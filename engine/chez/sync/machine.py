@@ -433,7 +433,8 @@ class SyncMachine:
         self._behind = self._behind or moved.gap
         more = self.send([])
         more += [] if self.sealing else self._seal()
-        more += self.look() if moved.checkpoints or moved.gap else self._due()
+        judges = 0 < self.course.desk.dropping.unread <= self.progress.position
+        more += self.look() if moved.checkpoints or moved.gap or judges else self._due()
         if moved.owed or before < self._until <= self.progress.position:
             more += self._reached()
         self._alarmed(moved.alarms)

@@ -16,6 +16,7 @@ from chez.sync.checkpoints.heard import (
     SOUND,
     TAKEN,
     UNFIT,
+    author_of,
     manifest_of,
     manifests,
     set_vouch,
@@ -46,6 +47,8 @@ class Dropping:
     """The dropping of a space's entries, and the releasing of its chunks, at one relay."""
 
     site: Site
+    unread: int = 0
+    """Up to where the relay is to be read before a vouch that waits for that is judged; 0: none does."""
     _passed: set[bytes] = field(default_factory=set)
     """Vouches that can't be dropped on this connection, and drops after which something was released, or can't be."""
     _seen: dict[bytes, bool] = field(default_factory=dict)
@@ -60,7 +63,7 @@ class Dropping:
         control = replica.space.control_of(epoch)
         if epoch.admin is None or control is None:
             return None
-        log = self.site.log(db)
+        self.unread, log = 0, self.site.log(db)
         known = [entry for entry, _, _ in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)]
         waiting = [(entry, author, vouch) for entry, author, vouch, state in vouches(db, self.site.space)
                    if state == OPEN and vouch.log == log and vouch.control == control.public
@@ -91,8 +94,14 @@ class Dropping:
             return False  # it is not here yet
         if not site.holds(db, manifest):
             return False  # nor all that it stands for: another relay may have brought the vouch before
-        if not site.counts(db, author, vouch) or not fits(db, site, vouch, manifest):
-            set_vouch(db, site.space, entry, UNFIT)
+        if not site.knows(author, author_of(db, site.space, vouch.manifest)):
+            return False  # nor what is said of who vouches for it, or made it
+        fit = site.counts(db, author, vouch) and fits(db, site, vouch, manifest)
+        if not fit:
+            if fit is not None:
+                set_vouch(db, site.space, entry, UNFIT)
+            elif (last := max(one.last for one in vouch.ranges)) > site.read(db):
+                self.unread = min(last, self.unread or last)
             return False
         if answer is None or answer.entry != vouch.manifest:
             return Ask(vouch.manifest, tuple(manifest.segments))

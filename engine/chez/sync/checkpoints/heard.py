@@ -8,7 +8,7 @@ from chez.sync.checkpoints.format import Announcement, Manifest, Vouch, read_ann
 from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
-__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
+__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements", "author_of",
            "hear", "manifest_of", "manifests", "refuse", "set_state", "set_vouch", "state_of", "unsay", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
@@ -52,6 +52,12 @@ def manifest_of(db: Connection, space: int, entry: bytes) -> Manifest:
     if row is None:
         raise LookupError("this manifest is not here")
     return read_manifest(row[0])
+
+
+def author_of(db: Connection, space: int, entry: bytes) -> bytes:
+    """The device that made a checkpoint which was heard of."""
+    (author,) = db.execute("SELECT author FROM checkpoint WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+    return bytes(author)
 
 
 def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]:

@@ -42,12 +42,32 @@ class Site:
             (self.space, author, sequence, CHANGES))}
 
     def independent(self, voucher: bytes, maker: bytes) -> bool:
-        """Whether a device may vouch for a checkpoint: another person's, where there is one with a device."""
+        """Whether a device may vouch for a checkpoint: another person's, where there is one with a device.
+
+        Nobody's may while it is not known whose devices these are.
+        """
+        if not self.knows(voucher, maker):
+            return False
         state = self.replica.space.membership.state
         makers = state.persons_of(maker)
         others = {person for person in state.members if person not in makers and any(state.devices_of(person))}
         mine = state.persons_of(voucher) & set(state.members)
         return bool(mine & others) if others else bool(mine)
+
+    def knows(self, *devices: bytes) -> bool:
+        """Whether it is known here whose devices these are."""
+        return None not in map(self.replica.space.membership.state.device, devices)
+
+    def read(self, db: Connection) -> int:
+        """The offset up to which the relay's log was read here."""
+        (position,) = db.execute("SELECT position FROM cursor WHERE space = ? AND relay = ?",
+                                 (self.space, self.relay)).fetchone()
+        return int(position)
+
+    def waits(self, db: Connection, first: int, last: int) -> bool:
+        """Whether something that the relay has at these offsets waits here for its key."""
+        return db.execute("SELECT 1 FROM locked WHERE space = ? AND relay = ? AND position BETWEEN ? AND ?",
+                          (self.space, self.relay, first, last)).fetchone() is not None
 
     def counts(self, db: Connection, voucher: bytes, vouch: Vouch) -> bool:
         """Whether a vouch is independent of who made the checkpoint, and that was not refused."""

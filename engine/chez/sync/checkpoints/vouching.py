@@ -106,19 +106,23 @@ def vouch_for(db: Connection, site: Site, entry: bytes, follows: bytes, ranges: 
     return Send(site.replica.say(db, site.relay, Item(VOUCH, "", "", msgspec.msgpack.encode(vouch)))[0])
 
 
-def fits(db: Connection, site: Site, vouch: Vouch, manifest: Manifest) -> bool:
-    """Whether, by what is here, a vouch names nothing but what the checkpoint stands for."""
-    covered = site.covered(db, manifest)
+def fits(db: Connection, site: Site, vouch: Vouch, manifest: Manifest) -> bool | None:
+    """Whether a vouch names nothing but what the checkpoint stands for; None while not all of that was read here."""
+    if vouch.release:
+        return False  # chunks are released on nobody's word but an owner's device's own
+    covered, known = site.covered(db, manifest), True
     for one in vouch.ranges:
+        known = known and one.last <= site.read(db) and not site.waits(db, one.first, one.last)
         rows = db.execute("SELECT position, head, entry FROM relay_head WHERE space = ? AND relay = ? AND "
                           "position BETWEEN ? AND ?", (site.space, site.relay, one.first, one.last)).fetchall()
         if any(hash is not None and hash not in covered for _, _, hash in rows):
             return False
-        if any(hash is None and not _in_gap(db, site, position) for position, _, hash in rows):
+        if any(hash is None and not _in_gap(db, site, position) and not site.waits(db, position, position)
+               for position, _, hash in rows):
             return False
         if any(position == one.last and head != one.head for position, head, _ in rows):
             return False
-    return not vouch.release  # chunks are released on nobody's word but an owner's device's own
+    return True if known else None
 
 
 def _in_gap(db: Connection, site: Site, position: int) -> bool:

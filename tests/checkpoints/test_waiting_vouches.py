@@ -1,0 +1,143 @@
+"""A vouch is judged once all that it is about was read: until then it is neither asked for nor condemned."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from chez.records.waiting import Budget
+from chez.sync.channel import Channel
+from chez.sync.checkpoints.dropping import Dropping
+from chez.sync.checkpoints.errands import Ask
+from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch
+from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, vouches
+from chez.sync.checkpoints.site import Site
+from chez.sync.entry import CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
+from chez.sync.events import EntriesArrived
+from chez.sync.heads import head_after
+from chez.sync.intake import TURN
+from chez.sync.machine import SyncMachine
+from chez.sync.session import ClientSession
+from chez.sync.work import Phase
+from chez_wire.dropping import NO_DROP, Dropped
+from chez_wire.envelope import GENESIS_HEAD
+from chez_wire.frames import Entry
+from tests.simulation.household import NOW, Member
+from tests.sync.test_hearing import Family
+from tests.sync.test_several import knows_two, written
+
+
+class Owner:
+    """An owner's device that knows two relays; another one of its person wrote `a` and `b`, and makes checkpoints."""
+
+    def __init__(self) -> None:
+        self.family = Family()
+        self.home, self.replica = knows_two(self.family)
+        self.db = self.home.db
+        self.dropping = Dropping(Site(self.replica, 1))
+        self.maker = self.family.founder.member
+        self.envelopes = written(self.family, "a", "b")
+        for at, envelope in enumerate(self.envelopes, 1):
+            self.replica.incoming(self.db, 2, [Entry(at, envelope)], GENESIS_HEAD)
+
+    def shows(self, envelopes: Sequence[bytes]) -> None:
+        """The first relay hands these out."""
+        page = [Entry(at, one) for at, one in enumerate(envelopes, self.dropping.site.read(self.db) + 1)]
+        self.replica.incoming(self.db, 1, page, b"")
+
+    def says(self, who: Member, kind: int, what: Manifest | Vouch) -> bytes:
+        """A device says something of checkpoints, which the other relay brings."""
+        space = self.replica.space
+        entry = sign_entry(Inner(1, space.id, who.keys.id, 1_000 + kind, bytes(32), NOW, CHECKPOINTS,
+                                 [Item(kind, "", "", msgspec.msgpack.encode(what))], [], None), who.keys.signing)
+        hear(self.db, 1, entry.inner, entry.hash)
+        return entry.hash
+
+    def vouched(self, ends: Sequence[bytes], who: Member | None = None) -> None:
+        """A checkpoint of `a` and `b`, and a word that the next offsets, which are to hold these, may be dropped."""
+        space = self.replica.space
+        last = self.db.execute("SELECT sequence, hash FROM entry WHERE author = ? ORDER BY sequence DESC LIMIT 1",
+                               (self.maker.keys.id,)).fetchone()
+        made = self.says(self.maker, MANIFEST, Manifest(1, [BundleNote(
+            [Upto(self.maker.keys.id, *last, bytes(64), None)], [[bytes(32)]], 1, 1)]))
+        (head,) = self.db.execute("SELECT head FROM cursor WHERE relay = 1").fetchone()
+        first = self.dropping.site.read(self.db) + 1
+        after = head_after(head, [Entry(at, one) for at, one in enumerate(ends, first)])
+        control = space.control_of(space.epoch)
+        assert control is not None
+        self.says(who or self.maker, VOUCH, Vouch(
+            1, made, self.dropping.site.log(self.db), self.dropping.site.incarnation(self.db), NO_DROP,
+            [Dropped(first, first + len(ends) - 1, after)], [], control.public, bytes(64)))
+
+    def judged(self) -> tuple[bool, int]:
+        """Whether the relay is to be asked, and what became of the vouch."""
+        step = self.dropping.step(self.db, None)
+        ((_, _, _, state),) = vouches(self.db, 1)
+        return isinstance(step, Ask), state
+
+
+def test_a_vouch_for_what_was_not_read_there_waits_for_that() -> None:
+    """All of the checkpoint came by another relay: what this one has at these offsets is not known before it is read.
+    """
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    assert owner.judged() == (False, OPEN)
+    owner.shows(owner.envelopes[:1])
+    assert owner.judged() == (False, OPEN) and owner.dropping.unread == owner.dropping.site.read(owner.db) + 1
+    owner.shows(owner.envelopes[1:])
+    assert owner.judged() == (True, OPEN)
+
+
+def test_a_vouch_that_waits_is_judged_when_the_relay_was_read_so_far() -> None:
+    """At once, and not with the next connection."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    machine = SyncMachine(owner.replica, 1, Channel(ClientSession("relay.test:1", bytes(32)), {}))
+    machine.phase = Phase.FOLLOWING
+    desk = machine.course.desk
+    assert desk.step(owner.db) is None
+    read = desk.site.read(owner.db)
+    for at, envelope in enumerate(owner.envelopes, read + 1):
+        (turn,) = machine.handle(EntriesArrived(1, bytes(32), (Entry(at, envelope),), b"", read + 2))
+        asked = [work.run for work in turn.then(turn.run(owner.db))]
+        assert (desk.step in asked) is (at == read + 2)
+    assert isinstance(desk.step(owner.db), Ask)
+
+
+def test_a_vouch_for_what_turns_out_to_be_something_else_is_condemned() -> None:
+    """What no checkpoint stands for is at one of the offsets, which is asked of nobody before that is read."""
+    owner = Owner()
+    other = written(owner.family, "c")
+    owner.vouched([owner.envelopes[0], *other])
+    assert owner.judged() == (False, OPEN)
+    owner.shows([owner.envelopes[0], *other])
+    assert owner.judged() == (False, UNFIT)
+    assert owner.judged() == (False, UNFIT)
+
+
+def test_a_vouch_for_what_waits_for_a_key_waits_for_that() -> None:
+    """The same entries came under a key that is here by another relay; this one has them under one that is not."""
+    owner = Owner()
+    space = owner.replica.space
+    later = replace(space.epoch, id=bytes([7]) * 32)
+    packed = owner.db.execute("SELECT inner FROM entry ORDER BY n DESC LIMIT 1").fetchone()[0]
+    ends = [owner.envelopes[0], seal(packed, space.handle, later, bytes(24))]
+    owner.vouched(ends)
+    owner.shows(ends)
+    assert owner.home.count("locked") == 1 and owner.judged() == (False, OPEN)
+    owner.db.execute("INSERT INTO epoch (space, id, number, secret, append_, admin) SELECT space, ?, number, secret, "
+                     "append_, admin FROM epoch WHERE id = ?", (later.id, space.epoch.id))
+    owner.replica.hear()
+    owner.replica.go_on(owner.db, Budget(TURN))
+    assert owner.home.count("locked") == 0 and owner.judged() == (True, OPEN)
+
+
+def test_a_vouch_of_a_device_that_is_not_known_yet_waits_for_its_certificate() -> None:
+    """Whose device it is decides whether it may vouch."""
+    owner = Owner()
+    member = owner.family.newcomer()
+    owner.vouched(owner.envelopes, member)
+    owner.shows(owner.envelopes)
+    assert owner.judged() == (False, OPEN)
+    owner.shows(owner.family.founder.sends())
+    assert owner.judged() == (True, OPEN)
