@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
-from chez.records.store import RecordStore
+from chez.records.store import RecordStore, Shown
 from chez.store.database import Connection
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Job, Lane, Lanes
@@ -71,6 +71,8 @@ class Device:
     wires: dict[int, Wire] = field(default_factory=dict)
     """Its connections, by the relays' rows."""
     edits: dict[tuple[bytes, str, str], Any] = field(default_factory=dict)
+    told: list[Shown] = field(default_factory=list)
+    """What was told ahead of the last work, before the store had it."""
 
     def __post_init__(self) -> None:
         self.start()
@@ -92,6 +94,7 @@ class Device:
     def start(self) -> None:
         """From the store alone, as a process that was just started."""
         self.records = RecordStore(self.member.keys.id)
+        self.records.ahead = self.told.append
         self.replicas = {}
         self.edits.clear()
         self.keeping.clear()
@@ -189,7 +192,15 @@ class Device:
         wire = self.wires[relay]
         wire.jobs = wire.jobs or deque(wire.lanes.take())
         job = wire.jobs.popleft()
-        wire.lanes.done(job, self.write(job.work.run))
+        self.told.clear()
+        if job.work.ahead is not None and (tell := job.work.ahead(self.db)) is not None:
+            tell()
+        result = self.write(job.work.run)
+        for shown in self.told:
+            there = self.db.execute("SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? "
+                                    "AND deleted = 0", (shown.space, shown.collection, shown.row[0])).fetchone()
+            assert there == shown.row, "what was told ahead is not what came"
+        wire.lanes.done(job, result)
         while wire.lanes.found:
             self.open(wire.lanes.found.pop())
 

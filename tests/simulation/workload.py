@@ -18,6 +18,7 @@ Key = tuple[bytes, str, str]
 """The id of a record's space, its collection and its own id."""
 
 COLLECTIONS = ("notes", "tasks")
+LIVE = 8
 
 
 def _current(db: Connection, key: Key) -> dict[str, Any] | None:
@@ -60,7 +61,7 @@ class Workload:
         """One local write (or the begin or end of an edit); returns what it was."""
         self.count += 1
         kind = self.random.choice(("create", "shared", "change", "change", "change", "list", "list", "delete", "import",
-                                   "together", "together", "open", "open", "fail", "undo", "purge"))
+                                   "together", "together", "open", "open", "fail", "undo", "purge", "live"))
         if device.edits and self.random.random() < 0.4:
             kind = "close"
         try:
@@ -101,6 +102,16 @@ class Workload:
         mark = self._mark(device)
         self._put(device, key, self._mutated(_current(device.db, key) or {}) | {mark: [self.count]}, lose)
         self.marks.add((key, mark))
+        return True
+
+    def _live(self, device: Device, lose: bool) -> bool:
+        """A row of changes of one field: what they show is told before they are taken in (`chez.sync.ahead`)."""
+        key = self._space(device), COLLECTIONS[0], f"live {device.name[-1]}"
+        if key in device.edits:
+            return False
+        for n in range(LIVE):
+            self._put(device, key, (_current(device.db, key) or {}) | {"n": LIVE * self.count + n},
+                      lose=lose and n == LIVE - 1)
         return True
 
     def _list(self, device: Device, lose: bool) -> bool:

@@ -61,6 +61,7 @@ class HeldSpaces:
         self.clock = Clock(now)
         self.records = RecordStore(device.id, self.news.touch, now, self.clock.now)
         self.records.permit = self._permit
+        self.records.ahead = self.news.ahead
         self._path = path
         self._database = database
         self._device = device

@@ -16,7 +16,7 @@ from chez.records.cursors import FieldPath
 from chez.records.edit import Edit
 from chez.records.engine import Engine
 from chez.records.feed import FeedPage
-from chez.records.news import Follower
+from chez.records.news import Follower, View
 from chez.records.past import Change, Difference, Past, differences, open_past
 from chez.records.puts import Over, Put
 from chez.records.reading import Reader
@@ -350,7 +350,14 @@ class Collection(Generic[T]):
             except NotFound:
                 return None
 
-        with self._engine.news.follow(self.name, frozenset((id,)), look) as follower:
+        def shown(row: Sequence[Any]) -> Record[T]:
+            record = self.record_from(row)
+            if record.error is not None:
+                raise record.error
+            return record
+
+        view = View(look, self._engine.space, shown)
+        with self._engine.news.follow(self.name, frozenset((id,)), view) as follower:
             async for record in live(lambda: self._engine.database.read(look), follower):
                 yield record
 

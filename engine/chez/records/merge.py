@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chez.records import automerge, waiting
-from chez.records.automerge import BadChange, Document
+from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.encode import FLAT
 from chez.records.fields import born
@@ -30,7 +30,7 @@ from chez.records.values import Value, is_plain
 from chez.records.waiting import Budget
 from chez.store.database import Connection
 
-__all__ = ("Incoming", "Refusal", "merge", "work_off")
+__all__ = ("Incoming", "Refusal", "follows", "merge", "work_off")
 
 _MANY: Final = 8
 """Changes of a record from which on they are asked for, and logged, together."""
@@ -92,7 +92,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         n = rows.insert(db, space, collection, id, value, 1, item.entry)
         rows.log(db, n, item.change, IN_ENTRY, item.origin, item.entry, item.time)
         return []
-    if row is not None and len(items) == 1 and _follows(rows, db, row, items[0]):
+    if row is not None and len(items) == 1 and _follow(rows, db, space, row, items[0]):
         return []
     rows.entangled += 1
     step = _Step(rows, db, space, collection, id, row, budget)
@@ -114,22 +114,33 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     return [*[Refusal(item, _NUMBER) for item in strange], *refused]
 
 
-def _follows(rows: Rows, db: Connection, row: Row, item: Incoming) -> bool:
-    """Take in a change that goes on from its author's last one, as live edits do; False for any other.
+def follows(rows: Rows, db: Connection, row: Row, change: RawChange) -> dict[str, Value] | None:
+    """What another device's change sets that goes on from its author's last one, as live edits do; None for any other.
 
-    Nothing that waits has a part in it, and what it builds on is all that the record has.
+    Nothing that waits has a part in it, and what it builds on is all that the record has. Writes nothing.
     """
-    trail, change = rows.trail(row.n), item.change
-    if trail is None or trail.actor == rows.actor or item.entry is None or row.state != HERE:
-        return False
+    trail = rows.trail(row.n)
+    if trail is None or trail.actor == rows.actor or row.state != HERE:
+        return None
     tip, value = rows.tips(db, row.n).get(change.actor), trail.told(change)
     if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or (
             not waiting.undisturbed(db, row.n, change.hash)):
+        return None
+    return value
+
+
+def _follow(rows: Rows, db: Connection, space: int, row: Row, item: Incoming) -> bool:
+    """Take in a change that `follows`; False for any other."""
+    value = None if item.entry is None else follows(rows, db, row, item.change)
+    trail, change = rows.trail(row.n), item.change
+    if value is None or trail is None:
         return False
+    tip = rows.tips(db, row.n)[change.actor]
     tip.sequence, tip.hash = change.sequence, change.hash
     rows.log(db, row.n, change, IN_ENTRY, item.origin, item.entry, item.time)
     rows.follow(row.n, change, trail.after(change, value))
     rows.project(db, row, row.value | value, row.tail + 1, item.entry)
+    rows.edited(space, row)
     return True
 
 
@@ -193,6 +204,7 @@ class _Step:
                 self._rows.keep(self._n, document, self.tips, ground)
                 if lately and done[-1].change.actor != self._rows.actor:  # more of it may follow
                     self._rows.lead(self._n, begun(done[-1].change, before))
+                    self._rows.edited(self._space, self._row)
                 value = _shown(self._row, graph, done)
                 self._rows.project(self._db, self._row, automerge.extract(document) if value is None else value,
                                    self._row.tail + len(done), _entry(done))

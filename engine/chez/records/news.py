@@ -8,17 +8,21 @@ last state is never missed.
 Who follows single records may give the *look* itself along: the writer takes it in the transaction
 that touched one, and what it saw comes with the news. That spares a way to the reader's thread and back,
 which on a machine that was asleep takes longer than all the rest.
+
+Of a live change even that is known before its transaction (`sync.ahead`): who can make its answer of a row that is not
+in the store yet is told `ahead`. Where the transaction fails, it is told to look again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chez.records.store import Shown
 from chez.store.database import Connection
 
-__all__ = ("Follower", "News")
+__all__ = ("Follower", "News", "View")
 
 MOST_IDS: Final = 4096
 """Records of one collection that a commit is remembered by; beyond, it touched them all."""
@@ -27,14 +31,25 @@ MOST_LOOKS: Final = 16
 """Looks that the writer takes for one commit, some ten microseconds each; beyond, followers look for themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a follower wants to see: a `look`, which writes nothing, and what it makes of a record's row (id, json,
+    kinds) in a space, by its row, where that is all that a look would find. Either may raise: then it is not told.
+    """
+
+    look: Callable[[Connection], Any]
+    space: int
+    of: Callable[[Sequence[Any]], Any]
+
+
 @dataclass(slots=True, eq=False)
 class Follower:
     """One who follows a collection, some records of it, or (without a collection) everything."""
 
     collection: str | None
     ids: frozenset[str] | None
-    look: Callable[[Connection], Any] | None = None
-    """What the writer may look at for it; it must not write."""
+    view: View | None = None
+    """What the writer may look at for it."""
     seen: tuple[Any] | None = None
     """What the writer saw for the last news; None where it did not look."""
     _flag: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,6 +83,8 @@ class News:
 
     _touched: dict[str, set[str] | None] = field(default_factory=dict)
     _seen: dict[Follower, tuple[Any]] = field(default_factory=dict)
+    _ahead: set[Follower] = field(default_factory=set)
+    """Those that were told ahead of a transaction that is not committed."""
     _followers: dict[str | None, set[Follower]] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
     _closed: bool = False
@@ -87,9 +104,9 @@ class News:
         self._seen.clear()
         for collection, ids in self._touched.items():
             for follower in tuple(self._followers.get(collection, ())):  # the loop may add one, or end one
-                if follower.look is not None and follower.concerns(ids) and len(self._seen) < MOST_LOOKS:
+                if follower.view is not None and follower.concerns(ids) and len(self._seen) < MOST_LOOKS:
                     with suppress(Exception):  # it looks for itself, and is told what is wrong
-                        self._seen[follower] = (follower.look(db),)
+                        self._seen[follower] = (follower.view.look(db),)
 
     def publish(self) -> None:
         """What was touched is durable now. (What was undone is told as well: a look too many.)
@@ -99,23 +116,37 @@ class News:
         """
         touched, self._touched = self._touched, {}
         seen, self._seen = self._seen, {}
+        self._ahead.clear()
         if None not in self._followers:
             touched = {collection: ids for collection, ids in touched.items() if collection in self._followers}
         if touched and self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell, touched, seen)
 
     def forget(self) -> None:
-        """Some of the transaction was undone: what was seen in it may not be."""
+        """Some of the transaction was undone: what was seen in it, or told ahead of it, may not be."""
         self._seen.clear()
+        if self._ahead and self._loop is not None:
+            ahead, self._ahead = self._ahead, set()
+            self._loop.call_soon_threadsafe(self._again, ahead)
 
     # --- on the event loop ----------------------------------------------------------------
 
+    def ahead(self, shown: Shown) -> None:
+        """A transaction that is about to begin will show this of a record: whoever follows it may know already."""
+        ids = {shown.row[0]}
+        for follower in self._followers.get(shown.collection, ()):
+            view = follower.view
+            if view is not None and view.space == shown.space and follower.concerns(ids):
+                with suppress(Exception):  # as in `look`
+                    follower.wake((view.of(shown.row),))
+                    self._ahead.add(follower)
+
     @contextmanager
     def follow(self, collection: str | None, ids: frozenset[str] | None = None,
-               look: Callable[[Connection], Any] | None = None) -> Iterator[Follower]:
+               view: View | None = None) -> Iterator[Follower]:
         """Be told of every commit that touches the collection, these records of it, or anything, from now on."""
         self._loop = asyncio.get_running_loop()
-        follower = Follower(collection, ids, look)
+        follower = Follower(collection, ids, view)
         if self._closed:
             follower.wake(end=True)
         self._followers.setdefault(collection, set()).add(follower)
@@ -132,6 +163,10 @@ class News:
         for followers in self._followers.values():
             for follower in followers:
                 follower.wake(end=True)
+
+    def _again(self, followers: set[Follower]) -> None:
+        for follower in followers:
+            follower.wake()
 
     def _tell(self, touched: dict[str, set[str] | None], seen: dict[Follower, tuple[Any]]) -> None:
         for follower in self._followers.get(None, ()):

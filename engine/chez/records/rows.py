@@ -169,7 +169,7 @@ class Rows:
         return Row(n, collection, id, from_json(json, kinds), tail, HERE)
 
     def edited(self, space: int, row: Row) -> None:
-        """A record is being edited: it may be `at_hand` the next time."""
+        """A record is being edited, here or on another device: it may be `at_hand` the next time."""
         if len(self._edited) >= 2 * WARM:
             self._edited.clear()
         self._edited[space, row.collection, row.id] = row.n

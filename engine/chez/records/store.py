@@ -10,6 +10,7 @@ imported record came from) and `_version` (of its form; see `records/reserved.py
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from chez.records.derived import derive
 from chez.records.diff import first_change, same, shown, write_difference
 from chez.records.draft import Draft
 from chez.records.imported import identity_change
-from chez.records.merge import Incoming, Refusal, merge, work_off
+from chez.records.merge import Incoming, Refusal, follows, merge, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
 from chez.records.puts import Over, Put, check_size, put_all
@@ -32,12 +33,12 @@ from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Held, Row, Rows
 from chez.records.trail import Trail, begun
 from chez.records.typed import Form, Migrated
-from chez.records.values import Value, is_settled
+from chez.records.values import Value, is_settled, to_json
 from chez.records.waiting import Budget, owed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS
 
-__all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
+__all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal", "Shown")
 
 _PAGE: Final = 100
 """Records that one transaction migrates: others' writes wait for it."""
@@ -47,6 +48,15 @@ _RELEASED: Final = 32_768
 
 _STAND_IN: Final = b"edit"
 """The actor of an edit that is made once more: it never leaves the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a record, of a space by its row, will show: `row` is its row as readers have it (id, json, kinds)."""
+
+    space: int
+    collection: str
+    row: tuple[str, str, str | None] = field(repr=False)
 
 
 class RecordStore:
@@ -64,6 +74,8 @@ class RecordStore:
         """Whether a write on this device released more of others' changes than it merged."""
         self.permit: Callable[[int], None] = lambda space: None
         """Raises `NotAllowed` where this device may not write, given the space's row; asked before anything is."""
+        self.ahead: Callable[[Shown], None] = lambda shown: None
+        """Hears on the event loop what will be shown, before the store has it."""
         self._rows = Rows(actor, touch, moment or now)
 
     def forget(self) -> None:
@@ -295,6 +307,14 @@ class RecordStore:
         if refused:
             self._set_aside(db, space, refused)
         return refused
+
+    def foresee(self, db: Connection, space: int, collection: str, id: str, change: RawChange) -> Shown | None:
+        """What a record will show once this change of another device was merged, if that is certain; writes nothing."""
+        row = self._rows.at_hand(space, collection, id)
+        value = None if row is None else follows(self._rows, db, row, change)
+        if row is None or value is None:
+            return None
+        return Shown(space, collection, (id, *to_json(row.value | value)))
 
     def owed(self, db: Connection, space: int) -> bool:
         """Whether changes of a space are here whose turn to be merged has not come (`work_off`)."""

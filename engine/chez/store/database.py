@@ -10,6 +10,7 @@ What is held durably elsewhere (entries that a relay handed out) may be *shown f
 can be read once it is committed, and is made durable a moment later, before its write
 returns. A power cut in between loses nothing: the cursor goes back with it, and the
 relay hands it out again. A group with any other write in it is durable before it shows.
+Of what is even told *ahead*, before its write begins, whoever reads from then on waits for that write.
 
 The same functions run on a bare connection (`connect`) in the simulation tests.
 """
@@ -180,6 +181,8 @@ class Database:
     _looked: int = 0
     """and how many it took, counted by that thread."""
     _calls: list[Callable[[], None]] = field(default_factory=list)
+    _ahead: "asyncio.Future[Any] | None" = None
+    """The last write of which it was told before it began what it would show."""
     _log: Log = field(init=False)
 
     def __post_init__(self) -> None:
@@ -211,9 +214,15 @@ class Database:
         # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
         return await self.submit(work)
 
-    def submit(self, work: Callable[[Connection], T], *, shown_first: bool = False) -> "asyncio.Future[T]":
-        """As `write`, at once: writes are done in the order of these calls."""
-        return self._enqueue(Write(work, asyncio.get_running_loop().create_future(), shown_first))
+    def submit(self, work: Callable[[Connection], T], *, shown_first: bool = False,
+               ahead: bool = False) -> "asyncio.Future[T]":
+        """As `write`, at once: writes are done in the order of these calls.
+
+        `ahead`: it is told at once what this will show, so reads wait for it.
+        """
+        done = self._enqueue(Write(work, asyncio.get_running_loop().create_future(), shown_first))
+        self._ahead = done if ahead else self._ahead
+        return done
 
     def submit_part(self, work: Callable[[Connection, Sequence[P]], Sequence[T]], part: P) -> "asyncio.Future[T]":
         """As `submit`, of work that is done at once for several such parts that wait one after the other.
@@ -258,10 +267,17 @@ class Database:
         finally:
             self._looked += 1  # not where it was asked for: whoever asked may be cancelled meanwhile
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on the reading connection; it sees everything committed before."""
+    async def _told(self) -> None:
+        """Wait until the store has, or will not have, what was told ahead of it. Raises `StorageFailed` when closed."""
+        while self._ahead is not None and not self._ahead.done():
+            await asyncio.wait((self._ahead,))
+        self._ahead = None
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on the reading connection; it sees everything committed, and told, before."""
+        await self._told()
         return await _run(self._reader, partial(_reading, work))
 
     async def ask(self, work: Callable[[Connection], T]) -> T:
@@ -270,8 +286,7 @@ class Database:
         Raises `StorageFailed` if nothing can be bounded here.
         """
         async with self._asking:
-            if self._closed:
-                raise StorageFailed("this home is closed", "Open it again.")
+            await self._told()
             if self._asker is None:
                 self._asker = await _connected(self.path, self.key, self.read_only, bounded=True)
         return await _run(self._asker, work)
@@ -282,8 +297,7 @@ class Database:
         A caller that is cancelled waits until `work` has ended: from then on its statements
         fail, and so does the second argument, which `work` calls between them.
         """
-        if self._closed:
-            raise StorageFailed("this home is closed", "Open it again.")
+        await self._told()
         unwanted = threading.Event()
 
         def check() -> None:

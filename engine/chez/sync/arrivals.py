@@ -7,6 +7,7 @@ the store comes first, so that what waits there stays bounded too.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from chez.records.waiting import Budget
@@ -64,6 +65,20 @@ class Arrivals:
     def brings(self) -> bool:
         """Whether entries of others are in the queue: acknowledgements alone show nothing."""
         return any(isinstance(arrived, EntriesArrived) for arrived in self._queue)
+
+    @property
+    def single(self) -> Entry | None:
+        """The entry of another that is all there is in the queue, if it is one."""
+        first = self._queue[0] if len(self._queue) == 1 else None
+        return first.entries[0] if isinstance(first, EntriesArrived) and len(first.entries) == 1 else None
+
+    def ahead(self, db: Connection, position: int) -> Callable[[], None] | None:
+        """What tells of what the turn that begins will show, if that is known before it (`sync.ahead`).
+
+        `position` is where the cursor is.
+        """
+        entry = self.single
+        return None if entry is None or entry.offset != position + 1 else self.replica.ahead(db, entry)
 
     @property
     def gathers(self) -> bool:

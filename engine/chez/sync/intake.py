@@ -12,23 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chez.errors import BadEntry, HomeCopied, InvalidValue
+from chez.errors import BadEntry, HomeCopied
 from chez.records.automerge import RawChange
-from chez.records.derived import DEVICE_ID, check_derived
-from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
-from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
 from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer
 from chez.spaces.membership import Right
 from chez.spaces.space import SpaceKeys
-from chez.spaces.statements import Role, Signed
+from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync import parking
+from chez.sync.ahead import Foreseen
 from chez.sync.chains import Spot, back, branch_after, keep_entry, place_of, spot_of, weight_before
 from chez.sync.checkpoints.heard import hear
+from chez.sync.checks import checked_changes, checked_right
 from chez.sync.entry import (
-    CHANGE,
     CHANGES,
     CHECKPOINTS,
     GONE,
@@ -52,7 +50,7 @@ from chez.sync.received import Received
 from chez.sync.tally import Tally
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS, MAX_STATEMENTS
+from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_STATEMENTS
 
 __all__ = ("TURN", "Intake")
 
@@ -82,6 +80,8 @@ class Intake:
     """Unix milliseconds, for what is kept as evidence."""
     found: Outstanding | None = None
     """What is outstanding in the space, where that is known."""
+    foreseen: Foreseen | None = None
+    """An entry that was read before, where one was."""
     _tally: Tally = field(init=False)
     _found: Outstanding = field(init=False)
     _entangled: int = field(init=False)
@@ -157,9 +157,7 @@ class Intake:
     def _take(self, entry: Entry) -> None:
         before = self.received.applied
         try:
-            packed = unseal(entry.envelope, self.space.handle, self.space.epochs)
-            self._spend(unpacked_size(packed) // _READ)
-            signed = read_signed(packed)
+            signed = self._read(entry)
             if signed.inner.kind == CHANGES:
                 self.received.placed.append((self.relay, entry.offset, signed.hash))
         except UnknownEpoch as error:
@@ -172,6 +170,15 @@ class Intake:
             self._quarantine(entry.offset or None, error.message, entry.envelope)
             return
         self._received(signed, before, entry.offset or None, entry.envelope)
+
+    def _read(self, entry: Entry) -> SignedEntry:
+        """Open an entry, and check what needs no other. Raises as `unseal` and `read_signed`."""
+        if self.foreseen is not None and self.foreseen.entry is entry:
+            self._spend(unpacked_size(self.foreseen.signed.packed) // _READ)
+            return self.foreseen.signed
+        packed = unseal(entry.envelope, self.space.handle, self.space.epochs)
+        self._spend(unpacked_size(packed) // _READ)
+        return read_signed(packed)
 
     def folded(self, signed: SignedEntry) -> None:
         """Take in an entry that was made again from a checkpoint, whose chain was folded. Raises `HomeCopied`."""
@@ -236,7 +243,7 @@ class Intake:
         parent = spot.parent
         try:
             self._learn(inner, signed.hash)
-            items, offers = self._changes(signed), self._offers(inner)
+            items, offers = checked_changes(self.space, signed), self._offers(inner)
             if parent is not None:
                 self._check_part(signed, parent.part)
         except BadEntry:
@@ -266,7 +273,7 @@ class Intake:
             parking.stir(self.db, self.space.n, inner.author, inner.sequence - 1, inner.previous)
             return
         try:
-            right = self._check_right(inner)
+            right = checked_right(self.space, inner)
         except BadEntry:
             self._set_aside(signed)
             raise
@@ -303,7 +310,7 @@ class Intake:
         for row, packed in reversed(list(back(self.db, self.space.n, inner.author, inner.sequence, inner.previous,
                                               count))):
             signed = read_kept(packed)
-            self._show(signed.inner, self._changes(signed), row)
+            self._show(signed.inner, checked_changes(self.space, signed), row)
 
     def _show(self, inner: Inner, items: list[tuple[Item, RawChange]], row: int) -> None:
         """The changes of an entry are to be merged; `row` is the entry's."""
@@ -319,15 +326,6 @@ class Intake:
 
     def _note_shown(self, hash: bytes) -> None:
         self.received.shown.setdefault(hash, set()).add(self.relay)
-
-    def _check_right(self, inner: Inner) -> Right:
-        """What an author says needs the right to, in what the entry itself knows of the members. Raises `BadEntry`."""
-        right = self.space.membership.right(inner.author, inner.heads)
-        if right.role is None:
-            raise BadEntry("its author is no device of a member, by what the entry itself names")
-        if inner.kind == CHANGES and right.role < Role.WRITER and any(item.kind == CHANGE for item in inner.items):
-            raise BadEntry("its author may read here, not write")
-        return right
 
     def _late(self, inner: Inner, right: Right) -> bool:
         """Whether an entry that is new here is beyond what a removal of its author accepted, or beside it."""
@@ -377,19 +375,6 @@ class Intake:
                              parked.packed, signed.inner.author)
         self._tally.doubt(signed.inner.author)
 
-    def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
-        """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
-        if signed.weight > MAX_ENTRY_OPERATIONS:
-            raise BadEntry(f"the entry has {signed.weight:,} operations; at most {MAX_ENTRY_OPERATIONS:,} are merged "
-                           "in one go")
-        items = [item for item in signed.inner.items if item.kind == CHANGE]
-        found = list(zip(items, signed.changes, strict=True))
-        for collection, id in dict.fromkeys((item.collection, item.id) for item in items):
-            _check_names(collection, id)
-        for item, change in found:
-            self._check_change(signed.inner, item, change)
-        return found
-
     def _offers(self, inner: Inner) -> list[Offer | Deleted]:
         """What an entry says of other spaces, checked. Raises `BadEntry`."""
         offered = [item for item in inner.items if item.kind in (SPACE, GONE)]
@@ -398,16 +383,6 @@ class Intake:
             raise BadEntry("the entry hands over a space, or deletes one, which is done in a private one")
         return [read_offer(item.data) if item.kind == SPACE else read_deleted(item.data, self.space.id)
                 for item in offered]
-
-    def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
-        if change.actor == IMPORT_ACTOR:
-            check_identity_change(change, self.space.record_key, item.collection, item.id)
-        elif change.actor != inner.author:
-            # Or a member could spend another's sequence numbers, and devices would
-            # differ by which change came first.
-            if len(change.actor) == DEVICE_ID:
-                raise BadEntry("the entry carries a change in another device's name")
-            check_derived(change)
 
     def _witness(self, inner: Inner) -> None:
         if not self.space.private:
@@ -463,14 +438,6 @@ class Intake:
         self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes, author) "
                         "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, url, offset, reason, data, author))
         self.received.quarantined += 1
-
-
-def _check_names(collection: str, id: str) -> None:
-    try:
-        check_collection(collection)
-        check_id(id)
-    except InvalidValue as error:
-        raise BadEntry(f"the entry names no record: {error.message}") from None
 
 
 def _copied() -> HomeCopied:

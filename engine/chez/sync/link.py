@@ -22,7 +22,7 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.copied import note_copy
 from chez.sync.inbox import Inbox
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Lane, Lanes, State
+from chez.sync.lanes import Job, Lane, Lanes, State
 from chez.sync.lookout import look_out
 from chez.sync.machine import LEAST_WINDOW
 from chez.sync.meeting import Acquaintances
@@ -97,6 +97,8 @@ class Link:
         self._gathering: asyncio.TimerHandle | None = None
         self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox = Inbox()
+        self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
+        self._rests = False  # whether its task has nothing to do, and waits for news
         self._gone: BaseException | None = None
         self._news = asyncio.Event()
         self._turn = asyncio.Condition()
@@ -392,7 +394,7 @@ class Link:
 
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
-        self._inbox, self._sealed, self._gone = Inbox(), [], None
+        self._inbox, self._sealed, self._begun, self._gone = Inbox(), [], [], None
         self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
@@ -405,13 +407,15 @@ class Link:
             while True:
                 await self._send(lanes, socket)
                 await self._tell()
-                if not (self._inbox or self._sealed or lanes.busy):
+                if not (self._inbox or self._sealed or self._begun or lanes.busy):
                     if isinstance(self._gone, OSError):
                         raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
                                                "It is tried again.")
                     if self._gone is not None:  # no cut: found in `_ready`
                         raise self._gone
+                    self._rests = True
                     await self._news.wait()
+                self._rests = False
                 self._news.clear()
                 if self._sealed or self._frames:
                     await self._send(lanes, socket)  # before what else there is to do
@@ -419,7 +423,7 @@ class Link:
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
-            self._socket = None
+            self._socket, self._rests = None, False
             socket.take(None)
             reader.cancel()
             await socket.close()
@@ -451,18 +455,13 @@ class Link:
 
     async def _round(self, lanes: Lanes, socket: "Socket") -> None:
         """React to everything that happened since the last round; commit a pass of the work in one group."""
-        if not self._inbox.room.is_set():
-            socket.take(self._came)
-        for message in self._inbox.empty():
-            lanes.receive(message)
+        self._hear(lanes, socket)
         if self._awaited:
             lanes.gathered()
         elif lanes.gathering and self._gathering is None:
             self._gathering = self._loop.call_later(GATHER, self._gathered)
-        while lanes.said:
-            replica, said, sender = lanes.said.pop(0)
-            self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
-        begun = [(job, self._database.submit(job.work.run, shown_first=job.work.shown_first)) for job in lanes.take()]
+        self._begin(lanes)
+        begun, self._begun = self._begun, []
         for job, done in begun:
             try:
                 result = await self._committed(done, lanes, socket)
@@ -483,6 +482,26 @@ class Link:
             await self._database.write(self._keeping.save)
         self.error = None
 
+    def _hear(self, lanes: Lanes, socket: "Socket") -> None:
+        """React to the messages that came."""
+        if not self._inbox.room.is_set():
+            socket.take(self._came)
+        for message in self._inbox.empty():
+            lanes.receive(message)
+        while lanes.said:
+            replica, said, sender = lanes.said.pop(0)
+            self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
+
+    def _begin(self, lanes: Lanes) -> None:
+        """Give the store the work that there is, and tell at once what is known of what it will show."""
+        for job in lanes.take():
+            work = job.work
+            tell = None if work.ahead is None else self._database.glance(work.ahead)
+            done = self._database.submit(work.run, shown_first=work.shown_first, ahead=tell is not None)
+            self._begun.append((job, done))
+            if tell is not None:
+                tell()
+
     def _rest(self, lanes: Lanes, lane: Lane) -> None:
         """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
         pause = min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
@@ -498,6 +517,12 @@ class Link:
         if not room and self._socket is not None:
             self._socket.take(None)  # a few wait in the socket then, and the others at the relay
         self._news.set()
+        if self._rests and self._lanes is not None and self._socket is not None and self._gone is None:
+            try:  # what comes alone is live: this task's turn takes longer than all that is done here
+                self._hear(self._lanes, self._socket)
+                self._begin(self._lanes)
+            except Exception as error:  # as in `_ready`
+                self._gone = error
 
     async def _read(self, socket: "Socket") -> None:
         try:

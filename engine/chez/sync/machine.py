@@ -19,6 +19,7 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -417,7 +418,12 @@ class SyncMachine:
         """The next turn of what arrived, or was left over before."""
         if not self._follows or not self.arrivals.begin():
             return []
-        return [Work(self.arrivals.turn, self._taken, shown_first=self.arrivals.brings)]
+        single = self.arrivals.single is not None
+        return [Work(self.arrivals.turn, self._taken, shown_first=self.arrivals.brings,
+                     ahead=self._ahead if single else None)]
+
+    def _ahead(self, db: Connection) -> Callable[[], None] | None:
+        return self.arrivals.ahead(db, self.progress.position)
 
     def _taken(self, done: list[Received | None]) -> list[Work]:
         moved = self.arrivals.end(done)

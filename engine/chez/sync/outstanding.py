@@ -49,6 +49,12 @@ class Outstanding:
     decided: int
     """How many statements are in what is written down of which entries count."""
 
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing of all this, as nearly always."""
+        return not (self.parked or self.held or self.locked or self.broken or self.forked or self.aside
+                    or self.recount or self.due)
+
 
 def outstanding(db: Connection, space: int) -> Outstanding:
     """Ask for all of it."""

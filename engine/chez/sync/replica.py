@@ -11,6 +11,7 @@ Time and randomness are arguments, so that a simulation replays exactly.
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from chez import crypto
@@ -27,6 +28,7 @@ from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
+from chez.sync.ahead import Foreseen, foresee
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
 from chez.sync.checkpoints.due import want
 from chez.sync.checkpoints.heard import hear
@@ -121,6 +123,7 @@ class Replica:
         self._heard = False
         self._known: tuple[int, Outstanding] | None = None
         """What is outstanding, as long as the store counts no more changes than this."""
+        self._foreseen: Foreseen | None = None
         self.gapped = False
         """Whether a relay passed over entries that are not here yet, when it was met last."""
         self.automatic = False
@@ -455,7 +458,8 @@ class Replica:
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now(),
-                            found=known)
+                            found=known, foreseen=self._foreseen)
+            self._foreseen = None
             received = self._taken(db, relay, intake.take(entries), budget, intake)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken, received.placed)
@@ -465,6 +469,19 @@ class Replica:
             found = intake.found if intake.plain and not self.unsettled else None
             self._known = None if found is None else (db.total_changes, found)
         return received
+
+    def ahead(self, db: Connection, entry: Entry) -> Callable[[], None] | None:
+        """What tells of what an entry will show that follows the cursor, if that is known before it is taken in.
+
+        To be asked while the writer's thread has nothing to do, just before it does that; writes nothing.
+        """
+        self._foreseen = None
+        if self._stale or self.unsettled or self.left or self.space.public:
+            return None
+        if self._known is None or self._known[0] != db.total_changes:
+            self._known = db.total_changes, outstanding(db, self.space.n)
+        self._foreseen = foreseen = foresee(db, self.space, self._device.id, self._records, entry, self._known[1])
+        return None if foreseen is None or foreseen.shown is None else partial(self._records.ahead, foreseen.shown)
 
     def bounded(self, db: Connection) -> bool:
         """Whether what comes of the space is held to its room: it is followed."""

@@ -26,11 +26,14 @@ class Work:
     """`run` in one transaction, then give its result to `then`, which may return more work.
 
     `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again.
+    `ahead`, where it is set, is asked just before `run` is handed over to the store, which has nothing to do then, and
+    writes nothing: it gives what tells of what `run` will show, if that is known before (`sync.ahead`).
     """
 
     run: Callable[[Connection], Any]
     then: Callable[[Any], "list[Work]"]
     shown_first: bool = False
+    ahead: Callable[[Connection], Callable[[], None] | None] | None = None
 
 
 @dataclass(slots=True)
