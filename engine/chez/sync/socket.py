@@ -21,7 +21,7 @@ from websockets.protocol import State
 
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import Pulse, longest_from
-from chez_wire.limits import MAX_FRAME
+from chez_wire.limits import KIB, MAX_FRAME
 from chez_wire.pins import pin_of
 
 __all__ = ("Socket", "open_socket")
@@ -32,6 +32,10 @@ PING: Final = "CHEZ_PING"
 PROXY: Final = "CHEZ_PROXY"
 """The environment variable that names a proxy: http://host:port, socks5://host:port, or `system` for the one that the
 system, or `https_proxy` and `no_proxy`, name. Without it none is used."""
+
+READ: Final = 64 * KIB
+"""Bytes that a read of a socket makes room for. The event loop would ask for 256, which the C library takes from the
+system and gives back each time; little is read where a change is live."""
 
 
 class _Dial(dial):
@@ -48,6 +52,12 @@ class _Client(ClientConnection):
     take: Callable[[bytes], None] | None = None
     """What waits for `recv` costs a task its turn."""
     _in_parts: bool = False
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket stands."""
+        if hasattr(transport, "max_size"):  # asyncio's own transports of sockets have it
+            transport.max_size = READ
+        super().connection_made(transport)
 
     def process_event(self, event: Any) -> None:
         """The library found the answer to its request, or a frame."""
