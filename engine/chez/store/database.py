@@ -275,6 +275,11 @@ class Database:
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
 
+    async def make_room(self) -> None:
+        """Somebody is about to write many small transactions: have each of them synced sooner (`store.log`)."""
+        if not (self._closed or self.read_only):
+            await _run(self._writer, lambda _: self._log.make_room())
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the reading connection; it sees everything committed, and told, before."""
         await self._told()

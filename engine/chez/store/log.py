@@ -5,6 +5,7 @@ nothing, and writes nothing back into the file by itself. Both are done here, in
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,10 @@ __all__ = ("Log",)
 
 CHECKPOINT: Final = 1000
 """Pages in the log from which on it is written back."""
+
+ROOM: Final = 32 + (CHECKPOINT + 64) * (24 + 4096)
+"""Bytes of a log of so many pages, and of the transaction with which it gets there (sqlite.org/fileformat2.html, 4.1).
+"""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,23 @@ class Log:
         except OSError as error:
             raise StorageFailed(f"the disk refuses: {error.strerror}", "Check that the disk is sound.") from None
         self.unsynced = False
+
+    def make_room(self) -> None:
+        """Write zeros behind the log's end, as far as it grows before it is written back, and sync them.
+
+        A commit that lets a file grow makes its sync write the new size as well, into the file system's own journal: a
+        quarter more on ext4. To be called between two transactions, by who writes them; SQLite reads up to the first
+        frame that is not of this log. Where it can't be done, commits only take longer.
+        """
+        with suppress(OSError):
+            log = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                end = os.fstat(log).st_size
+                if end < ROOM:
+                    os.pwrite(log, bytes(ROOM - end), end)
+                    os.fsync(log)
+            finally:
+                os.close(log)
 
     def write_back(self, db: Any) -> None:
         """Write the log back into the file when it is long, as SQLite does by itself after other commits.

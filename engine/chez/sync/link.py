@@ -333,6 +333,8 @@ class Link:
     async def _run(self) -> None:
         looking = asyncio.create_task(look_out(self._tick)) if self._retry else None
         try:
+            if self._retry:
+                await self._database.make_room()
             while True:
                 began, stood = self._loop.time(), 0.0
                 try:
