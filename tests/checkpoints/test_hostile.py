@@ -13,6 +13,7 @@ from chez.sync.checkpoints.vouching import Vouching, vouch_for
 from chez_relay.storage.census import census
 from chez_wire.dropping import NO_DROP
 from tests.checkpoints.test_homes import shown, shrunk, written
+from tests.checkpoints.test_releasing import released
 from tests.people.persons import persons, shared
 from tests.people.support import join
 from tests.relay.within import Within
@@ -64,6 +65,30 @@ async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: With
         assert census(server.data).bytes >= held and await shown(trip) == before
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
             assert await shown(phone.space("Trip")) == before
+
+
+async def test_what_a_bad_checkpoint_is_in_leaves_the_relay(tmp_path: Path, server: Within,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was announced and refused, and another one goes as far: it does not count against the room for ever."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, hers = await _filled(anna, berta)
+        with monkeypatch.context() as patched:
+            patched.setattr(Forms, "record", lambda forms, key, rows, actor: _record(
+                forms, (key[0], key[1] + "x"), rows, actor))
+            await hers.checkpoint()
+        await anna.sync()
+        assert "checkpoint-refused" in _kinds(await anna.journal.receipts())
+        assert server.data is not None and census(server.data).chunks
+        await written(trip, "anna", 3)
+        await anna.sync()
+        done = await trip.checkpoint()
+        for home in (berta, anna):
+            await home.sync()
+        assert done is not None and "entries-dropped" in _kinds(await anna.journal.receipts())
+        await released(server, done.bytes)
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            assert await shown(phone.space("Trip")) == await shown(trip) != {}
 
 
 @pytest.mark.slow

@@ -37,6 +37,8 @@ async def test_what_is_written_anew_is_released(tmp_path: Path, server: Within,
             assert done is not None and done.dropped
             sizes.append(done.bytes)
         assert sum(sizes[:-1]) > sizes[-1]  # each was written anew
+        announced = await anna._database.read(lambda db: db.execute("SELECT count(*) FROM announced").fetchone()[0])
+        assert announced == 1  # what led to a checkpoint is not kept, and read, for ever
         await released(server, sizes[-1])
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
             assert await shown(phone.space()) == await shown(space) != {}

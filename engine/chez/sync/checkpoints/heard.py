@@ -8,8 +8,9 @@ from chez.sync.checkpoints.format import Announcement, Manifest, Vouch, read_ann
 from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
-__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements", "author_of",
-           "hear", "manifest_of", "manifests", "refuse", "set_state", "set_vouch", "state_of", "unsay", "vouches")
+__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
+           "author_of", "forget_announced", "hear", "manifest_of", "manifests", "refuse", "set_state", "set_vouch",
+           "state_of", "unsay", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -77,8 +78,12 @@ def unsay(db: Connection, space: int, log: bytes, lies: Mapping[bytes, tuple[int
     """Forget what was announced at a log by who named any of these, at these places."""
     for author, sequence, said in announcements(db, space, log):
         if not lies.items().isdisjoint(said.places.items()):
-            db.execute("DELETE FROM announced WHERE space = ? AND author = ? AND sequence = ?",
-                       (space, author, sequence))
+            forget_announced(db, space, author, sequence)
+
+
+def forget_announced(db: Connection, space: int, author: bytes, sequence: int) -> None:
+    """Forget what an author announced in the entry of this number."""
+    db.execute("DELETE FROM announced WHERE space = ? AND author = ? AND sequence = ?", (space, author, sequence))
 
 
 def set_state(db: Connection, space: int, entry: bytes, state: int) -> None:
