@@ -10,10 +10,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.tries import ALL, HALF
+
 # An example's time says how busy the machine is: a test has its limit as a whole (`timeout`). Each run tries the same
-# examples, so that what fails is what was changed; who looks for new ones has --hypothesis-profile=explore.
-settings.register_profile("explore", deadline=None, derandomize=False)
-settings.register_profile("chez", deadline=None, derandomize=True)
+# examples, so that what fails is what was changed; who looks for new ones, and more of them, has
+# --hypothesis-profile=explore.
+settings.register_profile("explore", deadline=None, derandomize=False, max_examples=ALL)
+settings.register_profile("chez", deadline=None, derandomize=True, max_examples=HALF)
 settings.load_profile("chez")
 
 # A shell starts what it runs in the background with interrupts ignored, and children inherit

@@ -299,8 +299,13 @@ class Manifest(_Part, frozen=True, kw_only=True):
         return text.encode()
 
 
+@functools.lru_cache(maxsize=64)
 def parse_manifest(text: bytes) -> Manifest:
-    """Read and check a manifest. Raises `ManifestInvalid` naming every field that is wrong, and its line."""
+    """Read and check a manifest. Raises `ManifestInvalid` naming every field that is wrong, and its line.
+
+    The last texts are remembered, and nobody changes what is answered: a home reads the bundle of each grant
+    whenever it asks which of them are due.
+    """
     if len(text) > MAX_MANIFEST:
         raise ManifestInvalid(Problem("", f"has {len(text)} bytes", f"at most {MAX_MANIFEST} are read"))
     try:

@@ -12,6 +12,7 @@ from chez.blobs import collector, tables
 from chez.blobs.format import MANIFEST
 from chez_wire.chunks import chunk_id
 from tests.store.blank import blank
+from tests.tries import tries
 
 NAMES = st.integers(0, 4)
 RECORDS = st.integers(1, 3)
@@ -229,5 +230,5 @@ class Freeing(RuleBasedStateMachine):
         self.db.close()
 
 
-Freeing.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+Freeing.TestCase.settings = settings(max_examples=tries(80), stateful_step_count=30, deadline=None)
 TestFreeing = Freeing.TestCase

@@ -18,6 +18,7 @@ from chez.sync.entry import GENESIS, Inner, Item, Part, entry_hash
 from chez.sync.vector import vector_of
 from tests.checkpoints.bundles import bundle_of, filled, nonces, one_bundle, read, reader
 from tests.security.chains import Node, Reader, World
+from tests.tries import tries
 
 WORLD, MAKER = filled()
 MANIFEST, PARTS = bundle_of(MAKER)
@@ -127,7 +128,7 @@ def _other(value: Any, random: Random) -> Any:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_whatever_is_altered_in_the_parts_the_entries_are_the_signed_ones(seed: int) -> None:
     """Anything left out, added, doubled, moved or changed is refused, or changes no entry at all."""
     tree = msgspec.msgpack.decode(msgspec.msgpack.encode(PARTS))
@@ -142,7 +143,7 @@ def test_whatever_is_altered_in_the_parts_the_entries_are_the_signed_ones(seed: 
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_whatever_is_altered_in_the_manifest_the_entries_are_the_signed_ones(seed: int) -> None:
     """A manifest that names another end, hash, signature or author is refused."""
     tree = msgspec.msgpack.decode(msgspec.msgpack.encode(MANIFEST.bundles[-1].upto))

@@ -15,6 +15,7 @@ from chez.sync.checkpoints.taking import placed
 from chez.sync.short import shortened
 from tests.checkpoints.bundles import bundle_of, filled
 from tests.security.chains import View
+from tests.tries import tries
 
 AUTHORS = [bytes([65 + n]) * 32 for n in range(3)]
 
@@ -70,7 +71,7 @@ def test_a_text_that_was_typed_is_a_document() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=12), st.integers(0, 2**32))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_every_change_comes_back_at_every_place(steps: list[tuple[int, bool]], seed: int) -> None:
     """Whoever wrote what, beside whom, and whichever entries carried it again: bytes, authors and counts come back."""
     random, views = Random(seed), [View() for _ in AUTHORS]

@@ -14,6 +14,7 @@ from chez.cli.client import OwnerGone, exchange
 from chez.errors import ChezError, InvalidValue, NotAllowed
 from tests.cli.test_owner import Face
 from tests.cli.test_protocol import FROM_OWNER
+from tests.tries import tries
 
 
 def answer_with(data: bytes) -> Any:
@@ -28,7 +29,7 @@ def answer_with(data: bytes) -> Any:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_bytes_from_an_owner_are_a_result_or_a_typed_error(data: bytes) -> None:
     """Whatever stands in an owner's place, the client ends with an error it can show."""
     with pytest.raises(ChezError):
@@ -36,7 +37,7 @@ def test_any_bytes_from_an_owner_are_a_result_or_a_typed_error(data: bytes) -> N
 
 
 @given(st.lists(FROM_OWNER, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_events_before_the_result_are_all_shown(messages: list[protocol.OwnerMessage]) -> None:
     """Any order of events is followed; only the first Result or Failed ends it."""
     ends = [i for i, message in enumerate(messages) if isinstance(message, protocol.Result | protocol.Failed)]

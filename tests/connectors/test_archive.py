@@ -19,6 +19,7 @@ from chez.connectors.tempo import Tempo
 from chez.connectors.zipped import Zipped
 from chez.errors import BadArchive, ChezError, InvalidValue
 from tests.connectors.support import LINKY, OFX, records, rejects
+from tests.tries import tries
 
 TABLE = b"".join(b"%02d/01/2024;BLEU\n" % day for day in range(1, 29))
 CURVE = b"".join(LINKY.read_bytes().splitlines(keepends=True)[:60])
@@ -208,7 +209,7 @@ def test_a_connector_may_read_an_archive_as_a_whole(monkeypatch: pytest.MonkeyPa
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_mutated_archives(data: st.DataObject) -> None:
     """A damaged archive gives records, rejects or a typed error, never another exception."""
     seed = packed({"days.csv": TABLE[:100], "curve.csv": CURVE[:400], "x": b"y"},

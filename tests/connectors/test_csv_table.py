@@ -17,6 +17,7 @@ from chez.connectors.tables import MAX_COLUMNS, RowKeys, column_names, slug
 from chez.crypto import hash_fields
 from chez.errors import ChezError, InvalidValue
 from tests.connectors.support import read_bytes, records, rejects
+from tests.tries import tries
 
 CELLS = st.one_of(st.integers(-10**6, 10**6).map(str), st.text(
     st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(str.strip).filter(bool),
@@ -37,7 +38,7 @@ def values(data: bytes, table: CsvTable | None = None) -> list[dict[str, object]
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8), st.sampled_from(",;\t|"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_what_a_spreadsheet_wrote_is_read_back(rows: list[tuple[str, str, str]], delimiter: str) -> None:
     """Whatever the delimiter, cells with quotes, line breaks and delimiters in them come back, as numbers where all of
     a column are, and twice the same."""
@@ -114,7 +115,7 @@ PIECES = (b'"', b",", b";", b"\n", b"\r", b"\x00", b"\xff", b"a", b"1", b"\t", b
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_any_bytes_are_rows_rejects_or_a_typed_error(data: bytes) -> None:
     """Pieces of tables in any order end in items, twice the same, no more than there are lines, or in a typed error."""
     try:
@@ -126,7 +127,7 @@ def test_any_bytes_are_rows_rejects_or_a_typed_error(data: bytes) -> None:
 
 
 @given(st.lists(st.text("a\u00e9", max_size=12).map(lambda text: text * 8), max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_a_key_is_given_once_and_a_name_says_how_often(keys: list[str]) -> None:
     """A key is claimed once, however long it is; a name is the hash of what is said, and which of its equals it is."""
     claimed, named, seen = RowKeys(), RowKeys(), list[str]()

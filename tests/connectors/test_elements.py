@@ -15,6 +15,7 @@ from chez.connectors.api import Progress, Reject
 from chez.connectors.elements import MAX_VALUES, Element, Named, elements
 from chez.connectors.json_bytes import MAX_ELEMENT, is_low, values_in
 from chez.errors import InvalidValue
+from tests.tries import tries
 
 ARRAYS = ((), ("rows",), ("data", "rows"))
 
@@ -88,7 +89,7 @@ def walked(data: bytes) -> list[Any]:
 
 
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.booleans(), st.booleans(), st.integers(1, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_a_file_is_told_as_a_parser_tells_it(document: Any, indent: Any, ascii: bool, mark: bool, most: int) -> None:
     """However a document is laid out and wherever it is parted for reading: its elements with their numbers, and what
     stands beside them, in the order of the file."""
@@ -98,7 +99,7 @@ def test_a_file_is_told_as_a_parser_tells_it(document: Any, indent: Any, ascii: 
 
 
 @given(PARTS, st.booleans(), st.integers(1, 9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_bytes_are_told_the_same_in_drops(parts: list[str], listed: bool, most: int) -> None:
     """Whatever the bytes are, a file that is read whole is told as one that comes in drops; and what is JSON, as a
     parser tells it."""
@@ -117,7 +118,7 @@ def test_any_bytes_are_told_the_same_in_drops(parts: list[str], listed: bool, mo
                                  '{"a": ' + "[" * 30 + "]" * 30 + "}", '{"a": tru}', '{"a": 3, "b": "]}"}',
                                  '{"a": 3, "b": "\\\\"}', '{"a": 3, "b": "\\"[\\n"}']), min_size=1, max_size=12),
        st.sampled_from([",", ",\n", ", "]), st.integers(20, 200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_a_bad_element_costs_itself(parts: list[str], between: str, most: int) -> None:
     """An element that is no JSON, too deep, or of another type than most is told by its number; those around it come,
     whether they are told apart together or one by one."""
@@ -182,7 +183,7 @@ def test_memory_is_that_of_some_elements() -> None:
 
 
 @given(VALUES, st.sampled_from([None, 1]), st.integers(0, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_depth_and_values_are_counted_in_the_bytes(value: Any, indent: Any, most: int) -> None:
     """How deep a value is and how much it holds is told without parsing it, exactly."""
     def deep(one: Any) -> int:

@@ -33,6 +33,7 @@ from tests.connectors.attackers import Attacker
 from tests.connectors.support import FEED
 from tests.connectors.test_archive import CURVE, TABLE, packed
 from tests.connectors.test_walled import _Talker, said
+from tests.tries import tries
 
 
 def unpacked(folder: Path, files: dict[str, bytes]) -> Path:
@@ -176,7 +177,7 @@ NAMES = st.text(st.sampled_from("abé .\\:"), min_size=1, max_size=4).filter(lam
 
 
 @given(files=st.dictionaries(NAMES, st.binary(max_size=300), min_size=1, max_size=5), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_any_folder_is_a_zip(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes],
                              data: st.DataObject) -> None:
     """Whatever is in a folder, its zip is one that a reader of zips takes, with the same bytes; any part of it is

@@ -45,6 +45,7 @@ from tests.connectors.support import (
     tweets,
 )
 from tests.connectors.test_twitter import WORDS
+from tests.tries import tries
 
 SEEDS: dict[str, list[bytes]] = {
     "apple-health": [HEALTH.read_bytes(), health(range(2))],
@@ -153,7 +154,7 @@ def check_item(item: Item, data: bytes) -> None:
 
 @pytest.mark.parametrize("connector", connectors(), ids=lambda connector: connector.name)
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 def test_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
     """A damaged real file gives records, rejects or a typed error, twice the same."""
     check(connector, data.draw(mutated(SEEDS[connector.name])))
@@ -162,7 +163,7 @@ def test_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("connector", connectors(), ids=lambda connector: connector.name)
 @given(data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 def test_many_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
     """The same, of more of them."""
     check(connector, data.draw(mutated(SEEDS[connector.name])))
@@ -171,7 +172,7 @@ def test_many_mutated_real_files(connector: Connector, data: st.DataObject) -> N
 @given(st.binary(max_size=2000))
 @example(b"")
 @example(b"\xff\xfe<\x00O\x00F\x00X\x00>\x00")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_arbitrary_bytes(data: bytes) -> None:
     """Arbitrary bytes, given to every connector whether it recognises them or not."""
     for connector in connectors():
@@ -179,7 +180,7 @@ def test_arbitrary_bytes(data: bytes) -> None:
 
 
 @given(st.lists(PIECES, max_size=60).map(b"".join))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_pieces_of_formats(data: bytes) -> None:
     """The formats' own pieces in any order, after a beginning that is recognised."""
     check(Ofx(), b"<OFX>" + data)

@@ -13,6 +13,7 @@ from chez.connectors.zones import zone_named, zone_tables
 from chez.errors import InvalidValue
 from chez.vocabulary import Event
 from tests.connectors.support import CALENDARS, read_bytes, records, rejects
+from tests.tries import tries
 
 OWN = """BEGIN:VTIMEZONE
 TZID:Home
@@ -122,7 +123,7 @@ def test_summer_time(zone: str, head: str, shown: str, local: str, utc: str) -> 
 
 
 @given(st.datetimes(datetime(2001, 1, 1), datetime(2037, 1, 1)).map(lambda at: at.replace(microsecond=0)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_a_zone_of_the_file_is_its_rules(local: datetime) -> None:
     """A file's own definition of a clock gives the instants of the clock that it defines."""
     text = f"{local:%Y%m%dT%H%M%S}"

@@ -23,6 +23,7 @@ from chez.connectors.pieces import MAX_LINE
 from chez.errors import ChezError, InvalidValue
 from chez.records.types import identity_of
 from chez.vocabulary import VOCABULARY
+from tests.tries import tries
 
 PAGES = 800
 TINY = ('format = 1\nname = "dating"\nversion = 1\n[[tables]]\nfiles = "x.jsonl"\nform = "lines"\n'
@@ -306,7 +307,7 @@ def names(value: Any) -> Iterator[str]:
 
 
 @given(st.lists(DOCUMENTS, min_size=1, max_size=2))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 def test_no_value_of_json_is_lost(documents: list[Any]) -> None:
     """Whatever JSON says, looked into, mapped and read, each of its values is in a record, and nothing else than its
     names."""
@@ -323,7 +324,7 @@ CELLS = st.text(st.characters(whitelist_categories=["L", "N", "P"]), min_size=1,
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=6), st.sampled_from(["csv", "html"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 def test_no_cell_of_a_table_is_lost(table: list[tuple[str, str, str]], form: str) -> None:
     """Each cell of a CSV file or of a table in a page comes back, as it is or as the number that it says."""
     if form == "csv":
@@ -377,7 +378,7 @@ PARTS = (b"<table>", b"</table>", b"<tr>", b"<td>", b"<th>", b"<!--", b"<![CDATA
 
 @given(st.lists(st.sampled_from(PARTS), max_size=40).map(b"".join),
        st.sampled_from(["json", "jsonl", "csv", "html"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_any_bytes_are_rows_rejects_or_a_typed_error(data: bytes, form: str) -> None:
     """Pieces of all forms in any order end in items or a typed error, when looking and when reading what was seen."""
     name = f"x.{form}"

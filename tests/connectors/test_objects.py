@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chez.connectors.api import Progress, Reject
 from chez.connectors.objects import MAX_DEPTH, MAX_OBJECT, Object, objects, records, typed_records
+from tests.tries import tries
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a"\\{}[],:\n é\u2028'), max_size=8),
@@ -40,7 +41,7 @@ def read(data: bytes, depth: int = 1, most: int = 1 << 20) -> list[Object | Reje
 
 
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.booleans(), st.integers(1, 60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_each_object_is_cut_out_whole(documents: list[Any], indent: Any, ascii: bool, most: int) -> None:
     """However a list is laid out and wherever it is parted for reading, its objects and their lines come back."""
     text = json.dumps(documents, indent=indent, ensure_ascii=ascii)
@@ -57,7 +58,7 @@ def test_each_object_is_cut_out_whole(documents: list[Any], indent: Any, ascii: 
 
 
 @given(PARTS, st.integers(1, 9), st.integers(0, 2))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_what_is_cut_at_once_is_what_is_cut_in_pieces(parts: list[str], most: int, depth: int) -> None:
     """Whatever the bytes are, JSON or not, a file that is read whole has the items of one that comes in drops."""
     data = "".join(parts).encode()
@@ -70,7 +71,7 @@ LISTS = st.lists(st.sampled_from(
 
 
 @given(LISTS, st.sampled_from([",", ",\n", ", ", "\n,\n", "\n"]), st.integers(40, 400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_a_run_is_cut_as_its_objects_are(parts: list[str], between: str, most: int) -> None:
     """Objects that are told apart together are those that are told apart one by one, whatever stands among them."""
     data = f"[{between.join(parts)}]".encode()
@@ -88,7 +89,7 @@ def _positive(row: _Row) -> _Row:
 
 
 @given(LISTS, st.sampled_from([",", ",\n", ", ", "\n,\n"]), st.integers(40, 400))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_records_that_are_read_together_are_those_read_one_by_one(parts: list[str], between: str, most: int) -> None:
     """What is made of a run in one call has the lines, the values and the rejects of what is made object by object."""
     data = f"[{between.join(parts)}]".encode()

@@ -19,6 +19,7 @@ from chez.connectors.gtfs import Gtfs, TransitDay, TransitRoute, TransitService,
 from chez.errors import BadArchive, InvalidValue
 from chez.vocabulary import Station
 from tests.connectors.support import FEED, VELOV, feed, read_bytes, records, rejects
+from tests.tries import tries
 
 
 def features(*given: Any, **more: Any) -> bytes:
@@ -220,7 +221,7 @@ FEATURES = st.fixed_dictionaries({"geometry": PLACES, "type": st.sampled_from(["
 
 
 @given(st.lists(FEATURES, max_size=5), st.sampled_from(["", '"name": "n", ']))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_a_feature_says_the_same_however_it_is_read(given: list[Any], name: str) -> None:
     """What is read by its type at once and what is looked at value by value is one feature, or one reject."""
     around = f'{{"type": "FeatureCollection", {name}"features": [%s]}}'
@@ -230,7 +231,7 @@ def test_a_feature_says_the_same_however_it_is_read(given: list[Any], name: str)
 
 
 @given(st.lists(st.builds(lambda id, rest: {"station_id": id, **rest}, SAID, STATIONS), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_a_station_says_the_same_however_it_is_read(given: list[Any]) -> None:
     """What is read by its type at once and what is looked at value by value is one station, or one reject."""
     first, second = (named("x.json", data) for data in twice('{"station_id": 1.5, ', given,

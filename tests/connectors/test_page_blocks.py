@@ -15,6 +15,7 @@ from chez.connectors.page_blocks import MAX_ROW, BlockRow, block_rows
 from chez.connectors.pages import MAX_TOKEN
 from chez.errors import InvalidValue
 from tests.connectors.test_mapped import looked, page, rows, zipped
+from tests.tries import tries
 
 MESSAGES = """<html><head><title>t</title><style>a {}</style><body class="b"><nav>menu</nav><h1>Chats</h1>
 <div class="main"><div class="box pam"><h2 class="who">Ada</h2>
@@ -86,7 +87,7 @@ TREE = st.recursive(st.from_regex(r"w[0-9]{1,4}", fullmatch=True), lambda inner:
 
 
 @given(st.lists(TREE, max_size=5))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_no_word_is_lost(trees: list[str]) -> None:
     """Whatever is inside what, each word of the page is in a row, a column's name or a heading above one, unless it is
     of a heading or a term without anything."""
@@ -98,7 +99,7 @@ def test_no_word_is_lost(trees: list[str]) -> None:
 
 
 @given(st.text(st.sampled_from("<>/=\"' !-&;abdilp\n"), max_size=200) | st.text(max_size=50))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_any_text_ends(text: str) -> None:
     """Any characters end in rows, or in a typed refusal, twice the same."""
     try:

@@ -22,6 +22,7 @@ from chez_sandbox.runtime import walls
 from tests.connectors.attackers import GOOD, TRIES, Attacker, Declared, Lazy, Own, Renamed, Undeclared
 from tests.connectors.support import OFX, TEMPO
 from tests.connectors.test_archive import CURVE, TABLE, packed
+from tests.tries import tries
 
 ALL = Limits()
 SMALL = Limits(memory=256 << 20, spare=1 << 20, cpu_spare=2)
@@ -208,7 +209,7 @@ def test_output_is_bounded_by_the_file() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_mutated_words(data: st.DataObject) -> None:
     """Any damage to what an honest process says gives items that are safe, or a typed error."""
     words = bytearray(said([["f", KIND, 1, RECORD, "m", ""], ["p", 50], ["r", 2, "why", "text", ""]], [END]))

@@ -18,6 +18,7 @@ from chez.vocabulary import VOCABULARY
 from chez_wire.login import inbox_of
 from tests.deposits.support import POLICIES, TRANSACTIONS, address, address_keys, message, organisation, policy
 from tests.relay.support import seed
+from tests.tries import tries
 from tests.vectors import make_deposits as made
 from tests.vectors.golden import golden
 
@@ -40,7 +41,7 @@ def test_an_address_says_the_same_on_each_device() -> None:
 
 
 @given(st.integers(0, 2000))
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 def test_what_was_changed_on_its_way_is_no_address_and_no_card(at: int) -> None:
     """Any character of an address or of a card replaced by another is refused: terms can't be altered on the way."""
     for text, read in ((ADDRESS.text, read_address), (INSURER.card.text, read_card)):
@@ -56,7 +57,7 @@ def test_two_addresses_of_one_person_have_no_key_in_common() -> None:
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=20))
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 def test_a_message_opens_as_it_was_made_in_one_of_five_sizes(sizes: list[int]) -> None:
     """What is sealed opens, row by row, and its size is one of five whatever is in it."""
     records = [policy(n, note="x" * size) for n, size in enumerate(sizes)]
@@ -68,7 +69,7 @@ def test_a_message_opens_as_it_was_made_in_one_of_five_sizes(sizes: list[int]) -
 
 
 @given(st.integers(0, 4095), st.integers(1, 255))
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 def test_a_message_or_acknowledgement_altered_anywhere_is_refused(at: int, flip: int) -> None:
     """Any byte changed by a relay makes a message, or an acknowledgement, worth nothing."""
     item = bytearray(message(ADDRESS, INSURER, [policy(1)]))
@@ -89,7 +90,7 @@ def test_a_message_is_worth_nothing_in_another_inbox() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 def test_any_bytes_are_refused_by_a_typed_error(data: bytes) -> None:
     """Whatever lies in an inbox, or is sealed to it by somebody else, raises `BadEntry` and nothing else."""
     for item in (data, seal_to(KEYS.sealing.public, data), seal_to(KEYS.sealing.public, bytes(64) + data)):
@@ -154,7 +155,7 @@ TEXTS = st.sampled_from(("", "a", "_", "_blob", "1.5", "2026-01-31", "2026-01-31
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | TEXTS,
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
                     max_leaves=5), st.sampled_from(KINDS))
-@settings(max_examples=80)
+@settings(max_examples=tries(80))
 def test_whatever_a_field_holds_is_taken_or_refused(item: Any, kind: Any) -> None:
     """Any JSON in a field of any kind is a value that a record may hold, or an `InvalidValue`."""
     one = RecordType("things", ("id",), {"id": "text", "field": kind})

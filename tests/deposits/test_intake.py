@@ -26,6 +26,7 @@ from tests.deposits.support import (
     policy,
     values,
 )
+from tests.tries import tries
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ WORDS = st.sampled_from(("1.00", "2.00", "2.00 note", ""))
 @hypothesis.given(said=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5), drawn=st.lists(
     st.integers(0, 4), max_size=8))
 @hypothesis.example(said=[("1.00", ""), ("2.00", ""), ("1.00", "")], drawn=[0, 2, 1])
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_last_word_counts_in_whatever_order_it_comes(
         home: chez.Home, insurer: Insurer, said: list[tuple[str, ...]], drawn: list[int]) -> None:
     """Messages in any order, some of them more than once, leave what the last one that says anything says of each."""
@@ -263,7 +264,7 @@ def deposit(address: str, era: int, number: int) -> Deposit:
 
 
 @hypothesis.given(st.sets(st.tuples(st.sampled_from("ab"), st.integers(1, 2), st.integers(1, 12))))
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 def test_what_is_missing_is_what_did_not_come_before(came: set[tuple[str, int, int]]) -> None:
     """Each has the count of numbers of its address and era between it and the one before, in the order they came."""
     told = _counted([deposit(*one) for one in came])

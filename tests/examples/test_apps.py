@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.crypto import Kdf
+from tests.tries import tries
 
 LINKY, TEMPO, CALENDAR = pictures.ENERGY
 PASSPHRASE = "correct horse"
@@ -105,7 +106,7 @@ def test_they_run_on_a_home_with_nothing_in_it(tmp_path: Path) -> None:
     assert done.exit_code == 1 and done.output.startswith("Error: ")
 
 
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 @given(st.lists(st.tuples(st.sampled_from(["<b>", "&", "é"]), st.floats(0, 1e9), st.floats(0, 1e9)), max_size=5))
 def test_bars_stay_in_their_picture(columns: list[tuple[str, float, float]]) -> None:
     """Any labels and values give well-formed SVG, whose bars end within it, a greater value's never lower."""

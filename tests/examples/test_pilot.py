@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from chez.deposits.types import type_named
 from chez_deposit import Standing
 from tests.runtime.conftest import KEY, compiled_code
+from tests.tries import tries
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(people=3, seed=7, day=date(2026, 11, 26), relay_port=1, port=2)
@@ -55,7 +56,7 @@ def test_a_pilot_is_gone_on_with_and_never_mixed_with_another(tmp_path: Path) ->
 
 
 @given(st.binary(max_size=300), st.lists(st.binary(min_size=5, max_size=12), max_size=5), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_the_search_finds_what_looking_at_each_byte_finds(noise: bytes, needles: list[bytes],
                                                           data: st.DataObject) -> None:
     """In any bytes, whatever is hidden in them, the same forms are found as by looking for each of them."""

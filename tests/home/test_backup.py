@@ -28,6 +28,7 @@ from tests.blobs.support import CHUNK as PIECE
 from tests.blobs.support import content, read
 from tests.home.conftest import PASSPHRASE
 from tests.home.test_import_twice import everything
+from tests.tries import tries
 
 SECRET = b"s" * 32
 
@@ -191,7 +192,7 @@ async def test_a_wrong_passphrase(backup: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.data())
 def test_harmed_backups(backup: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Flipped, cut, extended, reordered: a typed error and nothing at the place, never another home."""

@@ -86,7 +86,7 @@ async def rounds(path: Path, name: str, kills: list[int]) -> None:
 async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -> None:
     """Puts, edits, deletes, batches and transactions side by side: each whole or absent, and there once it returned."""
     random = Random(1)
-    await rounds(path, "quick", [1, *(random.randint(2, 400) for _ in range(4))])
+    await rounds(path, "quick", [1, *(random.randint(2, 400) for _ in range(2))])
 
 
 @pytest.mark.timeout(900)

@@ -23,6 +23,7 @@ from chez.errors import BadArchive, Damaged, InvalidValue
 from chez.home import unfinished
 from chez.records.values import check_value
 from tests.home.conftest import PASSPHRASE
+from tests.tries import tries
 
 BANK = Path(__file__).parents[1] / "data" / "bank-ofx" / "checking.ofx"
 
@@ -64,7 +65,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records=st.dictionaries(st.tuples(st.sampled_from(["notes", "Notes", "été", "con", "a" * 128]), IDS), RECORDS,
                                max_size=8),
        gone=st.sets(st.integers(0, 7)))

@@ -17,6 +17,7 @@ from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_statu
 from tests.home.conftest import PASSPHRASE
 from tests.home.rings import Deaf, Locked, MemoryRing
 from tests.parsers.mutations import attempt, bytes_like
+from tests.tries import tries
 
 Ring = Callable[[KeyringBackend], None]
 
@@ -187,7 +188,7 @@ FILE = b'{"version": 1, "id": "%s", "nonce": "%s", "wrapped": "%s"}' % (b"01" * 
 
 
 @given(bytes_like([FILE], (b'"', b"\\", b"9" * 30, b"null", b"{}", b"[" * 3000, b"\xff", "é".encode())))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @example(b"")
 @example(FILE)
 def test_any_keyring_file_is_opened_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:

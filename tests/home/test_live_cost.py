@@ -18,6 +18,7 @@ from chez import field
 from chez.query.answer import Answer, Row
 from chez.query.live import MOST_CHANGED
 from tests.home.answers import NAMES, Case, cases, values
+from tests.tries import tries
 
 FRESH = count()
 IDS = st.sampled_from([f"{n}" for n in range(6)])
@@ -31,7 +32,7 @@ LOOK = "SELECT changed, hit"
 """How one begins that looks at what was written."""
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, asked=st.lists(st.tuples(cases(), ORDERS, CUTS), min_size=1, max_size=4))
 async def test_a_live_answer_is_what_asking_would_say(
         home: chez.Home, steps: list[list[tuple[str, dict[str, Any] | None]]],

@@ -15,12 +15,13 @@ import chez
 from chez import field
 from chez.errors import InvalidValue, Misuse
 from tests.home.answers import NAMES, NUMBERS, SCALARS, Case, answer, cases, ordered, place, values
+from tests.tries import tries
 
 FRESH = count()
 INDEXES = st.lists(st.lists(st.sampled_from([*NAMES]), min_size=1, max_size=3, unique=True).map(tuple), max_size=3)
 ORDERS = st.lists(st.tuples(st.sampled_from([*NAMES, "_id"]), st.sampled_from(["", "-"])), max_size=3,
                   unique_by=lambda pair: pair[0])
-SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def filled(home: chez.Home, records: list[dict[str, Any]], indexes: Any = ()) -> Any:

@@ -15,6 +15,7 @@ from chez.errors import InvalidValue, Misuse
 from chez.query import fulltext
 from tests.home.conftest import PASSPHRASE
 from tests.relay.within import relay as running_relay
+from tests.tries import tries
 
 FRESH = count()
 
@@ -72,7 +73,7 @@ async def test_any_words_are_words(home: chez.Home, words: str) -> None:
                                           "'; DROP TABLE record; --") else [])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.text(st.characters(codec="utf-8") | st.sampled_from('"*():^-+{}\0 ORAND'), max_size=30))
 async def test_whatever_is_typed_is_answered(home: chez.Home, words: str) -> None:
     """No text at all makes a search fail."""
@@ -123,7 +124,7 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just("search"), st.sampled_from(["tea", "milk", "te*", "tea milk", '"milk tea"']))), max_size=14)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_it_follows_every_write(home: chez.Home, steps: list[Any]) -> None:
     """However puts, deletions, undone transactions, declarations and slices of a build alternate, it agrees."""
@@ -147,7 +148,7 @@ async def test_it_follows_every_write(home: chez.Home, steps: list[Any]) -> None
         elif kind == "search":
             wanted = sorted(id for id, value in now.items() if _has(value, fields, given_[0]))
             assert await ids(notes, given_[0]) == wanted
-        assert await problems(home) == []
+    assert await problems(home) == []
 
 
 def _has(value: dict[str, Any], fields: tuple[str, ...], words: str) -> bool:

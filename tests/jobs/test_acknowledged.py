@@ -41,6 +41,7 @@ from tests.jobs.test_grants import NOW, TODAY, grant
 from tests.jobs.test_identity import NEXT, of
 from tests.jobs.test_offers import Two, bundle, offer, two
 from tests.jobs.test_retries import keys_at, take
+from tests.tries import tries
 
 __all__ = ("two",)  # the fixture
 
@@ -55,7 +56,7 @@ def signed(batch: Batch, key: SigningKey = SIGNING) -> dict[str, Any]:
     return {"batch": batch.encoded, "signature": batch.sign(key)}
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(tokens)
 def test_batches_have_one_size_and_every_token(found: list[bytes]) -> None:
     """However many messages there are, each is acknowledged, no batch is shorter, and order tells nothing."""

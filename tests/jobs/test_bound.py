@@ -13,6 +13,7 @@ from chez.crypto import SealingKey, SigningKey
 from chez_sandbox.release.release import Address, build_message, message_size, open_message
 from chez_sandbox.release.schema import Schema
 from tests.jobs.test_schema import schemas, values
+from tests.tries import tries
 
 SEALING = SealingKey.from_seed(bytes([2]) * 32)
 PSEUDONYM = SigningKey.from_seed(bytes([9]) * 32)
@@ -34,7 +35,7 @@ def views(schema: Schema, texts: list[str], sequence: int) -> set[tuple[int, str
 
 
 @given(st.lists(schemas(), min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_what_runs_can_tell_is_what_they_are_debited(several: list[dict[str, Any]]) -> None:
     """Over runs of one or several jobs, the bits debited are the logarithm of the number of different histories."""
     parsed = [Schema.parse(schema) for schema in several]

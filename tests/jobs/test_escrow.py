@@ -24,6 +24,7 @@ from chez_sandbox.consent.escrow import (
     thousandths,
 )
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
+from tests.tries import tries
 
 CEILINGS = {"provider:a": 1000, "provider:b": 700, "collection:readings": 1500}
 ACCOUNTS = st.sampled_from(list(CEILINGS))
@@ -193,7 +194,7 @@ class Escrow(RuleBasedStateMachine):
 
 
 TestEscrow = Escrow.TestCase
-TestEscrow.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestEscrow.settings = settings(max_examples=tries(60), stateful_step_count=40, deadline=None)
 
 
 def test_a_share_is_counted_once() -> None:

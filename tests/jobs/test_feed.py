@@ -16,6 +16,7 @@ from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid, VersionWe
 from chez_sandbox.offers.feed import Feed, Line, find, next_line, read_feed, read_head
 from tests.jobs.samples import MEAN, SIGNING, manifest_text
 from tests.jobs.test_identity import NEXT, THIRD, of
+from tests.tries import tries
 
 FOURTH = SigningKey.from_seed(bytes([24]) * 32)
 OTHER = SigningKey.from_seed(bytes([7]) * 32)
@@ -51,7 +52,7 @@ def catalogues(draw: st.DrawFn) -> list[Record]:
     return published(*(BUNDLES[job, jobs[: place + 1].count(job)] for place, job in enumerate(jobs)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=tries(25))
 @given(catalogues(), st.randoms())
 def test_a_feed_is_read_back_from_its_records_in_any_order(records: list[Record], random: Any) -> None:
     """The order of records, and repeats of them, say nothing; the last line of each job is its newest version."""
@@ -66,7 +67,7 @@ def test_a_feed_is_read_back_from_its_records_in_any_order(records: list[Record]
     assert feed.has(number, hash) and number == len(records)
 
 
-@settings(max_examples=25)
+@settings(max_examples=tries(25))
 @given(catalogues(), st.data())
 def test_a_second_history_is_a_fork_whoever_sees_both(records: list[Record], data: st.DataObject) -> None:
     """Another signed line under a number is refused beside the first, before a later one, and by who saw the first."""
@@ -83,7 +84,7 @@ def test_a_second_history_is_a_fork_whoever_sees_both(records: list[Record], dat
             read_feed([*records[: number - 1], forged, *records[number:]])
 
 
-@settings(max_examples=25)
+@settings(max_examples=tries(25))
 @given(catalogues(), st.data())
 def test_a_part_of_a_feed_is_a_shorter_one_and_never_another(records: list[Record], data: st.DataObject) -> None:
     """The first lines alone are a catalogue that does not reach so far yet; with a gap they are none."""
@@ -246,7 +247,7 @@ def test_a_domain_that_two_keys_say_to_have_names_neither() -> None:
     assert find(posing, f"{SIGNING.public.hex()}/mean-power").line.provider == SIGNING.public
 
 
-@settings(max_examples=25)
+@settings(max_examples=tries(25))
 @given(st.text(max_size=80) | st.from_regex(r"[0-9]{1,6}:[0-9a-f]{63,65}"))
 def test_a_head_is_a_number_and_a_hash(text: str) -> None:
     """Whatever is typed as a head is read, or refused by a typed error."""

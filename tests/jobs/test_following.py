@@ -21,6 +21,7 @@ from chez_sandbox.provider.hook import Hook
 from chez_sandbox.provider.results import BEGINNING, Place, ResultBook
 from tests.jobs.messages import BUNDLE, KEYS, message
 from tests.jobs.test_grants import bundle
+from tests.tries import tries
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -106,7 +107,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 PLACES = ("connect", "item", "before post", "after post", "taken", "before ack", "after ack")
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.integers(0, 4), st.booleans()), max_size=8),
        st.lists(st.integers(1, 4), max_size=6))  # fmt: skip
 def test_whatever_kills_it_each_result_arrives(ends: list[tuple[str, int, bool]], sent: list[int]) -> None:

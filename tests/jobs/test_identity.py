@@ -30,6 +30,7 @@ from chez_sandbox.succession import succeed
 from tests.jobs.samples import MEAN, SIGNING, manifest_text
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, grant
+from tests.tries import tries
 
 NEXT, THIRD, STRANGER = (SigningKey.from_seed(bytes([number]) * 32) for number in (21, 22, 23))
 BITS = 10.0
@@ -179,7 +180,7 @@ def chained(numbers: tuple[int, ...]) -> Bundle:
     return of(KEYS[numbers[-1]], *(KEYS[number] for number in numbers[:-1]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(CHAINS, st.randoms())
 def test_who_a_provider_is_does_not_depend_on_the_order_of_grants(chains: list[list[int]], random: Any) -> None:
     """Whatever was granted in whatever order, the same keys are one provider; and each account that was ever debited

@@ -24,6 +24,7 @@ from chez_sandbox.runtime.host import Table
 from tests.jobs.messages import KEYS
 from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
 from tests.jobs.test_flow import chez_job, within
+from tests.tries import tries
 
 DAY = date(2026, 11, 26)
 
@@ -217,7 +218,7 @@ SCOPES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(st.sampled_from(SCOPES), st.integers(0, 2**32), st.dates(date(2000, 1, 1), date(2060, 1, 1)))
 def test_made_samples_are_seeded_and_fit_the_scope(scope: tuple[str, str], seed: int, today: date) -> None:
     """Made rows are the same for a seed, enough for `min_rows`, and of them some pass the scope and some do not."""

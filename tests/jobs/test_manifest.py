@@ -9,6 +9,7 @@ from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.job_errors import ManifestInvalid
 from chez_sandbox.manifest import parse_manifest
 from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
+from tests.tries import tries
 
 
 def test_a_valid_manifest_is_read_whole() -> None:
@@ -162,7 +163,7 @@ PIECES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES), min_size=1, max_size=3))
 def test_any_text_is_a_manifest_or_a_list_of_problems(changes: list[tuple[float, int, str]]) -> None:
     """Whatever is done to a manifest's text, it is read or refused with problems whose lines are in the text."""

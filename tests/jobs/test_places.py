@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez_sandbox.form.places import Place, find, places
+from tests.tries import tries
 
 TEXT = '''\
 title = "a # no comment"  # one
@@ -76,7 +77,7 @@ def key_text(text: str) -> str:
     return json.dumps(text).replace("\x7f", "\\u007f") if text.isascii() else json.dumps(text, ensure_ascii=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.dictionaries(KEYS, NESTS, max_size=4), st.sampled_from(["", " ", "\t "]))
 def test_all_paths_have_the_place_of_their_key(value: dict[str, Any], blank: str) -> None:
     """Whatever is nested in whatever, each key is found where its own text begins."""
@@ -93,7 +94,7 @@ def test_all_paths_have_the_place_of_their_key(value: dict[str, Any], blank: str
             assert lines[place.line - 1][place.column - 1 :].startswith(key_text(path[-1]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.text(st.sampled_from("ab=[]{}\"'#.,\n \\"), max_size=40))
 def test_any_text_ends(text: str) -> None:
     """What is no TOML gives some places or none, and never an error."""

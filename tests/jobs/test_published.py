@@ -16,6 +16,7 @@ from chez_sandbox.form.shape import KEYWORDS, shape_problems
 from chez_sandbox.job_errors import ManifestInvalid
 from chez_sandbox.manifest import Manifest, parse_manifest
 from tests.jobs.samples import manifest_text
+from tests.tries import tries
 
 DOCUMENT = json.loads(schema_text())
 WHOLE = """
@@ -121,7 +122,7 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
     return made
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(made=manifests())
 def test_the_schema_and_the_parser_agree(valid: Callable[[object], bool], made: dict[str, Any]) -> None:
     """Of any manifest the published schema and the parser's look at shapes say the same, the result's schema aside."""
@@ -149,7 +150,7 @@ def without_null(value: Any) -> Any:
     return [without_null(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(made=manifests())
 def test_what_the_schema_refuses_is_refused(valid: Callable[[object], bool], made: dict[str, Any]) -> None:
     """As TOML, whatever the parser takes the published schema allows: an editor never marks what is right."""

@@ -27,6 +27,7 @@ from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
 from tests.runtime.conftest import KEY
 from tests.runtime.jobs import component
+from tests.tries import tries
 
 __all__ = ("same_runtime",)
 
@@ -220,7 +221,7 @@ CELLS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.t
 TABLES = st.tuples(st.sampled_from("ab"), st.lists(st.tuples(CELLS, CELLS), max_size=3))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @for_all(TABLES, TABLES)
 def test_a_digest_is_of_exactly_these_rows(one: Any, other: Any) -> None:
     """Two tables have one hash when name, columns, and every row in its order are the same, to the type."""

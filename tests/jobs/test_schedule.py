@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chez_sandbox.consent.at_work import MOST, OUT_OF_STEP, wait
 from chez_sandbox.consent.schedule import JITTER, Repeated, due, jitter, next_due, turn_after, turn_of
 from chez_sandbox.consent.scheduler import Look
+from tests.tries import tries
 
 SINCE = date(2026, 11, 25)
 """A Wednesday."""
@@ -27,7 +28,7 @@ def test_every_day_is_in_one_turn(schedule: str, day: date) -> None:
     assert turn_of(schedule, following) == following and turn_of(schedule, following - timedelta(days=1)) == turn
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(schedules, afters, st.sampled_from(["last", "all"]), st.lists(st.integers(0, 500), min_size=1, max_size=12))
 def test_no_turn_is_taken_twice_and_none_is_passed_over(
     schedule: Any, after: timedelta, catch_up: Any, hours: list[int]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chez_sandbox.job_errors import ResultRefused, SchemaInvalid
 from chez_sandbox.release.schema import Schema
+from tests.tries import tries
 
 
 def leaf_schemas() -> st.SearchStrategy[dict[str, Any]]:
@@ -90,7 +91,7 @@ def values(schema: dict[str, Any]) -> list[str]:
 
 
 @given(schemas())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_the_bound_is_the_number_of_outputs(schema: dict[str, Any]) -> None:
     """The count equals the number of distinct canonical outputs, and none is longer than promised."""
     parsed = Schema.parse(schema)
@@ -105,7 +106,7 @@ def test_the_bound_is_the_number_of_outputs(schema: dict[str, Any]) -> None:
 
 
 @given(schemas(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_no_text_of_a_job_leaves_by_itself(schema: dict[str, Any], data: st.DataObject) -> None:
     """Whatever JSON a job hands out, what is admitted is one of the counted outputs."""
     parsed = Schema.parse(schema)

@@ -26,6 +26,7 @@ from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import opened, run_once
 from tests.people.persons import persons
 from tests.relay.within import relay
+from tests.tries import tries
 
 
 async def rows(home: chez.Home, reads: str, today: date = TODAY) -> Sequence[tuple[Any, ...]]:
@@ -194,7 +195,7 @@ STATEMENTS = (
 GRANTED = {"readings", "tariffs"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(NAMES, st.sampled_from(STATEMENTS), st.sampled_from(['"{}"', "{}", "[{}]", "`{}`"]))
 def test_a_table_that_is_not_granted_can_not_be_named(name: str, statement: str, quotes: str) -> None:
     """In whatever place and quotes a statement names another table, it is refused; batches of it, too."""
@@ -208,7 +209,7 @@ def test_a_table_that_is_not_granted_can_not_be_named(name: str, statement: str,
         granted().next_batch(name, 10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(NAMES, st.sampled_from(["select {n} from readings", "select max({n}) as m from readings",
                                "select 1 as x from readings order by {n}"]))  # fmt: skip
 def test_a_field_that_is_not_granted_gives_nothing(name: str, statement: str) -> None:

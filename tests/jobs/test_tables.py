@@ -20,6 +20,7 @@ from chez_sandbox.provider.results import BEGINNING, ResultBook
 from chez_sandbox.provider.tables import Tables, table_columns
 from tests.jobs.messages import BUNDLE, KEYS, message
 from tests.jobs.samples import MEAN, RESULT, SIGNING, manifest_text
+from tests.tries import tries
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ STEPS = st.one_of(st.integers(1, 5).map(lambda count: ("keep", count)), st.just(
                   st.just(("close", 0)), st.integers(0, 90).map(lambda minutes: ("wait", minutes)))  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=tries(25))
 @given(st.lists(STEPS, max_size=10))
 def test_each_result_is_in_one_file(steps: list[tuple[str, int]]) -> None:
     """Kept, killed, closed and left alone in any order, every result is in one row of one file."""

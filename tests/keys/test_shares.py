@@ -11,6 +11,7 @@ from shamir_mnemonic.wordlist import WORDLIST
 from chez.errors import InvalidValue
 from chez.keys import combine_shares, new_words, read_share, split_words
 from chez.keys.shares import MAX_SHARES, SHARE_WORDS
+from tests.tries import tries
 from tests.vectors.golden import golden
 from tests.vectors.make_shares import vectors
 
@@ -29,7 +30,7 @@ def test_golden_shares_hold() -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(2, MAX_SHARES), st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 def test_any_enough_shares_give_the_words_back(entropy: bytes, threshold: int, data: st.DataObject) -> None:
     """Whichever k shares, in whatever order and however often each, give the words; k - 1 are told what is missing."""
     count = data.draw(st.integers(threshold, MAX_SHARES))

@@ -11,6 +11,7 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue
 from chez.succession import MAX_CHAIN, Succession, check_chain, follow, succeed
 from tests.relay.support import seed
+from tests.tries import tries
 
 KEYS = [SigningKey.from_seed(seed(f"succession {number}")) for number in range(MAX_CHAIN + 3)]
 
@@ -58,7 +59,7 @@ def test_what_both_did_not_sign_is_refused() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 def test_the_order_of_statements_is_nothing(data: st.DataObject) -> None:
     """Whatever is said, in whatever order and however often, the same follows; what is said more can only lengthen a
     line, or show where two claim to go on."""

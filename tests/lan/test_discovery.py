@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from chez.lan.discovery import Neighbour, announced_at
 from chez_wire.lan import is_near
+from tests.tries import tries
 
 INSTANCE = bytes((7,)) * 32
 
@@ -56,7 +57,7 @@ def test_the_families_take_turns() -> None:
                                                                   "10.0.0.3")
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(st.lists(st.one_of(
     st.text(max_size=30), st.ip_addresses().map(str), st.ip_addresses(network="fe80::/10").map(str),
     st.tuples(st.ip_addresses(network="fe80::/10"), st.text(max_size=5)).map(lambda one: f"{one[0]}%{one[1]}")),

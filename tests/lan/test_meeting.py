@@ -19,6 +19,7 @@ from chez_wire import frames
 from chez_wire.login import Role
 from chez_wire.meeting import LEAST_PROOFS, Met, Side, channel_of, filled, found, fresh, meeting_proof
 from tests.relay.support import Space, key, seed
+from tests.tries import tries
 
 NAME = "192.0.2.7:4711"
 CHANNEL = channel_of(b"certificate")
@@ -69,7 +70,7 @@ def meet(client: ClientSession, server: RelaySession) -> list[Event]:
     return heard
 
 
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 @given(st.sets(st.integers(0, 90)), st.sets(st.integers(0, 90)))
 def test_both_sides_learn_exactly_what_both_keep(mine: set[int], yours: set[int]) -> None:
     """Whatever either keeps, after a meeting both know the spaces that both keep, and a stranger is sent away."""

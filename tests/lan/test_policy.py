@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from chez.lan.discovery import Neighbour
 from chez.lan.policy import MAX_ADDRESSES, MAX_NEIGHBOURS, YIELD, Policy
+from tests.tries import tries
 
 LOW, MIDDLE, HIGH = (bytes((number,)) * 32 for number in (1, 128, 255))
 
@@ -183,7 +184,7 @@ EVENTS = st.lists(st.tuples(
     st.integers(1, 5), st.floats(0, 100)), max_size=60)
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(EVENTS)
 def test_whatever_happens_it_waits_exactly_for_what_is_due(events: list[tuple[str, int, float]]) -> None:
     """After any history nothing is due before `wait` is over, something is then, nobody is dialled twice without an

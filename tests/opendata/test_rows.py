@@ -25,6 +25,7 @@ from chez.opendata.rows import (
     row_id,
     undone,
 )
+from tests.tries import tries
 
 MANY = """
 import os, random
@@ -61,7 +62,7 @@ def content(rows: Given) -> Content:
 
 
 @given(CONTENTS, CONTENTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Given) -> None:
     """The changes between two states make the one the other, what is kept of them leads back, and there are none
     exactly where the hashes are the same."""
@@ -75,7 +76,7 @@ def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Gi
 
 
 @given(CONTENTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 def test_the_hash_is_of_the_rows_and_not_of_their_order(rows: Given) -> None:
     """Rows in any order, and their fields in any order, have one hash."""
     turned = {key: dict(reversed(value.items())) for key, value in reversed(rows.items())}
@@ -83,7 +84,7 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(rows: Given) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 def test_what_leads_nowhere_back_is_refused(before: bytes) -> None:
     """Bytes that lead back to no state are a typed error."""
     with pytest.raises(DataInvalid):

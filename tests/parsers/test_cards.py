@@ -15,6 +15,7 @@ from chez.spaces.statements import RenameDevice, Signed, sign_statement
 from chez.spaces.texts import from_text, to_text
 from tests.parsers.mutations import MESSAGEPACK, attempt, bytes_like
 from tests.spaces.people import Person, begin
+from tests.tries import tries
 
 ANNA = Person("Anna")
 
@@ -48,7 +49,7 @@ LINK = SpaceLink(bytes(range(32)), bytes(32), "wss://relay.example", "Trip to Ro
 
 
 @given(logs(), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 def test_a_card_is_read_as_it_was_written(log: list[Signed], data: st.DataObject) -> None:
     """Whatever a person said of its devices, its card says the same, also when it comes broken into lines."""
     card = Card.of(ANNA.id, log)
@@ -60,7 +61,7 @@ def test_a_card_is_read_as_it_was_written(log: list[Signed], data: st.DataObject
 
 
 @given(bytes_like([data_of(CARD.text)], MESSAGEPACK))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_what_is_no_card_is_refused(data: bytes) -> None:
     """A card that was changed anywhere is refused, unless it still says the same."""
     text = text_of("chez-card", data)
@@ -69,7 +70,7 @@ def test_what_is_no_card_is_refused(data: bytes) -> None:
 
 
 @given(bytes_like([data_of(LINK.text)], MESSAGEPACK))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_what_is_no_link_is_refused(data: bytes) -> None:
     """A link is read or refused, whatever it says."""
     text = text_of("chez-space", data)
@@ -78,7 +79,7 @@ def test_what_is_no_link_is_refused(data: bytes) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_any_text_is_refused(text: str) -> None:
     """Text of any kind is no card and no link, and the answer says so."""
     for read in (Card.read, SpaceLink.read):

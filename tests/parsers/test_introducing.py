@@ -11,6 +11,7 @@ from chez.sync.introducing import Guest, Host
 from chez.sync.pairing import OldDevice
 from tests.parsers.mutations import MESSAGEPACK, attempt, bytes_like
 from tests.spaces.people import Person
+from tests.tries import tries
 from tests.vectors.fixed import LAPTOP, filled
 from tests.vectors.golden import golden
 from tests.vectors.make_invitations import CARD, CODE, guest, host
@@ -93,21 +94,21 @@ def test_a_card_too_long_is_said_before_anything_is_sent() -> None:
 
 
 @given(bytes_like([REPLY, HELLO, WELCOME], MESSAGEPACK))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_the_host_takes_any_reply(message: bytes) -> None:
     """Any reply is a proof of the code or burns it."""
     attempt(host().receive, message, BadPairing)
 
 
 @given(bytes_like([INTRODUCTION], MESSAGEPACK))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_the_host_takes_any_introduction(plain: bytes) -> None:
     """So does a reply that proves the code and shows no card."""
     attempt(introduce, plain, BadPairing)
 
 
 @given(bytes_like([HELLO, REPLY, WELCOME], MESSAGEPACK))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_the_guest_takes_any_hello_and_welcome(message: bytes) -> None:
     """Any hello is answered or refused, any welcome is a link or refused."""
     attempt(guest().answer, message, BadPairing)

@@ -20,6 +20,7 @@ from chez_sandbox.release.padding import pad
 from chez_sandbox.release.release import CONTEXT, Address, Release, build_message, open_message
 from tests.jobs.samples import INBOX, INBOX_OWNER, INBOX_WRITER, MEAN, SEALING, SIGNING, manifest_text
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
+from tests.tries import tries
 
 MANIFEST = manifest_text()
 BUNDLE = build_bundle(MANIFEST, MEAN, "python", SIGNING)
@@ -54,7 +55,7 @@ def _read_manifest(text: bytes) -> None:
 
 
 @given(manifests())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_any_manifest_is_read_or_names_what_is_wrong(text: bytes) -> None:
     """A manifest is whole (its parameters and schema usable) or refused."""
     attempt(_read_manifest, text, ManifestInvalid)
@@ -82,7 +83,7 @@ def test_a_number_that_toml_does_not_have_is_refused(place: str) -> None:
 
 
 @given(bytes_like([BUNDLE.encoded], MESSAGEPACK))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_any_bundle_is_opened_or_refused(encoded: bytes) -> None:
     """A bundle is exactly what its provider signed, or a typed refusal."""
     if attempt(open_bundle, encoded, BundleInvalid, ManifestInvalid):
@@ -90,7 +91,7 @@ def test_any_bundle_is_opened_or_refused(encoded: bytes) -> None:
 
 
 @given(manifests(), bytes_like([MEAN]), st.sampled_from(["python", "component"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_any_bundle_a_provider_signs_is_opened_or_refused(manifest: bytes, code: bytes, kind: str) -> None:
     """A signature makes nothing else good: not a manifest, not a kind, not an encoding of the source."""
     signature = SIGNING.sign(BUNDLE_CONTEXT, kind.encode(), manifest, code)
@@ -114,14 +115,14 @@ def _open(message: bytes) -> Release:
 
 
 @given(bytes_like([MESSAGE], MESSAGEPACK))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_any_item_of_an_inbox_is_a_release_or_refused(item: bytes) -> None:
     """Bytes that a relay hands out open to what was sealed, or not at all."""
     assert not attempt(_open, item, MessageInvalid) or item == MESSAGE
 
 
 @given(bytes_like([msgspec.msgpack.encode(RELEASE)], MESSAGEPACK), st.integers(0, 300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_anything_sealed_to_a_provider_is_a_release_or_refused(content: bytes, more: int) -> None:
     """Whatever is sealed and signed for the inbox, padded rightly or not, is a release or refused."""
     assert attempt(_open, _seal(pad(msgspec.msgpack.encode(RELEASE), 512)))

@@ -12,6 +12,7 @@ from chez.errors import Damaged, InvalidValue, Unavailable, WrongPassphrase
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
 from tests.parsers.mutations import attempt, bytes_like
+from tests.tries import tries
 from tests.vectors.golden import golden
 
 FILE = golden("keyfile")["file"]
@@ -38,7 +39,7 @@ def _read(folder: Path, text: bytes) -> None:
 
 
 @given(bytes_like([TEXT], JSON))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @example(b"")
 @example(TEXT.replace(b'"memory": 8192', b'"memory": ' + b"9" * 5000))
 @example(TEXT.replace(b'"operations": 1', b'"operations": 1e3'))
@@ -51,7 +52,7 @@ def test_any_key_file_is_opened_or_refused(folder: Path, text: bytes) -> None:
 
 
 @given(bytes_like([json.dumps({"chez_provider_key": 1}).encode()], JSON))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_any_provider_key_file_is_read_or_refused(folder: Path, text: bytes) -> None:
     """A provider's key file of any content is one, or named as none."""
     path = folder / "provider.key"

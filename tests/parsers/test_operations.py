@@ -13,6 +13,7 @@ from chez.records.purging import is_purge
 from chez.records.undo import inverse
 from tests.parsers.mutations import attempt, bytes_like
 from tests.parsers.test_records import ACTOR, BODIES, CHANGES, LEB, OTHER, _chunk
+from tests.tries import tries
 
 
 def _look(change: RawChange) -> None:
@@ -27,7 +28,7 @@ def _look(change: RawChange) -> None:
 
 
 @given(bytes_like(BODIES, LEB))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_any_content_is_operations_or_refused(body: bytes) -> None:
     """Whatever a change holds, its operations are read or it is a `BadChange`; a purge is told without raising."""
     data = _chunk(body)
@@ -37,7 +38,7 @@ def test_any_content_is_operations_or_refused(body: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_the_past_of_a_hostile_document_is_told_or_refused(data: st.DataObject) -> None:
     """A document with a change that was tampered with before it was signed is looked at, or is a `BadChange`."""
     second = _chunk(data.draw(bytes_like([BODIES[1]], LEB)))

@@ -11,6 +11,7 @@ from chez.home.lifecycle import _check
 from chez.sync.codes import Secrets
 from chez.sync.pairing import NewDevice
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
+from tests.tries import tries
 from tests.vectors.fixed import LAPTOP, filled
 from tests.vectors.golden import golden
 from tests.vectors.make_pairing import BUNDLE, new_device, old_device
@@ -50,14 +51,14 @@ GIVEN = msgspec.msgpack.encode(BUNDLE)
 
 
 @given(bytes_like([REPLY, HELLO, WELCOME], MESSAGEPACK))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_the_old_device_takes_any_reply(message: bytes) -> None:
     """Any reply is a proof of the code or burns it."""
     attempt(_receive, message, BadPairing)
 
 
 @given(bytes_like([INTRODUCTION], MESSAGEPACK))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @example(b"\x91" * 3000)
 @example(b"\xa4\xff\xff\xff\xff")
 def test_the_old_device_takes_any_introduction(plain: bytes) -> None:
@@ -66,14 +67,14 @@ def test_the_old_device_takes_any_introduction(plain: bytes) -> None:
 
 
 @given(bytes_like([HELLO, REPLY, WELCOME], MESSAGEPACK))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_the_new_device_takes_any_hello(message: bytes) -> None:
     """Any hello is answered or refused."""
     attempt(new_device().answer, message, BadPairing)
 
 
 @given(bytes_like([WELCOME, REFUSED, REPLY], MESSAGEPACK))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_the_new_device_takes_any_welcome(message: bytes) -> None:
     """Any welcome is a bundle or refused."""
     attempt(_paired()[0].welcome, message, BadPairing)

@@ -17,6 +17,7 @@ from chez.records.encode import _MAGIC, encode_fields, uleb
 from chez.records.text import Mark, Text
 from chez.records.values import from_json, to_json
 from tests.parsers.mutations import attempt, bytes_like
+from tests.tries import tries
 
 ACTOR, OTHER = b"a" * 32, b"b" * 32
 RICH: dict[str, Any] = {"t": "é" * 3, "n": -5, "f": 1.5, "b": True, "z": None, "y": b"\0\1", "l": [1, 2, {"a": [b"x"]}],
@@ -70,7 +71,7 @@ def _use(data: bytes) -> None:
 
 
 @given(bytes_like(CHANGES, LEB))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_any_bytes_are_a_change_or_refused(data: bytes) -> None:
     """The reader of changes raises `BadChange` alone; what it takes it gives back whole."""
     if attempt(read_change, data, BadChange):
@@ -78,7 +79,7 @@ def test_any_bytes_are_a_change_or_refused(data: bytes) -> None:
 
 
 @given(bytes_like(BODIES, LEB))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_a_change_with_any_content_is_a_value_or_refused(body: bytes) -> None:
     """A change whose checksum is right and whose content is anything never gets past `BadChange`."""
     data = _chunk(body)
@@ -87,7 +88,7 @@ def test_a_change_with_any_content_is_a_value_or_refused(body: bytes) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_a_change_upon_another_is_a_value_or_refused(data: st.DataObject) -> None:
     """The same for a second change of a good record, loaded with it or applied to it."""
     second = _chunk(data.draw(bytes_like([BODIES[1]], LEB)))

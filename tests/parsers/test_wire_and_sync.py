@@ -21,6 +21,7 @@ from chez_wire.envelope import Header
 from chez_wire.errors import EnvelopeError, FrameError
 from tests.checkpoints.bundles import bundle_of, filled
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
+from tests.tries import tries
 from tests.vectors.fixed import EPOCH, HANDLE, PERSON
 from tests.vectors.fixed import filled as filled_
 from tests.vectors.golden import golden
@@ -118,7 +119,7 @@ def test_the_seeds_are_what_the_parser_reads(parser: Parser) -> None:
 
 @EACH
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_anything_is_taken_or_refused(parser: Parser, data: st.DataObject) -> None:
     """Arbitrary bytes and mutated good ones raise nothing but the parser's own errors."""
     attempt(parser.parse, data.draw(bytes_like(parser.seeds, MESSAGEPACK)), *parser.refusals)

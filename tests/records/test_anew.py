@@ -18,6 +18,7 @@ from chez.records.store import Incoming
 from chez.records.text import Text
 from chez.store.database import Connection, connect
 from tests.records.pair import Device, pair, typed
+from tests.tries import tries
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4) | st.binary(max_size=2)
@@ -46,7 +47,7 @@ def remade(db: Connection, actor: bytes, sent: int) -> tuple[list[tuple[bytes, b
     return out, value
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=tries(60))
 @given(st.lists(st.tuples(RECORDS, ORIGINS), min_size=1, max_size=4), st.integers(0, 3))
 def test_devices_make_the_same_changes(values: list[tuple[dict[str, Any], str | None]], sent: int) -> None:
     """Whatever was written and however much of it was sent: two devices make the very same bytes, of the same value."""

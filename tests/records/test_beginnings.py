@@ -11,6 +11,7 @@ import chez
 from chez.records.past import open_past
 from chez.records.typed import Form
 from tests.records.pair import meet, pair
+from tests.tries import tries
 
 
 class Place(msgspec.Struct):
@@ -69,7 +70,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(("tag", "kept", "part", "body", "titl
                  max_size=5, unique_by=lambda step: step[1])
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=tries(80))
 @given(STEPS, STEPS, st.booleans())
 def test_what_both_begin_is_all_there(mine: Any, theirs: Any, whole: bool) -> None:
     """By edit or by put of the whole value, where nothing stood: items, keys and words of both, each once."""

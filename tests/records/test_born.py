@@ -18,6 +18,7 @@ from chez.records.fields import born
 from chez.records.values import Value, to_json
 from tests.records.test_encode import flat
 from tests.security.chains import Node, World
+from tests.tries import tries
 
 ACTOR = b"A" * DEVICE_ID
 
@@ -38,7 +39,7 @@ def test_a_first_change_tells_what_the_document_shows(value: dict[str, Any]) -> 
 
 
 @given(flat, st.integers(0, 2**32))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_altered_bytes_are_told_as_the_document_shows_them_or_not(value: dict[str, Any], seed: int) -> None:
     """Whatever byte of a change is another one: what is told loads, and is what the document shows."""
     random = Random(seed)

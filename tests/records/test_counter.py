@@ -14,6 +14,7 @@ from chez.records.counter import Counter
 from chez.records.encode import encode_fields
 from chez.records.reserved import part_key
 from tests.records.pair import NAMES, meet, pair
+from tests.tries import tries
 
 BIG = 2**63 - 1
 amounts = st.lists(st.integers(-(10**6), 10**6), max_size=5)
@@ -23,7 +24,7 @@ def _adding(amount: int, nested: bool) -> Callable[[Any], None]:
     return lambda draft: (draft["m"] if nested else draft)["n"].add(amount)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(st.integers(-9, 9), st.booleans(), st.lists(st.tuples(amounts, amounts), max_size=3))
 def test_what_two_devices_add_at_once_is_summed(start: int, nested: bool, rounds: list[tuple[Any, Any]]) -> None:
     """After each meeting both show the start and everything either added."""
@@ -123,7 +124,7 @@ steps = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["text", "numb
                  max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(steps)
 def test_what_a_device_remembers_of_a_map_without_counters_is_true(taken: list[tuple[str, str]]) -> None:
     """A field is put over and over, as number, text or counter, on both devices: who put last sees what it put."""

@@ -10,6 +10,7 @@ import chez
 from chez.errors import InvalidValue, NotFound
 from chez.records.text import Text
 from tests.records.pair import Device, meet, pair
+from tests.tries import tries
 
 
 def _cursor(device: Device, position: int, path: Any = "body") -> str:
@@ -20,7 +21,7 @@ def _position(device: Device, cursor: str, path: Any = "body") -> int:
     return device.store.position(device.db, 1, "notes", "r", path, cursor)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.lists(st.sampled_from("abcdef🙂é"), unique=True, max_size=8).map("".join), st.data(),
        st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2), st.text("xyz", max_size=3)), max_size=5))
 def test_a_cursor_stays_with_its_character(start: str, data: st.DataObject, steps: list[Any]) -> None:

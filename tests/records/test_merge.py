@@ -12,6 +12,7 @@ from chez.records.imported import identity_change, record_id
 from chez.records.store import Incoming, RecordStore
 from chez.store.database import Connection
 from tests.store.blank import blank
+from tests.tries import tries
 
 IDENTITY = {"meter": "m", "number": 7}
 ID = record_id(bytes(32), "readings", IDENTITY)
@@ -38,7 +39,7 @@ def _waiting(store: RecordStore, db: Connection) -> None:
     assert _shown(db) == []
 
 
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), min_size=1, max_size=5))
 def test_many_changes_at_once_are_logged_as_one_by_one(groups: list[tuple[int, int]]) -> None:
     """However many changes of a record come together, some of them again, the log and the value are as one by one."""

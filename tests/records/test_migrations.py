@@ -12,6 +12,7 @@ import chez
 from chez.errors import InvalidValue, MigrationFailed
 from chez.records.typed import Form
 from tests.records.pair import Device, meet, pair
+from tests.tries import tries
 
 
 def _split(value: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _expect(value: dict[str, Any], mine: list[Any], theirs: list[Any]) -> None:
         assert now in ([*last[0], *last[1]] or [before])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(edits(), edits(), st.integers(0, 5))
 def test_two_devices_that_migrate_at_once_keep_what_both_did(mine: list[Any], theirs: list[Any], ahead: int) -> None:
     """One record, migrated on two devices with an edit each: every edit is there, once, and the version."""
@@ -111,7 +112,7 @@ def test_two_devices_that_migrate_at_once_keep_what_both_did(mine: list[Any], th
     _expect(value, mine, theirs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(edits(), edits(), st.sampled_from(["note", "city", "n"]))
 def test_an_edit_in_the_old_form_meets_a_migration(mine: list[Any], theirs: list[Any], before: str) -> None:
     """Where one device edited the old form first, both still agree, and other fields keep both's edits."""

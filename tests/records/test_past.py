@@ -12,6 +12,7 @@ from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.past import Past, differences, open_past
 from chez.records.text import Text
 from tests.records.pair import NAMES, Device, meet, pair, typed
+from tests.tries import tries
 
 A, B = NAMES
 
@@ -141,7 +142,7 @@ def test_pages_go_back_from_the_newest() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.integers(0, 9), st.booleans()), max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_both_devices_tell_one_history(plan: list[tuple[bool, str, int, bool]]) -> None:
     """Once they met: the same changes in the same order, each after what it builds on, and the same value at each."""
     a, b = pair()

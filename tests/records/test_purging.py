@@ -14,6 +14,7 @@ from chez.records.imported import identity_change
 from chez.records.purging import is_purge, purge_change
 from chez.records.store import Incoming
 from tests.records.pair import NAMES, Device, meet, pair
+from tests.tries import tries
 
 HERE, DELETED, PURGED = 0, 1, 3
 
@@ -138,7 +139,7 @@ def test_only_the_word_purges() -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_devices_agree_on_what_is_purged(seed: int) -> None:
     """Whatever two devices do, and whenever they meet: the same states, and what one purged is purged."""
     random = Random(seed)

@@ -17,6 +17,7 @@ from chez.records.reference import Blob, field_of, revived
 from chez.records.store import RecordStore
 from chez.store.database import Connection
 from tests.store.blank import blank
+from tests.tries import tries
 
 IDS = [f"{n:064x}" for n in range(4)]
 BLOBS = st.builds(Blob, id=st.sampled_from(IDS), size=st.integers(0, 2**45), name=st.sampled_from(["", "a.png", "é"]),
@@ -76,7 +77,7 @@ def _store() -> tuple[Connection, RecordStore]:
 
 
 @given(st.lists(st.tuples(st.sampled_from("xy"), st.one_of(RECORDS, st.just("delete"), st.just("undo"))), max_size=8))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=tries(60))
 def test_what_is_counted_is_what_the_projection_shows(steps: list[tuple[str, Any]]) -> None:
     """After any puts, deletions and undone work, the count is what the records' last values hold."""
     from chez.records.values import check_value

@@ -17,6 +17,7 @@ from chez.records.ground import Ground
 from chez.records.operations import decode
 from tests.records.pair import pair
 from tests.security.test_poison import sealed
+from tests.tries import tries
 
 ACTOR, OTHER = b"a" * 32, b"b" * 32
 _scalars = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-70, 70), st.floats(allow_nan=False),
@@ -50,7 +51,7 @@ def _slowly() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(_steps, st.integers(0, 2**32))
 def test_what_is_read_in_one_go_is_what_the_operations_say(steps: list[tuple[dict[str, Any], int]], seed: int) -> None:
     """Damaged or not: the same first and last operation and weight, the same names, values and numbers."""
@@ -80,7 +81,7 @@ def _read(data: bytes) -> RawChange | None:
         return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(_steps, st.integers(0, 2**32))
 def test_what_fits_by_its_numbers_fits(steps: list[tuple[dict[str, Any], int]], seed: int) -> None:
     """What a device sets again is taken in or refused as it is where each operation is looked for."""

@@ -16,6 +16,7 @@ from chez.records.sheet import BATCH, LARGEST, PAUSE, UNDOABLE, Sheet
 from chez.records.store import Incoming
 from chez.records.text import Text
 from tests.records.pair import NAMES, Device, meet, pair
+from tests.tries import tries
 
 
 @dataclass
@@ -126,7 +127,7 @@ _acts = st.lists(st.tuples(
     st.floats(0, 1), st.integers(0, 3), st.integers(0, 3)), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(_acts)
 def test_sessions_drafts_and_merges_end_in_one_text_of_all_that_was_typed(acts: list[tuple[int, str, float, int, int]]
                                                                           ) -> None:
@@ -147,7 +148,7 @@ def test_sessions_drafts_and_merges_end_in_one_text_of_all_that_was_typed(acts: 
     assert all(places[a] < places[b] for a, b in play.orders if a in places and b in places)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(("type", "undo", "redo", "other")), st.floats(0, 1), st.integers(0, 2),
                           st.sampled_from(("", "x", "yz"))), max_size=25))
 def test_undo_takes_back_what_was_typed_here_and_nothing_else(acts: list[tuple[str, float, int, str]]) -> None:

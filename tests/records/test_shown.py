@@ -21,6 +21,7 @@ from chez.records.values import from_json
 from chez.store.database import Connection
 from tests.records.pair import typed
 from tests.store.blank import blank
+from tests.tries import tries
 
 NAMES = b"a" * 32, b"b" * 32, b"c" * 32
 FORM: Form[Any] = Form("notes", None, 1, None)
@@ -155,7 +156,7 @@ def _step(devices: Sequence[Device], device: Device, act: str, what: Any) -> Non
 
 
 @given(_steps)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=tries(40))
 def test_what_is_stored_is_what_the_document_says(steps: list[tuple[int, tuple[str, Any]]]) -> None:
     """After each step a device shows what its own log says; in the end all show what a fresh load of all changes says,
     and tell the same history and conflicts, as one does that takes in everything at once."""

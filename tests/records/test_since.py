@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from chez.records import automerge
 from chez.records.diff import write_difference
+from tests.tries import tries
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.booleans()), max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_each_earlier_state_is_there(plan: list[tuple[bool, int, bool]]) -> None:
     """Of two devices that set one field and meet, the value at every point is the one that was read there."""
     first = automerge.new(b"a" * 32)

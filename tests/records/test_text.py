@@ -11,6 +11,7 @@ import chez
 from chez.errors import InvalidValue, Misuse
 from chez.records.text import COMPARED, Mark, Pen, Text, splices
 from tests.records.pair import meet, pair
+from tests.tries import tries
 
 words = st.text(st.sampled_from("abc \nxyzé🙂"), max_size=30)
 
@@ -28,7 +29,7 @@ def _type(data: st.DataObject, letters: str) -> Any:
     return act
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(words, st.data())
 def test_two_devices_that_type_at_once_keep_what_both_typed(start: str, data: st.DataObject) -> None:
     """Each device's insertions survive the other's, in order; both show the same text."""

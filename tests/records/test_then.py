@@ -12,6 +12,7 @@ from chez.records import rows
 from chez.records.counter import Counter
 from chez.records.feed import cursor_now, state_of
 from tests.records.pair import Device, meet, pair
+from tests.tries import tries
 
 QUERY = "SELECT _id, _space, n, text, count, times FROM notes ORDER BY _id"
 IDS = st.sampled_from("rst")
@@ -46,7 +47,7 @@ def step(device: Device, kind: str, id: str, value: int) -> None:
             device.store.restore(device.db, 1, "notes", id)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(st.lists(st.tuples(st.booleans(), STEPS), max_size=14))
 def test_each_state_is_shown_again(steps: Sequence[tuple[bool, tuple[str, Any, Any]]]) -> None:
     """Whatever two devices do and hand over, each asked at the cursor of an earlier state shows what it showed then,

@@ -13,6 +13,7 @@ from chez.records import automerge, rows
 from chez.records.encode import encode_again
 from chez.records.store import Incoming
 from tests.records.pair import NAMES, Device, meet, pair, typed
+from tests.tries import tries
 
 _scalars = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from(
     ("", "tea", "thé", b"x", 1.5, True, None, datetime(2026, 5, 1, tzinfo=UTC))))
@@ -67,7 +68,7 @@ def play(steps: Sequence[tuple[str, Any]]) -> list[Any]:
 
 
 @given(_steps)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=tries(30))
 def test_what_is_told_without_a_document_is_what_it_would_tell(steps: list[tuple[str, Any]]) -> None:
     """The same changes, to the byte, and the same values, whoever writes in between and whatever is forgotten."""
     with no_trails(True):
@@ -111,7 +112,7 @@ _forged = st.tuples(st.sampled_from((0, 0, 0, -1, 1)), st.sampled_from((0, 0, 0,
 
 
 @given(st.lists(_forged, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=tries(40))
 def test_what_an_author_makes_up_is_refused_as_the_document_has_it(forged: list[Any]) -> None:
     """Wrong numbers, other histories, places that it did not write to: decided as without trails, all the same."""
     outcomes: list[Any] = []

@@ -14,6 +14,7 @@ import chez
 from chez.errors import InvalidValue
 from chez.records.typed import Form
 from tests.records.pair import meet, pair
+from tests.tries import tries
 
 
 class Colour(enum.Enum):
@@ -135,7 +136,7 @@ OLD, NEW = Form("notes", Pot, 1, None), Form("notes", NewPot, 1, None)
 rooms = st.sampled_from(["attic", "cellar", "hall", "porch"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(st.lists(rooms, min_size=1, max_size=5, unique=True), st.data())
 def test_what_a_newer_app_wrote_survives_an_older_ones_edit(there: list[str], data: st.DataObject) -> None:
     """Unknown fields stay with their Struct: at the top, nested, in maps, in lists through moves and removals."""
@@ -162,7 +163,7 @@ def test_what_a_newer_app_wrote_survives_an_older_ones_edit(there: list[str], da
     assert seen.others == [NewPlace("new"), *[NewPlace(room, 6, f"light of {room}") for room in kept]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(st.lists(rooms, min_size=1, max_size=4, unique=True), st.integers(0, 3))
 def test_a_put_keeps_what_its_type_does_not_know(there: list[str], gone: int) -> None:
     """A value made anew and put over a record keeps the unknown fields of the Structs in the same places."""

@@ -18,6 +18,7 @@ from chez.records.reversals import Reversal
 from chez.records.store import RecordStore
 from chez.records.text import Text
 from tests.records.pair import Device, meet, pair, typed
+from tests.tries import tries
 
 
 def undo(device: Device, *, redo: bool = False) -> Reversal:
@@ -74,7 +75,7 @@ def _list(items: list[Any], random: Random) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=tries(35), deadline=None)
 def test_back_through_every_state_and_forth_again(seed: int) -> None:
     """Undo shows each earlier value, in whatever depth the edits were, and redo each later one; restarts in between."""
     random = Random(seed)
@@ -122,7 +123,7 @@ edits = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abcd"
 
 @pytest.mark.slow
 @given(edits, st.integers(1, 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_a_field_that_somebody_else_set_is_left(plan: list[tuple[bool, dict[str, int], bool]], times: int) -> None:
     """Of each change undone: a field of it goes back unless the other device wrote it since or at the same time."""
     a, b = pair()
@@ -164,7 +165,7 @@ def test_a_field_that_somebody_else_set_is_left(plan: list[tuple[bool, dict[str,
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=tries(35), deadline=None)
 def test_what_another_device_wrote_inside_stays(seed: int) -> None:
     """One device types and inserts, another too; when the first undoes all it did, the other's part is all there."""
     random = Random(seed)

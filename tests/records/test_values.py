@@ -13,6 +13,7 @@ from chez.records.counter import Counter
 from chez.records.text import Mark, Text
 from chez.records.values import check_value, from_json, to_json
 from tests.records.pair import meet, pair, typed
+from tests.tries import tries
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 times = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 30),
@@ -45,7 +46,7 @@ def _plain(value: Any) -> Any:
     return Text(str(value)) if isinstance(value, Text) else value
 
 
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=tries(35), deadline=None)
 @given(values, values)
 def test_values_come_back_as_they_were_put(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Put, and put again over what was there: equal with the types told apart, on both devices."""
@@ -70,7 +71,7 @@ def _settles(old: Any, new: Any) -> bool:
     return not (isinstance(old, Text | Counter) and isinstance(new, str | int))
 
 
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=tries(35), deadline=None)
 @given(values, values)
 def test_drafts_become_what_was_made_of_them(first: dict[str, Any], second: dict[str, Any]) -> None:
     """A draft whose fields are replaced one by one, deleted and added ends as it was left."""

@@ -20,6 +20,7 @@ from chez_wire.login import Role, resume_message
 from chez_wire.meeting import LEAST_PROOFS, PLAIN_CHANNEL, Side, meeting_proof
 from tests.relay.link import NAME
 from tests.relay.support import Space, key, seed
+from tests.tries import tries
 
 SPACE = Space()
 
@@ -206,7 +207,7 @@ shaped = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(st.lists(st.one_of(
     st.binary(max_size=200), nested, st.just(bytes(2**20 + 1)),
     st.tuples(st.integers(0, 45), st.lists(shaped, max_size=8)).map(

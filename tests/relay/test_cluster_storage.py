@@ -20,6 +20,7 @@ from tests.relay.clusters import blocks, emptied, lose
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
+from tests.tries import tries
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], 
             await other.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_relays_in_turn_answer_as_one_store_would(
         cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
@@ -50,7 +51,7 @@ async def test_relays_in_turn_answer_as_one_store_would(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_many_relays_in_turn_answer_as_one_store_would(
         cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:

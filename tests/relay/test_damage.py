@@ -27,6 +27,7 @@ from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.login import Role
 from tests.relay.storing import INBOX, READ, SPACE, Clock, chunk, codes, create, entry, new_store, table
 from tests.relay.support import Space, seed
+from tests.tries import tries
 
 OTHER = Space("other")
 QUESTIONS: tuple[s.Request, ...] = (
@@ -113,7 +114,7 @@ def test_what_is_damaged_is_refused_alone(filled: Path, tmp_path: Path, part: st
     assert not check(path).sound
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True))
 @example(at=0.0)
 @example(at=0.30826720410183106)  # a place of an entry: those before it are all that is found

@@ -17,6 +17,7 @@ from chez_relay.storage.integrity import SQLITE_ERRORS
 from chez_relay.storage.space_rows import PLACES
 from chez_relay.storage.tables import Tables
 from tests.relay.storing import READ, SPACE, Clock, chunk, codes, create, drop, entry, new_store
+from tests.tries import tries
 
 QUOTAS = s.Quotas(grace=50)
 PAGE, ENTRIES = s.ReadPage(SPACE.handle, 0, 100_000, READ), 9
@@ -121,7 +122,7 @@ def test_a_damaged_row_removes_nothing_else(filled: Path, tmp_path: Path, change
     assert not report.sound and any(what in finding for finding in report.findings)
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True))
 def test_no_damaged_byte_removes_another_entry(filled: Path, tmp_path: Path, at: float) -> None:
     """Whichever byte of the file is another, what no drop names stays or is refused."""

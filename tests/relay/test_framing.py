@@ -19,6 +19,7 @@ from chez_relay.door import TURN, Door, GuestConnection
 from chez_relay.framing import MAX_KEPT, begun, framed, message
 from chez_relay.limits import Limits
 from chez_wire.limits import MAX_FRAME
+from tests.tries import tries
 
 UPGRADE = (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n")
@@ -126,7 +127,7 @@ def streams() -> st.SearchStrategy[list[bytes]]:
     return st.builds(cut, whole, st.lists(st.floats(0, 1), max_size=6))
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 @example([encoded(2, b"begun", 0), encoded(2, b"between"), encoded(0, b"ended")], frozenset())
 @example([encoded(9, b"ping") + encoded(2, b"one"), encoded(2, b"two")], frozenset((1,)))
 @example([encoded(8, b"\x03\xe8"), encoded(2, b"behind a Close")], frozenset())

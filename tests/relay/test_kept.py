@@ -18,6 +18,7 @@ from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.login import Role, resume_message
 from tests.relay.link import NAME, Link, World, envelopes, kinds, opened, outcomes, refusals
 from tests.relay.support import Space, key, seed
+from tests.tries import tries
 
 SPACE = Space()
 MINE = key("kept")
@@ -325,7 +326,7 @@ def test_a_connection_keeps_one_session() -> None:
     assert [here.find(seed(name)) is not None for name in "123"] == [False, True, True]
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(1, 30), st.booleans()), max_size=60))
 def test_memory_is_bounded_whatever_is_kept(steps: list[tuple[int, int, int, bool]]) -> None:
     """In all, and for each address; who needs room gets it from the oldest of the address, then of all."""

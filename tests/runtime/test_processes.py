@@ -19,6 +19,7 @@ from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, doctor
 from chez_sandbox.runtime.process import Child
+from tests.tries import tries
 
 from .conftest import KEY
 from .jobs import component, job, run, workers, zygotes
@@ -296,7 +297,7 @@ async def test_code_that_does_not_load_is_compiled_anew(tmp_path: Path) -> None:
         assert (result.outcome, result.value) == (Outcome.OK, b"7"), result.log
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_whatever_a_worker_says_is_bounded(noise: bytes, framed: bool) -> None:
     """Bytes that are no message, cut, too long or of no known kind are WorkerFailed, never anything else."""

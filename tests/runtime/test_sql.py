@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime
 from chez_sandbox.runtime.messages import TableHead
 from chez_sandbox.runtime.tables import Budget, Refusal, Stop, Tables
+from tests.tries import tries
 
 from .jobs import job, run
 
@@ -217,7 +218,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(VALUES, min_size=3, max_size=3))
 def test_counted_functions_are_sqlites(values: list[Any]) -> None:
     """Functions whose work is counted give what SQLite gives, errors included."""
@@ -264,7 +265,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=30).map(" ".join)), st.text(max_size=20))
 def test_any_statement_is_answered_or_refused(sql: str, parameters: str) -> None:
     """Whatever the text, the answer is JSON or a Refusal or Stop, and the rows are unchanged."""
@@ -286,7 +287,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=30), st.integers(0, 2**32 - 1), st.integers(60, 4000))
 def test_batches_are_the_rows(rows: list[tuple[Any, Any]], most: int, answer: int) -> None:
     """Whatever the batch size and answer limit, the batches are the rows in order, or one is refused."""

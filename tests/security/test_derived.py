@@ -13,6 +13,7 @@ from chez.records.encode import encode_fields
 from chez.sync.entry import CHANGE, Item, SignedEntry
 from tests.security.test_poison import COLLECTION, RECORDS, Author, Reader, interleaved
 from tests.simulation.household import household
+from tests.tries import tries
 
 UNNAMED = bytes(24)
 
@@ -37,7 +38,7 @@ def _hostile(author: Author, id: str, made: list[bytes], random: Random) -> byte
             return named(encode_fields(UNNAMED, 1, start, hashes, fields).bytes).bytes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.integers(0, 2**32))
 def test_devices_agree_on_named_changes_in_any_order(seed: int) -> None:
     """Two authors' named changes, good, orphaned, damaged, the same twice: same records and documents everywhere."""

@@ -16,6 +16,7 @@ from chez.records.fields import only_sets, sets_again
 from chez.records.operations import BEFORE, KEY, META, SET, decode, header
 from tests.security.test_poison import sealed
 from tests.security.test_runs import by_runs, told
+from tests.tries import tries
 
 ACTOR = b"a" * 32
 _scalars = st.one_of(st.integers(-300, 300), st.sampled_from(("", "tea", "b" * 70, b"x", 1.5, True, False, None)))
@@ -42,7 +43,7 @@ def _damaged(change: RawChange, random: Random) -> RawChange | None:
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(_fields, _fields, st.integers(0, 2**32))
 def test_what_a_change_sets_is_what_its_operations_say(
         fields: dict[str, Any], again: dict[str, Any], seed: int) -> None:

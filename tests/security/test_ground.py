@@ -18,6 +18,7 @@ from chez.sync.entry import CHANGE, Item, SignedEntry, read_signed
 from tests.security.crooked import Crook
 from tests.security.test_poison import COLLECTION, Author, Reader, interleaved
 from tests.simulation.household import household
+from tests.tries import tries
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +93,7 @@ def attack(seed: int, pages: int = 10) -> None:
         assert refused == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.integers(0, 2**32))
 @example(5_044_527)  # an honest device's counter, over the lowest number that a crook put there, is refused
 def test_devices_agree_and_go_on_after_crooked_operations(seed: int) -> None:

@@ -13,6 +13,7 @@ from chez.sync.chains import relearn
 from chez.sync.entry import Part, SignedEntry
 from chez.sync.standing import reconsider, writers
 from tests.security.chains import Node, Reader, World, expected
+from tests.tries import tries
 
 
 def test_what_a_removed_device_writes_later_does_not_count() -> None:
@@ -96,7 +97,7 @@ def test_a_batch_that_a_cut_would_tear_does_not_count() -> None:
     assert set(reader.shown()) == {"a"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.randoms(use_true_random=True), st.integers(0, 2**32))
 def test_any_order_and_any_pages_give_what_the_definition_says(random: Random, seed: int) -> None:
     """Devices that hold the same entries and statements show the same records: those of the plain definition."""

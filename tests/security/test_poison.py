@@ -24,6 +24,7 @@ from chez.sync.entry import CHANGE, CHANGES, GENESIS, Inner, Item, SignedEntry, 
 from chez.sync.replica import Replica
 from chez_wire.frames import Entry
 from tests.simulation.household import NOW, Household, Member, household
+from tests.tries import tries
 
 HEAD = bytes(32)
 COLLECTION = "notes"
@@ -188,7 +189,7 @@ def interleaved(chains: list[list[SignedEntry]], random: Random) -> list[SignedE
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.integers(0, 2**32))
 def test_devices_agree_on_hostile_changes_in_any_order(seed: int) -> None:
     """Wrong numbers, damaged bytes, missing and refused ground: same records and same documents everywhere."""

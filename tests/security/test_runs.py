@@ -24,6 +24,7 @@ from chez.records.operations import (
 from chez.records.runs import unpack
 from tests.security.crooked import crooked
 from tests.security.test_poison import sealed
+from tests.tries import tries
 
 ACTORS = [bytes((n,)) * 32 for n in (1, 2)]
 
@@ -47,7 +48,7 @@ def by_runs(change: RawChange) -> list[Operation] | None:
     return every
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.integers(0, 2**32))
 def test_runs_tell_the_operations_that_one_by_one_are_told(seed: int) -> None:
     """Whatever a change holds, damaged or not: the same operations, or neither reading takes it."""
@@ -141,7 +142,7 @@ def verdicts(made: list[RawChange]) -> list[bool]:
     return out
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.integers(0, 2**32))
 def test_runs_fit_exactly_when_each_operation_does(seed: int) -> None:
     """Elements of several changes, in rows and backwards, gaps, wrong objects and names: verdicts as one by one."""

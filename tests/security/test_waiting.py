@@ -16,6 +16,7 @@ from chez.records.waiting import Budget
 from chez.store.database import Connection
 from tests.security.crooked import crooked
 from tests.store.blank import blank
+from tests.tries import tries
 
 AUTHORS = [bytes((n,)) * 32 for n in (1, 2, 3)]
 
@@ -119,7 +120,7 @@ def backwards(made: list[RawChange]) -> list[RawChange]:
     return [one for author in reversed(AUTHORS) for one in made if one.actor == author]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_order_any_pages_and_any_budget_give_the_same(seed: int) -> None:
     """One by one, all at once, the latest author first, in pages with restarts, in steps of a budget: all the same."""

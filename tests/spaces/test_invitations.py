@@ -30,6 +30,7 @@ from chez.spaces.invitations import (
 from chez.spaces.membership import Membership
 from chez.spaces.statements import Add, Invite, Kind, Revoke, Role, Signed
 from tests.spaces.people import Author, Person, begin
+from tests.tries import tries
 from tests.vectors.fixed import LAPTOP
 from tests.vectors.golden import golden
 from tests.vectors.make_invitations import CARD, INVITE, KEYS, REPLY, vectors
@@ -256,7 +257,7 @@ steps = st.lists(st.tuples(st.sampled_from(["ask", "ask", "ask", "remove", "revo
                  max_size=14)
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(st.integers(1, 3), steps)
 def test_whatever_happens_the_policy_holds(uses: int, steps: list[tuple[str, int]]) -> None:
     """In any order of requests, removals, revocation and time: at most so many come in, none after the end, members

@@ -17,6 +17,7 @@ from tests.spaces.entangled import beside_roles, devices_apart
 from tests.spaces.people import Author, Person, begin, seed
 from tests.spaces.reference import Model
 from tests.spaces.test_membership_model import history
+from tests.tries import tries
 
 Log = Callable[[int], tuple[bytes, list[Signed]]]
 LOGS: list[Log] = [lambda count: (bytes(32), devices_apart(count)), beside_roles]
@@ -67,7 +68,7 @@ def test_two_who_always_speak_at_the_same_time_cost_what_they_say(monkeypatch: p
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 def test_of_every_past_the_same_takes_effect_as_by_the_definition(seed: int) -> None:
     """In long histories too, and of any set of statements with all they build on, not of the whole alone."""
     choose = random.Random(seed)

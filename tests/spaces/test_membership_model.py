@@ -9,6 +9,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.statements import Certify, Cut, Expel, NewEpoch, Role, Signed
 from tests.spaces.people import Author, Person, begin
 from tests.spaces.reference import Model
+from tests.tries import tries
 
 PEOPLE = [Person(name) for name in ("alice", "bob", "carol")]
 
@@ -103,7 +104,7 @@ def history(choose: random.Random, steps: int) -> tuple[bytes, list[Signed]]:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 24))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 def test_members_are_those_of_the_definition(seed: int, steps: int) -> None:
     """Roles, devices, epochs and every verdict equal those of the plain definition, in any order of arrival."""
     choose = random.Random(seed)
@@ -124,7 +125,7 @@ def test_members_are_those_of_the_definition(seed: int, steps: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_whole_state_does_not_depend_on_arrival(seed: int) -> None:
     """All that is known of a space, owed rotations included, is the same after any order of arrival."""
     choose = random.Random(seed)
@@ -150,7 +151,7 @@ def _plain(state: object) -> dict[str, object]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_rotation_is_owed_while_a_removal_is_not_in_the_past_of_the_epoch(seed: int) -> None:
     """A rotation is owed exactly while an effective removal is unknown to an epoch head, or heads are several."""
     space, statements = history(random.Random(seed), 24)

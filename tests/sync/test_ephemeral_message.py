@@ -23,6 +23,7 @@ from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.ephemeral import MAGIC
 from chez_wire.limits import MAX_EPHEMERAL
 from tests.parsers.mutations import MESSAGEPACK, attempt, bytes_like
+from tests.tries import tries
 from tests.vectors import make_ephemeral
 from tests.vectors.fixed import CREATE, EPOCH, HANDLE, LAPTOP, PHONE, filled
 from tests.vectors.golden import golden, survivors
@@ -81,7 +82,7 @@ def test_any_bytes_open_or_raise(data: bytes) -> None:
     assert not attempt(opened, data, BadEntry) or data == SEALED
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(bytes_like([bytes.fromhex(GOLDEN["message"])], MESSAGEPACK))
 def test_any_content_of_a_member_opens_or_raises(body: bytes) -> None:
     """Whatever a member signs and seals is a message, or refused by a typed error."""

@@ -21,6 +21,7 @@ from chez_wire.frames import Entry
 from tests.checkpoints.test_order import manifest
 from tests.simulation.household import NOW, household
 from tests.sync.test_hearing import Family, Home
+from tests.tries import tries
 
 RELAYS = (1, 2)
 
@@ -141,7 +142,7 @@ steps = st.one_of(
     st.tuples(st.just("acknowledge"), relays), st.tuples(st.just("acknowledge"), relays), st.tuples(st.just("rotate")))
 
 
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(st.lists(steps, max_size=30))
 def test_each_relay_gets_every_entry(steps: list[tuple]) -> None:  # type: ignore[type-arg]
     """Connections that come and go, transactions that are undone, new epochs: in the end both have all."""

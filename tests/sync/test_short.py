@@ -14,6 +14,7 @@ from chez.records.text import Text
 from chez.sync import entry
 from chez.sync.short import expanded, read_written, shortened
 from tests.records.pair import NAMES, Device, pair
+from tests.tries import tries
 
 
 def _type(device: Device, steps: list[tuple[float, int, str]]) -> list[bytes]:
@@ -30,7 +31,7 @@ def _type(device: Device, steps: list[tuple[float, int, str]]) -> list[bytes]:
     return [data for (data,) in device.db.execute("SELECT bytes FROM change ORDER BY n")]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2), st.sampled_from(("a", "x", "é", "bc"))), max_size=20),
        st.randoms())
 def test_whatever_is_written_short_comes_back_whole(steps: list[tuple[float, int, str]], random: Random

@@ -20,6 +20,7 @@ from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
 from tests.home.pairing import paired
 from tests.simulation.household import household
+from tests.tries import tries
 
 RELAY = 1
 
@@ -85,7 +86,7 @@ STEPS = st.one_of(st.tuples(st.just("edit"), st.sampled_from("nt"), st.booleans(
                   st.just("acknowledge"), st.just("rotate"))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(st.lists(STEPS, max_size=12))
 def test_what_is_made_is_the_same(steps: list[object]) -> None:
     """Byte for byte: the log, the entries, the envelopes; with other work in the same transaction, and undone."""
