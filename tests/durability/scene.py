@@ -87,7 +87,8 @@ async def everything(home: chez.Home) -> Everything:
 async def opened(path: Path, passphrase: str = PASSPHRASE) -> AsyncIterator[chez.Home]:
     """A home that opens, of which the doctor finds nothing, and which takes writes again; open."""
     async with chez.open(path, passphrase=passphrase) as home:
-        assert await home.examine() == []
+        # It is a copy of what was prepared, which is there still.
+        assert [one for one in await home.examine() if one.where != "this folder"] == []
         assert await home._database.read(fulltext.problems) == []
         assert (await home.journal.verify()).ok
         assert not list(path.glob(".backup-*"))

@@ -228,7 +228,7 @@ async def test_a_copied_folder_becomes_a_device_of_its_own(pair: Pair, tmp_path:
         with pytest.raises(HomeCopied) as caught:
             await copy.sync(pair.url)
         assert "--as-new-device" in caught.value.hint
-        assert [(one.kind, one.harm) for one in await copy.examine()] == [("copy", True)]
+        assert [(one.kind, one.harm) for one in await copy.examine()] == [("copy", True), ("copy", False)]
         with pytest.raises(HomeBusy):
             await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE)
     mended = await chez.doctor(tmp_path / "copy", passphrase=PASSPHRASE, repair=True)

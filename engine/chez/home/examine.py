@@ -2,7 +2,7 @@
 
     store       the file: pages, trees, references (SQLCipher, SQLite)
     keys        the device's keys, its spaces, their statements
-    copy        another copy of the home writes in this device's name
+    copy        another copy of the home writes in this device's name, or may: it is on this machine
     record      a record's document can't be read
     projection  what queries see of a record is not what its document holds
     entry       an author's chain of entries has a gap or an entry that fails its checks
@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 import sqlcipher3
 
 from chez.errors import BadEntry, ChezError
+from chez.home import twins
 from chez.home.renewal import own_device
 from chez.journal import verify_journal
 from chez.keys.device import DeviceKeys
@@ -39,6 +40,8 @@ Kind = Literal["store", "keys", "copy", "record", "projection", "entry", "outbox
 """What a finding is about (see the module)."""
 
 _REPAIR: Final = "chez doctor --repair"
+
+_OF_ITS_OWN: Final = "`chez doctor --as-new-device` makes this one a device of its own; the other stays what it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,11 @@ def _copies(db: Connection) -> Iterator[Finding]:
     if copied.noted_copy(db):
         yield Finding("copy", "this device", "entries came in its name that it did not write: another copy of this "
                       "home is in use, or was",
-                      "`chez doctor --as-new-device` makes this one a device of its own; the other stays what it is")
+                      _OF_ITS_OWN)
+    if (other := twins.original(db)) is not None:
+        yield Finding("copy", "this folder", f"it is a copy of the home in {other}, which is still there: what both "
+                      "write would be in one device's name, and may count for nothing",
+                      f"use one of them and keep the other for reading, or {_OF_ITS_OWN}", harm=False)
 
 
 def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> Iterator[Finding]:

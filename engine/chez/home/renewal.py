@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from chez.errors import Damaged
-from chez.home import unfinished
+from chez.home import twins, unfinished
 from chez.journal import close_accounts, succeed
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
@@ -83,6 +83,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('device.former', ?)", (seeds,))
     db.execute("DELETE FROM meta WHERE key = 'key.file'")  # a restored home has a key file of its own
     copied.forget(db)
+    twins.forget(db)
     close_accounts(db)
     if why != "repaired":
         unfinished.forget(db)
