@@ -203,6 +203,38 @@ def test_what_forks_a_chain_is_not_told() -> None:
     assert line.bring(second.envelope)
 
 
+def test_a_change_that_was_refused_before_is_not_told() -> None:
+    """Its author put it before the one that it builds on: it counts nowhere, also when its number comes next."""
+    author, reader, line = two()
+    (before,), (first,), (second,) = [author.put("a", {"n": n, "t": "", "u": 1.5}) for n in (2, 3, 4)]
+    assert line.bring(before.envelope)
+    space = reader.replica.space
+    one, other = (read_signed(unseal(made.envelope, space.handle, space.epochs)).inner for made in (first, second))
+    told, sequence, previous = [], one.sequence, one.previous
+    for items in (other.items, one.items, other.items):
+        inner = _with(one, sequence=sequence, previous=previous, items=items)
+        entry = sign_entry(inner, author.member.keys.signing)
+        told.append(line.bring(seal(entry.packed, space.handle, space.epoch, sequence.to_bytes(24, "big"))))
+        sequence, previous = sequence + 1, entry.hash
+    assert told == [False, True, False]
+
+
+def test_a_row_of_live_changes_is_told_without_the_store() -> None:
+    """What the last turn left is known: a statement that finds nothing takes as long as one that does."""
+    author, reader, line = two()
+    for n in (2, 3):
+        assert all(line.bring(one.envelope) for one in author.put("a", {"n": n, "t": "", "u": 1.5}))
+    asked: list[str] = []
+    reader.db.set_trace_callback(asked.append)
+    (next,) = author.put("a", {"n": 4, "t": "", "u": 1.5})
+    assert reader.replica.ahead(reader.db, Entry(line.position + 1, next.envelope)) is not None
+    assert not asked
+    reader.put("other", {})  # what is here may be otherwise
+    asked.clear()
+    assert reader.replica.ahead(reader.db, Entry(line.position + 1, next.envelope)) is not None
+    assert len(asked) == 3
+
+
 def test_an_envelope_that_was_altered_is_not_told() -> None:
     """The look checks all that the turn checks; what fails is for the turn to set aside."""
     author, reader, line = two()

@@ -56,6 +56,7 @@ def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
     waited for it, as much as is left of the budget. Returns what was refused; nothing of it is in a document.
     """
     by_record: dict[tuple[str, str], list[Incoming]] = {}
+    rows.calm = 0
     for item in incoming:
         by_record.setdefault((item.collection, item.id), []).append(item)
     refused: list[Refusal] = []
@@ -114,17 +115,18 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     return [*[Refusal(item, _NUMBER) for item in strange], *refused]
 
 
-def follows(rows: Rows, db: Connection, row: Row, change: RawChange) -> dict[str, Value] | None:
+def follows(rows: Rows, db: Connection, row: Row, change: RawChange, *, calm: bool = False) -> dict[str, Value] | None:
     """What another device's change sets that goes on from its author's last one, as live edits do; None for any other.
 
-    Nothing that waits has a part in it, and what it builds on is all that the record has. Writes nothing.
+    Nothing that waits has a part in it, and what it builds on is all that the record has. Writes nothing. `calm`: it is
+    known that nothing of the record waits or was refused; as it builds on the last change, it can't be here then.
     """
     trail = rows.trail(row.n)
     if trail is None or trail.actor == rows.actor or row.state != HERE:
         return None
     tip, value = rows.tips(db, row.n).get(change.actor), trail.told(change)
-    if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or (
-            not waiting.undisturbed(db, row.n, change.hash)):
+    if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or not (
+            calm or waiting.undisturbed(db, row.n, change.hash)):
         return None
     return value
 
@@ -141,6 +143,7 @@ def _follow(rows: Rows, db: Connection, space: int, row: Row, item: Incoming) ->
     rows.follow(row.n, change, trail.after(change, value))
     rows.project(db, row, row.value | value, row.tail + 1, item.entry)
     rows.edited(space, row)
+    rows.calm = 0 if rows.refused(db, row.n) else row.n
     return True
 
 

@@ -105,6 +105,8 @@ class _Warm:
     """The change that the whole history leads to, as long as nothing else came; see `Rows.trail`."""
     pending: list[RawChange] = field(default_factory=list)
     """What follows the document on that trail, and is to be taken in before the document is looked at."""
+    refused: bool | None = None
+    """Whether the log has changes that were refused, once that was asked for."""
     shown: tuple[str, str | None, int] | None = field(default=None, repr=False)
     """The value as the row has it, and its tail, of a record that is here and was shown since it was loaded."""
 
@@ -127,6 +129,9 @@ class Rows:
     """Records whose bytes here do not load: what is due of them waits, and is not tried again and again."""
     entangled: int = 0
     """How often others' changes were merged otherwise than one that goes on alone: something may wait since."""
+    calm: int = 0
+    """The row of the record where others' changes were merged last, if that was one that goes on alone, and the log has
+    nothing of the record that waits or was refused."""
     held: Held | None = field(default=None, repr=False)
     """What the log is to have before the transaction is committed."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
@@ -138,7 +143,7 @@ class Rows:
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
-        self.held = None
+        self.held, self.calm = None, 0
         self._warm.clear()
         self._edited.clear()
         self._fields.clear()
@@ -244,6 +249,8 @@ class Rows:
         row: int = db.execute(_LOG, self._line(n, change, state, origin, entry, time, counted)).lastrowid
         if change.actor == self.actor and counted:
             self._count(n, change)
+        if state == REFUSED and (warm := self._warm.get(n)) is not None:
+            warm.refused = True
         return row
 
     def log_held(self, db: Connection, entry: int | None = None) -> None:
@@ -373,6 +380,14 @@ class Rows:
         if n not in self._warm:
             return self.load(db, n), ()
         return self._warm[n].document, tuple(self._warm[n].pending)
+
+    def refused(self, db: Connection, n: int) -> bool:
+        """Whether the log of a record that is loaded has changes that were refused."""
+        warm = self._warm[n]
+        if warm.refused is None:
+            warm.refused = db.execute("SELECT 1 FROM change WHERE record = ? AND state = 3 LIMIT 1",
+                                      (n,)).fetchone() is not None
+        return warm.refused
 
     def ground(self, n: int) -> Ground | None:
         """What is known of the operations of a record that is loaded."""

@@ -308,10 +308,14 @@ class RecordStore:
             self._set_aside(db, space, refused)
         return refused
 
-    def foresee(self, db: Connection, space: int, collection: str, id: str, change: RawChange) -> Shown | None:
-        """What a record will show once this change of another device was merged, if that is certain; writes nothing."""
+    def foresee(self, db: Connection, space: int, collection: str, id: str, change: RawChange,
+                calm: int = 0) -> Shown | None:
+        """What a record will show once this change of another device was merged, if that is certain; writes nothing.
+
+        `calm` is the row of a record of which that is known (`Rows.calm`).
+        """
         row = self._rows.at_hand(space, collection, id)
-        value = None if row is None else follows(self._rows, db, row, change)
+        value = None if row is None else follows(self._rows, db, row, change, calm=row.n == calm)
         if row is None or value is None:
             return None
         return Shown(space, collection, (id, *to_json(row.value | value)))

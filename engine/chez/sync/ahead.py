@@ -22,10 +22,24 @@ from chez.sync.outstanding import Outstanding
 from chez_wire.frames import Entry
 from chez_wire.limits import KIB
 
-__all__ = ("Foreseen", "foresee")
+__all__ = ("Foreseen", "Quiet", "foresee")
 
 _SMALL = 4 * KIB
 """Bytes of an envelope that is looked into ahead, and of what it unpacks to: that is done on the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What is known of a space, as long as the store counts no more changes than this.
+
+    `end` is the author, the number and the hash of the entry that was taken in last, if its chain ends with it, `calm`
+    the row of the record where it was merged (`Rows.calm`).
+    """
+
+    changes: int
+    found: Outstanding
+    end: tuple[bytes, int, bytes] | None = None
+    calm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Foreseen:
 
 
 def foresee(db: Connection, space: SpaceKeys, device: bytes, records: RecordStore, entry: Entry,
-            found: Outstanding) -> Foreseen | None:
+            quiet: Quiet) -> Foreseen | None:
     """Look into an entry that follows the cursor, while the writer's thread has nothing to do; writes nothing.
 
     None for one that is too large, or fails a check: that is for the turn to find. `device` is this one.
@@ -50,25 +64,31 @@ def foresee(db: Connection, space: SpaceKeys, device: bytes, records: RecordStor
         if unpacked_size(packed) > _SMALL:
             return None
         signed = read_signed(packed)
-        return Foreseen(entry, signed, _shown(db, space, device, records, signed, found))
+        return Foreseen(entry, signed, _shown(db, space, device, records, signed, quiet))
     except (BadEntry, ValueError):
         return None
 
 
 def _shown(db: Connection, space: SpaceKeys, device: bytes, records: RecordStore, signed: SignedEntry,
-           found: Outstanding) -> Shown | None:
+           quiet: Quiet) -> Shown | None:
     """What an entry will show that is no more than the next live change of another device. Raises `BadEntry`."""
     inner, membership = signed.inner, space.membership
     if inner.kind != CHANGES or inner.space != space.id or inner.author == device or inner.part is not None or (
             len(inner.items) != 1 or inner.items[0].kind != CHANGE):
         return None
-    if not found.nothing or found.decided != membership.decisions or not membership.knows(inner.heads):
+    if not quiet.found.nothing or quiet.found.decided != membership.decisions or not membership.knows(inner.heads):
         return None
-    spot = spot_of(db, space.n, inner.author, inner.sequence, inner.previous, signed.hash)
-    if spot.known is not None or spot.begun or spot.parent is None or (
-            spot.parent.branch or spot.parent.part is not None):
+    if quiet.end != (inner.author, inner.sequence - 1, inner.previous) and not _is_next(db, space, signed):
         return None
     (item, change), = checked_changes(space, signed)
     if checked_right(space, inner).cut is not None:
         return None
-    return records.foresee(db, space.n, item.collection, item.id, change)
+    return records.foresee(db, space.n, item.collection, item.id, change, quiet.calm)
+
+
+def _is_next(db: Connection, space: SpaceKeys, signed: SignedEntry) -> bool:
+    """Whether an entry is the next one of its author's chain, which does not fork there."""
+    inner = signed.inner
+    spot = spot_of(db, space.n, inner.author, inner.sequence, inner.previous, signed.hash)
+    parent = spot.parent
+    return not spot.begun and spot.known is None and parent is not None and not parent.branch and parent.part is None

@@ -82,6 +82,8 @@ class Intake:
     """What is outstanding in the space, where that is known."""
     foreseen: Foreseen | None = None
     """An entry that was read before, where one was."""
+    reached: tuple[bytes, int, bytes] | None = field(init=False, default=None)
+    """Author, number and hash of the entry that was accepted last, where its author's chain ends with it."""
     _tally: Tally = field(init=False)
     _found: Outstanding = field(init=False)
     _entangled: int = field(init=False)
@@ -288,6 +290,8 @@ class Intake:
         """
         inner = signed.inner
         row = keep_entry(self.db, self.space.n, signed, branch)
+        ends = not (branch or doubted) and inner.part is None
+        self.reached = (inner.author, inner.sequence, signed.hash) if ends else None
         if self.received.first is None:
             self.received.first = row
         if self._unlocking and not self._unparking:

@@ -28,7 +28,7 @@ from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
-from chez.sync.ahead import Foreseen, foresee
+from chez.sync.ahead import Foreseen, Quiet, foresee
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
 from chez.sync.checkpoints.due import want
 from chez.sync.checkpoints.heard import hear
@@ -62,7 +62,7 @@ from chez.sync.outbox import (
     unheard,
     waiting_changes,
 )
-from chez.sync.outstanding import Outstanding, outstanding
+from chez.sync.outstanding import outstanding
 from chez.sync.owing import owes, said_by, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
@@ -121,8 +121,7 @@ class Replica:
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True
         self._heard = False
-        self._known: tuple[int, Outstanding] | None = None
-        """What is outstanding, as long as the store counts no more changes than this."""
+        self._known: Quiet | None = None
         self._foreseen: Foreseen | None = None
         self.gapped = False
         """Whether a relay passed over entries that are not here yet, when it was met last."""
@@ -452,7 +451,7 @@ class Replica:
                   budget: Budget | None) -> Received:
         received = Received()
         if entries:
-            known = self._known[1] if self._known is not None and self._known[0] == db.total_changes else None
+            known = self._known.found if self._known is not None and self._known.changes == db.total_changes else None
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
@@ -467,7 +466,8 @@ class Replica:
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
             found = intake.found if intake.plain and not self.unsettled else None
-            self._known = None if found is None else (db.total_changes, found)
+            self._known = None if found is None else Quiet(db.total_changes, found, intake.reached,
+                                                           self._records.rows.calm)
         return received
 
     def ahead(self, db: Connection, entry: Entry) -> Callable[[], None] | None:
@@ -478,9 +478,9 @@ class Replica:
         self._foreseen = None
         if self._stale or self.unsettled or self.left or self.space.public:
             return None
-        if self._known is None or self._known[0] != db.total_changes:
-            self._known = db.total_changes, outstanding(db, self.space.n)
-        self._foreseen = foreseen = foresee(db, self.space, self._device.id, self._records, entry, self._known[1])
+        if self._known is None or self._known.changes != db.total_changes:
+            self._known = Quiet(db.total_changes, outstanding(db, self.space.n))
+        self._foreseen = foreseen = foresee(db, self.space, self._device.id, self._records, entry, self._known)
         return None if foreseen is None or foreseen.shown is None else partial(self._records.ahead, foreseen.shown)
 
     def bounded(self, db: Connection) -> bool:
