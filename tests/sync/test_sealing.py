@@ -3,9 +3,11 @@
 import pytest
 
 from chez.spaces.space import add_to_space, keep_statement
-from chez.spaces.statements import Role, SetRole, sign_statement
+from chez.spaces.statements import Role, SetRole, Signed, sign_statement
+from chez.sync.entry import STATEMENT, read_signed, unseal
 from chez.sync.sealed import sealed_for
-from tests.sync.test_hearing import RELAY, Family
+from chez_wire.frames import Entry
+from tests.sync.test_hearing import RELAY, Family, Home
 from tests.sync.test_offers import taken_out
 
 
@@ -98,3 +100,34 @@ def test_who_is_an_owner_no_more_seals_under_what_the_others_have(first: str) ->
         other.receives([one.envelope for one in waiting], n)
         assert other.count("locked") == other.count("parked") == other.count("quarantine") == 0
         assert other.db.execute("SELECT json FROM record WHERE id = 'a'").fetchone() == ('{"x":1}',)
+
+
+def test_a_relay_that_lacks_how_an_epoch_began_is_told_by_who_brings_its_keys() -> None:
+    """A newcomer has that from another relay alone, where it waits for what it follows: it says it once more first."""
+    family = Family()
+    founder = family.founder
+    founder.records.put(founder.db, 1, "notes", "a", {"x": 1})
+    founder.sends()
+    at = founder.replicas[1].space.epoch
+    founder.replicas[1].rotate(founder.db)
+    (started,) = founder.sends()
+    third = Home(family, family.newcomer())
+    replica = third.replicas[1]
+    third.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
+    replica.relays.kept |= {1, 2}
+    third.receives([*family.log[1], started])  # and not yet what was written before
+    replica.resume(third.db, 2, bytes(32))
+    replica.incoming(third.db, 2, [Entry(n, one) for n, one in enumerate(family.log[1], 1)], bytes(32))
+    for one in replica.outgoing(third.db, 2):  # how it was let in itself
+        replica.acknowledged(third.db, 2, one, None)
+    assert third.count("parked") == 1
+    assert replica.rotation(third.db, 2, at)[0]
+    told = replica.outgoing(third.db, 2)
+    assert told and replica.rotation(third.db, 2, at)[0]  # they are under way
+    said = [item.data for one in told for item in read_signed(unseal(
+        one.envelope, replica.space.handle, replica.space.epochs)).inner.items if item.kind == STATEMENT]
+    assert replica.current.id in {Signed.kept(one).hash for one in said}
+    for one in told:
+        replica.acknowledged(third.db, 2, one, None)
+    waits, made = replica.rotation(third.db, 2, at)
+    assert not waits and made is not None

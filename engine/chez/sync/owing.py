@@ -5,6 +5,10 @@ device, which had not heard of it, started an epoch at that time, the newcomer i
 packet of that: it is left behind, and nobody but who let it in can tell. That one owes a new
 epoch; where it is no owner, it hands on the keys (`spaces.handover.announce_missed`).
 
+How an epoch began is told to a newcomer with its keys, and to a relay by an entry. Of several relays the newcomer may
+be the first to bring the keys to one that lacks that entry, while itself it has it from another one, to be taken in
+behind others: so it says it once more.
+
 Of epochs started apart each may be followed by who lacks its keys: they may never come, if who has
 them is gone, or waits itself. So nobody who read a relay to its end waits for them, and whoever has
 keys to which nothing leads owes an epoch that does.
@@ -14,11 +18,11 @@ from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import awaited, unled
 from chez.spaces.space import SpaceKeys
-from chez.spaces.statements import Certify, Role
+from chez.spaces.statements import Certify, Role, Signed
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENTS
+from chez.sync.entry import STATEMENT, STATEMENTS, read_kept
 
-__all__ = ("owes", "said_by", "untold")
+__all__ = ("owes", "said_by", "say_unread", "untold")
 
 
 def owes(db: Connection, space: SpaceKeys, device: DeviceKeys, at: Epoch, *, first: bool) -> bool:
@@ -72,6 +76,26 @@ def untold(db: Connection, space: int, relay: int, *, says: bool) -> bool:
         "SELECT 1 FROM entry WHERE space = ?1 AND kind = ?3 AND (n IN (SELECT entry FROM sealed WHERE relay = ?2) "
         "OR n IN (SELECT entry FROM lacking WHERE relay = ?2)))", (space, relay, STATEMENTS, says)).fetchone()
     return bool(waits)
+
+
+def say_unread(db: Connection, space: SpaceKeys, relay: int) -> bool:
+    """Whether a relay that was read to its end showed nothing of how the newest epoch began.
+
+    Then an own entry is to tell it, with all statements that were read in none.
+    """
+    if space.epoch.number == 1:  # the first is there before there is a log
+        return False
+    there = db.execute(
+        "SELECT inner FROM entry WHERE space = ?1 AND kind = ?3 UNION ALL SELECT inner FROM parked JOIN shown "
+        "USING (space, hash) WHERE space = ?1 AND relay = ?2", (space.n, relay, STATEMENTS))
+    read = {Signed.kept(item.data).hash for (packed,) in there
+            for item in read_kept(packed).inner.items if item.kind == STATEMENT}
+    if space.epoch.id in read:
+        return False
+    known = [hash for (hash,) in db.execute("SELECT hash FROM statement WHERE space = ?", (space.n,))]
+    db.executemany("UPDATE statement SET sent = 0 WHERE space = ? AND hash = ?",
+                   [(space.n, hash) for hash in known if hash not in read])
+    return True
 
 
 def said_by(db: Connection, space: SpaceKeys, epoch: bytes, device: bytes) -> bool:

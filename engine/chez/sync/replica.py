@@ -63,7 +63,7 @@ from chez.sync.outbox import (
     waiting_changes,
 )
 from chez.sync.outstanding import outstanding
-from chez.sync.owing import owes, said_by, untold
+from chez.sync.owing import owes, said_by, say_unread, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.requests import Rotation
@@ -363,7 +363,7 @@ class Replica:
         says = role_of(self.space, self._device.id) is not None
         if not says and not said_by(db, self.space, self.space.epoch.id, self._device.id):
             return False, None
-        waits = untold(db, self.space.n, relay, says=says)
+        waits = untold(db, self.space.n, relay, says=says) or (says and say_unread(db, self.space, relay))
         return waits, rotation_at(self.space, at, self._signer, self.entropy)
 
     def creation(self, db: Connection, relay: int) -> Creation:
