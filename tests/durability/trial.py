@@ -17,8 +17,8 @@ from tests.durability.tape import NO_FAULT, Fault, Recording, walk
 
 __all__ = ("STEP", "Bench", "sample")
 
-STEP = 1 if os.environ.get("CHEZ_EVERY_BOUNDARY") else 5
-"""A walk through all boundaries of a scenario tries every fifth, which takes minutes, or each, which takes half
+STEP = 1 if os.environ.get("CHEZ_EVERY_BOUNDARY") else 8
+"""A walk through all boundaries of a scenario tries every eighth, which takes minutes, or each, which takes half
 an hour more: when that variable is set."""
 
 

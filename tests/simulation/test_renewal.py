@@ -142,9 +142,9 @@ def test_homes_are_renewed_in_these_runs() -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("fate", "seeds"), [
-    pytest.param(get_args(Fate)[0], 8, marks=pytest.mark.slow),
+    pytest.param(get_args(Fate)[0], 4, marks=pytest.mark.slow),
     *(pytest.param(fate, 25, marks=pytest.mark.exhaustive) for fate in get_args(Fate))])
 def test_convergence_of_many_runs(fate: Fate, seeds: int) -> None:
-    """The same for twenty-five more seeds, with longer runs; CI has time for eight of one fate."""
+    """The same for twenty-five more seeds, with longer runs; CI has time for four of one fate."""
     for seed in range(1000, 1000 + seeds):
         play(seed, fate, 2 * STEPS)
