@@ -10,11 +10,12 @@ from random import Random
 from typing import Any
 
 import pytest
+import sqlcipher3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chez
-from chez.errors import StorageFailed
+from chez.errors import Damaged, StorageFailed
 from chez.records.store import RecordStore, Shown
 from chez.store.database import Connection
 from chez.sync.entry import CHANGES, Inner, read_signed, seal, sign_entry, unseal
@@ -387,3 +388,19 @@ async def test_an_edit_of_what_was_told_goes_on_from_it(tmp_path: Path) -> None:
             draft["n"] = 11
         assert await _value(notes) == {"n": 11}
         assert not await notes.conflicts("r")
+
+
+@pytest.mark.parametrize("error", [Damaged("a page does not open"), sqlcipher3.OperationalError("no")])
+async def test_a_look_that_fails_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               error: Exception) -> None:
+    """What is wrong is for the turn to find, which stops one space at most; here it finds nothing."""
+    async with live(tmp_path) as one:
+        def fails(*_: object, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr("chez.sync.replica.foresee", fails)
+            await one.put(10)
+            assert await one.next() == 10
+        await one.put(11)
+        assert await one.next() == 11

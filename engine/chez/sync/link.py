@@ -497,8 +497,9 @@ class Link:
     def _begin(self, lanes: Lanes) -> None:
         """Give the store the work that there is, and tell at once what is known of what it will show."""
         for job in lanes.take():
-            work = job.work
-            tell = None if work.ahead is None else self._database.glance(work.ahead)
+            work, tell = job.work, None
+            with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
+                tell = None if work.ahead is None else self._database.glance(work.ahead)
             done = self._database.submit(work.run, shown_first=work.shown_first, ahead=tell is not None)
             self._begun.append((job, done))
             if tell is not None:
