@@ -92,3 +92,23 @@ async def test_a_disk_without_room_costs_nothing_but_time(tmp_path: Path, monkey
     finally:
         await database.close()
     assert _held(tmp_path / "chez.db") == ["room"]
+
+
+async def test_room_that_is_not_there_whole_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is nearly full takes a part (write(2)): the last of it is not for zeros."""
+    def short(file: int, data: bytes, at: int) -> int:
+        return write(file, data[:100_000], at)
+
+    write, log = os.pwrite, tmp_path / "chez.db-wal"
+    database = await Database.open(tmp_path / "chez.db", KEY)
+    try:
+        await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 1', x'01')"))
+        before = log.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", short)
+            await database.make_room()
+        assert log.read_bytes() == before
+        await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 2', x'01')"))
+    finally:
+        await database.close()
+    assert _held(tmp_path / "chez.db") == ["room 1", "room 2"]

@@ -73,8 +73,10 @@ class Log:
             try:
                 end = os.fstat(log).st_size
                 if end < ROOM:
-                    os.pwrite(log, bytes(ROOM - end), end)
-                    os.fsync(log)
+                    if os.pwrite(log, bytes(ROOM - end), end) < ROOM - end:
+                        os.ftruncate(log, end)  # the disk is full now, and the last of it is not for zeros
+                    else:
+                        os.fsync(log)
             finally:
                 os.close(log)
 
