@@ -29,6 +29,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -299,13 +300,15 @@ class Manifest(_Part, frozen=True, kw_only=True):
         return text.encode()
 
 
-@functools.lru_cache(maxsize=64)
 def parse_manifest(text: bytes) -> Manifest:
-    """Read and check a manifest. Raises `ManifestInvalid` naming every field that is wrong, and its line.
+    """Read and check a manifest. Raises `ManifestInvalid` naming every field that is wrong, and its line."""
+    # Each caller's own: whoever changes a parameter of one must not change what was signed for the next.
+    return deepcopy(_parsed(text))
 
-    The last texts are remembered, and nobody changes what is answered: a home reads the bundle of each grant
-    whenever it asks which of them are due.
-    """
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: bytes) -> Manifest:
+    """The last texts are remembered: a home reads the bundle of each grant whenever it asks which of them are due."""
     if len(text) > MAX_MANIFEST:
         raise ManifestInvalid(Problem("", f"has {len(text)} bytes", f"at most {MAX_MANIFEST} are read"))
     try:

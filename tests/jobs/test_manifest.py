@@ -22,6 +22,17 @@ def test_a_valid_manifest_is_read_whole() -> None:
     assert manifest.review == "show-me-first"
 
 
+def test_what_is_done_to_a_manifest_is_not_in_the_next_one() -> None:
+    """The same text is remembered, and says the same to everybody: a bundle's signature stands for it."""
+    first = parse_manifest(manifest_text())
+    first.parameters["note"] = "all of it"
+    first.reads[0].fields.append("name")
+    first.result.clear()
+    again = parse_manifest(manifest_text())
+    assert again.parameters_json == b'{"note":"none"}' and "name" not in again.reads[0].fields
+    assert again.result and again.schema.count == 1001
+
+
 MISTAKES = {
     "last = 365": ("last = 0", "reads[0].window.last", "at least 1"),
     "until = ": ("untill = ", "reads[0].window.untill", "field, last, grid, until, zone"),
