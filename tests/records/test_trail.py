@@ -146,3 +146,23 @@ def test_a_repeat_of_what_was_followed_changes_nothing() -> None:
     assert not b.store.merge(b.db, 1, [Incoming("notes", "r", automerge.read_change(data), 2)])
     assert b.db.execute("SELECT count(*) FROM change").fetchone() == before
     assert b.stored() == BORN | {"a": 77}
+
+
+def test_a_document_that_does_not_take_what_was_told_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing raises where the changes that wait for it are many: the log has them."""
+    a, b, _ = _followed()
+
+    def refuses(*_: object) -> None:
+        raise automerge.BadChange("no")
+
+    for number in range(100):
+        a.edit(lambda draft, number=number: draft.update(a=number))()
+        with monkeypatch.context() as patch:
+            patch.setattr(automerge, "applied", refuses)
+            a.give(b)
+        if not b.store.rows.is_warm(1):
+            break
+    assert not b.store.rows.is_warm(1) and b.stored() == BORN | {"a": number}
+    a.edit(lambda draft: draft.update(a=-1))()
+    a.give(b)
+    assert b.stored() == BORN | {"a": -1}

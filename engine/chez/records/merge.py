@@ -143,7 +143,7 @@ def _follow(rows: Rows, db: Connection, space: int, row: Row, item: Incoming) ->
     rows.follow(row.n, change, trail.after(change, value))
     rows.project(db, row, row.value | value, row.tail + 1, item.entry)
     rows.edited(space, row)
-    rows.calm = 0 if rows.refused(db, row.n) else row.n
+    rows.calm = row.n if rows.is_warm(row.n) and not rows.refused(db, row.n) else 0
     return True
 
 
