@@ -7,6 +7,8 @@ import pytest
 
 from chez.errors import RelayMisbehaved
 from chez.sync.lanes import Lanes
+from chez.sync.link import Link
+from chez.sync.socket import Socket
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
 from tests.home.pairing import paired
@@ -40,3 +42,32 @@ async def test_a_link_ends_with_what_failed(tmp_path: Path, monkeypatch: pytest.
         await a.sync(url)
         await b.sync(url)
         assert (await b.collection("notes").get("r")).value == {"n": 1}
+
+
+async def test_what_was_committed_is_heard_of_though_the_connection_breaks(tmp_path: Path) -> None:
+    """Another device tells of a space; while that is taken in, what waits to be sent can't be."""
+    async with (serving(MemoryStorage(bytes(32)), "127.0.0.1", 0) as server,
+                paired(tmp_path, url := f"ws://127.0.0.1:{server.port}") as (a, b)):
+        async with a.connect(url) as one, b.connect(url) as other:
+            await one.synced(30)
+            await other.synced(30)
+            begin, broken = Link._begin, asyncio.Event()
+
+            async def breaks(socket: Socket, message: bytes) -> None:
+                patch.undo()
+                broken.set()
+                raise ConnectionResetError("gone")
+
+            def begins(link: Link, lanes: Lanes) -> None:
+                begin(link, lanes)
+                if link._rests and link._database is b._database and link._begun:
+                    patch.setattr(Socket, "send", breaks)
+                    link._frames.append(b"")
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Link, "_begin", begins)
+                await a.create_space("Trip")
+                await asyncio.wait_for(broken.wait(), 30)
+            await one.synced(30)
+            await other.synced(30)
+            assert "Trip" in {space.name for space in await b.spaces()}

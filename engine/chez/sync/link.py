@@ -419,8 +419,7 @@ class Link:
                     await self._news.wait()
                 self._rests = False
                 self._news.clear()
-                if self._sealed or self._frames:
-                    await self._send(lanes, socket)  # before what else there is to do
+                await self._send_first(lanes, socket)
                 await self._round(lanes, socket)
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
@@ -442,17 +441,21 @@ class Link:
         while self._frames:
             await socket.send(self._frames.popleft())
 
+    async def _send_first(self, lanes: Lanes, socket: "Socket") -> None:
+        """Send what waits for that, before what else there is to do."""
+        if (self._sealed or self._frames) and self._gone is None:
+            try:
+                await self._send(lanes, socket)
+            except OSError as error:  # what the store was given to do is to be heard of all the same
+                self._gone = error
+
     async def _committed(self, done: "asyncio.Future[Any]", lanes: Lanes, socket: "Socket") -> Any:
         """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
         done.add_done_callback(lambda _: self._news.set())
         while not done.done():
             await self._news.wait()
             self._news.clear()
-            if (self._sealed or self._frames) and self._gone is None:
-                try:
-                    await self._send(lanes, socket)
-                except OSError as error:  # what is committed is to be heard of all the same
-                    self._gone = error
+            await self._send_first(lanes, socket)
         return done.result()
 
     async def _round(self, lanes: Lanes, socket: "Socket") -> None:
