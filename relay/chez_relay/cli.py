@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.tls import pin_in
 from chez_wire.frames import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from chez_relay.storage.checking import Report
 
 __all__ = ("main",)
 
@@ -145,7 +148,7 @@ def inspect(data: Path, as_json: bool) -> None:
     click.echo(f"packets  {found.packets}")
     click.echo(f"inboxes  {found.inboxes} holding {found.items} items")
     for number, size in enumerate(found.sizes, 1):
-        click.echo(f"  space {number}: {size.entries} entries, {size.bytes} bytes")
+        click.echo(f"  space {number}: {_how_many(size.entries, 'entry', 'entries')}, {size.bytes} bytes")
 
 
 @main.command(short_help="Copy the store to a file, also beside a running relay.")
@@ -161,8 +164,7 @@ def backup(data: Path, target: Path) -> None:
     from chez_relay.storage.backup import backup as copy
 
     report = copy(data, target)
-    click.echo(f"copied {report.entries} entries, {report.chunks} chunks, {report.packets} packets and "
-               f"{report.items} items, each of them whole")
+    click.echo(f"copied {_what(report)}, each of them whole")
 
 
 @main.command(short_help="Hold all that the relay holds against its hashes.")
@@ -180,8 +182,7 @@ def check(data: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "sound": report.sound}))
     else:
-        click.echo(f"looked at {report.entries} entries, {report.chunks} chunks, {report.packets} packets and "
-                   f"{report.items} items: {'all are whole' if report.sound else 'not all are whole'}")
+        click.echo(f"looked at {_what(report)}: {'all are whole' if report.sound else 'not all are whole'}")
         for line in (*report.structure, *report.findings):
             click.echo(f"  damaged: {line}")
         if report.damaged > len(report.findings):
@@ -234,3 +235,12 @@ def pin(settings: Configuration, certificate: Path | None) -> None:
 def version() -> None:
     """Show the versions of the program and the protocol."""
     click.echo(f"chez-relay {release()}, protocol {PROTOCOL_VERSION}")
+
+
+def _what(report: "Report") -> str:
+    return (f"{_how_many(report.entries, 'entry', 'entries')}, {_how_many(report.chunks, 'chunk', 'chunks')}, "
+            f"{_how_many(report.packets, 'packet', 'packets')} and {_how_many(report.items, 'item', 'items')}")
+
+
+def _how_many(number: int, single: str, several: str) -> str:
+    return f"{number} {single if number == 1 else several}"

@@ -99,7 +99,7 @@ def test_a_public_space_is_followed(chez: Chez, guest: Chez) -> None:
     chez.run("put", "notes", "a", "n=1", "--space", "News")
     chez.run("sync")
     address = chez.run("space", "address", "News").stdout.strip()
-    assert "you follow 'News': 1 records" in guest.run("follow", address).stdout
+    assert "you follow 'News': 1 record" in guest.run("follow", address).stdout
     chez.run("put", "notes", "b", "n=2", "--space", "News")
     until(lambda: len(guest.lines("ls", "notes", "--space", "News")) == 2)
     assert guest.error("put", "notes", "c", "n=3", "--space", "News")["code"] == "NotAllowed"

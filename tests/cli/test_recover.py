@@ -87,7 +87,7 @@ def test_at_a_terminal_words_are_typed_unseen_and_the_person_is_asked(
     terminal.expect("[no]: ")
     terminal.type("yes\n")
     assert terminal.finish() == 0
-    assert "Taken out, for good: 'test'" in terminal.seen and "1 records are back" in terminal.seen
+    assert "Taken out, for good: 'test'" in terminal.seen and "1 record is back" in terminal.seen
     # Three in a row: one alone may be a word that the command says, such as "other".
     assert " ".join(words.split()[5:8]) not in shown + terminal.seen
 

@@ -286,7 +286,7 @@ async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: t
     with pytest.raises(BudgetSpent, match="has 0 runs left on this device, and this takes 1 run") as refused:
         await spends(laptop, account, 1000)
     say_again(refused.value, "fr")
-    assert "a encore 0 exécutions sur cet appareil, et ceci en prend 1 exécution" in refused.value.message
+    assert "a encore 0 exécution sur cet appareil, et ceci en prend 1 exécution" in refused.value.message
     said = "\n".join((await VERBS["job-allowance"](phone, {"language": "fr"}, Person("")))["words"])
     assert f"{account} : 5 exécutions sur tous vos appareils" in said and "chez job allowance ceiling" in said
     with pytest.raises(NotAllowed, match="holds what nobody was given"):

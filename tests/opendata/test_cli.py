@@ -168,7 +168,7 @@ def test_room_is_told_and_given_in_two_languages(city: Chez, anna: Chez, url: st
         return ended.stdout + ended.stderr
 
     assert "Aucun catalogue" in french("list") and "No catalogue" in anna.run("data", "list").stdout
-    assert "1 jeux de données, par Lyon" in french("add", done["address"])
+    assert "1 jeu de données, par Lyon" in french("add", done["address"])
     assert "titre" in french("search") and "abonné" not in french("search", "vélo")
     assert "Pas d'abonnement : chez data subscribe velov" in french("show", "velov")
     assert anna.error("data", "room", "velov")["code"] == "NotFound"

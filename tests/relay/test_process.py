@@ -361,7 +361,7 @@ async def test_inspect_counts_beside_a_running_relay_and_the_log_names_nobody(tm
         found = json.loads(output)
         assert (found["spaces"], found["entries"], found["bytes"]) == (1, 1, 300)
         code, table, _ = await run("inspect", "--data", str(tmp_path / "data"))
-        assert code == 0 and "1 entries, 300 bytes" in table
+        assert code == 0 and "1 entry, 300 bytes" in table
     text = log.read_text() + table
     assert "listening" in text and "127.0.0.1" not in text
     for secret in (SPACE.handle, entry_id(SPACE.envelope(1))):

@@ -125,9 +125,9 @@ async def test_check_and_backup_from_the_command_line(tmp_path: Path) -> None:
         await device.open(SPACE.claims(Role.APPEND))
         await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
         assert await run("check", "--data", str(data)) == (
-            0, "looked at 1 entries, 0 chunks, 0 packets and 0 items: all are whole\n")
+            0, "looked at 1 entry, 0 chunks, 0 packets and 0 items: all are whole\n")
         code, output = await run("backup", "--data", str(data), str(copy))
-        assert code == 0 and "copied 1 entries" in output and check(copy).sound
+        assert code == 0 and "copied 1 entry" in output and check(copy).sound
     path = data / FILE_NAME
     path.write_bytes(path.read_bytes().replace(SPACE.envelope(1), SPACE.envelope(2)))
     code, output = await run("check", "--data", str(data))

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from chez.phrasing import how_many
+
 __all__ = ("SENTENCES", "Names", "Sentence", "sentence")
 
 SHORT: Final = 12
@@ -67,15 +69,15 @@ def _home_recovered(body: Body, names: Names) -> str:
 
 
 def _device_renewed(body: Body, names: Names) -> str:
-    return (f"This home became a new device, for it was {body['why']}; {_count(body['receipts'], 'receipt')} of device "
-            f"{body['former'][:SHORT]}, which it was, {'stays' if body['receipts'] == 1 else 'stay'}: "
+    return (f"This home became a new device, for it was {body['why']}; {how_many(body['receipts'], 'receipt')} of "
+            f"device {body['former'][:SHORT]}, which it was, {'stays' if body['receipts'] == 1 else 'stay'}: "
             "chez journal --former.")
 
 
 def _repaired(body: Body, names: Names) -> str:
     renewed = " It is a new device now." if body["new device"] else ""
-    return (f"You had this home mended: {_count(body['findings'], 'finding')}, {_count(body['records'], 'record')} "
-            f"made again, {_count(body['entries'], 'damaged entry', 'damaged entries')} let go.{renewed}")
+    return (f"You had this home mended: {how_many(body['findings'], 'finding')}, {how_many(body['records'], 'record')} "
+            f"made again, {how_many(body['entries'], 'damaged entry', 'damaged entries')} let go.{renewed}")
 
 
 def _passphrase_changed(body: Body, names: Names) -> str:
@@ -120,7 +122,7 @@ def _equivocation(body: Body, names: Names) -> str:
 
 
 def _checkpoint_made(body: Body, names: Names) -> str:
-    return (f"You made a checkpoint of {names.space(body)}: {_count(body['entries'], 'entry', 'entries')} in "
+    return (f"You made a checkpoint of {names.space(body)}: {how_many(body['entries'], 'entry', 'entries')} in "
             f"{body['bytes']:,} bytes, of which {body['written']:,} are new.")
 
 
@@ -155,7 +157,7 @@ def _space_moved(body: Body, names: Names) -> str:
 
 def _invitation_made(body: Body, names: Names) -> str:
     return (f"You made invitation {body['invitation'][:SHORT]} to {names.space(body)}: for "
-            f"{_count(body['uses'], 'person')}, as {body['role']}.")
+            f"{how_many(body['uses'], 'person')}, as {body['role']}.")
 
 
 _REFUSED: Final = {
@@ -205,29 +207,25 @@ def _deposit_refused(body: Body, names: Names) -> str:
 
 
 def _deposit_dropped(body: Body, names: Names) -> str:
-    return (f"At the deposit address {body['label']!r} {_count(body['count'], 'message')} came that the organisation "
+    return (f"At the deposit address {body['label']!r} {how_many(body['count'], 'message')} came that the organisation "
             "did not sign for it, or signed twice under one number: nothing of it was taken.")
 
 
 def _export(body: Body, names: Names) -> str:
     spaces = body["spaces"]
-    what = f"the space {spaces[0]!r}" if len(spaces) == 1 else _count(len(spaces), "space")
+    what = f"the space {spaces[0]!r}" if len(spaces) == 1 else how_many(len(spaces), "space")
     history = " with its history" if body["history"] else ""
     return f"You began to export {what}{history}, as plain text, into {body['to']!r}."
 
 
 def _export_complete(body: Body, names: Names) -> str:
-    return (f"The export into {body['to']!r} was complete: {_count(body['records'], 'record')}, "
-            f"{_count(body['attachments'], 'attachment')}.")
+    return (f"The export into {body['to']!r} was complete: {how_many(body['records'], 'record')}, "
+            f"{how_many(body['attachments'], 'attachment')}.")
 
 
 def _backup(body: Body, names: Names) -> str:
     tried = " and tried it" if body["verified"] else ""
     return f"You made a backup{tried}: {body['to']!r}, {body['bytes']:,} bytes."
-
-
-def _count(number: int, single: str, several: str | None = None) -> str:
-    return f"{number:,} {single if number == 1 else several or single + 's'}"
 
 
 def _relay_changed(body: Body, names: Names) -> str:

@@ -23,6 +23,7 @@ from chez.home import twins
 from chez.home.renewal import own_device
 from chez.journal import verify_journal
 from chez.keys.device import DeviceKeys
+from chez.phrasing import how_many
 from chez.records import automerge
 from chez.records.counting import BEYOND
 from chez.records.derived import DEVICE_ID
@@ -217,7 +218,7 @@ def _set_aside(db: Connection) -> Iterator[Finding]:
                       "update Chez there; if it is not yours, remove it", harm=False)
     for author, standing, count in db.execute("SELECT author, standing, count(*) FROM entry WHERE standing > 0 "
                                               "GROUP BY author, standing ORDER BY author, standing"):
-        yield Finding("set-aside", f"{count} entries of device {author.hex()[:16]}",
+        yield Finding("set-aside", f"{how_many(count, 'entry', 'entries')} of device {author.hex()[:16]}",
                       "they came after what its removal accepted" if standing == BEYOND else
                       "it made two different ones under one number",
                       "they count for nothing, and are kept as evidence", harm=False)

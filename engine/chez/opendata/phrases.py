@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from chez.phrasing import filled
+
 __all__ = ("PHRASES", "phrase")
 
 
 def phrase(language: str, key: str, **values: Any) -> str:
     """One sentence in "en" or "fr", with its values filled in."""
-    return PHRASES[key][language == "fr"].format(**values)
+    return filled(language, PHRASES[key][language == "fr"], values)
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
@@ -22,8 +24,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "catalogue.none": ("No catalogue is followed: chez data add ADDRESS",
                        "Aucun catalogue n'est suivi : chez data add ADRESSE"),
     "catalogue.empty": ("{name}: nothing of it is here yet", "{name} : rien n'en est encore arrivé"),
-    "catalogue.head": ("{title}: {datasets} datasets, by {by} ({contact})",
-                       "{title} : {datasets} jeux de données, par {by} ({contact})"),
+    "catalogue.head": ("{title}: {datasets:dataset|datasets}, by {by} ({contact})",
+                       "{title} : {datasets:jeu de données|jeux de données}, par {by} ({contact})"),
     "catalogue.key": ("  key in words: {words}\n  id: {id}", "  clé en mots : {words}\n  id : {id}"),
     "catalogue.formerly": ("  formerly: {words} (it signed the next one)",
                            "  auparavant : {words} (cette clé a signé la suivante)"),
@@ -56,7 +58,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "show.takes-mib": ("about {mib} MiB of each device that subscribes it",
                        "environ {mib} Mio de chaque appareil qui s'y abonne"),
     "show.table": ("table", "table"),
-    "show.table-of": ("{name}, {rows} rows: {fields}", "{name}, {rows} lignes : {fields}"),
+    "show.table-of": ("{name}, {rows:row|rows}: {fields}", "{name}, {rows:ligne|lignes} : {fields}"),
     "show.not-subscribed": ("\nNot subscribed: chez data subscribe {id}",
                             "\nPas d'abonnement : chez data subscribe {id}"),
     "show.not-here": ("\nIts data is not here.", "\nSes données ne sont pas ici."),
@@ -67,11 +69,11 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "dataset.unsubscribed": ("{name}: unsubscribed", "{name} : abonnement terminé"),
     "dataset.waits": ("{name}: subscribed, and nothing of it is here yet: chez data update",
                       "{name} : abonné, et rien n'en est encore arrivé : chez data update"),
-    "dataset.head": ("{name}: version {number}, {rows} rows in {tables}",
-                     "{name} : version {number}, {rows} lignes dans {tables}"),
+    "dataset.head": ("{name}: version {number}, {rows:row|rows} in {tables}",
+                     "{name} : version {number}, {rows:ligne|lignes} dans {tables}"),
     "dataset.part": ("{head}, more of it is to come", "{head}, le reste est à venir"),
-    "dataset.missing": ("  {count} newer versions are known of, and not here yet, or the relay holds them back",
-                        "  {count} versions plus récentes sont connues, pas encore ici, ou le relais les retient"),
+    "dataset.missing": ("  {count:newer version is|newer versions are} known of: to come, or held back by the relay",
+                        "  plus récent, connu, et à venir ou retenu par le relais : {count:version|versions}"),
     "warning": ("WARNING  {what}: {problem}\n  {hint}", "ATTENTION  {what} : {problem}\n  {hint}"),
     # versions
     "versions.head": ("version|of|rows|added|changed|removed|", "version|du|lignes|ajoutées|changées|retirées|"),

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 
 from chez.errors import ChezError
+from chez.phrasing import filled
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.broken import BROKEN
 from chez_sandbox.consent.phrases.changes import CHANGES
@@ -34,7 +35,7 @@ E = TypeVar("E", bound=ChezError)
 
 def phrase(language: Language, key: str, **values: Any) -> str:
     """One sentence of the catalogue, with its values filled in."""
-    return PHRASES[key][language == "fr"].format(**values)
+    return filled(language, PHRASES[key][language == "fr"], values)
 
 
 class Phrase(str):

@@ -145,7 +145,7 @@ def shown(amount: int, account: str) -> str:
     """An account's thousandths as people read them: "12.5 bits"; runs can be said in another language (`again`)."""
     number = f"{amount / 1000:,.3f}".rstrip("0").rstrip(".")
     if unit_of(account) == "runs":
-        return Phrase("unit.run" if amount == 1000 else "unit.runs", number=number)
+        return Phrase("unit.runs", number=number)
     return f"{number} {unit_of(account)}"
 
 

@@ -16,6 +16,7 @@ from chez.connectors.folders import left_out
 from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_text, read_mapping
 from chez.connectors.walled import WalledReading
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
+from chez.phrasing import how_many
 
 __all__ = ("explore", "mapping_in")
 
@@ -66,8 +67,8 @@ def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
     if into is None:
         return None
     _write(into, mapping_text(mapping))
-    say(f"{into}: the mapping of {len(mapping.tables)} tables. Import with it: chez import --mapping {into} {path}",
-        err=True)
+    say(f"{into}: the mapping of {how_many(len(mapping.tables), 'table')}. "
+        f"Import with it: chez import --mapping {into} {path}", err=True)
     return into
 
 
@@ -88,7 +89,7 @@ def _show(path: Path, seen: Sequence[TableSeen], tables: Sequence[TableMapping],
     for number, (one, mapped) in enumerate(zip(seen, tables, strict=True), 1):
         where = f", {safe(one.path)}" if one.path else ""
         where += "".join(f", in each {safe(column)!r}" for column in one.within)
-        say(f"{number}. {safe(one.files)}{where}: {one.rows:,} {one.shape} in {one.members:,} files "
+        say(f"{number}. {safe(one.files)}{where}: {one.rows:,} {one.shape} in {how_many(one.members, 'file')} "
             f"-> {mapped.collection}")
         table(("field", "type", "filled", "for example"),
               [(column.name, column.type, found.filled, safe(" · ".join(found.samples)))

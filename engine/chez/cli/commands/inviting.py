@@ -9,6 +9,7 @@ from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, safe, say, table, when
 from chez.cli.values import duration
+from chez.phrasing import how_many
 
 __all__ = ("COMMANDS", "come_in", "follow")
 
@@ -134,7 +135,7 @@ def _came(ctx: click.Context, done: dict[str, Any], how: str) -> None:
         json_line(done)
         return
     role = f", as {done['role']}" if done["role"] else ""
-    say(f"{how} {done['name']!r}{role}: {done['records']} records")
+    say(f"{how} {done['name']!r}{role}: {how_many(done['records'], 'record')}")
     if done["problem"]:
         say(f"not in step yet: {done['problem']}", err=True)
 

@@ -14,6 +14,7 @@ from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, when
 from chez.errors import HomeBusy, NotFound
+from chez.phrasing import how_many
 
 __all__ = ("backup", "doctor", "export", "refuse_owned", "restore")
 
@@ -37,13 +38,13 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
     if settings(ctx).json:
         json_line(done)
         return
-    changes = f" and {done['changes']:,} changes" if history else ""
-    attachments = f", with {done['attachments']:,} attachments," if done["attachments"] else ""
-    say(f"{done['records']:,} records{changes}{attachments} are in {folder}, "
-        "readable by anybody who can open that folder")
+    changes = f" and {how_many(done['changes'], 'change')}" if history else ""
+    attachments = f", with {how_many(done['attachments'], 'attachment')}," if done["attachments"] else ""
+    said = f"{how_many(done['records'], 'record')}{changes}{attachments}"
+    say(f"{folder} has {said}, readable by anybody who can open that folder")
     if done["missing"]:
-        say(f"{done['missing']:,} attachments are not in it, for they are not whole on this device: "
-            "chez fetch gets them")
+        lacks = how_many(done["missing"], "attachment is", "attachments are")
+        say(f"{lacks} not in it, not being whole on this device: chez fetch gets what is missing")
 
 
 @click.command()
@@ -97,7 +98,8 @@ def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: s
         json_line({"home": str(path), **msgspec.to_builtins(done), "device": done.device.hex(),
                    "former": done.former.hex()})
         return
-    say(f"{path} is a new device of yours, {done.name!r}, with {done.records:,} records as of {when(done.made)}")
+    say(f"{path} is a new device of yours, {done.name!r}, with {how_many(done.records, 'record')} "
+        f"as of {when(done.made)}")
     if done.unsent:
         say(f"{done.unsent:,} of them hold work that may not have reached your other devices: chez sync sends it")
 
@@ -179,7 +181,8 @@ def _as_new_device(ctx: click.Context, name: str | None) -> None:
     if chosen.json:
         json_line({"device": done.device.hex(), "former": done.former.hex(), "unsent": done.records})
     else:
-        say(f"{chosen.path} is a new device of yours now; chez sync sends what waits ({done.records:,} records)")
+        say(f"{chosen.path} is a new device of yours now; "
+            f"chez sync sends what waits ({how_many(done.records, 'record')})")
 
 
 def refuse_owned(path: Path) -> None:

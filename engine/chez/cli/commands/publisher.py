@@ -15,6 +15,7 @@ from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
+from chez.phrasing import how_many
 
 if TYPE_CHECKING:
     from chez.opendata.keys import PublisherKey
@@ -223,7 +224,7 @@ def _signed(key: "PublisherKey", bodies: Sequence[str]) -> list[tuple[bytes, byt
 def _refuse(count: int, rejects: Sequence[dict[str, Any]]) -> None:
     for one in rejects[:REJECTS_SHOWN]:
         say(f"line {one['line']}: {one['reason']}: {one['text']}", err=True)
-    raise InvalidValue(f"{count} rows of the file can't be read, and nothing was published",
+    raise InvalidValue(f"{how_many(count, 'row')} of the file can't be read, and nothing was published",
                        "Mend them, or publish the others with --partly.")
 
 
@@ -245,8 +246,8 @@ def _tell(ctx: click.Context, done: dict[str, Any]) -> None:
         json_line(done)
         return
     for one in done["published"]:
-        say(f"{one['dataset']}: version {one['number']}, {one['rows']} rows: {one['added']} added, {one['changed']} "
-            f"changed, {one['removed']} removed")
+        say(f"{one['dataset']}: version {one['number']}, {how_many(one['rows'], 'row')}: {one['added']} added, "
+            f"{one['changed']} changed, {one['removed']} removed")
     if done["whole"]:
         say(f"catalogue  {done['address']}")
     if done["sync"]:

@@ -8,6 +8,7 @@ from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table
 from chez.cli.values import condition, word_value
+from chez.phrasing import how_many
 
 __all__ = ("collections", "ls", "search", "sql")
 
@@ -112,7 +113,7 @@ def sql(ctx: click.Context, query: str, arguments: tuple[str, ...], limit: int) 
     if not as_json:
         table(columns, rows)
     if done["rows"] == limit:
-        say(f"stopped at {limit} rows; --limit asks for more", err=True)
+        say(f"stopped at {how_many(limit, 'row')}; --limit asks for more", err=True)
 
 
 def _named(columns: list[str], row: list[Any]) -> dict[str, Any]:

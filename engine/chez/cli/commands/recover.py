@@ -10,6 +10,7 @@ import msgspec
 
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say, table
+from chez.phrasing import how_many
 
 __all__ = ("recover", "take_back")
 
@@ -139,7 +140,8 @@ def _show(chosen: Settings, found: Any) -> None:
     if chosen.json:
         _as_json(chosen, found)
         return
-    say(f"{found.records:,} records are back in {chosen.path}. This device is called {found.name!r}.")
+    say(f"{how_many(found.records, 'record is', 'records are')} back in {chosen.path}. "
+        f"This device is called {found.name!r}.")
     if len(found.spaces) > 1:
         table(("space", ""), [(space.name, space.problem or "back") for space in found.spaces])
     if found.expelled:
@@ -148,9 +150,10 @@ def _show(chosen: Settings, found: Any) -> None:
     if others:
         say(f"Still your devices: {', '.join(repr(info.name) for info in others)}.")
     if found.missing:
-        say(f"{found.missing:,} entries wait for others that the relay does not show: another device of yours, or "
-            "another relay, may have them.")
+        say(f"{how_many(found.missing, 'entry waits', 'entries wait')} for others that the relay does not show: "
+            "another device of yours, or another relay, may have them.")
     if found.quarantined:
-        say(f"{found.quarantined:,} entries failed a check and were set aside: chez doctor tells which.")
+        say(f"{how_many(found.quarantined, 'entry', 'entries')} failed a check and went aside: "
+            "chez doctor tells which.")
     if found.problem:
         say(f"The relay has not heard of this device yet ({found.problem}): chez sync tells it.")

@@ -12,6 +12,7 @@ from chez.cli.client import exchange, wait_for_end
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say
 from chez.errors import ChezError, HomeMissing, NotAllowed
+from chez.phrasing import how_many
 
 __all__ = ("wipe",)
 
@@ -40,7 +41,7 @@ def wipe(ctx: click.Context, yes: bool) -> None:
     if chosen.json:
         json_line(done)
         return
-    say(f"{chosen.path} is wiped: {done['files']:,} files")
+    say(f"{chosen.path} is wiped: {how_many(done['files'], 'file')}")
     if done["left"]:
         say(f"not Chez's, and left there: {', '.join(done['left'])}")
 
@@ -66,8 +67,8 @@ def _waiting(chosen: Settings) -> str:
             except ChezError:  # it has locked itself
                 pass
             else:
-                return f"{pending:,} changes have not reached a relay, and would be lost." if pending else (
-                    "Every change in it has reached a relay.")
+                lost = f"{how_many(pending, 'change has', 'changes have')} not reached a relay, and would be lost."
+                return lost if pending else "Every change in it has reached a relay."
     return "What has not reached a relay or another device is lost: chez status tells, chez sync sends it."
 
 

@@ -25,8 +25,8 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                      "Elle a lu {rows}. Rien n'est parti, rien n'est dépensé."),
     # granting and running
     "answer.refused": ("Not granted. The provider is not told.", "Refusé. Le fournisseur n'en sait rien."),
-    "answer.granted": ("Granted until {until}: {runs} runs, {bits} bits.",
-                       "Autorisé jusqu'au {until} : {runs} exécutions, {bits} bits."),
+    "answer.granted": ("Granted until {until}: {runs:run|runs}, {bits} bits.",
+                       "Autorisé jusqu'au {until} : {runs:exécution|exécutions}, {bits} bits."),
     "answer.run-with": ("Run it with: chez job run {grant}", "Pour la lancer : chez job run {grant}"),
     "answer.suspended": ("It is suspended: the provider's key is another. When you know why: chez job resume {grant}",
                          "Elle est suspendue : la clé du fournisseur a changé. Une fois sûr : chez job resume {grant}"),

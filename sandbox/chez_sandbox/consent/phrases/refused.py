@@ -68,8 +68,8 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "refused.damaged-revoked": ("{problem}; it is revoked all the same", "{problem} ; elle est révoquée tout de même"),
     "refused.damaged-revoked.hint": NEWER,
     # granting
-    "refused.too-much": ("the job asks for {runs} runs and {bits} bits, and needs {least} bits a run",
-                         "la tâche demande {runs} exécutions et {bits} bits, et il lui en faut {least} par exécution"),
+    "refused.too-much": ("the job asks for {runs:run|runs} and {bits} bits, and needs {least} bits a run",
+                         "la tâche demande {runs:exécution|exécutions} et {bits} bits ; il faut {least} par exécution"),
     "refused.too-much.hint": ("grant that, or less", "autorisez cela, ou moins"),
     "refused.hold": ("{hours} hours of hold do not fit the review '{review}'",
                      "un délai de {hours} heures ne va pas avec la façon « {review} »"),
@@ -133,7 +133,7 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "gave-up.crashed": ("the job tried something that does not exist in the sandbox, and was ended",
                         "la tâche a essayé ce qui n'existe pas dans le bac à sable, et a été arrêtée"),
     "gave-up.result": ("the result was refused: {problem}", "le résultat a été refusé : {problem}"),
-    "gave-up.rows": ("{collection} has {rows} rows in its scope, and the job needs {least}",
-                     "{collection} a {rows} lignes dans sa portée, et il en faut {least} à la tâche"),
+    "gave-up.rows": ("{collection} has {rows:row|rows} in its scope, and the job needs {least}",
+                     "{collection} a {rows:ligne|lignes} dans sa portée, et il en faut {least} à la tâche"),
 })  # fmt: skip
 """Each sentence in English and French, by a name."""

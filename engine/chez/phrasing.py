@@ -1,0 +1,34 @@
+"""Sentences with numbers in them: of one thing, or of several."""
+
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any, Final
+
+__all__ = ("filled", "how_many")
+
+
+def how_many(number: int, single: str, several: str | None = None) -> str:
+    """A number and what there are so many of, in English: "1 entry", "2,000 entries"; `several` is else `single`s."""
+    return f"{number:,} {single if number == 1 else several or single + 's'}"
+
+
+def filled(language: str, sentence: str, values: Mapping[str, Any]) -> str:
+    """A sentence in "en" or "fr" with its values, as by `str.format`; `{rows:row|rows}` is "1 row" or "2 rows".
+
+    A number may be written out already, as "1,000". In French none is one of a kind: "0 ligne".
+    """
+    return _FORMATTERS[language == "fr"].vformat(sentence, (), values)
+
+
+class _Counting(Formatter):
+    def __init__(self, *single: str) -> None:
+        self._single = single
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        single, counts, several = format_spec.partition("|")
+        if not counts:
+            return str(super().format_field(value, format_spec))
+        return f"{value} {single if str(value) in self._single else several}"
+
+
+_FORMATTERS: Final = (_Counting("1"), _Counting("0", "1"))
