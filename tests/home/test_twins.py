@@ -1,6 +1,9 @@
 """A copied folder is told of as long as the home that it is a copy of is there; what was moved or restored is none."""
 
+import asyncio
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,16 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from tests.home.conftest import PASSPHRASE
+
+LOCKS = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    except OSError:
+        sys.exit(7)
+"""
+"""Takes the lock that SQLite takes where nobody else has a store open (SHARED_FIRST and SHARED_SIZE in its os.h)."""
 
 
 async def told(path: Path) -> list[str]:
@@ -46,6 +59,18 @@ async def test_a_copy_is_told_of_until_the_other_is_gone(first: Path, tmp_path: 
     await opened(copy)
     shutil.copytree(copy, first)  # as a backup by hand, which is put back
     assert await told(copy) == [] != await told(first)
+
+
+async def test_to_look_for_copies_ends_no_lock_of_a_store(first: Path, tmp_path: Path) -> None:
+    """By these SQLite knows, in another process, that a store is open (sqlite.org/howtocorrupt.html, 2.2)."""
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    async with chez.open(first, passphrase=PASSPHRASE), chez.open(copy, passphrase=PASSPHRASE) as home:
+        assert [one.kind for one in await home.examine()] == ["copy"]
+        for path in (first, copy):
+            done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", LOCKS, str(path / "chez.db")],
+                                           timeout=60)
+            assert done.returncode == 7
 
 
 async def test_a_copy_that_is_a_device_of_its_own_is_none(first: Path, tmp_path: Path) -> None:

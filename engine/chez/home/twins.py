@@ -3,22 +3,22 @@
 Where a home was opened last is noted in its store, which a copy of the folder brings along. A copy goes on naming the
 other one as long as that is there: two of them write in one device's name, and what they write apart may count for
 nothing. What was moved, or put back where nothing was left, is no copy. One on another machine is known
-only by what it sends (`sync.copied`).
+only by what it sends (`sync.copied`). What tells a copy is the salt that SQLCipher draws for each new file.
 """
 
 import os
 from pathlib import Path
 from typing import Final
 
+import sqlcipher3
+
+from chez.crypto import KEY_BYTES
 from chez.home.backup import STORE_FILE
 from chez.store.database import Connection, Database
 
 __all__ = ("forget", "note_place", "original")
 
 _PLACE: Final = "device.place"
-
-_SALT: Final = 16
-"""Bytes that SQLCipher draws for each new file, and begins it with: a copy has the same."""
 
 
 async def note_place(database: Database, folder: Path) -> None:
@@ -39,7 +39,7 @@ def original(db: Connection) -> Path | None:
     try:
         if os.path.samefile(there, here) or _salt(there) != _salt(Path(here)):
             return None
-    except OSError:  # it is gone, or nothing is to be known of it
+    except (OSError, sqlcipher3.Error):  # it is gone, or nothing is to be known of it
         return None
     return there.parent
 
@@ -54,6 +54,15 @@ def _noted(db: Connection) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def _salt(store: Path) -> bytes:
-    with store.open("rb") as file:
-        return file.read(_SALT)
+def _salt(store: Path) -> str:
+    """What SQLCipher drew for a store, in hexadecimal digits. Raises `sqlcipher3.Error`.
+
+    Asked of SQLite, which may have that store open in this process: closing a file that was opened beside it would end
+    its locks (sqlite.org/howtocorrupt.html, 2.2), by which other processes know that it is open.
+    """
+    db = sqlcipher3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        db.execute(f"PRAGMA key = \"x'{bytes(KEY_BYTES).hex()}'\"")  # any one: the salt is in the open
+        return str(db.execute("PRAGMA cipher_salt").fetchone()[0])
+    finally:
+        db.close()
