@@ -107,7 +107,7 @@ def test_a_publisher_that_is_killed_publishes_again(city: Chez, anna: Chez, url:
     command = city.arguments("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         assert running.stdout is not None
-        assert b"version 1, 5000 rows" in running.stdout.readline()
+        assert b"version 1, 5,000 rows" in running.stdout.readline()
         running.kill()
     done = city.lines("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
     numbers = [part["number"] for one in done for part in one["published"] if part["dataset"] == "large"]
