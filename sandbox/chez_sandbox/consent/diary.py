@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chez.agent.diary import Names, Sentence
+from chez.phrasing import how_many
 from chez_sandbox.consent.catalogue import phrase
 from chez_sandbox.consent.escrow import shown
 
@@ -18,7 +19,8 @@ Body = Mapping[str, Any]
 
 def _grant(body: Body, names: Names) -> str:
     return (f"You granted {body['provider_name']!r} the job {body['job']!r}, version {body['version']}: at most "
-            f"{_runs(body['runs'])} and {body['bits']:g} bits, until {body['until']} (grant {body['grant'][:SHORT]}).")
+            f"{how_many(body['runs'], 'run')} and {body['bits']:g} bits, until {body['until']} "
+            f"(grant {body['grant'][:SHORT]}).")
 
 
 def _run(body: Body, names: Names) -> str:
@@ -130,10 +132,6 @@ def _yielded(body: Body, names: Names) -> str:
 
 def _share(body: Body) -> str:
     return f"{shown(body['amount'], body['account'])} of {body['account']}"
-
-
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number:,} runs"
 
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({

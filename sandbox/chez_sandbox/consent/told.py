@@ -43,7 +43,7 @@ def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en"
     state = phrase(language, f"state.{one['state']}", until=one["until"], device=one["device_name"])
     lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
     spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
-    used = say("used-one" if runs == 1 else "used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
+    used = say("used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
     if one["state"] in ("revoked", "ended"):
         return [*lines, f"  {used}"]
     lines += [f"  {_reads(read, language)}" for read in one["reads"]]

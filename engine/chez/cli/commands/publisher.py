@@ -246,8 +246,8 @@ def _tell(ctx: click.Context, done: dict[str, Any]) -> None:
         json_line(done)
         return
     for one in done["published"]:
-        say(f"{one['dataset']}: version {one['number']}, {how_many(one['rows'], 'row')}: {one['added']} added, "
-            f"{one['changed']} changed, {one['removed']} removed")
+        say(f"{one['dataset']}: version {one['number']}, {how_many(one['rows'], 'row')}: {one['added']:,} added, "
+            f"{one['changed']:,} changed, {one['removed']:,} removed")
     if done["whole"]:
         say(f"catalogue  {done['address']}")
     if done["sync"]:

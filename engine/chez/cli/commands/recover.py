@@ -153,7 +153,7 @@ def _show(chosen: Settings, found: Any) -> None:
         say(f"{how_many(found.missing, 'entry waits', 'entries wait')} for others that the relay does not show: "
             "another device of yours, or another relay, may have them.")
     if found.quarantined:
-        say(f"{how_many(found.quarantined, 'entry', 'entries')} failed a check and went aside: "
-            "chez doctor tells which.")
+        aside = how_many(found.quarantined, "entry that failed a check was", "entries that failed a check were")
+        say(f"{aside} set aside: chez doctor tells which.")
     if found.problem:
         say(f"The relay has not heard of this device yet ({found.problem}): chez sync tells it.")

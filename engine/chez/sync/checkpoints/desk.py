@@ -165,8 +165,7 @@ class Desk:
         taking.clear(db, space.n, *taking.readers(db, space.n))
         self.replica.hear()
         heard.refuse(db, space.n, entry, error.message)
-        (author,) = db.execute("SELECT author FROM checkpoint WHERE space = ? AND entry = ?",
-                               (space.n, entry)).fetchone()
+        author = heard.author_of(db, space.n, entry)
         known = space.membership.state.device(author)
         self.replica.write_receipt(db, "checkpoint-refused", {
             "device": author.hex(), "name": "" if known is None else known.name,

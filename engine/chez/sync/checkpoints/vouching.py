@@ -110,9 +110,9 @@ def fits(db: Connection, site: Site, vouch: Vouch, manifest: Manifest) -> bool |
     """Whether a vouch names nothing but what the checkpoint stands for; None while not all of that was read here."""
     if vouch.release:
         return False  # chunks are released on nobody's word but an owner's device's own
-    covered, known = site.covered(db, manifest), True
+    covered, read, known = site.covered(db, manifest), site.read(db), True
     for one in vouch.ranges:
-        known = known and one.last <= site.read(db) and not site.waits(db, one.first, one.last)
+        known = known and one.last <= read and not site.waits(db, one.first, one.last)
         rows = db.execute("SELECT position, head, entry FROM relay_head WHERE space = ? AND relay = ? AND "
                           "position BETWEEN ? AND ?", (site.space, site.relay, one.first, one.last)).fetchall()
         if any(hash is not None and hash not in covered for _, _, hash in rows):

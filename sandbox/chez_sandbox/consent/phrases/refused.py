@@ -69,7 +69,8 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "refused.damaged-revoked.hint": NEWER,
     # granting
     "refused.too-much": ("the job asks for {runs:run|runs} and {bits} bits, and needs {least} bits a run",
-                         "la tâche demande {runs:exécution|exécutions} et {bits} bits ; il faut {least} par exécution"),
+                         ("la tâche demande {runs:exécution|exécutions} et {bits} bits, et il lui en faut {least} par "
+                          "exécution")),
     "refused.too-much.hint": ("grant that, or less", "autorisez cela, ou moins"),
     "refused.hold": ("{hours} hours of hold do not fit the review '{review}'",
                      "un délai de {hours} heures ne va pas avec la façon « {review} »"),

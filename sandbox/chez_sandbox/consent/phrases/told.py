@@ -28,10 +28,8 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "grants.bits": ("a run tells at most {bits} bits: about as much as {what}",
                     "une exécution dit au plus {bits} bits : à peu près {what}"),
     "grants.when": ("runs {when}", "tourne {when}"),
-    "grants.used-one": ("used 1 run of {allowed}, {bits} bits of {most}",
-                        "1 exécution faite sur {allowed}, {bits} bits sur {most}"),
-    "grants.used": ("used {runs} runs of {allowed}, {bits} bits of {most}",
-                    "{runs} exécutions faites sur {allowed}, {bits} bits sur {most}"),
+    "grants.used": ("used {runs:run|runs} of {allowed}, {bits} bits of {most}",
+                    "{runs:exécution faite|exécutions faites} sur {allowed}, {bits} bits sur {most}"),
     # how results leave
     "review.show-me-first": ("you see each result before it leaves",
                              "vous voyez chaque résultat avant qu'il ne parte"),
