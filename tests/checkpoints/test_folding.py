@@ -14,10 +14,10 @@ from chez.records.encode import encode_fields
 from chez.records.flat import check_flat, flattened
 from chez.sync.checkpoints import making, taking
 from chez.sync.checkpoints.format import Frame, Packed, Record, Upto, frames_of, open_part, run_of, seal_part
-from chez.sync.entry import GENESIS, Inner, Item, Part, entry_hash
+from chez.sync.entry import GENESIS, STATEMENT, Inner, Item, Part, SignedEntry, entry_hash
 from chez.sync.vector import vector_of
 from tests.checkpoints.bundles import bundle_of, filled, nonces, one_bundle, read, reader
-from tests.security.chains import Node, Reader, World
+from tests.security.chains import NOTES, Node, Reader, World
 from tests.tries import tries
 
 WORLD, MAKER = filled()
@@ -171,6 +171,72 @@ def test_a_change_forged_in_anothers_name_has_no_signature() -> None:
     manifest = one_bundle(MANIFEST, msgspec.structs.replace(MANIFEST.bundles[-1], upto=upto, parts=[[bytes(32)]]))
     with pytest.raises(BadEntry, match="not signed"):
         read(reader(WORLD, manifest), [[part]])
+
+
+def spoken() -> tuple[World, Reader, list[SignedEntry]]:
+    """A device that has another one's chain: a change, a statement, a change; and that chain."""
+    world = World(3)
+    maker, node = world.reads(), Node(world.friend)
+    statement = Item(STATEMENT, "", "", world.reader.statements[0].raw)
+    chain = [world.put(node, "first", {"n": 1}), world.entry(node, [], items=[statement]),
+             world.put(node, "second", {"n": 2})]
+    maker.receive(*chain)
+    return world, maker, chain
+
+
+def left_in_log(entries: list[SignedEntry], *left: int) -> Packed:
+    """The part of a checkpoint of an author's entries, of which it says that those of these numbers stay in the log."""
+    frames, records = [], []
+    for one in entries:
+        inner = one.inner
+        if inner.sequence in left:
+            frames.append(Frame(inner.sequence, 0, 0, (), {}, (), None, one.hash))
+            continue
+        frames.append(Frame(inner.sequence, inner.time, 1, (0,), {}, tuple(inner.heads), None))
+        records.append(Record(NOTES, inner.items[0].id, False, [inner.items[0].data], [0], [len(records)], []))
+    return Packed(1, [entries[0].inner.author], [run_of(entries[0].inner.author, frames)], records)
+
+
+@pytest.mark.parametrize("purpose", [taking.TAKE, taking.COMPARE])
+def test_what_stands_before_an_entry_that_stays_in_the_log_is_what_that_follows(purpose: int) -> None:
+    """A compactor that makes anew what an author wrote before a statement has no other signature than the statement's.
+    """
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    here = chain if purpose == taking.COMPARE else chain[1:2]
+    part = left_in_log(chain, 2)
+    new = reader(world, manifest, purpose)
+    new.receive(*here)
+    read(new, [[part]])
+    assert new.shown() == maker.shown()
+    change = encode_fields(world.friend.keys.id, 1, 1, (), {"n": "forged"})
+    new = reader(world, manifest, purpose)
+    new.receive(*here)
+    with pytest.raises(BadEntry, match="another chain"):
+        read(new, [[msgspec.structs.replace(part, records=[
+            Record(NOTES, "first", False, [change.bytes], [0], [0], []), part.records[1]])]])
+    assert "forged" not in str(new.shown())
+
+
+@pytest.mark.parametrize("purpose", [taking.TAKE, taking.COMPARE])
+def test_no_change_is_left_out_as_what_stays_in_the_log(purpose: int) -> None:
+    """It would be dropped all the same: a hash alone folds, and what it is the hash of is nowhere any more."""
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    new = reader(world, manifest, purpose)
+    new.receive(*(chain if purpose == taking.COMPARE else chain[:2]))
+    with pytest.raises(BadEntry, match="left in the log that is not"):
+        read(new, [[left_in_log(chain, 1, 2)]])
+
+
+def test_a_checkpoint_waits_for_what_it_leaves_in_the_log() -> None:
+    """While that is not here nothing tells whether what stands before it is what its author wrote."""
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    new = reader(world, manifest)
+    with pytest.raises(taking.UnreadEntry):
+        read(new, [[left_in_log(chain, 2)]])
+    assert new.count("entry") == 0
 
 
 def test_what_is_compared_must_be_here() -> None:

@@ -439,8 +439,9 @@ class SyncMachine:
         self._behind = self._behind or moved.gap
         more = self.send([])
         more += [] if self.sealing else self._seal()
-        judges = 0 < self.course.desk.dropping.unread <= self.progress.position
-        more += self.look() if moved.checkpoints or moved.gap or judges else self._due()
+        desk = self.course.desk
+        waited = desk.site.awaited or 0 < desk.dropping.unread <= self.progress.position
+        more += self.look() if moved.checkpoints or moved.gap or waited else self._due()
         if moved.owed or before < self._until <= self.progress.position:
             more += self._reached()
         self._alarmed(moved.alarms)

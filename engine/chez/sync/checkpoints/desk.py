@@ -76,6 +76,7 @@ class Desk:
         if (now := taking.reading(db, space, self.relay)) is not None:
             with replica.within_room(db):
                 return self._read(db, now)
+        site.came(db)
         known = manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)
         lacking = next((entry for entry, _, manifest in known
                         if entry not in site.lacking and not site.holds(db, manifest)), None)
@@ -143,6 +144,10 @@ class Desk:
             received = None
             if not now.done:
                 received = self._work(db, now)
+        except taking.UnreadEntry as error:
+            self.site.awaited[now.checkpoint] = error.place
+            self.missing(db)
+            return Again()
         except BadEntry as error:
             self._refuse(db, now.checkpoint, error)
             return Again()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from chez.store.database import Connection
 from chez.sync.chains import place_of
+from chez.sync.checkpoints import taking
 from chez.sync.checkpoints.errands import Answer
 from chez.sync.checkpoints.format import Manifest, Vouch
 from chez.sync.checkpoints.heard import REFUSED
@@ -22,6 +23,8 @@ class Site:
     relay: int
     lacking: set[bytes] = field(default_factory=set)
     """Checkpoints that could not be read here: their segments are not all there, or their keys are not here."""
+    awaited: dict[bytes, tuple[bytes, int, bytes]] = field(default_factory=dict)
+    """Those of them that lack an entry which they leave in the log: its author, number and hash."""
     dead: set[bytes] = field(default_factory=set)
     """Checkpoints that nothing can rest on at this relay: it does not hold them whole, or they go less far than the
     one that stands for what was dropped."""
@@ -34,6 +37,13 @@ class Site:
     def holds(self, db: Connection, manifest: Manifest) -> bool:
         """Whether all that a checkpoint stands for is here."""
         return all(place_of(db, self.space, author, *at) is not None for author, at in manifest.vector.items())
+
+    def came(self, db: Connection) -> None:
+        """Checkpoints whose awaited entry is here by now may be read."""
+        for checkpoint, place in [*self.awaited.items()]:
+            if taking.kept_at(db, self.space, *place) is not None:
+                del self.awaited[checkpoint]
+                self.lacking.discard(checkpoint)
 
     def covered(self, db: Connection, manifest: Manifest) -> set[bytes]:
         """The hashes of the entries that a checkpoint stands for."""

@@ -38,7 +38,7 @@ from chez.sync.entry import (
 from chez.sync.intake import Intake
 from chez.sync.short import expanded
 
-__all__ = ("COMPARE", "TAKE", "Reading", "begin", "clear", "placed", "readers", "reading")
+__all__ = ("COMPARE", "TAKE", "Reading", "UnreadEntry", "begin", "clear", "kept_at", "placed", "readers", "reading")
 
 TAKE, COMPARE = 0, 1  # purposes
 _PARTS, _FOLD, _TAKE = 0, 1, 2  # stages
@@ -77,6 +77,14 @@ def reading(db: Connection, space: SpaceKeys, relay: int) -> "Reading | None":
         return None
     n, checkpoint, purpose, number, part, stage, body = row
     return Reading(db, space, n, checkpoint, purpose, number, part, stage, read_manifest(body))
+
+
+class UnreadEntry(BadEntry):
+    """An entry that a checkpoint leaves in the log is not here, or not yet: until then its chain does not fold."""
+
+    def __init__(self, author: bytes, sequence: int, hash: bytes) -> None:
+        super().__init__("an entry that a checkpoint leaves in the log is not on this device")
+        self.place = author, sequence, hash
 
 
 @dataclass(slots=True)
@@ -133,7 +141,10 @@ class Reading:
         self._keep()
 
     def fold(self, budget: Budget) -> None:
-        """Fold the chains of the bundle, as far as the budget goes. Raises `BadEntry` when it is not what it says."""
+        """Fold the chains of the bundle, as far as the budget goes.
+
+        Raises `BadEntry` when it is not what it says, `UnreadEntry` while that can't be told.
+        """
         for upto in self.bundle.upto:
             sequence, hash, ordinal = self._at(upto.author)
             while sequence < upto.sequence:
@@ -147,6 +158,7 @@ class Reading:
                 if frame.kept is not None:
                     if sequence == upto.sequence:
                         raise BadEntry("a checkpoint ends with an entry that it does not stand for")
+                    self._check_kept(upto.author, sequence, hash, frame.kept)
                     hash = frame.kept
                 else:
                     inner = self._inner(upto, sequence, hash, frame, ordinal)
@@ -279,6 +291,19 @@ class Reading:
         self.db.execute("DELETE FROM staged_change WHERE reading = ? AND author = ? AND ordinal >= ? AND ordinal < ?",
                         (self.n, author, ordinal, ordinal + changes))
 
+    def _check_kept(self, author: bytes, sequence: int, previous: bytes, hash: bytes) -> None:
+        """An entry that the bundle leaves in the log is to be of those that are left there, after the one folded last.
+
+        What comes before it has no other signature than its: a hash alone would stand for any chain before it, and
+        for a change that is left out. Raises `BadEntry`, and `UnreadEntry` while the entry is not here.
+        """
+        packed = kept_at(self.db, self.space.n, author, sequence, hash)
+        if packed is None and self.purpose == TAKE:
+            raise UnreadEntry(author, sequence, hash)
+        inner = None if packed is None else read_kept(packed).inner
+        if inner is None or inner.kind == CHANGES or inner.previous != previous:
+            raise BadEntry("a checkpoint names an entry as left in the log that is not, or is of another chain")
+
     def _check_whole(self) -> None:
         """Raises `BadEntry` when something was put aside that is in no entry."""
         (entries,) = self.db.execute("SELECT count(*) FROM staged_entry WHERE reading = ?", (self.n,)).fetchone()
@@ -330,6 +355,14 @@ class Reading:
     def _keep(self) -> None:
         self.db.execute("UPDATE fetching SET bundle = ?, part = ?, stage = ? WHERE n = ?",
                         (self.number, self.part, self.stage, self.n))
+
+
+def kept_at(db: Connection, space: int, author: bytes, sequence: int, hash: bytes) -> bytes | None:
+    """The packed bytes of an entry that is here, whether its chain is or not; None where it is not."""
+    row = db.execute("SELECT inner FROM entry WHERE space = ?1 AND author = ?2 AND sequence = ?3 AND hash = ?4 "
+                     "UNION ALL SELECT inner FROM parked WHERE space = ?1 AND author = ?2 AND sequence = ?3 "
+                     "AND hash = ?4", (space, author, sequence, hash)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def placed(record: Record, authors: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
