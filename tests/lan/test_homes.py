@@ -225,9 +225,8 @@ async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> No
         async with on_street(Street(), anna, berta):
             await trip.collection("notes").put({}, id="shared")
             await arrived(hers, "shared")
-            met = [link._lanes._welcomed.met for home in (anna, berta)
-                   for link in home._network._service.met  # type: ignore[union-attr]
-                   if link._lanes is not None and link._lanes._welcomed is not None]
+            met = [link.met for home in (anna, berta)
+                   for link in home._network._service.met if link.met]  # type: ignore[union-attr]
             assert all(one == {trip._held.space.handle} for one in met)
         assert await ids(berta) == set()
 

@@ -1,4 +1,4 @@
-"""A device as the shell runs it (`chez.sync.link`, `store.Database`), without asyncio."""
+"""A device as the shell runs it (`chez.sync.driver`, `store.Database`), without asyncio."""
 
 from collections import deque
 from collections.abc import Callable

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chez.errors import RelayMisbehaved
+from chez.sync.driver import Driver
 from chez.sync.lanes import Lanes
-from chez.sync.link import Link
 from chez.sync.socket import Socket
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
@@ -51,21 +51,21 @@ async def test_what_was_committed_is_heard_of_though_the_connection_breaks(tmp_p
         async with a.connect(url) as one, b.connect(url) as other:
             await one.synced(30)
             await other.synced(30)
-            begin, broken = Link._begin, asyncio.Event()
+            begin, broken = Driver._begin, asyncio.Event()
 
             async def breaks(socket: Socket, message: bytes) -> None:
                 patch.undo()
                 broken.set()
                 raise ConnectionResetError("gone")
 
-            def begins(link: Link, lanes: Lanes) -> None:
-                begin(link, lanes)
-                if link._rests and link._database is b._database and link._begun:
+            def begins(driver: Driver) -> None:
+                begin(driver)
+                if driver._rests and driver._database is b._database and driver._begun:
                     patch.setattr(Socket, "send", breaks)
-                    link._frames.append(b"")
+                    driver._frames.append(b"")
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Link, "_begin", begins)
+                patch.setattr(Driver, "_begin", begins)
                 await a.create_space("Trip")
                 await asyncio.wait_for(broken.wait(), 30)
             await one.synced(30)

@@ -10,7 +10,7 @@ import chez
 from chez.crypto import Kdf
 from chez.store.database import Connection
 from chez.store.writes import Write
-from chez.sync import link as link_module
+from chez.sync import driver as driver_module
 from chez.sync.events import AppendDone
 from chez.sync.lanes import Lanes
 from chez.sync.session import ClientSession
@@ -69,7 +69,7 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
         await notes.put({"n": 1}, id="r")
         waits = [held(gates[0])]
         await watch.until(1, 1)
-        link._gathered()  # as it would be in a moment
+        link._driver.gathered()  # as it would be in a moment
         while len(home._database._queue) < 1:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)  # what notes the acknowledgement stands in line from now on, behind all below
         line: list[Write] = home._database._queue
@@ -94,7 +94,7 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
 async def test_acknowledgements_are_noted_together_and_at_once_for_who_waits(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While nobody waits they wait for each other; `synced` does not wait for that."""
-    monkeypatch.setattr(link_module, "GATHER", 3600.0)
+    monkeypatch.setattr(driver_module, "GATHER", 3600.0)
     await chez.create(tmp_path / "home", passphrase="x", kdf=Kdf.minimum())
     async with (serving(MemoryStorage(bytes(32)), "127.0.0.1", 0) as server,
                 chez.open(tmp_path / "home", passphrase="x") as home,
@@ -112,8 +112,8 @@ async def test_acknowledgements_are_noted_together_and_at_once_for_who_waits(
         assert await sealed() == 3 and link.status == "syncing"
         await link.synced(90)
         assert not await sealed() and link.status == "synced"
-        monkeypatch.setattr(link_module, "GATHER", 0.0)
-        link._gathered()  # the hour that was begun is over
+        monkeypatch.setattr(driver_module, "GATHER", 0.0)
+        link._driver.gathered()  # the hour that was begun is over
         await notes.put({"n": 3}, id="r")
         async with asyncio.timeout(90):
             while link.status != "synced":

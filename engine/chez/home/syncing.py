@@ -23,8 +23,9 @@ from chez.spaces.handover import buried
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
+from chez.sync.driver import Said
 from chez.sync.keeping import Keeping
-from chez.sync.link import Link, Said
+from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances, Near
 from chez.sync.moving import go_to, strayed
 from chez.sync.pinning import join

@@ -1,32 +1,26 @@
-"""The shell around the `Lanes` of a connection: a websocket, the store, and reconnecting.
+"""Spaces kept in step with one relay, over one connection after another.
 
-One task drives everything: it takes what arrived and what was written since it last
-looked, lets the machines react, commits a pass of the work there is in one group, and
-sends. A second task only reads the socket into a queue, which the subscriptions' credit
-bounds, and the `Inbox` where a relay keeps to none.
+A link dials, has a `Driver` go round until the connection ends, and waits before it dials again. It tells how it stands
+meanwhile, and hands on to the connection that there is what the home has for it, and what transactions seal.
 """
 
 import asyncio
 import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
 
 from chez import crypto
-from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, SpaceFull
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
-from chez.sync.copied import note_copy
-from chez.sync.inbox import Inbox
+from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Job, Lane, Lanes, State
+from chez.sync.lanes import Lanes, State
 from chez.sync.lookout import look_out
-from chez.sync.machine import LEAST_WINDOW
 from chez.sync.meeting import Acquaintances
-from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from chez.sync.patience import Backoff
 from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane, Sealer
@@ -34,20 +28,7 @@ from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 
-if TYPE_CHECKING:
-    from chez.sync.socket import Socket
-
-__all__ = ("Link", "Said")
-
-GATHER: Final = 0.004
-"""Seconds for which acknowledgements wait to be noted together, while nobody waits for them. What was sent is on its
-way to other devices then, which may share this one's processors: it took a core from them, and the disk."""
-
-Found = Callable[[int], Awaitable[None]]
-"""Hears of a space that another device told of, by its row: it is to be opened, or read again."""
-
-Said = Callable[[Replica, bytes, Callable[[bytes], bool]], None]
-"""Hears of an ephemeral message that came just now, sealed, and what sends one back to its sender alone."""
+__all__ = ("Link",)
 
 
 class Link:
@@ -83,24 +64,14 @@ class Link:
         self._backoff = Backoff()
         self._pulse = Pulse()
         self._hurry = asyncio.Event()
-        self._socket: Socket | None = None
-        self._checks: set[asyncio.Task[bool]] = set()
         self._keeping = keeping
         self._known = known
-        self._lanes: Lanes | None = None
+        self._driver: Driver | None = None
         self._before = Progress()
         self._renewed = 0
         self._problems: dict[bytes, ChezError] = {}
         self._sealer = Sealer(device, relay, self._unsealed)
-        self._sealed: list[ForLane] = []  # durable, to be sent
         self._awaited = 0  # how many wait for this link
-        self._gathering: asyncio.TimerHandle | None = None
-        self._frames: deque[bytes] = deque()  # to be sent, in order
-        self._inbox = Inbox()
-        self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
-        self._rests = False  # whether its task has nothing to do, and waits for news
-        self._gone: BaseException | None = None
-        self._news = asyncio.Event()
         self._turn = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -151,8 +122,13 @@ class Link:
         return self._relay
 
     @property
+    def _lanes(self) -> Lanes | None:
+        driver = self._driver  # read once: the writer's thread asks too
+        return None if driver is None else driver.lanes
+
+    @property
     def _idle(self) -> bool:
-        return self._lanes is not None and self._lanes.settled and not (self._sealed or self._inbox)
+        return self._driver is not None and self._driver.idle
 
     def add(self, replica: Replica) -> None:
         """Keep one more space in step, from now on; again is fine."""
@@ -160,9 +136,9 @@ class Link:
             return
         self._replicas.append(replica)
         replica.relays.kept.add(self._relay)
-        if self._lanes is not None:
-            self._lanes.add(replica)
-            self._news.set()
+        if self._driver is not None:
+            self._driver.lanes.add(replica)
+            self._driver.stir()
 
     def keeps(self, replica: Replica) -> bool:
         """Whether a space is kept in step over this link."""
@@ -170,27 +146,24 @@ class Link:
 
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
-        if self._lanes is not None:
-            self._lanes.wake(space)
-            self._news.set()
+        if self._driver is not None:
+            self._driver.lanes.wake(space)
+            self._driver.stir()
 
     def broadcast(self, space: bytes, message: bytes, to: bytes = b"") -> bool:
         """Have a sealed ephemeral message of a space, by its id, passed on, to all or to who sent one; False while that
         is not followed.
         """
-        sent = self._lanes is not None and self._lanes.broadcast(space, message, to)
-        if sent:
-            self._news.set()
-        return sent
+        return self._driver is not None and self._driver.broadcast(space, message, to)
 
     def drop(self, replica: Replica) -> None:
         """Keep a space in step no more."""
         if replica in self._replicas:
             self._replicas.remove(replica)
             self._forget(replica)
-        if self._lanes is not None:
-            self._lanes.drop(replica)
-            self._news.set()
+        if self._driver is not None:
+            self._driver.lanes.drop(replica)
+            self._driver.stir()
 
     @property
     def met(self) -> frozenset[bytes]:
@@ -222,9 +195,10 @@ class Link:
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
+        driver = self._driver
         self._disconnected()
-        self._gone = ConnectionError("begun anew")
-        self._news.set()
+        if driver is not None:
+            driver.end(ConnectionError("begun anew"))
 
     def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
@@ -235,10 +209,8 @@ class Link:
         self._backoff.begin_anew()
         self._pulse.begin_anew()
         self._hurry.set()
-        if self._socket is not None:
-            check = asyncio.create_task(self._socket.alive(seconds))
-            self._checks.add(check)
-            check.add_done_callback(self._checks.discard)
+        if self._driver is not None:
+            self._driver.check(seconds)
 
     async def turn(self) -> None:
         """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
@@ -267,7 +239,7 @@ class Link:
         Raises what keeps it from that, and `RelayUnreachable` as `synced`.
         """
         def reached() -> bool:
-            there = self._reached(space)
+            there = self._driver is not None and self._driver.reached(space)
             error = self.problems.get(space)
             if not there and (error is not None or self._ended or self._task is None):
                 raise error or self.error or RelayUnreachable(f"the link to {self.url} is closed")
@@ -277,7 +249,8 @@ class Link:
 
     async def _until(self, reached: Callable[[], bool], timeout: float | None) -> None:
         self._awaited += 1
-        self._gathered()
+        if self._driver is not None:
+            self._driver.gathered()
         try:
             await turns_until(reached, self._turn, lambda: self.progress, timeout)
         except TimeoutError:
@@ -285,17 +258,6 @@ class Link:
                                    str(self.error) if self.error else "It goes on in the background.") from None
         finally:
             self._awaited -= 1
-
-    def _gathered(self) -> None:
-        """Acknowledgements have waited long enough."""
-        self._gathering = None
-        if self._lanes is not None and self._lanes.gathering:
-            self._lanes.gathered()
-            self._news.set()
-
-    def _reached(self, space: bytes) -> bool:
-        lane = None if self._lanes is None else self._lanes.of.get(space)
-        return lane is not None and lane.idle and not any(sealed is lane for sealed, _, _ in self._sealed)
 
     # --- called in the writer's thread --------------------------------------------------
 
@@ -318,17 +280,8 @@ class Link:
     # --- the loop -----------------------------------------------------------------------
 
     def _ready(self, sealed: list[ForLane]) -> None:
-        self._sealed += sealed
-        self._news.set()
-        lanes, socket = self._lanes, self._socket
-        if lanes is None or socket is None or self._gone is not None:
-            return
-        try:  # before all else that the loop has to do, this task's next turn among it
-            self._collect(lanes)
-            while self._frames and socket.send_now(self._frames[0]):
-                self._frames.popleft()
-        except Exception as error:  # whoever is told of it, it is this link's task that ends with it
-            self._gone = error
+        if self._driver is not None:  # else the next connection finds it in the store
+            self._driver.durable(sealed)
 
     async def _run(self) -> None:
         looking = asyncio.create_task(look_out(self._tick)) if self._retry else None
@@ -382,9 +335,9 @@ class Link:
 
     def forward(self, *, at_once: bool) -> None:
         """Give the relay what others brought, and it does not show: a while ago, or `at_once` at any time."""
-        if self._lanes is not None:
-            self._lanes.forward(at_once=at_once)
-            self._news.set()
+        if self._driver is not None:
+            self._driver.lanes.forward(at_once=at_once)
+            self._driver.stir()
 
     def _disconnected(self) -> None:
         if self._lanes is not None:
@@ -392,155 +345,31 @@ class Link:
             self._renewed += self._before.reset
             for replica in self._replicas:
                 replica.relays.end(self._relay)
-            self._lanes = None
+            self._driver = None
 
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
-        self._inbox, self._sealed, self._begun, self._gone = Inbox(), [], [], None
-        self._frames.clear()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
         for replica in self._replicas:
             lanes.add(replica)
-        self._lanes, self.connections, self._socket = lanes, self.connections + 1, socket
-        reader = asyncio.create_task(self._read(socket))
+        self._driver = driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
+        self.connections += 1
         try:
-            while True:
-                await self._send(lanes, socket)
-                await self._tell()
-                if not (self._inbox or self._sealed or self._begun or lanes.busy):
-                    if isinstance(self._gone, OSError):
-                        raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
-                                               "It is tried again.")
-                    if self._gone is not None:  # no cut: found in `_ready`
-                        raise self._gone
-                    self._rests = True
-                    await self._news.wait()
-                self._rests = False
-                self._news.clear()
-                await self._send_first(lanes, socket)
-                await self._round(lanes, socket)
+            async with driver:
+                while True:
+                    await driver.send()
+                    await self._tell()
+                    try:
+                        await driver.wait()
+                    except OSError as error:
+                        raise RelayUnreachable(f"the connection to {self.url} ended ({error})",
+                                               "It is tried again.") from None
+                    await driver.round(awaited=self._awaited > 0)
+                    self.error = None
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
-        finally:
-            self._socket, self._rests = None, False
-            socket.take(None)
-            reader.cancel()
-            await socket.close()
-
-    def _collect(self, lanes: Lanes) -> None:
-        """Put what is to be sent behind what waits for that already."""
-        while self._sealed:  # until the lane has it, it is what keeps this link from being in step
-            lanes.sealed(*self._sealed[0])
-            del self._sealed[0]
-        self._frames += lanes.data_to_send()
-
-    async def _send(self, lanes: Lanes, socket: "Socket") -> None:
-        self._collect(lanes)
-        while self._frames:
-            await socket.send(self._frames.popleft())
-
-    async def _send_first(self, lanes: Lanes, socket: "Socket") -> None:
-        """Send what waits for that, before what else there is to do."""
-        if (self._sealed or self._frames) and self._gone is None:
-            try:
-                await self._send(lanes, socket)
-            except OSError as error:  # what the store was given to do is to be heard of all the same
-                self._gone = error
-
-    async def _committed(self, done: "asyncio.Future[Any]", lanes: Lanes, socket: "Socket") -> Any:
-        """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
-        done.add_done_callback(lambda _: self._news.set())
-        while not done.done():
-            await self._news.wait()
-            self._news.clear()
-            await self._send_first(lanes, socket)
-        return done.result()
-
-    async def _round(self, lanes: Lanes, socket: "Socket") -> None:
-        """React to everything that happened since the last round; commit a pass of the work in one group."""
-        self._hear(lanes, socket)
-        if self._awaited:
-            lanes.gathered()
-        elif lanes.gathering and self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER, self._gathered)
-        self._begin(lanes)
-        begun, self._begun = self._begun, []
-        for job, done in begun:
-            try:
-                result = await self._committed(done, lanes, socket)
-            except ChezError as error:
-                if isinstance(error, SpaceFull):
-                    await self._database.write(job.lane.replica.stand)
-                if isinstance(error, HomeCopied):  # `chez doctor` tells it, long after this
-                    await self._database.write(note_copy)
-                lanes.failed(job, error)
-            else:
-                lanes.done(job, result)
-        for n in tuple(lanes.found):
-            await self._found(n)
-            lanes.found.discard(n)
-        while lanes.resting:
-            self._rest(lanes, lanes.resting.pop())
-        if self._keeping is not None and self._keeping.unsaved:
-            await self._database.write(self._keeping.save)
-        self.error = None
-
-    def _hear(self, lanes: Lanes, socket: "Socket") -> None:
-        """React to the messages that came."""
-        if not self._inbox.room.is_set():
-            socket.take(self._came)
-        for message in self._inbox.empty():
-            lanes.receive(message)
-        while lanes.said:
-            replica, said, sender = lanes.said.pop(0)
-            self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
-
-    def _begin(self, lanes: Lanes) -> None:
-        """Give the store the work that there is, and tell at once what is known of what it will show."""
-        for job in lanes.take():
-            work, tell = job.work, None
-            with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
-                tell = None if work.ahead is None else self._database.glance(work.ahead)
-            done = self._database.submit(work.run, shown_first=work.shown_first, ahead=tell is not None)
-            self._begun.append((job, done))
-            if tell is not None:
-                tell()
-
-    def _rest(self, lanes: Lanes, lane: Lane) -> None:
-        """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
-        pause = min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
-        self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lanes, lane)
-
-    def _again(self, lanes: Lanes, lane: Lane) -> None:
-        if self._lanes is lanes:
-            lanes.again(lane)
-            self._news.set()
-
-    def _came(self, message: bytes) -> None:
-        room = self._inbox.put(message, 2 * LEAST_WINDOW * len(self._replicas))
-        if not room and self._socket is not None:
-            self._socket.take(None)  # a few wait in the socket then, and the others at the relay
-        self._news.set()
-        if self._rests and self._lanes is not None and self._socket is not None and self._gone is None:
-            try:  # what comes alone is live: this task's turn takes longer than all that is done here
-                self._hear(self._lanes, self._socket)
-                self._begin(self._lanes)
-            except Exception as error:  # as in `_ready`
-                self._gone = error
-
-    async def _read(self, socket: "Socket") -> None:
-        try:
-            socket.take(self._came)
-            async for message in socket.messages():
-                self._came(message)
-                await self._inbox.room.wait()
-            self._gone = self._gone or ConnectionError("closed by the relay")
-        except OSError as error:
-            self._gone = self._gone or error
-        finally:
-            self._news.set()
 
     async def _tell(self) -> None:
         if self.status != self._told:

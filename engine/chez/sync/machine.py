@@ -2,7 +2,7 @@
 
 The machine neither waits nor writes. It turns session events and local writes into
 frames (through its `Channel`) and into *work*: a function for the store's
-transaction and what to do with its result. The shell (`sync.link`) commits work in the
+transaction and what to do with its result. The shell (`sync.driver`) commits work in the
 order given and hands results back; the simulation does the same with a seeded
 scheduler. Work is saved before what it sends, so a crash between any two steps loses
 nothing and repeats only bytes that are idempotent.

@@ -1,0 +1,275 @@
+"""Drives the `Lanes` of one connection: what the websocket brings, what the store is given to do, what is sent.
+
+One task goes round: it sends what is ready, waits for news, lets the machines react to what came, and commits a pass of
+the work there is in one group. A second task only reads the socket into a queue, which the subscriptions' credit
+bounds, and the `Inbox` where a relay keeps to none. What is in a hurry goes past the task, at once: what was sealed, as
+soon as it is durable, and what comes alone while the task rests. A connection that ends is not begun again here
+(`sync.link`).
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from chez.errors import ChezError, HomeCopied, SpaceFull
+from chez.store.database import Database
+from chez.sync.copied import note_copy
+from chez.sync.inbox import Inbox
+from chez.sync.keeping import Keeping
+from chez.sync.lanes import Job, Lane, Lanes
+from chez.sync.machine import LEAST_WINDOW
+from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
+from chez.sync.replica import Replica
+from chez.sync.sealer import ForLane
+
+if TYPE_CHECKING:
+    from chez.sync.socket import Socket
+
+__all__ = ("Driver", "Found", "Said")
+
+GATHER: Final = 0.004
+"""Seconds for which acknowledgements wait to be noted together, while nobody waits for them. What was sent is on its
+way to other devices then, which may share this one's processors: it took a core from them, and the disk."""
+
+Found = Callable[[int], Awaitable[None]]
+"""Hears of a space that another device told of, by its row: it is to be opened, or read again."""
+
+Said = Callable[[Replica, bytes, Callable[[bytes], bool]], None]
+"""Hears of an ephemeral message that came just now, sealed, and what sends one back to its sender alone."""
+
+
+class Driver:
+    """One connection, from its open websocket to its end; the socket is read inside `async with`.
+
+    Whoever drives it calls `send`, `wait` and `round` in turn. `keeping` is what the relay is to keep of it.
+    """
+
+    def __init__(self, database: Database, lanes: Lanes, socket: "Socket", found: Found, said: Said,
+                 keeping: Keeping | None) -> None:
+        self.lanes = lanes
+        """Its spaces; who tells them something calls `stir` after that."""
+        self._database = database
+        self._socket = socket
+        self._found = found
+        self._said = said
+        self._keeping = keeping
+        self._sealed: list[ForLane] = []  # durable, to be sent
+        self._frames: deque[bytes] = deque()  # to be sent, in order
+        self._inbox = Inbox()
+        self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
+        self._rests = False  # whether its task has nothing to do, and waits for news
+        self._gone: BaseException | None = None
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._reader: asyncio.Task[None] | None = None
+        self._checks: set[asyncio.Task[bool]] = set()
+        self._gathering: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        self._rests = False
+        self._gone = self._gone or ConnectionError("closed")
+        self._socket.take(None)
+        if self._gathering is not None:
+            self._gathering.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
+        await self._socket.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything known of either side has reached the other."""
+        return self.lanes.settled and not (self._sealed or self._inbox)
+
+    def reached(self, space: bytes) -> bool:
+        """The same of one space, by its id, and of what is here of it."""
+        lane = self.lanes.of.get(space)
+        return lane is not None and lane.idle and not any(sealed is lane for sealed, _, _ in self._sealed)
+
+    def stir(self) -> None:
+        """There may be something to do."""
+        self._news.set()
+
+    def end(self, reason: OSError) -> None:
+        """End the connection, once what was begun is done."""
+        self._gone = reason
+        self._news.set()
+
+    def check(self, seconds: float) -> None:
+        """Ask whether the relay is there still; a connection on which it does not answer in time is given up."""
+        if self._gone is None:
+            check = asyncio.create_task(self._socket.alive(seconds))
+            self._checks.add(check)
+            check.add_done_callback(self._checks.discard)
+
+    def gathered(self) -> None:
+        """Acknowledgements have waited long enough."""
+        self._gathering = None
+        if self.lanes.gathering:
+            self.lanes.gathered()
+            self._news.set()
+
+    def durable(self, sealed: list[ForLane]) -> None:
+        """What was sealed is durable: it is sent now, as far as the socket takes it."""
+        self._sealed += sealed
+        self._news.set()
+        if self._gone is not None:
+            return
+        try:  # before all else that the loop has to do, the task's next turn among it
+            self._collect()
+            while self._frames and self._socket.send_now(self._frames[0]):
+                self._frames.popleft()
+        except Exception as error:  # whoever is told of it, it is the task that ends with it
+            self._gone = error
+
+    # --- the task's turn ----------------------------------------------------------------
+
+    async def send(self) -> None:
+        """Send what is ready. Raises `OSError`."""
+        self._collect()
+        while self._frames:
+            await self._socket.send(self._frames.popleft())
+
+    async def wait(self) -> None:
+        """Wait until there is something to do. Raises what ended the connection, once there is nothing left."""
+        if not (self._inbox or self._sealed or self._begun or self.lanes.busy):
+            if self._gone is not None:
+                raise self._gone
+            self._rests = True
+            await self._news.wait()
+        self._rests = False
+        self._news.clear()
+
+    async def round(self, *, awaited: bool) -> None:
+        """React to everything that happened since the last round; commit a pass of the work in one group.
+
+        `awaited`: somebody waits for the relay to be in step. Raises `OSError`, and what `Lanes` raises.
+        """
+        lanes = self.lanes
+        await self._send_first()
+        self._hear()
+        if awaited:
+            lanes.gathered()
+        elif lanes.gathering and self._gathering is None:
+            self._gathering = self._loop.call_later(GATHER, self.gathered)
+        self._begin()
+        begun, self._begun = self._begun, []
+        for job, done in begun:
+            await self._finish(job, done)
+        for n in tuple(lanes.found):
+            await self._found(n)
+            lanes.found.discard(n)
+        while lanes.resting:
+            self._rest(lanes.resting.pop())
+        if self._keeping is not None and self._keeping.unsaved:
+            await self._database.write(self._keeping.save)
+
+    def _collect(self) -> None:
+        """Put what is to be sent behind what waits for that already."""
+        while self._sealed:  # until the lane has it, it is what keeps the connection from being in step
+            self.lanes.sealed(*self._sealed[0])
+            del self._sealed[0]
+        self._frames += self.lanes.data_to_send()
+
+    async def _send_first(self) -> None:
+        """Send what waits for that, before what else there is to do."""
+        if (self._sealed or self._frames) and self._gone is None:
+            try:
+                await self.send()
+            except OSError as error:  # what the store was given to do is to be heard of all the same
+                self._gone = error
+
+    def _begin(self) -> None:
+        """Give the store the work that there is, and tell at once what is known of what it will show."""
+        for job in self.lanes.take():
+            work, tell = job.work, None
+            with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
+                tell = None if work.ahead is None else self._database.glance(work.ahead)
+            done = self._database.submit(work.run, shown_first=work.shown_first, ahead=tell is not None)
+            self._begun.append((job, done))
+            if tell is not None:
+                tell()
+
+    async def _finish(self, job: Job, done: "asyncio.Future[Any]") -> None:
+        """Let a lane hear what came of its work."""
+        try:
+            result = await self._committed(done)
+        except ChezError as error:
+            if isinstance(error, SpaceFull):
+                await self._database.write(job.lane.replica.stand)
+            if isinstance(error, HomeCopied):  # `chez doctor` tells it, long after this
+                await self._database.write(note_copy)
+            self.lanes.failed(job, error)
+        else:
+            self.lanes.done(job, result)
+
+    async def _committed(self, done: "asyncio.Future[Any]") -> Any:
+        """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
+        done.add_done_callback(lambda _: self._news.set())
+        while not done.done():
+            await self._news.wait()
+            self._news.clear()
+            await self._send_first()
+        return done.result()
+
+    def _rest(self, lane: Lane) -> None:
+        """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
+        pause = min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
+        self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lane)
+
+    def _again(self, lane: Lane) -> None:
+        if self._gone is None:
+            self.lanes.again(lane)
+            self._news.set()
+
+    # --- what comes ---------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            self._socket.take(self._came)
+            async for message in self._socket.messages():
+                self._came(message)
+                await self._inbox.room.wait()
+            self._gone = self._gone or ConnectionError("closed by the relay")
+        except OSError as error:
+            self._gone = self._gone or error
+        finally:
+            self._news.set()
+
+    def _came(self, message: bytes) -> None:
+        if not self._inbox.put(message, 2 * LEAST_WINDOW * len(self.lanes.all)):
+            self._socket.take(None)  # a few wait in the socket then, and the others at the relay
+        self._news.set()
+        if self._rests and self._gone is None:
+            try:  # what comes alone is live: the task's turn takes longer than all that is done here
+                self._hear()
+                self._begin()
+            except Exception as error:  # as in `durable`
+                self._gone = error
+
+    def _hear(self) -> None:
+        """React to the messages that came."""
+        lanes = self.lanes
+        if not self._inbox.room.is_set():
+            self._socket.take(self._came)
+        for message in self._inbox.empty():
+            lanes.receive(message)
+        while lanes.said:
+            replica, said, sender = lanes.said.pop(0)
+            self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
+
+    def broadcast(self, space: bytes, message: bytes, to: bytes = b"") -> bool:
+        """As `Link.broadcast`."""
+        sent = self.lanes.broadcast(space, message, to)
+        if sent:
+            self._news.set()
+        return sent
