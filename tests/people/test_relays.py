@@ -10,7 +10,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf, random_bytes
-from chez.errors import InvalidValue, Misuse, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import InvalidValue, Misuse, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from tests.home.pairing import PASSPHRASE, paired
@@ -125,6 +125,27 @@ async def _seen(home: chez.Home, id: str) -> None:
         async for note in home.collection("notes").live(id):
             if note is not None:
                 return
+
+
+async def test_a_device_whose_disk_was_full_goes_on_when_there_is_room(tmp_path: Path, server: Within) -> None:
+    """While nothing can be written the connection says so; with room what came meanwhile is taken in, unasked."""
+    async with paired(tmp_path, server.url) as (a, b), b.connect(
+            server.url) as link, a.connect(server.url) as other:
+        await link.synced(90)
+        pages = await b._database.write(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+        await b._database.write(lambda db: db.execute(f"PRAGMA max_page_count = {pages}").fetchall())
+        for n in range(8):
+            await a.collection("notes").put({"text": random_bytes(100_000).hex()}, id=f"{n}")
+        await other.synced(90)
+        async with asyncio.timeout(90):
+            while not isinstance(link.error, StorageFailed):
+                await link.turn()
+        assert "full" in (await b.status()).relays[0].problem
+        await b._database.write(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall())
+        link.check()
+        await _seen(b, "7")
+        await link.synced(90)
+        assert link.status == "synced" and len(await ids(b)) == 8
 
 
 async def test_a_relay_that_lies_is_named_while_the_other_goes_on(tmp_path: Path) -> None:

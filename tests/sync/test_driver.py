@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from chez.errors import NotFound, SpaceFull
+from chez.errors import NotFound, SpaceFull, StorageFailed
 from chez.store.database import Database
 from chez.sync.driver import Driver
 from chez.sync.lanes import Job, Lanes
@@ -231,6 +231,31 @@ async def test_a_lane_hears_that_its_work_failed(error: Exception, wrote: list[s
         await turn
     assert played.lanes.told == [("failed", error)]
     assert played.store.wrote == wrote
+
+
+async def test_what_other_work_led_to_is_heard_of_though_one_ends_the_connection(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for one of them: a space that another one told of is opened all the same."""
+    played = Played()
+
+    def failed(job: Job, error: Exception) -> None:
+        raise error
+
+    def done(job: Job, result: Any) -> None:
+        played.lanes.found.add(result)
+
+    monkeypatch.setattr(played.lanes, "failed", failed)
+    monkeypatch.setattr(played.lanes, "done", done)
+    async with played.driver:
+        played.work()
+        played.work()
+        turn = asyncio.create_task(played.driver.round(awaited=False))
+        await asyncio.sleep(0)
+        played.store.given[0].set_exception(StorageFailed("the disk is full"))
+        played.store.given[1].set_result(5)
+        with pytest.raises(StorageFailed):
+            await turn
+    assert played.found == [5]
 
 
 async def test_acknowledgements_wait_for_each_other_unless_somebody_waits_for_them() -> None:

@@ -162,12 +162,12 @@ class Driver:
         elif lanes.gathering and self._gathering is None:
             self._gathering = self._loop.call_later(GATHER, self.gathered)
         self._begin()
-        begun, self._begun = self._begun, []
-        for job, done in begun:
-            await self._finish(job, done)
+        failed = await self._finish_all()
         for n in tuple(lanes.found):
             await self._found(n)
             lanes.found.discard(n)
+        if failed is not None:
+            raise failed
         while lanes.resting:
             self._rest(lanes.resting.pop())
         if self._keeping is not None and self._keeping.unsaved:
@@ -198,6 +198,20 @@ class Driver:
             self._begun.append((job, done))
             if tell is not None:
                 tell()
+
+    async def _finish_all(self) -> Exception | None:
+        """Let lanes hear what came of all that was begun; what the first raised that ends the connection.
+
+        The others are committed, and what they led to is told by no other connection.
+        """
+        begun, self._begun = self._begun, []
+        failed: Exception | None = None
+        for job, done in begun:
+            try:
+                await self._finish(job, done)
+            except Exception as error:
+                failed = failed or error
+        return failed
 
     async def _finish(self, job: Job, done: "asyncio.Future[Any]") -> None:
         """Let a lane hear what came of its work."""

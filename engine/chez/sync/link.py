@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from chez import crypto
-from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.driver import Driver, Found, Said
@@ -69,6 +69,7 @@ class Link:
         self._driver: Driver | None = None
         self._before = Progress()
         self._renewed = 0
+        self._unopened: set[int] = set()  # spaces that an earlier connection told of, by their rows
         self._problems: dict[bytes, ChezError] = {}
         self._sealer = Sealer(device, relay, self._unsealed)
         self._awaited = 0  # how many wait for this link
@@ -299,12 +300,16 @@ class Link:
                     if self._lanes is not None and self._lanes.following:
                         stood = self._loop.time() - began
                     self.error = error
+                except StorageFailed as error:  # a full disk: there may be room again
+                    if not self._retry:
+                        raise
+                    self.error = error
                 finally:
                     self._disconnected()
                 if not self._retry:
                     return
                 await self._wait(self._backoff.pause(stood, random.random()))
-        except ChezError as error:  # the store failed: nothing to retry
+        except ChezError as error:  # of this home: nothing to retry
             self.error = error
         except Exception as error:  # a defect of ours must not pass for the end of a connection
             self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
@@ -343,6 +348,7 @@ class Link:
         if self._lanes is not None:
             self._before, self._problems = self._lanes.progress, self._lanes.problems
             self._renewed += self._before.reset
+            self._unopened |= self._lanes.found
             for replica in self._replicas:
                 replica.relays.end(self._relay)
             self._driver = None
@@ -354,6 +360,7 @@ class Link:
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
         for replica in self._replicas:
             lanes.add(replica)
+        lanes.found, self._unopened = self._unopened, set()
         self._driver = driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
         self.connections += 1
         try:
