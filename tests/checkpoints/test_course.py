@@ -96,3 +96,18 @@ def test_a_relay_that_does_not_say_bears_no_drop() -> None:
     course, desk, _ = begun(Ask(ENTRY, IDS[:5]))
     play(course.handle(Refused(1, "damaged", "", False)))
     assert desk.answers == [None, Answer(ENTRY, False, b"", asked=frozenset(IDS[:5]))]
+
+
+def test_what_is_refused_beside_what_was_refused_already_is_nobodys() -> None:
+    """All segments of a checkpoint lack, one after the other, also when the space was opened anew meanwhile."""
+    course, desk, channel = begun(Ask(ENTRY, IDS), Ask(ENTRY, IDS))
+    play(course.handle(Refused(1, "missing", "not here", False)))
+    assert len(desk.answers) == 2 and len(channel.asked) == 6
+    for ref in (2, 3):
+        late = Refused(ref, "missing", "not here", False)
+        assert course.mine(late) and not course.handle(late) and not course.mine(late)
+    course.begin()
+    for ref in (4, 5, 6):
+        late = Refused(ref, "missing", "not here", False)
+        assert course.mine(late) and not course.handle(late)
+    assert len(desk.answers) == 2 and not course.busy

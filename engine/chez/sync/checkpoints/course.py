@@ -33,13 +33,15 @@ class Course:
     _errand: Errand = None
     _refs: dict[int, int] = field(default_factory=dict)
     """Requests without an answer yet, and which of the errand's they are."""
+    _nobodys: set[int] = field(default_factory=set)
+    """Requests without an answer yet that is waited for no more."""
     _got: dict[int, bytes] = field(default_factory=dict)
     _found: list[tuple[int, ChunksFound]] = field(default_factory=list)
 
     def begin(self) -> None:
         """The space is opened anew: what was asked before is nobody's."""
         self.busy = self._again = False
-        self._refs.clear()
+        self._let_go()
 
     def next(self) -> list[Work]:
         """Take the next step, if none is under way; else after it."""
@@ -51,11 +53,15 @@ class Course:
 
     def mine(self, event: Event) -> bool:
         """Whether an event answers a request of this course."""
-        return isinstance(event, ChunkArrived | ChunksFound | Completed | Refused) and event.ref in self._refs
+        return isinstance(event, ChunkArrived | ChunksFound | Completed | Refused) and (
+            event.ref in self._refs or event.ref in self._nobodys)
 
     def handle(self, event: Event) -> list[Work]:
         """The answer to one of its requests."""
         assert isinstance(event, ChunkArrived | ChunksFound | Completed | Refused)
+        if event.ref in self._nobodys:  # one refusal was enough
+            self._nobodys.discard(event.ref)
+            return []
         number = self._refs.pop(event.ref)
         if isinstance(event, Refused):
             return self._refused(event)
@@ -128,10 +134,14 @@ class Course:
         self.busy = False
         return self.idle()
 
+    def _let_go(self) -> None:
+        self._nobodys |= self._refs.keys()
+        self._refs.clear()
+
     def _refused(self, event: Refused) -> list[Work]:
         """What was asked can't be had: others of the errand are nobody's."""
         errand = self._errand
-        self._refs.clear()
+        self._let_go()
         match errand:
             case Get():
                 return [Work(self.desk.missing, self._done)]
