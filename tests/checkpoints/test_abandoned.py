@@ -11,7 +11,6 @@ from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Send
 from chez.sync.checkpoints.format import Announcement
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
 from chez.sync.entry import ANNOUNCEMENT, Item
 from chez_relay.effects import Effect
 from chez_relay.replies import refused
@@ -80,7 +79,7 @@ async def test_an_announcement_releases_nothing_that_serves(
             site = self.site
             if site.replica.device != berta.device_id or site.replica.space.private or said:
                 return step(self, db, answer)
-            ((_, _, manifest), *_) = manifests(db, site.space, HEARD, MADE, SOUND, TAKEN)
+            ((_, _, manifest), *_) = site.manifests(db)
             (author, (sequence, hash)), *_ = manifest.vector.items()
             # It goes no further than what stands: a draft like that is nobody's any more.
             said.append(Announcement(1, site.log(db), [(author, sequence, hash)], [[one] for one in (

@@ -7,7 +7,6 @@ import pytest
 
 import chez
 from chez.sync.checkpoints.forms import Forms
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
 from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import Vouching, vouch_for
 from chez_relay.storage.census import census
@@ -125,7 +124,7 @@ async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: With
                 return step(self, db, answer)
             if said:
                 return None
-            ((entry, _, manifest),) = manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)
+            ((entry, _, manifest),) = self.site.manifests(db)
             said.append(manifest.segments)
             return vouch_for(db, self.site, entry if ranges else bytes(32), NO_DROP,
                              self._ranges(db, manifest) if ranges else [], manifest.segments)

@@ -6,8 +6,9 @@ from chez.home.exchange import Exchange
 from chez.home.held import Held
 from chez.home.syncing import Syncing, relay_row
 from chez.spaces.permits import check_writer
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests, vouches
+from chez.sync.checkpoints.heard import checkpoints, manifest_of, vouches
 
 __all__ = ("Checkpoint", "checkpoint", "last_checkpoint")
 
@@ -26,13 +27,14 @@ class Checkpoint:
     dropped: bool
 
 
-def last_checkpoint(db: Connection, space: int) -> Checkpoint | None:
+def last_checkpoint(db: Connection, space: SpaceKeys) -> Checkpoint | None:
     """The newest checkpoint of a space that was not refused, None when there is none."""
-    newest = next(iter(manifests(db, space, HEARD, MADE, SOUND, TAKEN)), None)
+    newest = next(iter(checkpoints(db, space)), None)
     if newest is None:
         return None
-    entry, _, manifest = newest
-    states = [state for _, _, vouch, state in vouches(db, space) if vouch.manifest == entry]
+    entry, _ = newest
+    manifest = manifest_of(db, space.n, entry)
+    states = [state for _, _, vouch, state in vouches(db, space.n) if vouch.manifest == entry]
     return Checkpoint(sum(sequence for sequence, _ in manifest.vector.values()),
                       sum(bundle.size for bundle in manifest.bundles), bool(states), 1 in states)
 
@@ -49,4 +51,4 @@ async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint
     for link in syncing.links:
         link.wake(held.space.id)
     await Exchange(syncing).sync(timeout)
-    return await database.read(lambda db: last_checkpoint(db, held.space.n))
+    return await database.read(lambda db: last_checkpoint(db, held.replica.space))

@@ -13,40 +13,53 @@ the announcement is forgotten. A draft that lost segments all the same is not wh
 anew.
 """
 
+from collections.abc import Collection
+
 from chez.spaces.permits import role_of
 from chez.spaces.statements import Role
 from chez.store.database import Connection
+from chez.sync.checkpoints.errands import Answer
 from chez.sync.checkpoints.format import Manifest
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, announcements, forget_announced, manifests
+from chez.sync.checkpoints.heard import announcements, forget_announced
 from chez.sync.checkpoints.order import goes_as_far
 from chez.sync.checkpoints.site import Site
 
 __all__ = ("abandoned",)
 
 
-def abandoned(db: Connection, site: Site, log: bytes, stands: Manifest | None) -> dict[bytes, tuple[int, int]]:
+def abandoned(db: Connection, site: Site, log: bytes, stands: Manifest | None,
+              answer: Answer | None) -> dict[bytes, tuple[int, int]]:
     """The segments at a log that are nobody's, and which piece of how many each is of its part.
 
-    Announcements that led to a checkpoint are forgotten, but for the last one of each author.
+    Announcements are forgotten, but for the last one of each author, that led to a checkpoint, or of which the relay
+    just said that it has nothing: else they would be asked about for ever.
     """
-    said = announcements(db, site.space, log)
-    if not said:
-        return {}
-    serve = {id for _, _, one in manifests(db, site.space, HEARD, MADE, SOUND, TAKEN) for id in one.segments}
-    if stands is not None:  # dropped on others' word, whatever was found of it here
-        serve.update(stands.segments)
     last: dict[bytes, int] = {}
-    for author, sequence, _ in said:
+    free: set[bytes] = set()
+    for author, sequence, one in announcements(db, site.space, log):
         last[author] = max(sequence, last.get(author, 0))
+        free.update(one.places)
+    if not last:
+        return {}
+    for _, _, manifest in site.manifests(db):
+        free.difference_update(manifest.segments)
+    if stands is not None:  # dropped on others' word, whatever was found of it here
+        free.difference_update(stands.segments)
     out: dict[bytes, tuple[int, int]] = {}
-    for author, sequence, one in said:
-        left = {id: at for id, at in one.places.items() if id not in serve}
-        if not left and sequence < last[author]:
+    for author, sequence, one in announcements(db, site.space, log):
+        left = {id: at for id, at in one.places.items() if id in free}
+        over = _over(site, author, last=sequence == last[author])
+        if (not left and sequence < last[author]) or (over and _gone(left, answer)):
             forget_announced(db, site.space, author, sequence)
-        elif _over(site, author, last=sequence == last[author]) or (
-                stands is not None and goes_as_far(db, site.space, stands.vector, one.vector)):
+        elif over or (stands is not None and goes_as_far(db, site.space, stands.vector, one.vector)):
             out |= left
     return out
+
+
+def _gone(left: Collection[bytes], answer: Answer | None) -> bool:
+    """Whether the relay just said that it holds none of these."""
+    return answer is not None and bool(answer.drop) and answer.asked.issuperset(left) and (
+        answer.held.isdisjoint(left))
 
 
 def _over(site: Site, author: bytes, *, last: bool) -> bool:

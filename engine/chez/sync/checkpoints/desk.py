@@ -26,12 +26,11 @@ from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Again, Answer, Errand, Get
 from chez.sync.checkpoints.heard import (
     ASKED,
-    HEARD,
-    MADE,
     SOUND,
     TAKEN,
     UNFIT,
-    manifests,
+    checkpoints,
+    manifest_of,
     set_state,
     set_vouch,
     vouches,
@@ -77,10 +76,7 @@ class Desk:
             with replica.within_room(db):
                 return self._read(db, now)
         site.came(db)
-        known = manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)
-        lacking = next((entry for entry, _, manifest in known
-                        if entry not in site.lacking and not site.holds(db, manifest)), None)
-        if lacking is not None:
+        if (lacking := site.unheld(db)) is not None:
             # What was begun at a relay that the home has no more is nobody's.
             taking.clear(db, space.n, *(taking.readers(db, space.n) - replica.relays.kept))
             taking.begin(db, space.n, self.relay, lacking, taking.TAKE)
@@ -192,12 +188,13 @@ class Desk:
         if bad or lies:
             first = min(one.first for one in [*bad, *lies])
             self.replica.write_receipt(db, "entries-missing", {"url": self.site.url(db), "from": first})
-        for entry, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN):
-            if any(vouch.manifest == entry for vouch in words):
+        vouched = {vouch.manifest for vouch in words}
+        for entry, _ in checkpoints(db, space):
+            if entry in vouched:
                 # The relay has it all the same, in the checkpoint's segments.
                 db.executemany("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ? "
                                "AND author = ? AND branch = 0 AND sequence <= ? AND kind = ?)",
-                               [(self.relay, space.n, author, sequence, CHANGES)
-                                for author, (sequence, _) in manifest.vector.items()])
+                               [(self.relay, space.n, author, sequence, CHANGES) for author, (sequence, _)
+                                in manifest_of(db, space.n, entry).vector.items()])
         db.execute("UPDATE gap SET settled = 1 WHERE space = ? AND relay = ?", (space.n, self.relay))
         self.replica.hear()  # what came behind the gap has its turn now

@@ -13,7 +13,7 @@ from chez.sync.checkpoints import making
 from chez.sync.checkpoints.due import done, due, own, want
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
 from chez.sync.checkpoints.format import Manifest
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, manifests, set_state, state_of
+from chez.sync.checkpoints.heard import HEARD, MADE, manifest_of, set_state, state_of, vouches
 from chez.sync.checkpoints.order import last_known, standing, upto_of
 from chez.sync.checkpoints.policy import worth
 from chez.sync.checkpoints.site import Site
@@ -83,7 +83,7 @@ class Drafting:
     def _begin(self, db: Connection, answer: Answer | None) -> Errand:
         site, n = self.site, self.site.space
         stands = self._stands(db)
-        for entry, _, manifest in manifests(db, n, HEARD, MADE, SOUND, TAKEN):
+        for entry, _, manifest in site.manifests(db):
             if entry in site.dead or not site.holds(db, manifest):
                 continue
             if state_of(db, n, entry) == HEARD and (stands is None or stands[0] != entry):
@@ -151,7 +151,7 @@ class Drafting:
         if self._weighed or not replica.automatic:
             return False
         self._weighed = True
-        last = next((manifest for _, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)), None)
+        last = self._last(db)
         state = space.membership.state
         makers = sorted(device for device in state.devices if (state.right(device) or Role.READER) >= Role.WRITER)
         enough = worth(making.growth(db, space.n, upto_of(last)),
@@ -160,3 +160,18 @@ class Drafting:
         if enough:
             want(db, space.n, own(db, replica.relays.kept) | {self.site.relay})
         return enough
+
+    def _last(self, db: Connection) -> Manifest | None:
+        """The newest checkpoint that stands for what it says, by what is known here.
+
+        Whoever made it may be lying of all that is in it, its size among it: so it was found true here, or by who
+        may vouch for it, or is this person's own.
+        """
+        replica, n = self.site.replica, self.site.space
+        persons = replica.space.membership.state.persons_of
+        vouched = {vouch.manifest for _, voucher, vouch, _ in vouches(db, n) if self.site.counts(db, voucher, vouch)}
+        for entry, author, manifest in self.site.manifests(db):
+            if (state_of(db, n, entry) != HEARD or entry in vouched
+                    or persons(author) & persons(replica.device)) and self.site.holds(db, manifest):
+                return manifest
+        return None

@@ -11,14 +11,11 @@ from chez.sync.checkpoints.errands import Answer, Ask, Drop, Errand, Look
 from chez.sync.checkpoints.format import Manifest, Vouch, open_segment
 from chez.sync.checkpoints.heard import (
     HEARD,
-    MADE,
     OPEN,
-    SOUND,
-    TAKEN,
     UNFIT,
     author_of,
+    checkpoints,
     manifest_of,
-    manifests,
     set_vouch,
     state_of,
     unsay,
@@ -64,7 +61,7 @@ class Dropping:
         if epoch.admin is None or control is None:
             return None
         self.unread, log = 0, self.site.log(db)
-        known = [entry for entry, _, _ in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)]
+        known = [entry for entry, _ in checkpoints(db, replica.space)]
         waiting = [(entry, author, vouch) for entry, author, vouch, state in vouches(db, self.site.space)
                    if state == OPEN and vouch.log == log and vouch.control == control.public
                    and entry not in self._passed]
@@ -150,11 +147,15 @@ class Dropping:
             stands = standing(db, site.space, log, last)
         except LookupError:
             return None
-        done = list(chain(db, site.space, log, last))
-        gone = {id for _, vouch in done for id in vouch.release}
-        old = [] if stands is None else self._outlived(db, {vouch.manifest for _, vouch in done}, gone, *stands)
+        gone: set[bytes] = set()
+        trusted: set[bytes] = set()
+        for _, vouch in chain(db, site.space, log, last):
+            gone.update(vouch.release)
+            trusted.add(vouch.manifest)
+        old = [] if stands is None else self._outlived(db, trusted, gone, *stands)
         freed = released(db, site.replica.space, site.replica.device, site.relay, log, gone)
-        self._left = {id: at for id, at in abandoned(db, site, log, stands and stands[1]).items() if id not in gone}
+        self._left = {id: at for id, at in abandoned(
+            db, site, log, stands and stands[1], answer).items() if id not in gone}
         if not (old or freed or self._left) or last in self._passed:
             return None
         entry, serve = (_NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
@@ -177,11 +178,15 @@ class Dropping:
         Only of those that were compared, here or by whoever vouched for a drop (`trusted`): any other could name
         whatever it likes.
         """
-        serve, old = set(manifest.segments), []
-        for other, _, one in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN):
+        old: dict[bytes, None] = {}
+        serve = []
+        for other, _, one in self.site.manifests(db):
             behind = other != entry and goes_as_far(db, self.site.space, manifest.vector, one.vector)
             if not behind:
-                serve.update(one.segments)
+                serve.append(other)
             elif other in trusted or state_of(db, self.site.space, other) != HEARD:
-                old += one.segments
-        return [id for id in dict.fromkeys(old) if id not in serve and id not in gone]
+                old |= dict.fromkeys(one.segments)
+        for other in serve if old else ():  # any may name as many as it likes
+            for id in manifest_of(db, self.site.space, other).segments:
+                old.pop(id, None)
+        return [id for id in old if id not in gone and id not in set(manifest.segments)]

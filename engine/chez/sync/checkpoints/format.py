@@ -350,8 +350,12 @@ def _associated(header: bytes, space: bytes, number: int, count: int) -> bytes:
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """Read a manifest. Raises `BadEntry` unless each author goes forward from bundle to bundle, named once in each."""
+    """Read a manifest. Raises `BadEntry` unless each author goes forward from bundle to bundle, named once in each.
+
+    Each segment is named once, or a kilobyte at a relay could become a megabyte here (alike in what follows).
+    """
     manifest: Manifest = _read(_manifests, data, "manifest")
+    _check_once(manifest.segments, "a manifest")
     known: dict[bytes, int] = {}
     for bundle in manifest.bundles:
         authors = [one.author for one in bundle.upto]
@@ -370,13 +374,21 @@ def read_vouch(data: bytes) -> Vouch:
         raise BadEntry("a vouch's ranges rise")
     if not (vouch.ranges or vouch.release):
         raise BadEntry("a vouch names a range or a chunk")
+    _check_once(vouch.release, "a vouch")
+    _check_once([one.head for one in vouch.ranges], "a vouch")
     return vouch
 
 
 def read_announcement(data: bytes) -> Announcement:
     """Read an announcement. Raises `BadEntry`."""
     announcement: Announcement = _read(_announcements, data, "announcement")
+    _check_once([id for part in announcement.parts for id in part], "an announcement")
     return announcement
+
+
+def _check_once(names: Sequence[bytes], what: str) -> None:
+    if len(set(names)) != len(names):
+        raise BadEntry(f"{what} names something twice")
 
 
 def _read(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes, what: str) -> Any:

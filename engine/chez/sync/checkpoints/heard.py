@@ -1,16 +1,17 @@
 """Manifests and vouches that entries brought: kept by their names, whether the author's chain is whole here or not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from chez.errors import BadEntry
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.checkpoints.format import Announcement, Manifest, Vouch, read_announcement, read_manifest, read_vouch
 from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
-           "author_of", "forget_announced", "hear", "manifest_of", "manifests", "refuse", "set_state", "set_vouch",
-           "state_of", "unsay", "vouches")
+           "author_of", "checkpoints", "forget_announced", "hear", "manifest_of", "refuse", "set_state", "set_vouch",
+           "state_of", "unsay", "vouch_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -40,11 +41,15 @@ def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
     return bool(done.rowcount > 0)
 
 
-def manifests(db: Connection, space: int, *states: int) -> list[tuple[bytes, bytes, Manifest]]:
-    """Checkpoints in some states, the newest first: entry, author, manifest."""
-    rows = db.execute("SELECT entry, author, body, state FROM checkpoint WHERE space = ? ORDER BY position DESC",
-                      (space,)).fetchall()
-    return [(entry, author, read_manifest(body)) for entry, author, body, state in rows if state in states]
+def checkpoints(db: Connection, space: SpaceKeys) -> list[tuple[bytes, bytes]]:
+    """Checkpoints that were not refused, of devices that are known to be somebody's, the newest first: entry, author.
+
+    Whoever has an epoch's key could say one in the name of a device that nobody ever let in.
+    """
+    known = space.membership.state.device
+    rows = db.execute("SELECT entry, author FROM checkpoint WHERE space = ? AND state <> ? ORDER BY position DESC",
+                      (space.n, REFUSED)).fetchall()
+    return [(entry, author) for entry, author in rows if known(author) is not None]
 
 
 def manifest_of(db: Connection, space: int, entry: bytes) -> Manifest:
@@ -61,17 +66,26 @@ def author_of(db: Connection, space: int, entry: bytes) -> bytes:
     return bytes(author)
 
 
-def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]:
-    """All vouches: entry, author, what it says, state."""
-    rows = db.execute("SELECT entry, author, body, state FROM vouch WHERE space = ?", (space,)).fetchall()
-    return [(entry, author, read_vouch(body), state) for entry, author, body, state in rows]
+def vouches(db: Connection, space: int) -> Iterator[tuple[bytes, bytes, Vouch, int]]:
+    """All vouches, read one by one: entry, author, what it says, state."""
+    rows = db.execute("SELECT entry, author, state FROM vouch WHERE space = ?", (space,)).fetchall()
+    for entry, author, state in rows:
+        yield entry, author, vouch_of(db, space, entry), state
 
 
-def announcements(db: Connection, space: int, log: bytes) -> list[tuple[bytes, int, Announcement]]:
-    """What was announced at a log: author, the number of the entry that says so, what it says."""
-    rows = db.execute("SELECT author, sequence, body FROM announced WHERE space = ?", (space,)).fetchall()
-    return [(author, sequence, said) for author, sequence, body in rows
-            if (said := read_announcement(body)).log == log]
+def vouch_of(db: Connection, space: int, entry: bytes) -> Vouch:
+    """The vouch that an entry carries, which was heard of."""
+    (body,) = db.execute("SELECT body FROM vouch WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+    return read_vouch(body)
+
+
+def announcements(db: Connection, space: int, log: bytes) -> Iterator[tuple[bytes, int, Announcement]]:
+    """What was announced at a log, read one by one: author, the number of the entry that says so, what it says."""
+    for entry, author, sequence in db.execute("SELECT entry, author, sequence FROM announced WHERE space = ?",
+                                              (space,)).fetchall():
+        row = db.execute("SELECT body FROM announced WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+        if row is not None and (said := read_announcement(row[0])).log == log:
+            yield author, sequence, said
 
 
 def unsay(db: Connection, space: int, log: bytes, lies: Mapping[bytes, tuple[int, int]]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from chez.store.database import Connection
 from chez.sync.chains import place_of
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, manifest_of, set_vouch, vouches
+from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, manifest_of, set_vouch, vouch_of, vouches
 from chez_wire.dropping import NO_DROP, drop_hash
 
 __all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
@@ -25,11 +25,12 @@ __all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
 
 def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple[bytes, Vouch]]:
     """The vouches of a log's drops by their entries, the last one first, as far back as they were heard of."""
-    named = {drop_hash(vouch.follows, vouch.ranges, vouch.release): (entry, vouch)
+    named = {drop_hash(vouch.follows, vouch.ranges, vouch.release): entry
              for entry, _, vouch, _ in vouches(db, space) if vouch.log == log}
-    while (found := named.pop(drop, None)) is not None:
-        yield found
-        drop = found[1].follows
+    while (entry := named.pop(drop, None)) is not None:
+        vouch = vouch_of(db, space, entry)
+        yield entry, vouch
+        drop = vouch.follows
 
 
 def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
@@ -37,8 +38,12 @@ def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
 
     Those that were done and are in its chain no more came too late as well: it went back to a backup.
     """
-    done = dict(chain(db, space, log, drop))
-    whole = (list(done.values())[-1].follows if done else drop) == NO_DROP
+    done: set[bytes] = set()
+    first = drop
+    for entry, vouch in chain(db, space, log, drop):
+        done.add(entry)
+        first = vouch.follows
+    whole = first == NO_DROP
     for entry, _, vouch, state in vouches(db, space):
         if vouch.log != log:
             continue

@@ -1,5 +1,6 @@
 """One space at one relay: what is asked of the store about checkpoints there, whatever is to be done about them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from chez.store.database import Connection
@@ -7,7 +8,7 @@ from chez.sync.chains import place_of
 from chez.sync.checkpoints import taking
 from chez.sync.checkpoints.errands import Answer
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import REFUSED
+from chez.sync.checkpoints.heard import REFUSED, checkpoints, manifest_of
 from chez.sync.checkpoints.order import goes_as_far, standing, upto_of
 from chez.sync.entry import CHANGES, log_name
 from chez.sync.replica import Replica
@@ -25,6 +26,8 @@ class Site:
     """Checkpoints that could not be read here: their segments are not all there, or their keys are not here."""
     awaited: dict[bytes, tuple[bytes, int, bytes]] = field(default_factory=dict)
     """Those of them that lack an entry which they leave in the log: its author, number and hash."""
+    held: set[bytes] = field(default_factory=set)
+    """Checkpoints of which all that they stand for is here: it stays, and is not looked for again."""
     dead: set[bytes] = field(default_factory=set)
     """Checkpoints that nothing can rest on at this relay: it does not hold them whole, or they go less far than the
     one that stands for what was dropped."""
@@ -37,6 +40,24 @@ class Site:
     def holds(self, db: Connection, manifest: Manifest) -> bool:
         """Whether all that a checkpoint stands for is here."""
         return all(place_of(db, self.space, author, *at) is not None for author, at in manifest.vector.items())
+
+    def manifests(self, db: Connection) -> Iterator[tuple[bytes, bytes, Manifest]]:
+        """Checkpoints by their entries, with author and manifest, the newest first.
+
+        Read one by one: a manifest is large, and a member may have said many.
+        """
+        for entry, author in checkpoints(db, self.replica.space):
+            yield entry, author, manifest_of(db, self.space, entry)
+
+    def unheld(self, db: Connection) -> bytes | None:
+        """The newest checkpoint, by its entry, that has what is not here, and can be read."""
+        for entry, _ in checkpoints(db, self.replica.space):
+            if entry in self.lacking or entry in self.held:
+                continue
+            if not self.holds(db, manifest_of(db, self.space, entry)):
+                return entry
+            self.held.add(entry)
+        return None
 
     def came(self, db: Connection) -> None:
         """Checkpoints whose awaited entry is here by now may be read."""

@@ -8,7 +8,7 @@ from chez.store.database import Connection
 from chez.sync.checkpoints import taking
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Send
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import ASKED, HEARD, MADE, OPEN, SOUND, TAKEN, UNFIT, manifests, state_of, vouches
+from chez.sync.checkpoints.heard import ASKED, OPEN, SOUND, UNFIT, state_of, vouches
 from chez.sync.checkpoints.site import Site
 from chez.sync.entry import VOUCH, Item
 from chez_wire.dropping import Dropped, drop_hash, united
@@ -28,7 +28,7 @@ class Vouching:
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to do for the newest checkpoint that a drop could rest on."""
-        for entry, author, manifest in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN):
+        for entry, author, manifest in self.site.manifests(db):
             if entry not in self.site.lacking | self.site.dead:
                 return self._one(db, entry, author, manifest, answer)
         return None

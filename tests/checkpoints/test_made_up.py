@@ -1,0 +1,172 @@
+"""Checkpoints that a member makes up, in its own name or in nobody's: they keep no other from its work, nor grow."""
+
+import asyncio
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import chez
+from chez import crypto
+from chez.errors import BadEntry
+from chez.spaces.space import SpaceKeys
+from chez.sync.checkpoints.desk import Desk
+from chez.sync.checkpoints.format import (
+    Announcement,
+    BundleNote,
+    Manifest,
+    Upto,
+    Vouch,
+    read_announcement,
+    read_manifest,
+    read_vouch,
+)
+from chez.sync.connection import connect
+from chez.sync.entry import CHECKPOINTS, GENESIS, MANIFEST, Inner, Item, seal, sign_entry
+from chez.sync.vector import vector_of
+from chez_relay.storage.census import census
+from chez_wire.dropping import NO_DROP
+from chez_wire.frames import Dropped
+from chez_wire.login import Role
+from tests.checkpoints.bundles import filled
+from tests.checkpoints.test_homes import shown, written
+from tests.people.persons import persons, shared
+from tests.relay.within import Within
+
+
+def ids(count: int, first: int = 0) -> list[bytes]:
+    """So many names."""
+    return [(first + n).to_bytes(32, "big") for n in range(count)]
+
+
+def made_up(upto: list[Upto], segments: list[bytes], size: int = 1) -> Manifest:
+    """A manifest of a checkpoint that is nowhere."""
+    return Manifest(1, [BundleNote(upto, [segments[at : at + 32] for at in range(0, len(segments), 32)], size, 0)])
+
+
+def signed(space: SpaceKeys, author: crypto.SigningKey, number: int, kind: int, said: object) -> bytes:
+    """An entry that somebody signs who may be nobody's device, sealed under the space's keys."""
+    items = [Item(kind, "", "", msgspec.msgpack.encode(said))]
+    entry = sign_entry(Inner(1, space.id, author.public, number, GENESIS, 1, CHECKPOINTS, items,
+                             sorted(space.membership.named_heads), None, None), author)
+    return seal(entry.packed, space.handle, space.epoch, crypto.random_bytes(crypto.NONCE_BYTES))
+
+
+async def slip_in(home: chez.Home, space: chez.Space, envelopes: list[bytes]) -> None:
+    """A member, who may only read perhaps, leaves these at the relay."""
+    keys = space._held.replica.space
+    control = keys.control_of(keys.epoch)
+    assert home.relay is not None and control is not None
+    async with connect(home.relay) as opened:
+        await opened.open([(keys.handle, Role.CONTROL, control)])
+        for envelope in envelopes:
+            await opened.append(keys.handle, Role.CONTROL, envelope)
+
+
+@pytest.mark.parametrize("far", [True, False])
+async def test_a_checkpoint_in_nobodys_name_keeps_nobody_from_vouching(tmp_path: Path, server: Within,
+                                                                      far: bool) -> None:
+    """A reader makes one up, as a device that nobody let in: an honest one is made, vouched for and dropped as ever."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        (his,) = await shared(trip, anna, carl, role="reader")
+        for _ in range(3):
+            await written(trip, "anna", 3)
+            await anna.sync()
+            await berta.sync()
+        await carl.sync()
+        held = census(server.data).bytes
+        stranger = crypto.SigningKey.from_seed(bytes(32))
+        here = his._held.replica
+        vector = await carl._database.read(lambda db: vector_of(db, here.space.n))
+        upto = [Upto(author, sequence, hash, bytes(64), None) for author, (sequence, hash) in sorted(vector.items())]
+        if far:
+            upto = [Upto(one.author, 2**62, bytes(32), bytes(64), None) for one in upto]
+        for n in range(2):  # before the honest one, and after it
+            await slip_in(carl, his, [signed(here.space, stranger, 1, MANIFEST, made_up(upto, ids(40, 40 * n), 2**62))])
+            if not n:
+                done = await hers.checkpoint()
+                assert done is not None and done.bytes < held
+        for home in (anna, berta, anna):
+            await home.sync()
+        assert "entries-dropped" in {one.kind for one in await anna.journal.receipts()}
+        assert await shown(his) == await shown(trip)
+
+
+async def test_a_checkpoint_of_any_size_keeps_no_device_from_making_one(tmp_path: Path, server: Within,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member says that one of its own has all there is, and is huge: it is not taken at its word."""
+    monkeypatch.setattr("chez.sync.checkpoints.policy.ENOUGH", 4096)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        for _ in range(14):
+            await written(trip, "anna", 3)
+            await anna.sync()
+        await berta.sync()
+        replica = hers._held.replica
+        vector = await berta._database.read(lambda db: vector_of(db, replica.space.n))
+        upto = [Upto(author, sequence, hash, bytes(64), None) for author, (sequence, hash) in sorted(vector.items())]
+        said = msgspec.msgpack.encode(made_up(upto, ids(40), 2**62))
+        await berta._database.write(lambda db: replica.say(db, 1, Item(MANIFEST, "", "", said)))
+        await berta.sync()
+        async with anna.connect() as link:
+            await link.synced(90)
+            for _ in range(200):
+                if "checkpoint-made" in {one.kind for one in await anna.journal.receipts()}:
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError("she makes none")
+
+
+def test_nothing_is_named_twice() -> None:
+    """What repeats itself takes a kilobyte at a relay, and a thousand times that at each device."""
+    upto = [Upto(bytes(32), 1, bytes(32), bytes(64), None)]
+    once, twice = ids(40), [*ids(39), ids(1)[0]]
+    assert read_manifest(msgspec.msgpack.encode(made_up(upto, once))).segments == once
+    vouch = Vouch(1, bytes(32), bytes(32), bytes(32), NO_DROP, [Dropped(1, 1, b"a" * 32), Dropped(3, 3, b"b" * 32)],
+                  once, bytes(32), bytes(64))
+    assert read_vouch(msgspec.msgpack.encode(vouch)) == vouch
+    for read, said in ((read_manifest, made_up(upto, twice)),
+                       (read_announcement, Announcement(1, bytes(32), [(bytes(32), 1, bytes(32))], [twice[-32:]] * 2)),
+                       (read_vouch, msgspec.structs.replace(vouch, release=twice)),
+                       (read_vouch, msgspec.structs.replace(vouch, ranges=[
+                           Dropped(1, 1, bytes(32)), Dropped(3, 3, bytes(32))]))):
+        with pytest.raises(BadEntry, match="twice"):
+            read(msgspec.msgpack.encode(said))
+
+
+def test_memory_does_not_grow_with_what_is_said_of_checkpoints() -> None:
+    """Manifests, vouches and announcements without end are read one by one, whoever says them."""
+    world, device = filled()
+    db = device.db
+    author = world.friend.keys.id
+    upto = [Upto(author, 2**62, bytes(32), bytes(64), None)]
+
+    def say(count: int, begin: int) -> None:
+        for n in range(begin, begin + count):
+            db.execute("INSERT INTO checkpoint (space, entry, author, body, state, position) VALUES (1, ?, ?, ?, 0, ?)",
+                       (n.to_bytes(32, "big"), author, msgspec.msgpack.encode(made_up(upto, ids(20_000, 20_000 * n))),
+                        n))
+            vouch = Vouch(1, n.to_bytes(32, "big"), bytes(32), bytes(32), NO_DROP, [], ids(4096), bytes(32), bytes(64))
+            db.execute("INSERT INTO vouch (space, entry, author, body, state) VALUES (1, ?, ?, ?, 0)",
+                       (n.to_bytes(32, "big"), author, msgspec.msgpack.encode(vouch)))
+
+    def peak() -> int:
+        desk = Desk(device.replica, 1)
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                if desk.step(db) is None:
+                    break
+                desk.missing(db)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    say(2, 1)
+    few = peak()
+    say(20, 3)
+    assert peak() < 2 * few
