@@ -1,6 +1,7 @@
 """attach, fetch, blob, with an owner and without."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_a_file_goes_in_and_comes_back(owned: Chez, tmp_path: Path) -> None:
 def test_mistakes_are_named(owned: Chez, tmp_path: Path) -> None:
     """No such file, record or attachment, a wrong type: each has its code, and nothing is written."""
     (tmp_path / "x.bin").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
     owned.run("put", "notes", "tea", "title=Tea")
     cases = {
         ("attach", "notes", "tea", "photo", str(tmp_path / "none")): "NotFound",
@@ -45,6 +47,9 @@ def test_mistakes_are_named(owned: Chez, tmp_path: Path) -> None:
         ("attach", "notes", "tea", "photo", str(tmp_path / "x.bin"), "--name", "../x"): "InvalidValue",
         ("attach", "notes", "tea", "_photo", str(tmp_path / "x.bin")): "InvalidValue",
         ("attach", "notes", "tea", "photo", str(tmp_path)): "InvalidValue",
+        # Which no writer opens, and which never ends: the owner would wait in it, or fill the disk.
+        ("attach", "notes", "tea", "photo", str(tmp_path / "pipe")): "InvalidValue",
+        ("attach", "notes", "tea", "photo", "/dev/zero"): "InvalidValue",
         ("fetch", "notes", "tea", "title", str(tmp_path / "y")): "NotFound",
         ("fetch", "notes", "tea", "photo"): "NotFound",
     }

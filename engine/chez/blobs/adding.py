@@ -7,6 +7,8 @@ or by a crash, leaves a row without id, and what it wrote goes with that row.
 """
 
 import asyncio
+import os
+import stat
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -183,11 +185,21 @@ async def _file(path: Path) -> AsyncIterator[tuple[bytes, int]]:
             file.close()
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise InvalidValue(f"{path} is a folder", "Attach its files, or an archive of it.") from None
     except OSError as error:
         raise disk_error(error, f"{path} can't be read") from None
 
 
 def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
+    # To open a named pipe waits for its writer otherwise; of a regular file it changes nothing.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        kind = os.fstat(handle).st_mode
+        if stat.S_ISDIR(kind):
+            raise InvalidValue(f"{path} is a folder", "Attach its files, or an archive of it.")
+        if not stat.S_ISREG(kind):
+            # A device may never end, and a pipe never begin.
+            raise InvalidValue(f"{path} is not a file but a device or a pipe", "Save what it gives to a file first.")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
