@@ -12,11 +12,13 @@ from typing import Any, Final, TextIO
 import click
 import msgspec
 
+from chez.cli.group import Program
 from chez.cli.program import run
+from chez.cli.stopping import standing
 from chez.cli.terminal import json_line, say
 from chez.cli.values import duration
 from chez.deposits.address import read_address
-from chez.errors import ChezError, InvalidValue, StorageFailed
+from chez.errors import InvalidValue, StorageFailed
 from chez_deposit.book import Book
 from chez_deposit.building import build
 from chez_deposit.collecting import Collected, collect
@@ -35,7 +37,7 @@ BOOK: Final = click.option("--book", type=click.Path(path_type=Path, dir_okay=Fa
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON for programs.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="chez", message="%(prog)s %(version)s")
 def cli() -> None:
     """Give people back the records that you hold of them, each at the address that it gave you.
@@ -47,7 +49,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-deposit` and end the process. Errors are one line and a hint, never a stack trace."""
-    run("chez-deposit", cli, arguments, (ChezError,))
+    run("chez-deposit", cli, arguments)
 
 
 # --- who the organisation is ----------------------------------------------------------------
@@ -223,7 +225,8 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, rela
             staged = stage(opened, file, batch=batch, collection=collection)
             built = build(opened, loaded, staged.batch, now=_now())
             told = {**msgspec.to_builtins(staged), **msgspec.to_builtins(built)}
-        sent = asyncio.run(send(opened, loaded, now=_now, relays=relays))
+        with standing("what was sent is noted; the same command sends the rest"):
+            sent = asyncio.run(send(opened, loaded, now=_now, relays=relays))
     if as_json:
         json_line({**told, **msgspec.to_builtins(sent)})
     else:
@@ -263,7 +266,8 @@ def rejects(batch: str, key: Path, book: Path | None, as_json: bool) -> None:
 def acks(wait: float, follow: bool, key: Path, book: Path | None, as_json: bool) -> None:
     """Take acknowledgements: which messages are on a customer's device."""
     with _book(key, book) as (loaded, opened):
-        came = asyncio.run(collect(opened, loaded, now=_now, wait=None if follow else wait))
+        with standing("what came is in the book: chez-deposit status"):
+            came = asyncio.run(collect(opened, loaded, now=_now, wait=None if follow else wait))
     _tell(came, as_json)
 
 

@@ -3,6 +3,9 @@
 import errno
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +104,81 @@ def test_ctrl_c_ends_with_130(program: str, monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr("click.Group.invoke", interrupted)
     assert ended(program, PROGRAMS[program][1]) == 130
-    assert capsys.readouterr().err.endswith(f"{program}: interrupted\n")
+    assert capsys.readouterr() == ("", f"{program}: interrupted\n")
+    assert ended(program, [*PROGRAMS[program][1], "--json"]) == 130
+    told = capsys.readouterr()
+    assert told.out == "" and json.loads(told.err)["error"]["code"] == "Interrupted"
+
+
+@pytest.mark.parametrize("program", ["chez", "chez-job", "chez-deposit"], indirect=True)
+def test_sigterm_ends_as_ctrl_c_does_with_143(program: str, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    """What is open is closed, also in a shell's background job, which ignores Ctrl-C; afterwards all is as before."""
+    closed: list[int] = []
+
+    def told(*_: object, **__: object) -> object:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            closed.append(1)
+
+    monkeypatch.setattr("click.Group.invoke", told)
+    before = signal.getsignal(signal.SIGTERM)
+    for interrupt in (signal.default_int_handler, signal.SIG_IGN):
+        was = signal.signal(signal.SIGINT, interrupt)
+        try:
+            assert ended(program, PROGRAMS[program][1]) == 143
+        finally:
+            signal.signal(signal.SIGINT, was)
+        assert capsys.readouterr() == ("", f"{program}: terminated\n")
+    assert closed == [1, 1] and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_who_stops_a_long_command_is_told_what_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and below it what is kept and how it goes on; an export is there whole or not at all."""
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chez.cli.near.run_near", interrupted)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "passphrase").write_text("x")
+    (tmp_path / "passphrase").chmod(0o600)
+    common = ["--home", str(tmp_path / "home"), "--passphrase-file", str(tmp_path / "passphrase")]
+    for words, stands in ((["import", str(tmp_path / "passphrase")], "the same command goes on from there"),
+                          (["export", "out"], "out is there only if it is whole"),
+                          (["sync"], "the next chez sync goes on")):
+        assert ended("chez", [*common, *words]) == 130
+        first, second = capsys.readouterr().err.splitlines()
+        assert first == "chez: interrupted" and second.startswith("  ") and second.endswith(stands)
+
+
+def test_what_nobody_expected_is_a_line_too(program: str, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    """1, its type and where it was raised; neither a stack trace nor what it says, which may quote a record."""
+    def broken(*_: object, **__: object) -> object:
+        raise KeyError("secret content")
+
+    monkeypatch.setattr("click.Group.invoke", broken)
+    assert ended(program, PROGRAMS[program][1]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"{program}: unexpected: KeyError" and second.startswith("  please report it")
+    assert program == "chez" or "KeyError at " in second
+    assert "secret" not in second
+    assert ended(program, [*PROGRAMS[program][1], "--json"]) == 1
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == "Unexpected"
+
+
+def test_an_answer_that_nobody_takes(program: str) -> None:
+    """Standard output on a full disk is said to be; one that is closed is no error, and no file gets its number."""
+    module = {"chez": "chez.cli", "chez-deposit": "chez_deposit.cli", "chez-job": "chez_sandbox.provider.cli",
+              "chez-relay": "chez_relay.cli"}[program]
+    line = f"exec {sys.executable} -c 'from {module} import main; main()' --version"
+    full, closed = (subprocess.run(["sh", "-c", f"{line} {where}"], capture_output=True, text=True, timeout=90,
+                                   check=False) for where in (">/dev/full", "<&- >&-"))
+    assert full.returncode == 1 and full.stderr.splitlines()[0].endswith(
+        ": standard output can't be written: No space left on device")
+    assert (closed.returncode, closed.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -2,6 +2,7 @@
 
     main.py        the entry point: options, errors, exit codes
     program.py     how a program of ours ends: errors in one form, exit codes
+    stopping.py    Ctrl-C and SIGTERM, and what a command says then; standard streams that are closed
     group.py       commands found by name, loaded when they are used
     client.py      one call: to the owner's socket, or to a home opened for it
     terminal.py    what a person sees; `safe` against hostile text

@@ -16,6 +16,7 @@ import click
 from chez.agent import protocol
 from chez.agent.paths import connect
 from chez.cli.context import Settings, settings
+from chez.cli.stopping import standing
 from chez.cli.terminal import Terminal
 from chez.errors import ChezError, HomeBusy, HomeMissing, Unavailable
 
@@ -34,10 +35,12 @@ class OwnerGone(Unavailable):
     """The owner ended before it answered."""
 
 
-def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | None = None) -> Any:
+def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | None = None,
+         stands: str = "") -> Any:
     """Run a verb on the home of this invocation and give its result.
 
-    `show` gets the structured events (pages of rows); without it they are printed.
+    `show` gets the structured events (pages of rows); without it they are printed. `stands` is what is said, true at
+    whatever moment, where the command is stopped meanwhile.
     Raises what the verb raises, of the same class where it is one of `chez.errors`.
     """
     chosen = settings(ctx)
@@ -45,7 +48,8 @@ def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | 
     if chosen.space is not None:
         params = {**params, "space": chosen.space}
     try:
-        return _call(chosen, face, verb, params)
+        with standing(stands):
+            return _call(chosen, face, verb, params)
     finally:
         face.clear()
 

@@ -16,7 +16,7 @@ from chez.cli.context import add_common
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ("LazyGroup", "whole_help")
+__all__ = ("LazyGroup", "Program", "whole_help")
 
 C = TypeVar("C", bound=click.Command)
 
@@ -24,7 +24,18 @@ _SENTENCE: Final = 1 << 10
 """Characters of a command's first sentence in its group's list: all of it, which is wrapped and never cut."""
 
 
-class LazyGroup(click.Group):
+class Program(click.Group):
+    """The group of all commands of a program, whose end is told by `chez.cli.program`, and by nobody before."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, which prints an empty line where a command is stopped: no line of JSON."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt):
+            raise click.Abort from None
+
+
+class LazyGroup(Program):
     """A group whose `table` maps headings of its help to names, and those to "module:attribute".
 
     What has no place there is a plug-in's, which is shown under that heading.

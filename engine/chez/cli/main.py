@@ -1,21 +1,12 @@
-"""The entry point: the command table, and the one place where errors become lines.
+"""The entry point: the command table. How a command ends is in program.py."""
 
-    exit code 0   done
-              1   Chez says no: one line (and a hint) on standard error
-              2   the command line itself is wrong
-              130 interrupted
-"""
-
-import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
-from chez.cli.context import Settings, add_common
+from chez.cli.context import add_common
 from chez.cli.group import LazyGroup
-from chez.cli.program import usage
-from chez.cli.terminal import error
-from chez.errors import ChezError
+from chez.cli.program import run
 
 __all__ = ("COMMANDS", "cli", "main")
 
@@ -109,61 +100,6 @@ cli: Final = add_common(LazyGroup(
 click.version_option(package_name="chez", message="%(prog)s %(version)s")(cli)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `chez` and end the process with its exit code. Never shows a stack trace unasked."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    chosen = Settings()
-    # Known before parsing, so that an error of parsing is already answered in kind.
-    chosen.json = "--json" in arguments
-    try:
-        code = cli.main(arguments, prog_name="chez", standalone_mode=False, obj=chosen)
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.UsageError as wrong:
-        code = usage(chosen, wrong)
-    except click.Abort:
-        error(chosen, "Interrupted", "interrupted", "")
-        code = 130
-    except click.ClickException as wrong:
-        error(chosen, "Misuse", wrong.format_message(), "")
-        code = 1
-    except BrokenPipeError:
-        # `chez ls | head`: the reader has enough. Nothing may be written at exit either.
-        sys.stdout = None
-        code = 1
-    except BaseException as failed:
-        code = _failed(chosen, failed)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _failed(chosen: Settings, failed: BaseException) -> int:
-    if isinstance(failed, SystemExit):
-        return failed.code if isinstance(failed.code, int) else 1
-    if isinstance(failed, KeyboardInterrupt):
-        error(chosen, "Interrupted", "interrupted", "")
-        return 130
-    if isinstance(failed, ChezError):
-        error(chosen, failed.code, failed.message, failed.hint)
-        return 1
-    from chez.agent.protocol import failure
-
-    if (known := failure(failed)) is not None:
-        error(chosen, known.code, known.message, known.hint)
-        return 1
-    _unexpected(chosen, failed)
-    return 1
-
-
-def _unexpected(chosen: Settings, failed: BaseException) -> None:
-    from datetime import UTC, datetime
-
-    from chez.agent import reports
-
-    if chosen.debug:
-        import traceback
-
-        click.echo("".join(traceback.format_exception(failed)), err=True, nl=False)
-    when = datetime.now(UTC).isoformat()
-    where = reports.write(chosen.path, failed, when) if chosen.path.is_dir() else None
-    hint = f"please report it with {where}" if where else "please report it with what --debug shows"
-    error(chosen, "Unexpected", f"unexpected: {type(failed).__name__}", hint)
+    run("chez", cli, arguments)

@@ -3,60 +3,117 @@
     exit code 0   done
               1   it says no: one line on standard error, `program: what happened and why`, and below it what to do next
               2   the command line itself is wrong: one line, and the usage
-              130 interrupted
+              130 interrupted (143: told to end by SIGTERM); below the line what stands
 
 With `--json` an error is one line of JSON: `{"error": {"code", "message", "hint"}}`. `chez-relay`, which imports
-nothing of `chez`, has the same form of its own (`chez_relay/ending.py`).
+nothing of `chez`, has the same form of its own (`chez_relay/ending.py`). No program shows a stack trace unasked.
 """
 
 import sys
-from typing import Any, NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from chez.cli.context import Settings
 from chez.cli.group import whole_help
+from chez.cli.stopping import Stop, fill_streams, stoppable
 from chez.cli.terminal import error
 
-__all__ = ("run", "usage")
+__all__ = ("run",)
+
+_PRINTING: Final = frozenset({"click.utils", "rich.console"})
+"""What prints an answer."""
 
 
 def run(program: str, command: click.Command, arguments: list[str] | None,
-        refusals: tuple[type[Exception], ...]) -> NoReturn:
-    """Run a program's commands, and end the process. `refusals` are its typed errors, with `message` and `hint`."""
+        refusals: tuple[type[Exception], ...] = ()) -> NoReturn:
+    """Run a program's commands, and end the process.
+
+    `refusals` are its typed errors beside `ChezError`, with `message` and `hint` as that has them.
+    """
+    fill_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Known before parsing, so that an error of parsing is already answered in kind.
     chosen = Settings(json="--json" in arguments)
-    try:
-        code = whole_help(command).main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.UsageError as wrong:
-        code = usage(chosen, wrong, program)
-    except (click.Abort, KeyboardInterrupt):
-        error(chosen, "Interrupted", "interrupted", "", program)
-        code = 130
-    except click.ClickException as wrong:
-        error(chosen, "Misuse", wrong.format_message(), "", program)
-        code = 1
-    except BrokenPipeError:
-        # `chez-job results | head`: the reader has enough. Nothing may be written at exit either.
-        sys.stdout = None
-        code = 1
-    except OSError as failed:  # of a file or folder that was named, most often
-        error(chosen, type(failed).__name__, _said(failed), "", program)
-        code = 1
-    except refusals as refused:
-        told: Any = refused
-        error(chosen, type(refused).__name__, told.message, told.hint, program)
-        code = 1
+    with stoppable() as stop:
+        try:
+            code = whole_help(command).main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
+        except BaseException as failed:
+            code = _ended(program, chosen, failed, stop, refusals)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _said(failed: OSError) -> str:
-    return f"{failed.filename}: {failed.strerror}" if failed.filename is not None else str(failed)
+def _ended(program: str, chosen: Settings, failed: BaseException, stop: Stop,
+           refusals: tuple[type[Exception], ...]) -> int:
+    """Tell why a command ended otherwise than it should; the exit code."""
+    match failed:
+        case SystemExit():
+            return failed.code if isinstance(failed.code, int) else 1
+        case click.exceptions.Exit():
+            return failed.exit_code
+        case click.UsageError():
+            return _usage(program, chosen, failed)
+        case click.Abort() | KeyboardInterrupt():
+            error(chosen, "Interrupted", stop.message, getattr(failed, "hint", ""), program)
+            return stop.code
+        case click.ClickException():
+            error(chosen, "Misuse", failed.format_message(), "", program)
+        case BrokenPipeError():
+            # `chez ls | head`: the reader has enough. Nothing may be written at exit either.
+            sys.stdout = None
+        case _:
+            _refused(program, chosen, failed, refusals)
+    return 1
 
 
-def usage(chosen: Settings, wrong: click.UsageError, program: str = "chez") -> int:
+def _refused(program: str, chosen: Settings, failed: BaseException, refusals: tuple[type[Exception], ...]) -> None:
+    from chez.agent.protocol import failure
+
+    if (known := failure(failed)) is not None:
+        error(chosen, known.code, known.message, known.hint, program)
+    elif isinstance(failed, refusals):
+        error(chosen, type(failed).__name__, getattr(failed, "message", str(failed)), getattr(failed, "hint", ""),
+              program)
+    elif isinstance(failed, OSError) and _of_output(failed):
+        error(chosen, "StorageFailed", f"standard output can't be written: {failed.strerror}",
+              "free some space, or send it elsewhere", program)
+    elif isinstance(failed, OSError) and program != "chez":  # of a file or folder that was named, most often
+        said = f"{failed.filename}: {failed.strerror}" if failed.filename is not None else str(failed)
+        error(chosen, type(failed).__name__, said, "", program)
+    else:
+        _unexpected(program, chosen, failed)
+
+
+def _of_output(failed: OSError) -> bool:
+    """Whether it is standard output that the system refuses to write: it was raised where an answer is printed."""
+    at = failed.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if failed.filename is not None or at is None or at.tb_frame.f_globals.get("__name__") not in _PRINTING:
+        return False
+    sys.stdout = None  # nothing may be written at exit either
+    return True
+
+
+def _unexpected(program: str, chosen: Settings, failed: BaseException) -> None:
+    """Tell of an error that nobody expected, and where its details are: of `chez` a file in the home has them."""
+    from datetime import UTC, datetime
+
+    from chez.agent import reports
+
+    if chosen.debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(failed)), err=True, nl=False)
+    where = None
+    if program == "chez" and chosen.path.is_dir():
+        where = reports.write(chosen.path, failed, datetime.now(UTC).isoformat())
+    hint = (f"please report it with {where}" if where else "please report it with what --debug shows"
+            if program == "chez" else f"please report it: {reports.place(failed)}")
+    error(chosen, "Unexpected", f"unexpected: {type(failed).__name__}", hint, program)
+
+
+def _usage(program: str, chosen: Settings, wrong: click.UsageError) -> int:
     """Tell that a command line is wrong, and how it goes; the exit code."""
     hint = ""
     message = wrong.format_message()

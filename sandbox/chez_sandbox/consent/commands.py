@@ -185,7 +185,8 @@ def run(ctx: click.Context, grant: str, yes: bool, language: Language) -> None:
 
     # Asked before anything is spent, not when the answer is due.
     answers = yes or sys.stdin.isatty()
-    done = call(ctx, "job-run", {"grant": grant, "answers": answers, "language": language}, show=show)
+    done = call(ctx, "job-run", {"grant": grant, "answers": answers, "language": language}, show=show,
+                stands="chez journal tells whether it ran, and what left")
     said = {"sequence": done["sequence"], "result": done["result"], "bytes": len(done["message"]) // 2}
     words = [
         phrase(language, "answer.released" if done["result"] else "answer.none", **said),

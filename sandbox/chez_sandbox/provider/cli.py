@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from chez import inboxes
+from chez.cli.group import Program
 from chez.cli.program import run
 from chez.cli.terminal import json_line, say
-from chez.errors import ChezError, StorageFailed
+from chez.errors import StorageFailed
 from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.errors import SandboxError
@@ -27,7 +28,7 @@ __all__ = ("cli", "main")
 
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="chez", message="%(prog)s %(version)s")
 def cli() -> None:
     """Make a job, test it, sign it, and read its results.
@@ -39,7 +40,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `chez-job` and end the process. Errors are one line and a hint, never a stack trace."""
-    run("chez-job", cli, arguments, (ChezError, SandboxError))
+    run("chez-job", cli, arguments, (SandboxError,))
 
 
 # --- keys --------------------------------------------------------------------------

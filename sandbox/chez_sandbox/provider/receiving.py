@@ -13,6 +13,7 @@ import click
 
 from chez import inboxes
 from chez.cli.context import add_common
+from chez.cli.stopping import standing
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError
 from chez_sandbox.bundle import open_bundle
@@ -104,7 +105,8 @@ def results(
             told = partial(_tell, ctx, loaded, space)
             sinks.append(Acknowledging(book, told, _say_problem, time.monotonic))
         taking = Taking(book, sinks, _now, partial(_print_result, as_json=as_json), _say_problem)
-        count = asyncio.run(take_results(partial(_inbox, loaded), taking, None if follow else wait))
+        with standing("what came is kept; the same command goes on"):
+            count = asyncio.run(take_results(partial(_inbox, loaded), taking, None if follow else wait))
     if not as_json:
         say(f"{count} new" if count else "nothing new", err=True)
 

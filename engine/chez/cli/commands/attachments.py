@@ -36,7 +36,8 @@ def attach(ctx: click.Context, collection: str, identity: str, field: str, file:
     if not os.access(file, os.R_OK):
         raise InvalidValue(f"{file} can't be read", "check its permissions")
     done = call(ctx, "attach", {"collection": collection, "id": identity, "field": field,
-                                "path": os.path.abspath(file), "media_type": media_type, "name": name or file.name})
+                                "path": os.path.abspath(file), "media_type": media_type, "name": name or file.name},
+                stands="the record has it only if all of it was taken in: chez get shows it")
     json_line(done) if settings(ctx).json else say(f"attached {done['size']:,} bytes of {done['type']}")
 
 
@@ -55,7 +56,8 @@ def fetch(ctx: click.Context, collection: str, identity: str, field: str, file: 
     appears when all of it is there.
     """
     done = call(ctx, "fetch", {"collection": collection, "id": identity, "field": field, "overwrite": force,
-                               "path": os.path.abspath(file or "."), "into_folder": file is None})
+                               "path": os.path.abspath(file or "."), "into_folder": file is None},
+                stands="the file is there only if it is whole; what came of it stays on this device")
     json_line(done) if settings(ctx).json else say(f"{done['path']}: {done['size']:,} bytes")
 
 

@@ -146,7 +146,7 @@ def update(ctx: click.Context, language: str) -> None:
 
     Any `chez sync` brings new data too; this also does on this device what you subscribed or unsubscribed on another.
     """
-    done = call(ctx, "data-update", {})
+    done = call(ctx, "data-update", {}, stands="what came stays; the same command goes on")
     _tell_all(ctx, done, language)
     if not settings(ctx).json:
         _tell_sync(done, language)

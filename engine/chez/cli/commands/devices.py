@@ -41,7 +41,7 @@ def pair(ctx: click.Context, url: str | None, qr: bool, yes: bool) -> None:
                 _show_qr(data["code"])
             say("The code works once. Waiting …", err=True)
 
-    done = call(ctx, "pair", {"url": url}, show=show)
+    done = call(ctx, "pair", {"url": url}, show=show, stands="chez device list shows whether a device came in")
     json_line(done) if settings(ctx).json else say("the other device is in")
 
 

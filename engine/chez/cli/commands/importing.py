@@ -16,6 +16,7 @@ from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 __all__ = ("import_files", "imports")
 
 REJECTS_SHOWN: Final = 20
+GOES_ON: Final = "what was read of it is kept; the same command goes on from there"
 SHORT: Final = 12
 """Digits of a file's hash that are shown to people."""
 
@@ -125,7 +126,7 @@ def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str 
         if not os.access(path, os.R_OK):
             raise InvalidValue(f"{str(path)!r} can't be read", "check its permissions")
         found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector,
-                                                     "mapping": mapping, "keep": keep}, show=show)
+                                                     "mapping": mapping, "keep": keep}, show=show, stands=GOES_ON)
         return found
 
     return run
@@ -134,7 +135,7 @@ def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str 
 def _kept(ctx: click.Context, mapping: str | None) -> list[tuple[str, Run]]:
     """Each kept export, and how it is read again; by a mapping those that one of its name was kept with."""
     def again(sha256: str) -> Run:
-        return lambda show: call(ctx, "import-again", {"sha256": sha256, "mapping": mapping}, show=show)
+        return lambda show: call(ctx, "import-again", {"sha256": sha256, "mapping": mapping}, show=show, stands=GOES_ON)
 
     kept = call(ctx, "kept-exports", {})
     if not kept:

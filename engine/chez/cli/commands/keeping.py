@@ -34,7 +34,8 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
     The list of relays is not in it: their operators' tokens would be readable.
     Spaces other than the private one are folders of their own in it; --space exports one alone.
     """
-    done = call(ctx, "export", {"path": os.path.abspath(folder), "history": history})
+    done = call(ctx, "export", {"path": os.path.abspath(folder), "history": history},
+                stands=f"{folder} is there only if it is whole")
     if settings(ctx).json:
         json_line(done)
         return
@@ -56,7 +57,8 @@ def backup(ctx: click.Context, file: Path, verify: bool) -> None:
 
     It opens with the passphrase that this home has now, and needs nothing else: keep both.
     """
-    done = call(ctx, "backup", {"path": os.path.abspath(file), "verify": verify})
+    done = call(ctx, "backup", {"path": os.path.abspath(file), "verify": verify},
+                stands=f"{file} is there only if it is whole")
     if settings(ctx).json:
         json_line(done)
     else:

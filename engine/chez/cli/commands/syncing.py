@@ -183,7 +183,8 @@ def sync(ctx: click.Context, url: str | None, timeout: float, everywhere: bool, 
     Done when at least one relay has everything, and those that can be reached do; it tells which
     are not, and what they lack.
     """
-    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed, "everywhere": everywhere})
+    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed, "everywhere": everywhere},
+                  stands="what was sent and received stays so; the next chez sync goes on")
     if settings(ctx).json:
         json_line(report)
     else:
