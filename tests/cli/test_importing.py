@@ -1,6 +1,8 @@
 """chez import, on the real files."""
 
 import json
+import os
+import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -55,6 +57,18 @@ def test_what_can_not_be_read_is_an_error_and_the_rest_goes_on(owned: Chez, tmp_
     assert owned.error("import", str(TEMPO), "--connector", "nonsense")["code"] == "NotFound"
 
 
+def test_the_name_of_a_file_is_on_its_line(owned: Chez, tmp_path: Path) -> None:
+    """One that breaks lines can't pretend to be a second report; one that is no text is named, with what to do."""
+    forged = tmp_path / "days.csv\nbank.ofx: ofx, 12 added"
+    forged.write_bytes(TEMPO.read_bytes())
+    done = owned.run("import", str(forged))
+    assert done.stdout.startswith("days.csv\\nbank.ofx") and len(done.stdout.splitlines()) == 1
+    latin = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9t\xe9.csv")
+    Path(latin).write_bytes(TEMPO.read_bytes())
+    error = owned.error("import", latin)
+    assert "no text" in error["message"] and error["hint"].startswith("rename the file")
+
+
 def test_the_formats_are_listed_without_a_home(empty: Chez) -> None:
     """`--formats` names every connector, for people and programs."""
     names = [one["connector"] for one in empty.lines("import", "--formats")]
@@ -67,6 +81,18 @@ def test_a_bar_at_the_terminal(chez: Chez) -> None:
     terminal = Terminal(chez.arguments("import", str(TEMPO)))
     assert terminal.finish() == 0
     assert "100 %" in terminal.seen and "█" in terminal.seen
+
+
+@pytest.mark.slow
+def test_a_bar_is_as_wide_as_there_is_room(chez: Chez) -> None:
+    """At a narrow terminal the figures stay whole, and a terminal that can't draw a line anew gets no bar."""
+    for columns, bar in (("40", "import  "), ("48", "█ ")):
+        narrow = Terminal(chez.arguments("import", str(TEMPO)), {"COLUMNS": columns})
+        assert narrow.finish() == 0
+        assert re.search(rf"{bar}100 %  ([\d,]+) of \1", narrow.seen)
+    dumb = Terminal(chez.arguments("import", str(TEMPO)), {"TERM": "dumb"})
+    assert dumb.finish() == 0
+    assert "unchanged" in dumb.seen and "\x1b" not in dumb.seen and "█" not in dumb.seen
 
 
 def test_keep_read_again_and_list(owned: Chez, tmp_path: Path) -> None:

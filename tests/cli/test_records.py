@@ -56,6 +56,10 @@ def test_errors_are_the_same_with_and_without_an_owner(either: Chez) -> None:
         ("edit", "notes", "monday", "--unset", "nothing"): "NotFound",
         ("put", "notes", "big", "n=99999999999999999999999999"): "",
     }
+    too_long = either.error("put", "n" * 129, "a=1")
+    assert too_long["code"] == "InvalidValue"
+    assert too_long["message"] == "the collection must have at most 128 characters"
+    assert either.error("put", "", "a=1")["message"] == "the collection is empty"
     for words, code in cases.items():
         error = either.error(*words)
         assert error["code"] != "Unexpected", (words, error)
@@ -90,12 +94,20 @@ def test_many_records_from_a_file_and_back(owned: Chez, tmp_path: Path) -> None:
     assert len(owned.lines("sql", "select n from rows", "--limit", "10")) == 10
 
 
+def test_a_file_of_records_has_a_bound(owned: Chez, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read whole may not fill memory: a device that never ends is refused, with what to do."""
+    monkeypatch.setattr("chez.cli.values.MAX_FILE", 1 << 20)
+    error = owned.error("put", "notes", "--file", "/dev/zero")
+    assert error["message"] == "/dev/zero has more than 1 MiB" and error["hint"]
+
+
 def test_records_from_standard_input(owned: Chez) -> None:
     """An array, one object and JSON Lines are all read; what is no record is named."""
     assert len(owned.lines("put", "a", "--file", "-", stdin=b'[{"x":1},{"x":2}]')) == 2
     assert owned.json("put", "a", "one", "--file", "-", stdin=b'{"x":3}') == {"collection": "a", "id": "one"}
     assert len(owned.lines("put", "a", "--file", "-", stdin=b'\xef\xbb\xbf{"x":4}\n\n{"x":5}\n')) == 2
     assert "line 2" in owned.error("put", "a", "--file", "-", stdin=b'{"x":4}\n{"x":\n')["message"]
+    assert "line 3" in owned.error("put", "a", "--file", "-", stdin=b'{"x":4}\n\n{"x":\n')["message"]
     assert "record 2" in owned.error("put", "a", "--file", "-", stdin=b'[{"x":4}, 5]')["message"]
     assert owned.error("put", "a", "--file", "/nowhere/file")["code"] == "NotFound"
     assert owned.json("sql", "select count(*) as c from a") == {"c": 5}
@@ -132,6 +144,21 @@ def test_an_editor_changes_only_what_changed(owned: Chez, tmp_path: Path) -> Non
     assert done["value"] == {"title": "Tea", "cups": 3, "new": [1]}
     assert stat.S_IMODE(int((tmp_path / "mode").read_text(), 8)) == 0o600
     assert "nothing changed" in owned.run("edit", "notes", "monday", env={"EDITOR": "true"}).stderr
+
+
+def test_rows_of_many_fields_are_blocks_where_they_do_not_fit(owned: Chez) -> None:
+    """At a narrow terminal each record is a block, in which no word is broken and what is empty is left out."""
+    fields = {f"field_{n}": f"value-{n}-of-many" for n in range(9)}
+    owned.run("put", "wide", "a", json.dumps(fields))
+    owned.run("put", "wide", "b", json.dumps({"field_3": "alone"}))
+    for columns, word in (("80", "field_3  value-3-of-many"), ("400", "value-2-of-many   value-3-of-many")):
+        terminal = Terminal(owned.arguments("ls", "wide"), {"COLUMNS": columns})
+        assert terminal.finish() == 0
+        assert word in terminal.seen
+    terminal = Terminal(owned.arguments("ls", "wide"), {"COLUMNS": "80"})
+    terminal.finish()
+    blocks = terminal.seen.replace("\r", "").strip().split("\n\n")
+    assert [line.split() for line in blocks[1].splitlines()] == [["id", "b"], ["field_3", "alone"]]
 
 
 def test_tables_for_people(owned: Chez) -> None:

@@ -74,6 +74,37 @@ def test_a_zip_that_nobody_knows(tmp_path: Path) -> None:
     assert "linky" in caught.value.hint
 
 
+def test_a_zip_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
+    """Who has no file in it recognised is told what was not looked into, of many the first ones; and what to do."""
+    path = tmp_path / "export.zip"
+    path.write_bytes(packed({"photo.jpg": b"\xff\xd8", **{f"../{n}.csv": TABLE for n in range(5)}}))
+    with pytest.raises(InvalidValue, match="leads out of the archive") as caught:
+        recognise(path)
+    assert caught.value.message.count("leads out") == 3 and caught.value.message.endswith(", and 2 more")
+    locked = bytearray(packed({"days.csv": TABLE}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        locked[locked.index(signature) + offset] |= 1
+    path.write_bytes(locked)
+    with pytest.raises(InvalidValue, match=r"'days.csv' \(it is encrypted: unpack"):
+        recognise(path)
+
+
+def test_a_zip_of_too_many_files_is_to_be_unpacked() -> None:
+    """It is whole, so that to download it again would not help."""
+    with pytest.raises(BadArchive, match="directory has more than") as caught:
+        opened(packed({f"{n:0500}": b"" for n in range(8000)}))
+    assert caught.value.hint.startswith("Unpack it")
+
+
+def test_text_of_two_bytes_a_character_is_named(tmp_path: Path) -> None:
+    """A table that a spreadsheet saved as Unicode text is in no format known here, and it is told how to save it."""
+    path = tmp_path / "days.csv"
+    path.write_bytes(TABLE.decode().encode("utf-16"))
+    with pytest.raises(InvalidValue, match="UTF-16") as caught:
+        recognise(path)
+    assert "UTF-8" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["../days.csv", "/etc/days.csv", "a/../../b", "a\\..\\b", "C:/x", "a//b", "\x1b[2J",
                                   "x" * 600])
 def test_a_name_that_leads_out_costs_itself(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,6 +23,9 @@ PAGE_BYTES: Final = 256 * 1024
 """Bytes of rows in one page: large enough to amortise a message, small enough to stream."""
 
 PAGE_ROWS: Final = 1000
+
+_LENGTH: Final = re.compile(r"Expected `str` of length (?P<which><=|>=) (?P<size>\d+) - at `\$\.(?P<name>\w+)`")
+"""What msgspec says of a text that is too long or too short."""
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -45,6 +49,11 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
     try:
         return msgspec.convert(params, kind)
     except msgspec.ValidationError as error:
+        if (length := _LENGTH.fullmatch(str(error))) is not None:
+            name = length["name"].replace("_", " ")
+            raise InvalidValue(f"the {name} is empty" if length["which"] == ">=" and length["size"] == "1" else
+                               f"the {name} must have {'at least' if length['which'] == '>=' else 'at most'} "
+                               f"{length['size']} characters") from None
         raise InvalidValue(f"wrong parameters: {error}") from None
 
 

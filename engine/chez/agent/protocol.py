@@ -133,6 +133,10 @@ def encode(message: ClientMessage | OwnerMessage) -> bytes:
     """
     try:
         body = _encoder.encode(message)
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"this is no text: {error.object!r}",
+                           "rename the file if it is one's name; else see whether the terminal's encoding is "
+                           "UTF-8") from None
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidValue(f"this value can't be sent to the owner: {error}") from None
     if 1 + len(body) > MAX_MESSAGE:

@@ -4,6 +4,7 @@ Data comes from files, other people and organisations: whatever could steer a te
 (escape sequences, carriage returns, direction overrides) is shown as a visible escape.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,13 @@ The joiners U+200C and U+200D stay: several scripts, and emoji, are wrong withou
 
 _JSON_UNSAFE: Final = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+
+
+READABLE: Final = 12
+"""Characters to which a column of a table may be folded: a word, a day."""
+
+_GAP: Final = 3
+"""Characters between the columns of a framed table."""
 
 
 def safe(text: str, *, lines: bool = False) -> str:
@@ -110,19 +118,40 @@ def error(settings: Settings, code: str, message: str, hint: str, program: str =
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (),
           empty: str = "") -> None:
-    """Print rows as a table: framed at a terminal, plain aligned text otherwise; of no rows, what `empty` says."""
+    """Print rows as a table: framed at a terminal, plain aligned text otherwise; of no rows, what `empty` says.
+
+    At a terminal too narrow for the columns each row is a block, a line for each cell that says something.
+    """
     cells = [[value_text(cell) for cell in row] for row in rows]
     if empty and not cells:
         say(empty, err=True)
         return
     heads = [safe(column) for column in columns]
     if sys.stdout.isatty():
-        _framed(heads, cells, right)
+        _framed(heads, cells, right) if _fits(heads, cells) else _blocks(heads, cells)
         return
     widths = [max((len(row[i]) for row in [heads, *cells]), default=0) for i in range(len(heads))]
     for row in [heads, *cells] if any(heads) else cells:
         click.echo("  ".join(cell.rjust(width) if head in right else cell.ljust(width)
                              for cell, width, head in zip(row, widths, heads, strict=True)).rstrip())
+
+
+def _fits(heads: list[str], cells: list[list[str]]) -> bool:
+    """Whether the columns, each folded to no less than can be read, stand side by side."""
+    from rich.cells import cell_len
+
+    widths = (max(cell_len(row[i]) for row in [heads, *cells]) for i in range(len(heads)))
+    return sum(min(width, READABLE) + _GAP for width in widths) <= _columns()
+
+
+def _blocks(heads: list[str], cells: list[list[str]]) -> None:
+    width = max(map(len, heads))
+    for number, row in enumerate(cells):
+        if number:
+            click.echo()
+        for head, cell in zip(heads, row, strict=True):
+            if cell:
+                click.echo(f"{head.ljust(width)}  {cell}")
 
 
 def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> None:
@@ -141,6 +170,10 @@ def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> N
 
 
 _WIDTH: Final = 28
+"""Characters of a bar, where there is room."""
+
+_SHORTEST: Final = 8
+"""Characters of a bar that still says something."""
 
 
 class Terminal:
@@ -148,7 +181,7 @@ class Terminal:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._drawn = False
+        self._drawn = ""
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -157,24 +190,26 @@ class Terminal:
 
     def progress(self, done: int, total: int, label: str) -> None:
         """Draw a bar, where somebody looks."""
-        if self._settings.json or not sys.stderr.isatty():
+        if self._settings.json or not _draws():
             return
-        if total:
-            filled = min(_WIDTH, _WIDTH * done // total)
-            bar = f"{'█' * filled}{'░' * (_WIDTH - filled)} {100 * done // total:3d} %  {done:,} of {total:,}"
-        else:
-            bar = f"{done:,}"
-        import shutil
-
-        width = shutil.get_terminal_size().columns - 1
-        click.echo("\r\x1b[K" + f"{safe(label)}  {bar}"[:width], err=True, nl=False)
-        self._drawn = True
+        room = _columns() - 1
+        figures = f"{100 * done // total:3d} %  {done:,} of {total:,}" if total else f"{done:,}"
+        left = room - len(safe(label)) - len(figures) - 3
+        bar = ""
+        if total and left >= _SHORTEST:
+            width = min(_WIDTH, left)
+            filled = min(width, width * done // total)
+            bar = f"{'█' * filled}{'░' * (width - filled)} "
+        drawn = f"{safe(label)}  {bar}{figures}"[:room]
+        if drawn != self._drawn:
+            click.echo("\r\x1b[K" + drawn, err=True, nl=False)
+            self._drawn = drawn
 
     def clear(self) -> None:
         """Take the bar away."""
         if self._drawn:
             _endline()
-            self._drawn = False
+            self._drawn = ""
 
     def ask(self, question: str, default: str | None) -> str:
         """Ask at the terminal. Raises `NotAllowed` when nobody is there."""
@@ -200,6 +235,17 @@ class Terminal:
                 say(f"{key}: {value_text(value, wide=True)}")
 
 
+def _columns() -> int:
+    import shutil  # a hundredth of a second, of which most commands have no use
+
+    return shutil.get_terminal_size().columns
+
+
+def _draws() -> bool:
+    """Whether standard error is a terminal where a line can be drawn anew: an editor's shell (TERM=dumb) is none."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def _endline() -> None:
-    if sys.stderr.isatty():
+    if _draws():
         click.echo("\r\x1b[K", err=True, nl=False)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ _CONDITION: Final = re.compile(r"([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.D
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST: Final = 366 * 86_400
+
+MAX_FILE: Final = 256 << 20
+"""Bytes of a file of records: it is held as a whole, with its records. A device may never end."""
 
 
 def duration(word: str) -> float:
@@ -72,22 +76,28 @@ def json_object(text: str | bytes, source: str) -> dict[str, Any]:
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    """The records of a file ("-": standard input): one object, an array of them, or JSON Lines."""
+    """The records of a file ("-": standard input): one object, an array of them, or JSON Lines.
+
+    Raises `NotFound`, and `InvalidValue` for what is none, can't be read, or has more than `MAX_FILE` bytes.
+    """
     source = "standard input" if str(path) == "-" else str(path)
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}") from None
     except OSError as error:
         raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise InvalidValue(f"{source} has more than {MAX_FILE >> 20} MiB", "put it in parts")
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         whole = msgspec.json.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        lines = [line for line in data.split(b"\n") if line.strip()]
+        lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2:
             raise InvalidValue(f"{source} is no JSON: {error}") from None
-        return [json_object(line, f"line {number} of {source}") for number, line in enumerate(lines, 1)]
+        return [json_object(line, f"line {number} of {source}") for number, line in lines]
     records = whole if isinstance(whole, list) else [whole]
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):

@@ -49,6 +49,7 @@ SPARE: Final = 16 * 1024 * 1024
 
 _BUFFER: Final = 64 * 1024
 _AGAIN: Final = "Download it again from the service."
+_PARTLY: Final = "Unpack it, and import the files of it that you want."
 _ENCRYPTED: Final = 0x1
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
                   OSError, LookupError, OverflowError, struct.error)
@@ -77,7 +78,7 @@ class Archive:
         files = [info for info in self._zip.infolist() if not info.filename.endswith("/")]
         if len(files) > MAX_MEMBERS:
             raise BadArchive(f"the archive has {len(files):,} files; at most {MAX_MEMBERS:,} are read",
-                             "Unpack it, and import the files of it that you want.")
+                             _PARTLY)
         self._left = size * MAX_RATIO + SPARE
         self._infos: dict[str, zipfile.ZipInfo] = {}
         rejects = []
@@ -155,7 +156,7 @@ class _Careful(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         data = self._file.read(min(size, MAX_DIRECTORY + 1) if size >= 0 else MAX_DIRECTORY + 1)
         if len(data) > MAX_DIRECTORY:
-            raise zipfile.BadZipFile(f"its directory has more than {MAX_DIRECTORY:,} bytes")
+            raise BadArchive(f"the archive's directory has more than {MAX_DIRECTORY:,} bytes", _PARTLY)
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:

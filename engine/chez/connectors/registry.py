@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from chez.connectors.api import HEAD_BYTES, Connector, Source, excerpt, open_source
+from chez.connectors.api import HEAD_BYTES, Connector, Reject, Source, excerpt, open_source
 from chez.connectors.archive import Archive, is_archive
 from chez.connectors.zipped import Zipped
 from chez.errors import BadArchive, InvalidValue, NotFound
@@ -22,6 +22,12 @@ __all__ = (
     "BUILT_IN", "GROUP", "Broken", "Registered", "broken", "connectors", "find", "load", "recognise", "recognise_open",
     "registered",
 )
+
+UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+"""How UTF-16 text begins, which spreadsheets call Unicode text."""
+
+UNREAD_SHOWN: Final = 3
+"""Files of a zip of which it is said why they are not read."""
 
 GROUP: Final = "chez.connectors"
 
@@ -154,20 +160,29 @@ def recognise_open(file: BinaryIO, source: Source) -> Connector:
     ours = tuple(one.connector for one in known)
     head = file.read(HEAD_BYTES)
     chosen = _asked(ours, head, source.name)
+    unread: Sequence[Reject] = ()
     if chosen is None and is_archive(head):
-        chosen = _of_archive(ours, file, source)
+        chosen, unread = _of_archive(ours, file, source)
     file.seek(0)
     if chosen is None:
-        hint = [f"Known (chez import --formats): {', '.join(one.name for one in ours)}.",
+        hint = [*(["Save it as UTF-8."] if head.startswith(UTF_16) else []),
+                f"Known (chez import --formats): {', '.join(one.name for one in ours)}.",
                 "Of any other export, chez import --explore shows what is in it.",
                 *_complaints(failed)]
-        raise InvalidValue(_unknown(source.name, head), " ".join(hint))
+        raise InvalidValue(_unknown(source.name, head, unread), " ".join(hint))
     return chosen
 
 
-def _unknown(name: str, head: bytes) -> str:
-    return f"{name!r} has no file in a format known here" if is_archive(head) else \
-        f"{name!r} is in no format known here"
+def _unknown(name: str, head: bytes, unread: Sequence[Reject]) -> str:
+    if head.startswith(UTF_16):
+        return f"{name!r} is UTF-16 text, as no format known here is"
+    if not is_archive(head):
+        return f"{name!r} is in no format known here"
+    said = f"{name!r} has no file in a format known here"
+    if unread:
+        # Which is why, most often: all of it is encrypted, say.
+        said += f"; not looked into: {', '.join(f'{one.member!r} ({one.reason})' for one in unread[:UNREAD_SHOWN])}"
+    return said if len(unread) <= UNREAD_SHOWN else f"{said}, and {len(unread) - UNREAD_SHOWN:,} more"
 
 
 def _complaints(failed: Sequence[Broken]) -> list[str]:
@@ -184,23 +199,26 @@ def _asked(known: Sequence[Connector], head: bytes, name: str) -> Connector | No
     return None
 
 
-def _of_archive(known: Sequence[Connector], file: BinaryIO, source: Source) -> Connector | None:
-    """Who reads a zip: one that knows its names, or those that know its members by their heads."""
+def _of_archive(known: Sequence[Connector], file: BinaryIO,
+                source: Source) -> tuple[Connector | None, Sequence[Reject]]:
+    """Who reads a zip: one that knows its names, or those that know its members by their heads; what nobody can."""
     archive = Archive(file, source.size)
     names = [member.name for member in archive.members]
     for connector in known:
         try:
             if getattr(connector, "recognise_members", lambda names: False)(names):
-                return connector
+                return connector, ()
         except Exception:  # the boundary to code that is not ours
             continue
     plan: dict[str, Connector] = {}
+    broken: list[Reject] = []
     for name in names:
         try:
             with archive.open(name) as member:
                 head = member.read(HEAD_BYTES)
-        except BadArchive:
-            continue  # reading tells of it
+        except BadArchive as error:
+            broken.append(Reject(1, error.message, "", name))
+            continue
         if not is_archive(head) and (chosen := _asked(known, head, name.rpartition("/")[2])) is not None:
             plan[name] = chosen
-    return Zipped(plan) if plan else None
+    return (Zipped(plan) if plan else None), (*archive.rejects, *broken)

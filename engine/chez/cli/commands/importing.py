@@ -22,7 +22,7 @@ SHORT: Final = 12
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, readable=False))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
 @click.option("--formats", is_flag=True, help="List the kinds of files that are recognised.")
 @click.option("--explore", "looking", is_flag=True,
@@ -169,7 +169,8 @@ def _report(ctx: click.Context, name: str, run: Run, sink: "_Rejects") -> bool:
 
 def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
     resumed = f" ({report['resumed']:,} from before it was cut off)" if report["resumed"] else ""
-    say(f"{Path(name).name}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
+    # A name is whatever made the file called it: it is shown on this line.
+    say(f"{safe(Path(name).name)}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
         f"{report['unchanged']} unchanged{resumed}, {report['rejected']} rejected"
         + (f", {report['purged']} purged before and not brought back" if report["purged"] else "")
         + (", kept" if report["kept"] else ""))

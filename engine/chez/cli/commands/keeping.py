@@ -40,7 +40,7 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
         json_line(done)
         return
     changes = f" and {how_many(done['changes'], 'change')}" if history else ""
-    attachments = f", with {how_many(done['attachments'], 'attachment')}," if done["attachments"] else ""
+    attachments = f", with {how_many(done['attachments'], 'attachment')}" if done["attachments"] else ""
     said = f"{how_many(done['records'], 'record')}{changes}{attachments}"
     say(f"{folder} has {said}, readable by anybody who can open that folder")
     if done["missing"]:
