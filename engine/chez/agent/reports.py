@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-__all__ = ("FILE_NAME", "describe", "place", "write")
+__all__ = ("FILE_NAME", "describe", "write")
 
 FILE_NAME: Final = "unexpected.txt"
 MAX_BYTES: Final = 256 * 1024
@@ -38,19 +38,6 @@ def describe(error: BaseException) -> str:
         if isinstance(current, BaseExceptionGroup):
             pending.extend(("containing ", inner) for inner in current.exceptions)
     return "\n".join(lines) + "\n"
-
-
-def place(error: BaseException) -> str:
-    """Where an error was raised, in one line: the file, from its package on, the line and the function.
-
-    Of several frames the last one that is of Chez says most.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if any(part.startswith("chez") for part in Path(frame.filename).parts[:-1])]
-    if not frames:
-        return type(error).__name__
-    last = (ours or frames)[-1]
-    return f"{type(error).__name__} at {'/'.join(Path(last.filename).parts[-3:])}:{last.lineno} in {last.name}"
 
 
 def write(folder: Path, error: BaseException, when: str) -> Path | None:

@@ -4,7 +4,7 @@ from typing import Final, NoReturn
 
 import click
 
-from chez.cli.context import add_common
+from chez.cli.context import Settings, add_common
 from chez.cli.group import LazyGroup
 from chez.cli.program import run
 
@@ -102,4 +102,19 @@ click.version_option(package_name="chez", message="%(prog)s %(version)s")(cli)
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run `chez` and end the process with its exit code. Never shows a stack trace unasked."""
-    run("chez", cli, arguments)
+    run("chez", cli, arguments, accident=_kept)
+
+
+def _kept(chosen: Settings, failed: BaseException) -> str:
+    """Keep an error that nobody expected in a private file of the home; what to do with it."""
+    from datetime import UTC, datetime
+
+    from chez.agent import reports
+
+    if chosen.debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(failed)), err=True, nl=False)
+    when = datetime.now(UTC).isoformat()
+    where = reports.write(chosen.path, failed, when) if chosen.path.is_dir() else None
+    return f"please report it with {where}" if where else "please report it with what --debug shows"

@@ -10,7 +10,9 @@ nothing of `chez`, has the same form of its own (`chez_relay/ending.py`). No pro
 """
 
 import sys
-from typing import Final, NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -18,18 +20,24 @@ from chez.cli.context import Settings
 from chez.cli.group import whole_help
 from chez.cli.stopping import Stop, fill_streams, stoppable
 from chez.cli.terminal import error
+from chez.errors import ChezError
 
-__all__ = ("run",)
+__all__ = ("Accident", "run")
+
+Accident = Callable[[Settings, BaseException], str]
+"""Keeps an error that nobody expected; what it gives is said below the line."""
 
 _PRINTING: Final = frozenset({"click.utils", "rich.console"})
 """What prints an answer."""
 
 
 def run(program: str, command: click.Command, arguments: list[str] | None,
-        refusals: tuple[type[Exception], ...] = ()) -> NoReturn:
+        refusals: tuple[type[Exception], ...] = (), accident: Accident | None = None) -> NoReturn:
     """Run a program's commands, and end the process.
 
-    `refusals` are its typed errors beside `ChezError`, with `message` and `hint` as that has them.
+    `refusals` are its typed errors beside `ChezError`, with `message` and `hint` as that has them. `accident` keeps
+    what nobody expected, and says what to do next; without it an `OSError` is told as it is, of a file that was named
+    most often, and of anything else the place.
     """
     fill_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -39,12 +47,12 @@ def run(program: str, command: click.Command, arguments: list[str] | None,
         try:
             code = whole_help(command).main(arguments, prog_name=program, standalone_mode=False, obj=chosen)
         except BaseException as failed:
-            code = _ended(program, chosen, failed, stop, refusals)
+            code = _ended(program, chosen, failed, stop, refusals, accident)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _ended(program: str, chosen: Settings, failed: BaseException, stop: Stop,
-           refusals: tuple[type[Exception], ...]) -> int:
+           refusals: tuple[type[Exception], ...], accident: Accident | None) -> int:
     """Tell why a command ended otherwise than it should; the exit code."""
     match failed:
         case SystemExit():
@@ -62,26 +70,31 @@ def _ended(program: str, chosen: Settings, failed: BaseException, stop: Stop,
             # `chez ls | head`: the reader has enough. Nothing may be written at exit either.
             sys.stdout = None
         case _:
-            _refused(program, chosen, failed, refusals)
+            _refused(program, chosen, failed, refusals, accident)
     return 1
 
 
-def _refused(program: str, chosen: Settings, failed: BaseException, refusals: tuple[type[Exception], ...]) -> None:
-    from chez.agent.protocol import failure
-
-    if (known := failure(failed)) is not None:
-        error(chosen, known.code, known.message, known.hint, program)
-    elif isinstance(failed, refusals):
-        error(chosen, type(failed).__name__, getattr(failed, "message", str(failed)), getattr(failed, "hint", ""),
-              program)
+def _refused(program: str, chosen: Settings, failed: BaseException, refusals: tuple[type[Exception], ...],
+             accident: Accident | None) -> None:
+    if (known := _typed(failed, (ChezError, *refusals))) is not None:
+        error(chosen, getattr(known, "code", type(known).__name__), known.message, known.hint, program)
     elif isinstance(failed, OSError) and _of_output(failed):
         error(chosen, "StorageFailed", f"standard output can't be written: {failed.strerror}",
               "free some space, or send it elsewhere", program)
-    elif isinstance(failed, OSError) and program != "chez":  # of a file or folder that was named, most often
+    elif isinstance(failed, OSError) and accident is None:
         said = f"{failed.filename}: {failed.strerror}" if failed.filename is not None else str(failed)
         error(chosen, type(failed).__name__, said, "", program)
     else:
-        _unexpected(program, chosen, failed)
+        hint = f"please report it: {_place(failed)}" if accident is None else accident(chosen, failed)
+        error(chosen, "Unexpected", f"unexpected: {type(failed).__name__}", hint, program)
+
+
+def _typed(failed: BaseException, kinds: tuple[type[Exception], ...]) -> Any:
+    """The error that was raised on purpose. A task group wraps what its tasks raise: the first inside tells most."""
+    if isinstance(failed, kinds):
+        return failed
+    inner = failed.exceptions if isinstance(failed, BaseExceptionGroup) else ()
+    return next((found for one in inner if (found := _typed(one, kinds)) is not None), None)
 
 
 def _of_output(failed: OSError) -> bool:
@@ -95,22 +108,17 @@ def _of_output(failed: OSError) -> bool:
     return True
 
 
-def _unexpected(program: str, chosen: Settings, failed: BaseException) -> None:
-    """Tell of an error that nobody expected, and where its details are: of `chez` a file in the home has them."""
-    from datetime import UTC, datetime
+def _place(failed: BaseException) -> str:
+    """Where an error was raised, in one line: the file, from its package on, the line and the function.
 
-    from chez.agent import reports
+    Of several frames the last one that is of Chez says most; what an error says may quote a record, and is left out.
+    """
+    import traceback  # of no use to a command that goes well
 
-    if chosen.debug:
-        import traceback
-
-        click.echo("".join(traceback.format_exception(failed)), err=True, nl=False)
-    where = None
-    if program == "chez" and chosen.path.is_dir():
-        where = reports.write(chosen.path, failed, datetime.now(UTC).isoformat())
-    hint = (f"please report it with {where}" if where else "please report it with what --debug shows"
-            if program == "chez" else f"please report it: {reports.place(failed)}")
-    error(chosen, "Unexpected", f"unexpected: {type(failed).__name__}", hint, program)
+    frames = traceback.extract_tb(failed.__traceback__)
+    ours = [frame for frame in frames if any(part.startswith("chez") for part in Path(frame.filename).parts[:-1])]
+    last = (ours or frames)[-1]
+    return f"{type(failed).__name__} at {'/'.join(Path(last.filename).parts[-3:])}:{last.lineno} in {last.name}"
 
 
 def _usage(program: str, chosen: Settings, wrong: click.UsageError) -> int:
