@@ -77,7 +77,7 @@ async def test_an_announcement_releases_nothing_that_serves(
 
         def lying(self: Drafting, db: Any, answer: Any) -> Any:
             site = self.site
-            if site.replica.device != berta.device_id or site.replica.space.private or said:
+            if site.replica.access.device != berta.device_id or site.replica.space.private or said:
                 return step(self, db, answer)
             ((_, _, manifest), *_) = site.manifests(db)
             (author, (sequence, hash)), *_ = manifest.vector.items()
@@ -85,7 +85,7 @@ async def test_an_announcement_releases_nothing_that_serves(
             said.append(Announcement(1, site.log(db), [(author, sequence, hash)], [[one] for one in (
                 *pieces, *manifest.segments)]))
             item = Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said[0]))
-            return Send(site.replica.say(db, site.relay, item)[0])
+            return Send(site.replica.author.say(db, site.relay, item)[0])
 
         looked: list[bytes] = []
 

@@ -99,7 +99,7 @@ async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, ser
         async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
             bad = {bytes.fromhex(home.device_id.hex()) for home in (berta, phone)}
             monkeypatch.setattr(Site, "independent", lambda self, voucher, maker: (
-                self.replica.device in bad or _independent(self, voucher, maker)))
+                self.replica.access.device in bad or _independent(self, voucher, maker)))
             await hers.checkpoint()
             await phone.sync(server.url)
             done = await hers.checkpoint()
@@ -120,7 +120,7 @@ async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: With
         bad, step, said = berta.device_id, Vouching.step, []
 
         def lying(self: Vouching, db: Any, answer: Any) -> Any:
-            if self.site.replica.device != bad or self.site.replica.space.private:
+            if self.site.replica.access.device != bad or self.site.replica.space.private:
                 return step(self, db, answer)
             if said:
                 return None
@@ -151,7 +151,7 @@ async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Wit
         held = census(server.data).bytes
         mine = anna.device_id
         monkeypatch.setattr(Site, "independent", lambda self, voucher, maker: (
-            self.replica.device == mine or _independent(self, voucher, maker)))
+            self.replica.access.device == mine or _independent(self, voucher, maker)))
         done = await trip.checkpoint()
         assert done is not None and done.dropped
         await shrunk(server, held + 20_000)

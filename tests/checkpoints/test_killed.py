@@ -33,7 +33,7 @@ def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.Monk
     world.settle()
     world.storage._quotas = Quotas(grace=0.0)
     maker, commits, killed = world.devices[0], 0, False
-    maker.write(lambda db: maker.replica.want_checkpoint(db, {RELAY}))
+    maker.write(lambda db: maker.replica.relays.want_checkpoint(db, maker.replica.space.n, {RELAY}))
     assert maker.lanes is not None
     maker.lanes.wake(maker.replica.space.id)
     plain = world._work

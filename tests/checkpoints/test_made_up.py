@@ -110,7 +110,7 @@ async def test_a_checkpoint_of_any_size_keeps_no_device_from_making_one(tmp_path
         vector = await berta._database.read(lambda db: vector_of(db, replica.space.n))
         upto = [Upto(author, sequence, hash, bytes(64), None) for author, (sequence, hash) in sorted(vector.items())]
         said = msgspec.msgpack.encode(made_up(upto, ids(40), 2**62))
-        await berta._database.write(lambda db: replica.say(db, 1, Item(MANIFEST, "", "", said)))
+        await berta._database.write(lambda db: replica.author.say(db, 1, Item(MANIFEST, "", "", said)))
         await berta.sync()
         async with anna.connect() as link:
             await link.synced(90)

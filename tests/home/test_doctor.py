@@ -38,8 +38,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(220):  # a snapshot
                 await notes.put({"n": number}, id="long")
                 if number % 90 == 0:
-                    await home._database.write(home._replica.collect)
-            await home._database.write(home._replica.collect)
+                    await home._database.write(home._replica.author.collect)
+            await home._database.write(home._replica.author.collect)
             await notes.put({"n": "unsent"}, id="long")
             await notes.put({"unsent": True}, id="new")
             for id in ("deleted", "purged"):
@@ -131,7 +131,7 @@ async def test_damage_inside_the_store(home: Path, name: str) -> None:
             await purged
         assert (await again.journal.receipts("repaired")) and (await again.journal.verify()).ok
         await again.collection("notes").put({"n": 1}, id="007")
-        await again._database.write(again._replica.collect)
+        await again._database.write(again._replica.author.collect)
 
 
 async def test_everything_is_made_again_from_the_log(home: Path) -> None:

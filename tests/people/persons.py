@@ -69,7 +69,7 @@ async def crooked_put(home: chez.Home, space: chez.Space, keys: Epoch, value: di
     def work(db: Connection) -> list[bytes]:
         out = []
         for batch, part in plan(waiting_changes(db, replica.space.n)):
-            row, entry = replica._append(db, 1, CHANGES, change_items(db, replica.space.n, batch, 1)[0], part)
+            row, entry = replica.author._append(db, 1, CHANGES, change_items(db, replica.space.n, batch, 1)[0], part)
             put_into(db, replica.space.n, batch, row)
             out.append(seal(entry.packed, replica.space.handle, keys, random_bytes(24)))
         return out

@@ -84,7 +84,7 @@ async def three(folder: Path, url: str, role: str = "writer") -> AsyncIterator[
 @asynccontextmanager
 async def relays_hand(url: str, space: chez.Space) -> AsyncIterator[RelayConnection]:
     """What a relay can do with a space: it hears all that is said, sealed, and says whatever it likes to all."""
-    epoch, handle = space._held.replica.current, space._held.space.handle
+    epoch, handle = space._held.replica.access.current, space._held.space.handle
     async with connect(url) as hand:
         await hand.open([(handle, Role.READ, epoch.read), (handle, Role.CONTROL, epoch.control)])
         await hand.subscribe(handle, 0)
@@ -247,13 +247,13 @@ async def test_a_new_epoch_interrupts_nobody_who_stays(tmp_path: Path, server: W
         ears, stranger = [Ear(hers), Ear(other)], Ear(his)
         await hers.broadcast("t", "together")
         assert await stranger.until("together") == ["together"]
-        old = his._held.replica.current
+        old = his._held.replica.access.current
         await hers.remove("Ben")
         for home in (ada, tab):
             await home.sync()
         async with relays_hand(server.url, hers) as hand:
             said = Message(1, his._held.space.id, ben.device_id, bytes(16), 1, bytes(16), [], [], "t", b'"I was here"')
-            for epoch in (old, hers._held.replica.current):
+            for epoch in (old, hers._held.replica.access.current):
                 hand.broadcast(his._held.space.handle, seal_message(
                     said, his._held.space.handle, epoch, ben._device.signing, bytes(24)))
             await recorded_none(hand)

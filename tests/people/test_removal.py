@@ -223,7 +223,7 @@ async def test_who_heard_that_it_is_out_says_nothing_more_in_its_private_space(t
         def heard(db: Connection) -> list[object]:
             a._replica.refresh(db)
             keep_statement(db, a._replica.space.n, a._replica.space.membership, said)
-            return [*a._replica.collect(db)]
+            return [*a._replica.author.collect(db)]
 
         assert await a._database.write(heard) == []
         await a.sync()

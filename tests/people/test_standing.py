@@ -50,7 +50,7 @@ async def test_what_a_removed_device_sent_beyond_what_was_accepted_does_not_coun
 
 async def _handed_out(a: chez.Home, b: chez.Home) -> None:
     """A relay hands out what a device wrote after its keys there were replaced."""
-    sealed = await b._database.write(lambda db: b._replica.outgoing(db, 1))
+    sealed = await b._database.write(lambda db: b._replica.author.outgoing(db, 1))
     assert sealed
 
     def arrive(db: Connection) -> None:
@@ -110,7 +110,7 @@ async def test_an_entry_that_broke_a_rule_is_shown_and_cannot_be_picked(tmp_path
     async with relay(tmp_path / "other") as other, open_again(tmp_path / "a") as a:
         await a.sync(other.url)
         async with open_again(tmp_path / "copy") as copy:
-            await copy._database.write(lambda db: copy._replica._append(db, 1, CHANGES, [foreign]))
+            await copy._database.write(lambda db: copy._replica.author._append(db, 1, CHANGES, [foreign]))
             await copy.sync(other.url)
         await a.sync(other.url)
         refused, = await a.audit()

@@ -111,7 +111,7 @@ async def test_a_thief_that_took_out_the_others_first_is_out_itself(
             for home in (left, other):
                 with pytest.raises(RelayRefused):
                     await home.sync()
-                assert home._replica.removed
+                assert home._replica.access.removed
         result = await taken_back(tmp_path / "left", words, expel=["thief"])
         assert result.problem == "" and {info.name: info.active for info in result.devices} == {
             "thief": False, "other": True}
@@ -123,7 +123,7 @@ async def test_a_thief_that_took_out_the_others_first_is_out_itself(
         await other.sync()
         await left.sync()
         assert await ids(left) == await ids(other) == {"unsent", "other"}
-        assert not left._replica.removed and not other._replica.removed
+        assert not left._replica.access.removed and not other._replica.access.removed
     await _all_comes_back(tmp_path / "c", words, server.url, {"unsent", "other"}, {"trip"})
 
 

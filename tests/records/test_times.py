@@ -25,7 +25,7 @@ def test_an_edit_made_offline_keeps_its_time() -> None:
 
     for replica, db in ((sender, here), (receiver, there)):
         replica.resume(db, 1, bytes(32))
-    envelopes = [sealed.envelope for sealed in sender.outgoing(here, 1)]
+    envelopes = [sealed.envelope for sealed in sender.author.outgoing(here, 1)]
     took = receiver.incoming(there, 1, [Entry(n, data) for n, data in enumerate(envelopes, 1)], bytes(32))
     assert took.quarantined == 0
     assert times(here) == [NOW - 3_600_000, NOW + 5]

@@ -112,7 +112,7 @@ def test_unsent_work_on_what_counts_no_more_is_made_anew() -> None:
                                    "WHERE state = 1").fetchall())
     assert (after["a"], after["c"]) == (before["a"], before["c"]) and after["b"] != before["b"]
     reader.restart()
-    assert [entry.inner.kind for _, entry in reader.replica.collect(reader.db)] == [STATEMENTS, CHANGES]
+    assert [entry.inner.kind for _, entry in reader.replica.author.collect(reader.db)] == [STATEMENTS, CHANGES]
 
 
 def test_a_record_that_goes_and_comes_back_is_told_to_the_feed() -> None:

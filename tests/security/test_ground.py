@@ -55,7 +55,7 @@ def go_on(reader: Reader, random: Random) -> list[SignedEntry]:
             records.delete(db, 1, COLLECTION, id)
         records.put(db, 1, COLLECTION, id, {"put": random.randrange(9), "a": [1, {"b": 2}]})
         records.put_imported(db, 1, COLLECTION, id, {"who": 1}, {"v": random.randrange(9)}, "source", "run")
-    return [read_signed(entry.packed) for _, entry in reader.replica.collect(db)]
+    return [read_signed(entry.packed) for _, entry in reader.replica.author.collect(db)]
 
 
 def attack(seed: int, pages: int = 10) -> None:

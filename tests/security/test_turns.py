@@ -233,7 +233,7 @@ def test_own_entries_stay_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> N
     for n in range(5):
         own = dense(reader.member.keys.id, 1, 1, [], 400)
         reader.records.merge(reader.db, 1, [Incoming("notes", f"n{n}", own)])
-    made = [entry for _, entry in reader.replica.collect(reader.db) if entry.inner.kind == CHANGES]
+    made = [entry for _, entry in reader.replica.author.collect(reader.db) if entry.inner.kind == CHANGES]
     weights = [sum(automerge.read_change(item.data).weight for item in entry.inner.items) for entry in made]
     assert weights == [800, 800, 400]
 

@@ -174,7 +174,7 @@ class Device:
     def _seal(self) -> list[tuple[Wire, Lane, SyncMachine, list[Sealed]]]:
         """What the transaction leaves is sealed in it, for each relay that takes entries as they are made."""
         waiting = waiting_spaces(self.db, self.member.keys.id) if self.wires else set()
-        return [(wire, lane, lane.machine, lane.replica.outgoing(self.db, relay))
+        return [(wire, lane, lane.machine, lane.replica.author.outgoing(self.db, relay))
                 for relay, wire in self.wires.items() for lane in wire.lanes.all
                 if lane.seals and (lane.replica.space.n in waiting or lane.replica.relays.owes(relay))]
 

@@ -27,7 +27,7 @@ class Neighbours(World):
     def secrets(self, device: Device) -> dict[bytes, tuple[bytes, ...]]:
         """What a device can prove now."""
         recognition = self._recognitions.setdefault(device.name, Recognition(device.member.keys))
-        served = recognition.served(replica.space for replica in device.replicas.values() if not replica.removed)
+        served = recognition.served(replica.space for replica in device.replicas.values() if not replica.access.removed)
         return dict(served.secrets)
 
     def _step(self) -> bool:

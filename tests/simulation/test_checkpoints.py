@@ -86,7 +86,7 @@ def checkpoint(world: World) -> None:
     """One device makes a checkpoint of the private space, and the relay drops what that stands for."""
     world.storage._quotas = Quotas(grace=0.0)
     device = world.devices[0]
-    device.write(lambda db: device.replica.want_checkpoint(db, {RELAY}))
+    device.write(lambda db: device.replica.relays.want_checkpoint(db, device.replica.space.n, {RELAY}))
     assert device.lanes is not None
     device.lanes.wake(device.replica.space.id)
     world.settle()

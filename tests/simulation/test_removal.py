@@ -46,7 +46,7 @@ class Removals(World):
             super()._fault()
 
     def _remove(self, by: Device, gone: Device) -> None:
-        if gone.member.keys.id not in by.replica.space.membership.devices or by.replica.removed:
+        if gone.member.keys.id not in by.replica.space.membership.devices or by.replica.access.removed:
             return
         self.going.add(gone.name)
         self.count = min(self.count + 1, MOST)
@@ -55,7 +55,7 @@ class Removals(World):
 
     def _moves(self, device: Device) -> list[Move]:
         moves = super()._moves(device)
-        if device.replica.removed:
+        if device.replica.access.removed:
             moves = [move for move in moves if move[0] not in ("pair", "make", "rotate")]
         if self.quiet and device not in self._members():  # who is out is refused again and again
             ends = {"again", "connect"} if device.name in self.refused else {"again"}

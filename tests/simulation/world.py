@@ -206,7 +206,7 @@ class World:
 
     def _checkpoint(self, device: Device) -> None:
         replica = self.random.choice(list(device.replicas.values()))
-        device.write(lambda db: replica.want_checkpoint(db, device.knows))
+        device.write(lambda db: replica.relays.want_checkpoint(db, replica.space.n, device.knows))
         for wire in device.wires.values():
             wire.lanes.wake(replica.space.id)
         self.note(device.name, "wants a checkpoint")

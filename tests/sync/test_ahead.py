@@ -42,14 +42,14 @@ class Side:
         self.records.ahead = self.told.append
         self.replica: Replica = house.replica(member, self.db, random, self.records)
         self.replica.resume(self.db, RELAY, bytes(32))
-        self.begun = self.replica.unacknowledged(self.db, RELAY)
+        self.begun = self.replica.author.unacknowledged(self.db, RELAY)
         self.replica.relays.begin(RELAY)
 
     def write(self, work: Callable[[Connection], object]) -> list[Sealed]:
         """Do something in a transaction; what it leaves to be sent."""
         self.db.execute("BEGIN IMMEDIATE")
         work(self.db)
-        sealed = self.replica.outgoing(self.db, RELAY)
+        sealed = self.replica.author.outgoing(self.db, RELAY)
         self.db.execute("COMMIT")
         return sealed
 

@@ -47,7 +47,7 @@ class Home:
 
     def sends(self, n: int = 1) -> list[bytes]:
         """The envelopes of what waits in a space, in their order."""
-        return [one.envelope for one in self.replicas[n].outgoing(self.db, RELAY)]
+        return [one.envelope for one in self.replicas[n].author.outgoing(self.db, RELAY)]
 
     def receives(self, envelopes: list[bytes], n: int = 1) -> None:
         """Take these in, in a space; others that they tell of are opened."""
@@ -165,7 +165,7 @@ def test_what_the_log_has_is_not_said_again() -> None:
     assert newcomer.replicas[1].relays.reseeding
     newcomer.receives(family.log[1])
     newcomer.receives(family.founder.sends())
-    assert newcomer.sends() == [] and newcomer.replicas[1].unacknowledged(newcomer.db, RELAY) == []
+    assert newcomer.sends() == [] and newcomer.replicas[1].author.unacknowledged(newcomer.db, RELAY) == []
     newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
     assert not newcomer.replicas[1].relays.reseeding
 
@@ -218,7 +218,7 @@ def test_who_was_taken_out_says_so_to_those_who_cannot_have_heard(apart: bool) -
     for home in (founder, newcomer):
         add_to_space(other.db, 1, home.replicas[1].space.membership.statements, [at], sent=True)
     replica.hear()
-    replica.let_in(other.db, RELAY, at)
+    replica.access.let_in(other.db, RELAY, at)
     replica.caught_up(other.db, RELAY, 0)
     said = other.sends()
     assert len(said) == apart

@@ -231,7 +231,7 @@ def test_older_keys_open_a_space_that_the_relay_has_them_of(epochs: int) -> None
     wire.put(1, "a")
     wire.connect()
     assert wire.device.idle
-    current = wire.device.replica.current
+    current = wire.device.replica.access.current
     assert (current.number, *wire.device.db.execute("SELECT epoch FROM cursor").fetchone()) == (epochs, current.id)
 
 

@@ -20,7 +20,7 @@ async def test_what_waits_costs_statements_by_the_entry(tmp_path: Path) -> None:
         def collected(db: Connection) -> tuple[int, int]:
             seen.clear()
             db.set_trace_callback(seen.append)
-            made = home.space()._held.replica.collect(db)
+            made = home.space()._held.replica.author.collect(db)
             db.set_trace_callback(None)
             (left,) = db.execute("SELECT count(*) FROM change WHERE state = 1").fetchone()
             return len(made), left

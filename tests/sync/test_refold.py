@@ -35,7 +35,7 @@ async def test_a_chain_folds_again_from_saved_documents(tmp_path: Path) -> None:
             note = await notes.put({"round": round, "long": "x" * 400, "list": [1, {"a": round}]})
             async with notes.edit(note.id) as draft:
                 draft["list"].append(round)
-            await home._database.write(home._replica.collect)
+            await home._database.write(home._replica.author.collect)
 
         def refold(db: Connection) -> tuple[bytes, bytes, int]:
             saved, previous, folded = _saved_hashes(db), GENESIS, 0

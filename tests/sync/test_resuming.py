@@ -122,7 +122,7 @@ def test_a_space_whose_keys_were_replaced_is_opened_by_itself() -> None:
     (answer,) = received(wire, Resumed)
     assert [lost.code for lost in answer.lost] == [Code.ROTATED]
     assert wire.device.idle
-    assert wire.device.replicas[2].current.number == 2
+    assert wire.device.replicas[2].access.current.number == 2
     assert len(wire.sent(Keep)) == 1
     wire.connect()
     assert wire.turns == 2

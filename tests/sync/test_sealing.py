@@ -21,24 +21,24 @@ def test_an_entry_that_was_refused_is_sent_again_though_a_later_one_arrived(arri
     founder = family.founder
     replica, db = founder.replicas[1], founder.db
     for one in sealed_for(db, 1, RELAY):
-        replica.acknowledged(db, RELAY, one, None)
+        replica.author.acknowledged(db, RELAY, one, None)
     founder.records.put(db, 1, "notes", "a", {"x": 1})
-    (written,) = replica.outgoing(db, RELAY)
+    (written,) = replica.author.outgoing(db, RELAY)
     taken_out(family)
-    (removal,) = replica.outgoing(db, RELAY)
+    (removal,) = replica.author.outgoing(db, RELAY)
     replica.rotate(db)
-    (started,) = replica.outgoing(db, RELAY)
-    replica.acknowledged(db, RELAY, removal, None)
+    (started,) = replica.author.outgoing(db, RELAY)
+    replica.author.acknowledged(db, RELAY, removal, None)
     if arrived:
-        replica.acknowledged(db, RELAY, written, None)
+        replica.author.acknowledged(db, RELAY, written, None)
     replica.resume(db, RELAY, bytes(32))
     assert bool(replica.relays.reseeding) is not arrived  # first it is read whether the relay has it
-    waiting = replica.unacknowledged(db, RELAY)
+    waiting = replica.author.unacknowledged(db, RELAY)
     assert [one.entry for one in waiting] == [one.entry for one in (written, started) if one is started or not arrived]
     for one in waiting:
         assert one.epoch == replica.space.epoch.id
-        replica.acknowledged(db, RELAY, one, None)
-    assert replica.unacknowledged(db, RELAY) == []
+        replica.author.acknowledged(db, RELAY, one, None)
+    assert replica.author.unacknowledged(db, RELAY) == []
 
 
 def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
@@ -46,12 +46,12 @@ def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
     family = Family()
     replica, db = family.founder.replicas[1], family.founder.db
     for one in sealed_for(db, 1, RELAY):
-        replica.acknowledged(db, RELAY, one, None)
+        replica.author.acknowledged(db, RELAY, one, None)
     family.founder.records.put(db, 1, "notes", "a", {"x": 1})
-    (written,) = replica.outgoing(db, RELAY)
+    (written,) = replica.author.outgoing(db, RELAY)
     replica.rotate(db)
-    (started,) = replica.outgoing(db, RELAY)
-    replica.acknowledged(db, RELAY, written, None)
+    (started,) = replica.author.outgoing(db, RELAY)
+    replica.author.acknowledged(db, RELAY, written, None)
     assert sealed_for(db, 1, RELAY) == [started]
 
 
@@ -65,13 +65,13 @@ def test_who_is_an_owner_no_more_seals_under_what_the_others_have(first: str) ->
     founder, other, n = family.founder, family.other, family.shared
     replica, db = founder.replicas[n], founder.db
     for one in sealed_for(db, n, RELAY):
-        replica.acknowledged(db, RELAY, one, None)
+        replica.author.acknowledged(db, RELAY, one, None)
     at = replica.space.epoch
     founder.records.put(db, n, "notes", "a", {"x": 1})
-    replica.outgoing(db, RELAY)
+    replica.author.outgoing(db, RELAY)
     for _ in range(2):
         replica.rotate(db)
-    replica.outgoing(db, RELAY)
+    replica.author.outgoing(db, RELAY)
     if first != "nobody":
         other.replicas[n].rotate(other.db)
         at = other.replicas[n].space.epoch
@@ -88,12 +88,12 @@ def test_who_is_an_owner_no_more_seals_under_what_the_others_have(first: str) ->
                 keys.signing))
             own = space.epoch
     assert own.number == 3
-    replica.let_in(db, RELAY, at)
-    waiting = replica.unacknowledged(db, RELAY)
+    replica.access.let_in(db, RELAY, at)
+    waiting = replica.author.unacknowledged(db, RELAY)
     *work, ends = [one.epoch for one in waiting]
     assert ends == at.id and set(work) == {own.id if first == "nobody" else at.id} and len(work) == 3
     for one in waiting:
-        replica.acknowledged(db, RELAY, one, None)
+        replica.author.acknowledged(db, RELAY, one, None)
     waits, made = replica.rotation(db, RELAY, at)
     assert not waits and (made is not None) == (first == "nobody")
     if first != "nobody":
@@ -118,16 +118,16 @@ def test_a_relay_that_lacks_how_an_epoch_began_is_told_by_who_brings_its_keys() 
     third.receives([*family.log[1], started])  # and not yet what was written before
     replica.resume(third.db, 2, bytes(32))
     replica.incoming(third.db, 2, [Entry(n, one) for n, one in enumerate(family.log[1], 1)], bytes(32))
-    for one in replica.outgoing(third.db, 2):  # how it was let in itself
-        replica.acknowledged(third.db, 2, one, None)
+    for one in replica.author.outgoing(third.db, 2):  # how it was let in itself
+        replica.author.acknowledged(third.db, 2, one, None)
     assert third.count("parked") == 1
     assert replica.rotation(third.db, 2, at)[0]
-    told = replica.outgoing(third.db, 2)
+    told = replica.author.outgoing(third.db, 2)
     assert told and replica.rotation(third.db, 2, at)[0]  # they are under way
     said = [item.data for one in told for item in read_signed(unseal(
         one.envelope, replica.space.handle, replica.space.epochs)).inner.items if item.kind == STATEMENT]
-    assert replica.current.id in {Signed.kept(one).hash for one in said}
+    assert replica.access.current.id in {Signed.kept(one).hash for one in said}
     for one in told:
-        replica.acknowledged(third.db, 2, one, None)
+        replica.author.acknowledged(third.db, 2, one, None)
     waits, made = replica.rotation(third.db, 2, at)
     assert not waits and made is not None

@@ -53,11 +53,11 @@ class Writer:
             self.count += 1
             self.records.put(self.db, 1, "notes", f"{self.count}", {"n": self.count})
         if first:
-            made[first] = self.replica.outgoing(self.db, first)
+            made[first] = self.replica.author.outgoing(self.db, first)
         waiting = waiting_spaces(self.db, self.me)
         for relay in sorted(self.sealing):
             if 1 in waiting or self.replica.relays.owes(relay):
-                made[relay] = made.get(relay, []) + self.replica.outgoing(self.db, relay)
+                made[relay] = made.get(relay, []) + self.replica.author.outgoing(self.db, relay)
                 waiting = waiting_spaces(self.db, self.me)
         if undone:
             self.db.execute("ROLLBACK")
@@ -77,7 +77,7 @@ class Writer:
             return
         self.db.execute("BEGIN IMMEDIATE")
         self.replica.resume(self.db, relay, bytes(32))
-        sealed = self.replica.unacknowledged(self.db, relay)
+        sealed = self.replica.author.unacknowledged(self.db, relay)
         self.db.execute("COMMIT")
         self.way[relay] = deque(sealed)
         self.begun.add(relay)
@@ -110,7 +110,7 @@ class Writer:
             one = self.way[relay].popleft()
             self.has[relay].add(one.entry)
             self.db.execute("BEGIN IMMEDIATE")
-            self.replica.acknowledged(self.db, relay, one, None)
+            self.replica.author.acknowledged(self.db, relay, one, None)
             self.db.execute("COMMIT")
 
     def rotate(self) -> None:
@@ -195,8 +195,8 @@ def knows_two(family: Family) -> tuple[Home, Replica]:
     replica.relays.kept |= set(RELAYS)
     replica.resume(reader.db, 2, bytes(32))
     for relay in RELAYS:
-        for one in replica.unacknowledged(reader.db, relay):
-            replica.acknowledged(reader.db, relay, one, None)
+        for one in replica.author.unacknowledged(reader.db, relay):
+            replica.author.acknowledged(reader.db, relay, one, None)
     return reader, replica
 
 
@@ -235,21 +235,21 @@ def test_what_one_relay_brought_is_given_to_the_other_at_the_second_look() -> No
     """An entry of another device, which only one relay shows: after two looks it is sealed for the other, once."""
     family = Family()
     reader, replica, _ = brought_by_one(family)
-    assert [replica.overdue(reader.db, relay) for relay in RELAYS] == [[], []]
-    assert replica.overdue(reader.db, 1) == []
-    (late,) = replica.overdue(reader.db, 2)
-    assert replica.overdue(reader.db, 2) == []
-    replica.acknowledged(reader.db, 2, late, None)
+    assert [replica.author.overdue(reader.db, relay) for relay in RELAYS] == [[], []]
+    assert replica.author.overdue(reader.db, 1) == []
+    (late,) = replica.author.overdue(reader.db, 2)
+    assert replica.author.overdue(reader.db, 2) == []
+    replica.author.acknowledged(reader.db, 2, late, None)
     assert reader.count("lacking") == reader.count("sealed") == 0
 
 
 def test_who_waits_for_it_has_what_one_relay_brought_given_to_the_other_at_once() -> None:
     """At the first look, when that is asked for: all that the other relay lacks is sealed for it, once."""
     reader, replica, _ = brought_by_one(Family())
-    assert replica.overdue(reader.db, 1, at_once=True) == []
-    (late,) = replica.overdue(reader.db, 2, at_once=True)
-    assert replica.overdue(reader.db, 2, at_once=True) == replica.overdue(reader.db, 2) == []
-    replica.acknowledged(reader.db, 2, late, None)
+    assert replica.author.overdue(reader.db, 1, at_once=True) == []
+    (late,) = replica.author.overdue(reader.db, 2, at_once=True)
+    assert replica.author.overdue(reader.db, 2, at_once=True) == replica.author.overdue(reader.db, 2) == []
+    replica.author.acknowledged(reader.db, 2, late, None)
     assert reader.count("lacking") == reader.count("sealed") == 0
 
 
@@ -257,9 +257,9 @@ def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
     """The author's own copy arrives there between two looks: nothing is sent."""
     family = Family()
     reader, replica, envelope = brought_by_one(family)
-    assert replica.overdue(reader.db, 2) == []
+    assert replica.author.overdue(reader.db, 2) == []
     replica.incoming(reader.db, 2, [Entry(1, envelope)], GENESIS_HEAD)
-    assert replica.overdue(reader.db, 2) == []
+    assert replica.author.overdue(reader.db, 2) == []
 
 
 def test_what_was_parked_is_given_to_the_relays_that_did_not_show_it() -> None:
@@ -271,7 +271,7 @@ def test_what_was_parked_is_given_to_the_relays_that_did_not_show_it() -> None:
     assert (reader.count("parked"), reader.count("shown"), reader.count("lacking")) == (1, 1, 0)
     replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
     assert (reader.count("parked"), reader.count("shown"), reader.count("lacking")) == (0, 0, 2)
-    given = {relay: replica.overdue(reader.db, relay, at_once=True) for relay in RELAYS}
+    given = {relay: replica.author.overdue(reader.db, relay, at_once=True) for relay in RELAYS}
     sequences = {relay: [reader.db.execute("SELECT sequence FROM entry WHERE n = ?", (one.entry,)).fetchone()[0]
                          for one in found] for relay, found in given.items()}
     assert len(sequences[1]) == len(sequences[2]) == 1 and sequences[2][0] == sequences[1][0] + 1
@@ -284,7 +284,7 @@ def test_what_was_parked_is_not_given_to_a_relay_that_shows_it_behind_what_it_wa
     envelopes = written(family, "a", "b")
     reader.receives(envelopes[1:])
     replica.incoming(reader.db, 2, [Entry(at, one) for at, one in enumerate(envelopes, 1)], GENESIS_HEAD)
-    assert [len(replica.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 0]
+    assert [len(replica.author.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 0]
 
 
 def test_what_was_parked_before_a_relay_was_known_is_given_to_it() -> None:
@@ -296,7 +296,7 @@ def test_what_was_parked_before_a_relay_was_known_is_given_to_it() -> None:
     reader.receives(envelopes[1:])
     reader, replica = knows_two(family)
     replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
-    assert [len(replica.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 1]
+    assert [len(replica.author.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [1, 1]
     assert reader.count("shown") == 0
 
 
@@ -305,14 +305,14 @@ def test_a_relay_that_was_emptied_is_given_what_was_parked() -> None:
     family = Family()
     reader, replica = family.other, family.other.replicas[1]
     replica.relays.kept.add(1)
-    for one in replica.unacknowledged(reader.db, 1):
-        replica.acknowledged(reader.db, 1, one, None)
+    for one in replica.author.unacknowledged(reader.db, 1):
+        replica.author.acknowledged(reader.db, 1, one, None)
     envelopes = written(family, "a", "b")
     reader.receives(envelopes[1:])
     replica.resume(reader.db, 1, bytes([1]) * 32)
     replica.incoming(reader.db, 1, [Entry(1, envelopes[0])], GENESIS_HEAD)
     (row,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
-    assert row in [one.entry for one in replica.unacknowledged(reader.db, 1)] and reader.count("shown") == 0
+    assert row in [one.entry for one in replica.author.unacknowledged(reader.db, 1)] and reader.count("shown") == 0
 
 
 @pytest.mark.parametrize("pages", [[[1], [0]], [[1, 0]], [[0], [1]]])
@@ -351,9 +351,9 @@ def test_what_is_said_of_a_checkpoint_goes_to_each_relay() -> None:
         writer.work()
         while writer.way[relay]:
             writer.acknowledge(relay)
-    said, _ = writer.replica.say(writer.db, 1, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest(1))))
+    said, _ = writer.replica.author.say(writer.db, 1, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest(1))))
     assert writer.replica.relays.owes(2)
-    assert [one.entry for one in writer.replica.outgoing(writer.db, 2)] == [said.entry]
+    assert [one.entry for one in writer.replica.author.outgoing(writer.db, 2)] == [said.entry]
 
 
 def come_back(reader: Home, replica: Replica) -> list[int]:
@@ -361,7 +361,7 @@ def come_back(reader: Home, replica: Replica) -> list[int]:
     replica.relays.kept.add(2)
     replica.resume(reader.db, 2, bytes(32))
     assert 2 in replica.relays.reseeding
-    return [one.entry for one in replica.unacknowledged(reader.db, 2)]
+    return [one.entry for one in replica.author.unacknowledged(reader.db, 2)]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -393,7 +393,7 @@ def test_a_relay_that_was_let_go_of_is_not_given_what_it_shows() -> None:
     replica.resume(reader.db, 2, bytes(32))
     replica.incoming(reader.db, 2, [Entry(1, envelopes[0])], GENESIS_HEAD)
     (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
-    assert [one.entry for one in replica.unacknowledged(reader.db, 2)] == [last]
+    assert [one.entry for one in replica.author.unacknowledged(reader.db, 2)] == [last]
 
 
 def test_a_relay_that_is_let_go_of_twice_is_given_what_came_both_times() -> None:
@@ -406,8 +406,8 @@ def test_a_relay_that_is_let_go_of_twice_is_given_what_came_both_times() -> None
         reader.receives(written(family, name))
         (last,) = reader.db.execute("SELECT max(n) FROM entry").fetchone()
         assert come_back(reader, replica) == [last]
-        for one in replica.unacknowledged(reader.db, 2):
-            replica.acknowledged(reader.db, 2, one, None)
+        for one in replica.author.unacknowledged(reader.db, 2):
+            replica.author.acknowledged(reader.db, 2, one, None)
     assert reader.count("lacking") == reader.count("sealed") == 0
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import chez
 from chez.errors import BadEntry
 from chez.records.store import RecordStore
-from chez.sync import replica as replicas
+from chez.sync import author as author_module
 from chez.sync.outbox import waits
 from chez.sync.sealed import Sealed
 from chez_relay.server import serving
@@ -39,7 +39,7 @@ class Author:
         self.straight = self.count = 0
         self.records.put(self.db, 1, "notes", "a", {"n": 0, "t": ""})
         self.replica.resume(self.db, RELAY, bytes(32))
-        self.replica.unacknowledged(self.db, RELAY)
+        self.replica.author.unacknowledged(self.db, RELAY)
         self.replica.relays.begin(RELAY)
 
     def edit(self, field: str, undone: bool, more: bool) -> None:
@@ -53,10 +53,10 @@ class Author:
         change = draft.written(after)
         assert change is not None
         self.records.end_edit(self.db, 1, draft, change, after, last=self.directly)
-        sealed = None if more else self.replica.straight(self.db, RELAY)
+        sealed = None if more else self.replica.author.straight(self.db, RELAY)
         self.straight += sealed is not None
         self.records.log_held(self.db)
-        made = self.replica.outgoing(self.db, RELAY) if sealed is None else [sealed]
+        made = self.replica.author.outgoing(self.db, RELAY) if sealed is None else [sealed]
         assert not waits(self.db, self.me).spaces
         if undone:
             self.db.execute("ROLLBACK")
@@ -69,12 +69,12 @@ class Author:
     def acknowledge(self) -> None:
         """The relay has what was sealed first."""
         if self.sealed:
-            self.replica.acknowledged(self.db, RELAY, self.sealed.pop(0), None)
+            self.replica.author.acknowledged(self.db, RELAY, self.sealed.pop(0), None)
 
     def rotate(self) -> None:
         """The keys are replaced: entries name other statements, and are sealed under another epoch."""
         self.replica.rotate(self.db)
-        self.sealed += self.replica.outgoing(self.db, RELAY)
+        self.sealed += self.replica.author.outgoing(self.db, RELAY)
 
     def rows(self) -> Iterator[list[tuple[object, ...]]]:
         """What the store has."""
@@ -110,7 +110,7 @@ async def test_edits_reach_the_other_device_whether_they_go_straight_or_wait(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connected they do; without a link, beside other work, or when they can't be sealed, they wait in the outbox."""
     went, refuse = [0], [False]
-    real = replicas.straight
+    real = author_module.straight
 
     def counted(*args: object) -> Sealed | None:
         if refuse[0]:
@@ -118,7 +118,7 @@ async def test_edits_reach_the_other_device_whether_they_go_straight_or_wait(
         went[0] += 1
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(replicas, "straight", counted)
+    monkeypatch.setattr(author_module, "straight", counted)
     async with (serving(MemoryStorage(bytes(32)), "127.0.0.1", 0) as server,
                 paired(tmp_path, url := f"ws://127.0.0.1:{server.port}") as (a, b)):
         notes, seen = a.collection("notes"), b.collection("notes")

@@ -44,8 +44,9 @@ async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint
     database = syncing.database
 
     def work(db: Connection) -> None:
-        check_writer(held.replica.space, held.replica.device)
-        held.replica.want_checkpoint(db, {relay_row(db, url) for url in syncing.urls_of(held.space)})
+        check_writer(held.space, held.replica.access.device)
+        held.replica.relays.want_checkpoint(db, held.space.n,
+                                            {relay_row(db, url) for url in syncing.urls_of(held.space)})
 
     await database.write(work)
     for link in syncing.links:

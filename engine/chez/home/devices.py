@@ -217,7 +217,7 @@ class Devices:
         space = self._replica.space
         create = space.membership.create
         assert create is not None  # load_space refuses a space without it
-        if self._replica.removed:
+        if self._replica.access.removed:
             raise NotAllowed("this device was removed by another one of yours", "Use that one, or your 24 words.")
         return space, create.person
 
@@ -245,7 +245,7 @@ class Devices:
         space, id = self._replica.space, device.id
         state, own = space.membership.state, id == self._device.id
         issuer = state.device(device.issuer)
-        active = state.right(id) is not None and not (own and self._replica.removed)
+        active = state.right(id) is not None and not (own and self._replica.access.removed)
         by = None if active else removed_by(space, id)
         return DeviceInfo(id, device.name, fingerprint(id), _seen(db, space.n, id),
                           None if issuer is None else issuer.name, own, active, let_in,

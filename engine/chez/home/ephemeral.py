@@ -160,7 +160,7 @@ class Ephemerals:
 
     def _check(self, held: Held) -> None:
         check_member(held.space, self._device.id)
-        if held.space.control_of(held.replica.current) is None:
+        if held.space.control_of(held.replica.access.current) is None:
             raise NotAllowed("in a public space those who may write say and hear ephemeral messages",
                              "Who publishes it can make you a writer.")
 
@@ -204,4 +204,5 @@ class Ephemerals:
         replica = spoken.replica
         message = Message(1, replica.space.id, self._device.id, stamp.session, stamp.number, stamp.ear, stamp.wanted,
                           stamp.heard, topic, value)
-        return seal_message(message, replica.space.handle, replica.current, self._device.signing, self._entropy(24))
+        return seal_message(message, replica.space.handle, replica.access.current, self._device.signing,
+                            self._entropy(24))

@@ -25,7 +25,7 @@ async def forget_space(database: Database, syncing: Syncing, journal: Journal, h
         space = held.space
         if space.private:
             raise NotAllowed("the private space is yours, and stays", "`chez wipe` empties this device.")
-        if not (held.replica.removed or held.replica.follows):
+        if not (held.replica.access.removed or held.replica.access.follows):
             raise NotAllowed(f"you are a member of the space {space.name!r}", "Leave it first, or delete it.")
         if _leaving(db, space, device.id):
             raise NotAllowed(f"nobody was told yet that you left the space {space.name!r}",

@@ -121,14 +121,14 @@ class HeldSpaces:
         """Use the person's own keys in every space, as far as sync needs them; `silent`, send nothing in any."""
         self._person, self._silent = person, silent
         for replica in self.replicas():
-            replica.person, replica.silent = person, silent
+            replica.access.person, replica.access.silent = person, silent
         self.use(person.recovery)
 
     def use(self, recovery: crypto.SealingKey | None) -> None:
         """Open packets for the person's recovery key, too; or no more."""
         self.recovery = recovery
         for replica in self.replicas():
-            replica.recovery = recovery
+            replica.access.recovery = recovery
 
     def drop(self, n: int) -> Held | None:
         """The space in row `n` is open no more; returns what it was."""
@@ -183,7 +183,8 @@ class HeldSpaces:
             self._journal.record(db, kind, body if space.private else {**body, "space": space.id.hex()})
 
         replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
-        replica.person, replica.silent, replica.recovery = self._person, self._silent, self.recovery
+        access = replica.access
+        access.person, access.silent, access.recovery = self._person, self._silent, self.recovery
 
         def relays() -> Sequence[str | Near]:
             return self._nearest(replica.space)

@@ -161,7 +161,7 @@ class Invitations:
         self._held.replica.refresh(db)
         state = self._held.space.membership.state
         verdict = judge(state, one.invite, one.hash, request, self._now())
-        if verdict is Verdict.ADMIT and self._held.replica.removed:
+        if verdict is Verdict.ADMIT and self._held.replica.access.removed:
             verdict = Reason.REVOKED
         if isinstance(verdict, Verdict):
             came = None

@@ -166,7 +166,7 @@ def _check_new(home: OpenHome, space: bytes, handle: bytes | None = None) -> Non
     """Raise `NotAllowed` for who is in a space already, and at this place; to follow it is not to be in it."""
     held = _held(home, space)
     moved = held is not None and handle is not None and held.space.handle != handle
-    if held is not None and not (moved or held.replica.removed or held.replica.follows):
+    if held is not None and not (moved or held.replica.access.removed or held.replica.access.follows):
         raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
     if handle is not None:
         _check_place(home, space, handle)

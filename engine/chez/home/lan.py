@@ -179,7 +179,7 @@ class Network:
 
     def _served(self) -> Served:
         held = self._spaces.all.values()
-        return self._recognition.served(one.space for one in held if not one.replica.removed)
+        return self._recognition.served(one.space for one in held if not one.replica.access.removed)
 
 
 class Lan:

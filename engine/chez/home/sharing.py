@@ -214,7 +214,7 @@ class Sharing:
 
     def _give(self, db: Connection, person: bytes, role: Role) -> None:
         if role < Role.WRITER:
-            self._held.replica.flush(db)  # what was written before counts
+            self._held.replica.author.flush(db)  # what was written before counts
         cuts = self._cuts(db, person) if role < Role.WRITER else []
         self._say(db, SetRole(self._space.id, self._heads, self._device.id, person, role, cuts))
         self._tell(db, "member-role", person, {"role": role_name(role)})
@@ -236,7 +236,7 @@ class Sharing:
         if len(self._state.members) == 1:
             raise NotAllowed("nobody else is in this space, so nobody would be left", "Delete it.")
         self._check_left_to_an_owner("leave")
-        self._held.replica.flush(db)  # what was written before counts
+        self._held.replica.author.flush(db)  # what was written before counts
         self._say(db, Remove(self._space.id, self._heads, self._device.id, self._person,
                              self._cuts(db, self._person)))
         announce_end(db, self._space, self._device.id)
@@ -267,7 +267,7 @@ class Sharing:
         check_owner(self._space, self._device.id, "puts a space away")
         if self._state.archived == archived:
             return
-        self._held.replica.flush(db)
+        self._held.replica.author.flush(db)
         self._say(db, Archive(self._space.id, self._heads, self._device.id, archived))
         self._receipt(db, "space-archived" if archived else "space-taken-out", {"name": self._space.name})
 

@@ -309,7 +309,7 @@ class Space:
         """How much of this device it takes and may take, of a public space that is followed; None for any other."""
         replica = self._held.replica
         return await self._home.database.read(
-            lambda db: room_of(db, replica.space.n) or (Room() if replica.follows else None))
+            lambda db: room_of(db, replica.space.n) or (Room() if replica.access.follows else None))
 
     async def give_room(self, *, bytes: int | None = None, records: int | None = None) -> Room:
         """Let a followed space take so much of this device: bytes of the store, and records that ever came.

@@ -9,7 +9,7 @@ __all__ = ("standing",)
 def standing(held: Held, device: bytes) -> tuple[bool, str | None, bool, bool]:
     """What `SpaceStatus` says of a space from `removed` on: that, by whom, whether an epoch is owed, whether left."""
     state = held.space.membership.state
-    if not held.replica.removed:
+    if not held.replica.access.removed:
         return False, None, state.rotation_owed, False
     by, own = removed_by(held.space, device), state.persons_of(device)
     left = by is not None and bool(state.persons_of(by) & own) and not any(state.role(one) for one in own)

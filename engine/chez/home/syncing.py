@@ -408,9 +408,9 @@ class Syncing:
         """How a space stands with its relay."""
         link, stands = self.link_of(held.space), standing(held, self._device)
         if link is None:
-            full = "" if held.replica.full is None else str(held.replica.full)
+            full = "" if held.replica.room.full is None else str(held.replica.room.full)
             return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", full, *stands)
-        error = held.replica.full or link.problems.get(held.space.id) or link.error
+        error = held.replica.room.full or link.problems.get(held.space.id) or link.error
         each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
                                  str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
                      for one in self.links_of(held.space))

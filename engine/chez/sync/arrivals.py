@@ -131,7 +131,7 @@ class Arrivals:
             elif isinstance(arrived, Dropped):
                 done.append(self.replica.pass_over(db, self.relay, arrived))
             else:
-                self.replica.acknowledged(db, self.relay, *arrived)
+                self.replica.author.acknowledged(db, self.relay, *arrived)
                 done.append(None)
         return done
 

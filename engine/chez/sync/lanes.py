@@ -424,7 +424,7 @@ class Lanes:
 
 def _left_behind(lane: Lane, error: ChezError) -> bool:
     """Whether a lane was refused that nobody took out: another device may be about to see to that."""
-    return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.removed
+    return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.access.removed
 
 
 def _unfilled(error: ChezError) -> bool:

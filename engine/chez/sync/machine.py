@@ -195,7 +195,7 @@ class SyncMachine:
         """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show."""
         alone = len(self.replica.relays.kept) < 2
         return [] if alone or not self.idle else [
-            Work(lambda db: self.replica.overdue(db, self.relay, at_once=at_once), self._send)]
+            Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once), self._send)]
 
     def _flush(self) -> list[Work]:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind
@@ -266,7 +266,7 @@ class SyncMachine:
 
     def _let_in(self, db: Connection) -> None:
         if self._epoch is not None:
-            self.replica.let_in(db, self.relay, self._epoch)
+            self.replica.access.let_in(db, self.relay, self._epoch)
 
     def _follow(self, _: None) -> list[Work]:
         more = [*self._seal(), *self.go_on()]
@@ -293,7 +293,7 @@ class SyncMachine:
 
     def _due(self) -> list[Work]:
         """Look, if a checkpoint is to be made at this relay: one that is made at another comes first."""
-        return self.look() if self.relay in self.replica.checkpoints_due else []
+        return self.look() if self.relay in self.replica.relays.checkpoints_due else []
 
     def _took(self, received: Received) -> list[Work]:
         """A turn on a checkpoint is committed."""
@@ -323,8 +323,8 @@ class SyncMachine:
 
     def _rotates(self) -> bool:
         """Whether the relay seems to have the keys of an earlier or void epoch, which this device can replace."""
-        current, there = self.replica.current, self._epoch
-        return (self.sealing and not self.replica.mute and there is not None and there.id != current.id
+        current, there = self.replica.access.current, self._epoch
+        return (self.sealing and not self.replica.access.mute and there is not None and there.id != current.id
                 and (current.number > there.number or self.replica.space.void(there))
                 and None not in (there.admin_seed, current.admin_seed) and (there.id, current.id) != self._no_rotation)
 
@@ -346,7 +346,7 @@ class SyncMachine:
             self.phase = Phase.FOLLOWING
             return self._flush()
         if made is None:
-            self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.current.id)
+            self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.access.current.id)
             self.phase = Phase.FOLLOWING
             return self.send([])
         self._ref = self.session.rotate(self.replica.space.handle, *made)
@@ -380,11 +380,11 @@ class SyncMachine:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
         if self.phase is not Phase.FOLLOWING or self.sealing or self._begun or self._behind:
             return []  # while it is opened anew, what a page led to may still come
-        if (self.replica.unsettled or self.relay in self.replica.relays.reseeding) and (
+        if (self.replica.author.unsettled or self.relay in self.replica.relays.reseeding) and (
                 self.replica.left or self.progress.position < self._until):
             return []
         self._begun = True
-        return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
+        return [Work(lambda db: self.replica.author.unacknowledged(db, self.relay), self._begin_sealing)]
 
     def _create(self) -> list[Work]:
         self.phase = Phase.CREATING
@@ -401,7 +401,7 @@ class SyncMachine:
             return []  # the relay's keys were replaced meanwhile
         self.sealing = True
         # What was written since that work and before this line was sealed by neither.
-        more = [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
+        more = [*self.send(sealed), Work(lambda db: self.replica.author.outgoing(db, self.relay), self._send)]
         return [*more, *self._due()]
 
     def _send(self, sealed: list[Sealed]) -> list[Work]:
@@ -470,4 +470,4 @@ class SyncMachine:
             self.progress.sent += 1
             return [*self.send([]), *self._due()]
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, None), done)]
+        return [Work(lambda db: self.replica.author.acknowledged(db, self.relay, entry, None), done)]

@@ -16,9 +16,9 @@ from typing import Final
 from chez.errors import SpaceFull
 from chez.records.waiting import PER_CHANGE, Budget
 from chez.store.database import Connection
+from chez.sync.access import Access
 
-__all__ = ("DEFAULT_BYTES", "DEFAULT_RECORDS", "LEAST_BYTES", "Room", "full", "give_room", "let_go", "measured",
-           "room_of", "stand")
+__all__ = ("DEFAULT_BYTES", "DEFAULT_RECORDS", "LEAST_BYTES", "Bound", "Room", "give_room", "let_go", "room_of")
 
 DEFAULT_BYTES: Final = 512 * 1024 * 1024
 """Room of a followed space: several times what most datasets of 200,000 rows take, and a small part of any phone's."""
@@ -73,34 +73,58 @@ def give_room(db: Connection, n: int, bytes: int | None, records: int | None) ->
     return _begin(db, n)
 
 
-def stand(db: Connection, n: int) -> None:
-    """The space in row `n` wants more than its room: nothing more of it is taken in."""
-    _begin(db, n)
-    db.execute("UPDATE room SET full = 1 WHERE space = ?", (n,))
+class Bound:
+    """What holds the intake of one space to its room, where it is followed; all else passes."""
 
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.full: SpaceFull | None = None
+        """Why nothing more of it is taken in, as was seen last."""
 
-def full(db: Connection, n: int, name: str) -> SpaceFull | None:
-    """Why nothing more of the space in row `n` is taken in, while it stands at its bound."""
-    room = room_of(db, n)
-    return None if room is None or not room.full else _refusal(room, name)
+    def bounds(self, db: Connection) -> bool:
+        """Whether what comes of the space is held to its room: it is followed."""
+        space = self._access.space
+        return space.public and (self._access.follows or room_of(db, space.n) is not None)
 
+    @contextmanager
+    def within(self, db: Connection, budget: Budget | None = None) -> Iterator[None]:
+        """Take something in that a relay has of the space: what is written is measured, and `budget` kept to the room.
 
-@contextmanager
-def measured(db: Connection, n: int, name: str, budget: Budget | None = None) -> Iterator[None]:
-    """What is written meanwhile is of the followed space in row `n`: it is measured, and `budget` kept to its room.
+        Raises `SpaceFull` for more than there is, so that it is undone.
+        """
+        if not self.bounds(db):
+            yield
+            return
+        self.check(db)
+        n = self._access.space.n
+        room = _begin(db, n)
+        if budget is not None:
+            left = min((room.bytes_limit - room.bytes) // _BYTES, (room.records_limit - room.records) * PER_CHANGE)
+            budget.left = min(budget.left, max(1, left))
+        bytes, records = _used(db), _last(db)
+        yield
+        bytes, records = max(0, room.bytes + _used(db) - bytes), room.records + max(0, _last(db) - records)
+        if (bytes > room.bytes_limit and bytes > room.bytes) or (
+                records > room.records_limit and records > room.records):
+            raise _refusal(room, self._access.space.name)
+        db.execute("UPDATE room SET bytes = ?, records = ? WHERE space = ?", (bytes, records, n))
 
-    Raises `SpaceFull` for more than that, so that it is undone.
-    """
-    room = _begin(db, n)
-    if budget is not None:
-        left = min((room.bytes_limit - room.bytes) // _BYTES, (room.records_limit - room.records) * PER_CHANGE)
-        budget.left = min(budget.left, max(1, left))
-    bytes, records = _used(db), _last(db)
-    yield
-    bytes, records = max(0, room.bytes + _used(db) - bytes), room.records + max(0, _last(db) - records)
-    if (bytes > room.bytes_limit and bytes > room.bytes) or (records > room.records_limit and records > room.records):
-        raise _refusal(room, name)
-    db.execute("UPDATE room SET bytes = ?, records = ? WHERE space = ?", (bytes, records, n))
+    def stand(self, db: Connection) -> None:
+        """The space wants more than its room: nothing more of it is taken in."""
+        _begin(db, self._access.space.n)
+        db.execute("UPDATE room SET full = 1 WHERE space = ?", (self._access.space.n,))
+
+    def is_full(self, db: Connection) -> bool:
+        """Whether nothing more is taken in: it stands at its bound."""
+        space = self._access.space
+        room = room_of(db, space.n) if space.public else None
+        self.full = None if room is None or not room.full else _refusal(room, space.name)
+        return self.full is not None
+
+    def check(self, db: Connection) -> None:
+        """Raises `SpaceFull` where nothing more is taken in."""
+        if self.is_full(db) and self.full is not None:
+            raise SpaceFull(self.full.message, self.full.hint)  # the one that is kept would keep who raised it, too
 
 
 def _refusal(room: Room, name: str) -> SpaceFull:

@@ -39,7 +39,7 @@ class Sealer:
         if nothing and self._straight(db, sealing):
             self._nothing = True
             return
-        sealing[0].replica.log_held(db)
+        sealing[0].replica.author.log_held(db)
         found = waits(db, self._device, sealing[0].replica.space.n if len(sealing) == 1 else None)
         self._nothing = not found.spaces
         for lane in sealing:
@@ -59,7 +59,7 @@ class Sealer:
         """Seal what waits, if that is one change and nothing else of any space; False where it is to be looked for."""
         for lane in sealing:
             try:
-                sealed = lane.replica.straight(db, self._relay)
+                sealed = lane.replica.author.straight(db, self._relay)
             except ChezError:  # found again, and told, by who looks
                 return False
             if sealed is not None:
@@ -70,7 +70,7 @@ class Sealer:
     def _seal(self, db: Connection, lane: Lane, found: Waits) -> None:
         db.execute("SAVEPOINT sealing")
         try:
-            self._sealed.append((lane, lane.machine, lane.replica.outgoing(db, self._relay, found)))
+            self._sealed.append((lane, lane.machine, lane.replica.author.outgoing(db, self._relay, found)))
         except ChezError as error:
             # What can't be sent must not keep what is local from being saved.
             db.execute("ROLLBACK TO sealing")

@@ -7,9 +7,10 @@ that does not for too long, or at the end of an exchange that is waited for, is 
 so a device that knows several relays also carries between those that do not share all their devices.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from chez.store.database import Connection
+from chez.sync.checkpoints.due import want
 from chez.sync.received import Received
 from chez.sync.sealed import lacking
 
@@ -24,6 +25,8 @@ class Several:
         """Those that links keep it in step with, whether they can be reached or not."""
         self.reseeding: set[int] = set()
         """Those that are read to their end to learn what they lack, before anything is sent."""
+        self.checkpoints_due: set[int] = set()
+        """Those at which a checkpoint is to be made, as was seen last (`checkpoints.due` has it)."""
         self._owed: dict[int, set[int]] = {}
         self._paid: dict[int, set[int]] = {}
         self._late: dict[int, set[int]] = {}
@@ -149,3 +152,8 @@ class Several:
         self._late[relay] = set(now) - {row for row, _, _ in late}
         db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])
         return late
+
+    def want_checkpoint(self, db: Connection, space: int, relays: Set[int]) -> None:
+        """A checkpoint is to be made at each of these, once all of it was read here."""
+        want(db, space, relays)
+        self.checkpoints_due = self.checkpoints_due | relays

@@ -63,7 +63,7 @@ class Tries:
     def tag(self) -> bytes | None:
         """Where the packet lies that is to be asked for next; None when none is left."""
         if self._tags is None:
-            self._tags = self.replica.tags
+            self._tags = self.replica.access.tags
         return self._tags.pop(0) if self._tags else None
 
     def older(self) -> Epoch:
@@ -71,7 +71,7 @@ class Tries:
         known = sorted(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id), reverse=True)
         created = [one for one in known if one.admin and handle_of(one.admin.public) == self.replica.space.handle]
         found = next((one for one in [*known[: _OLDER + 1], *created] if one.id not in self._epochs), None)
-        if self.replica.removed or (found is None and self._twice):
+        if self.replica.access.removed or (found is None and self._twice):
             self._shut_out()
         if found is None:
             self.begin()
@@ -79,7 +79,7 @@ class Tries:
         return found or known[0]
 
     def _shut_out(self) -> NoReturn:
-        if not self.replica.removed:
+        if not self.replica.access.removed:
             raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
                                "It was removed from the space, or the relay holds an older state. What is here stays.",
                                reason="denied")

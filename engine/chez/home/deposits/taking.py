@@ -83,7 +83,7 @@ class Taking:
         """Look at every inbox once, and send the acknowledgements that are due; never raises for a relay."""
         async with self._alone:
             tally = _Tally()
-            if self._private.replica.removed:  # what it took would reach nobody
+            if self._private.replica.access.removed:  # what it took would reach nobody
                 return tally.report()
             known = await self._database.read(self._book.all)
             now = self._now()

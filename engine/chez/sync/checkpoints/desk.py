@@ -73,7 +73,7 @@ class Desk:
         if answer is not None and answer.drop:
             learn(db, space.n, site.log(db), answer.drop)
         if (now := taking.reading(db, space, self.relay)) is not None:
-            with replica.within_room(db):
+            with replica.room.within(db):
                 return self._read(db, now)
         site.came(db)
         if (lacking := site.unheld(db)) is not None:
@@ -83,7 +83,7 @@ class Desk:
             return Again()
         if replica.behind(db, self.relay):
             self._settle(db)
-        if replica.mute or role_of(space, replica.device) is None:
+        if replica.access.mute or role_of(space, replica.access.device) is None:
             return None
         return (self.drafting.step(db, answer) or self.vouching.step(db, answer)
                 or self.dropping.step(db, answer))
@@ -93,7 +93,7 @@ class Desk:
         now = taking.reading(db, self.replica.space, self.relay)
         if now is None:
             return
-        with self.replica.within_room(db):
+        with self.replica.room.within(db):
             try:
                 now.arrived(segments)
             except UnknownEpoch:

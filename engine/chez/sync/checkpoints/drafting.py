@@ -42,10 +42,10 @@ class Drafting:
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to do for the checkpoint that is being made, or is wanted."""
         replica, space = self.site.replica, self.site.replica.space
-        role = role_of(space, replica.device)
+        role = role_of(space, replica.access.device)
         if role is None or role < Role.WRITER:
             return None
-        wanted = replica.checkpoints_due = due(db, space.n)
+        wanted = replica.relays.checkpoints_due = due(db, space.n)
         row = db.execute("SELECT relay, full FROM draft WHERE space = ?", (space.n,)).fetchone()
         if row is not None and row[0] != self.site.relay:
             if not self._instead(db, row[0], wanted, full=bool(row[1])):
@@ -54,7 +54,7 @@ class Drafting:
         if row is None:
             return self._begin(db, answer) if self.site.relay in wanted or self._worth(db) else None
         if not making.written(db, space.n):
-            making.work(db, space, replica.device, replica.entropy, Budget(TURN))
+            making.work(db, space, replica.access.device, replica.entropy, Budget(TURN))
             return Again()
         if segments := making.unsent(db, space.n, _AHEAD):
             there = making.announced(db, space.n, self.site.relay)
@@ -107,7 +107,7 @@ class Drafting:
     def _done(self, db: Connection) -> None:
         """Nothing is to be made here; other relays have their turn."""
         done(db, self.site.space, self.site.relay)
-        self.site.replica.checkpoints_due = due(db, self.site.space)
+        self.site.replica.relays.checkpoints_due = due(db, self.site.space)
 
     def _stands(self, db: Connection) -> tuple[bytes, Manifest] | None:
         """The checkpoint that stands for all that was dropped at the relay, as far as is known here."""
@@ -119,7 +119,8 @@ class Drafting:
 
     def _announce(self, db: Connection) -> Errand:
         said = making.announcement(db, self.site.space, self.site.log(db))
-        sealed, _ = self.site.replica.say(db, self.site.relay, Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said)))
+        item = Item(ANNOUNCEMENT, "", "", msgspec.msgpack.encode(said))
+        sealed, _ = self.site.replica.author.say(db, self.site.relay, item)
         making.said(db, self.site.space, sealed.entry)
         return Send(sealed)
 
@@ -133,7 +134,8 @@ class Drafting:
         # Where its base was outlived meanwhile it is said all the same, so that others know which segments do not
         # serve; and another one is made.
         again = answer is not None and base is not None and not self.site.bears(db, manifest, answer)
-        sealed, entry = replica.say(db, self.site.relay, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest)))
+        item = Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest))
+        sealed, entry = replica.author.say(db, self.site.relay, item)
         set_state(db, n, entry, MADE)
         if again:
             self.site.dead |= {entry, bytes(base)}
@@ -156,7 +158,7 @@ class Drafting:
         makers = sorted(device for device in state.devices if (state.right(device) or Role.READER) >= Role.WRITER)
         enough = worth(making.growth(db, space.n, upto_of(last)),
                        0 if last is None else sum(one.size for one in last.bundles),
-                       makers.index(replica.device) if replica.device in makers else len(makers))
+                       makers.index(replica.access.device) if replica.access.device in makers else len(makers))
         if enough:
             want(db, space.n, own(db, replica.relays.kept) | {self.site.relay})
         return enough
@@ -172,6 +174,6 @@ class Drafting:
         vouched = {vouch.manifest for _, voucher, vouch, _ in vouches(db, n) if self.site.counts(db, voucher, vouch)}
         for entry, author, manifest in self.site.manifests(db):
             if (state_of(db, n, entry) != HEARD or entry in vouched
-                    or persons(author) & persons(replica.device)) and self.site.holds(db, manifest):
+                    or persons(author) & persons(replica.access.device)) and self.site.holds(db, manifest):
                 return manifest
         return None

@@ -56,7 +56,7 @@ class Dropping:
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to ask for."""
         replica = self.site.replica
-        epoch = replica.epoch_at(db, self.site.relay)
+        epoch = replica.access.epoch_at(db, self.site.relay)
         control = replica.space.control_of(epoch)
         if epoch.admin is None or control is None:
             return None
@@ -109,7 +109,7 @@ class Dropping:
 
     def _own(self, entry: bytes, author: bytes, vouch: Vouch, answer: Answer | None) -> Ask | bool:
         """The same where chunks alone are released: who said so has looked, and nobody else asks for it."""
-        if author != self.site.replica.device:
+        if author != self.site.replica.access.device:
             return False
         if answer is None or answer.entry != entry:
             return Ask(entry, tuple(vouch.release))
@@ -153,7 +153,7 @@ class Dropping:
             gone.update(vouch.release)
             trusted.add(vouch.manifest)
         old = [] if stands is None else self._outlived(db, trusted, gone, *stands)
-        freed = released(db, site.replica.space, site.replica.device, site.relay, log, gone)
+        freed = released(db, site.replica.space, site.replica.access.device, site.relay, log, gone)
         self._left = {id: at for id, at in abandoned(
             db, site, log, stands and stands[1], answer).items() if id not in gone}
         if not (old or freed or self._left) or last in self._passed:

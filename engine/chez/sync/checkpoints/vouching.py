@@ -35,7 +35,7 @@ class Vouching:
 
     def _one(self, db: Connection, entry: bytes, author: bytes, manifest: Manifest, answer: Answer | None) -> Errand:
         site, space = self.site, self.site.replica.space
-        if not site.independent(site.replica.device, author) or not site.holds(db, manifest):
+        if not site.independent(site.replica.access.device, author) or not site.holds(db, manifest):
             return None
         waiting = self._waiting(db)
         mine = {name: vouch for name, (voucher, vouch) in waiting.items()
@@ -71,7 +71,7 @@ class Vouching:
         """Whether it was dropped, or the relay would not on this device's word."""
         log = self.site.log(db)
         return any(vouch.manifest == entry and vouch.log == log and (
-            state == ASKED or (state == UNFIT and voucher == self.site.replica.device))
+            state == ASKED or (state == UNFIT and voucher == self.site.replica.access.device))
             for _, voucher, vouch, state in vouches(db, self.site.space))
 
     def _ranges(self, db: Connection, manifest: Manifest) -> list[Dropped]:
@@ -103,7 +103,7 @@ def vouch_for(db: Connection, site: Site, entry: bytes, follows: bytes, ranges: 
     incarnation = site.incarnation(db)
     word = control.sign_bytes(vouch_message(space.handle, incarnation, drop_hash(follows, ranges, release)))
     vouch = Vouch(1, entry, site.log(db), incarnation, follows, ranges, release, control.public, word)
-    return Send(site.replica.say(db, site.relay, Item(VOUCH, "", "", msgspec.msgpack.encode(vouch)))[0])
+    return Send(site.replica.author.say(db, site.relay, Item(VOUCH, "", "", msgspec.msgpack.encode(vouch)))[0])
 
 
 def fits(db: Connection, site: Site, vouch: Vouch, manifest: Manifest) -> bool | None:

@@ -1,0 +1,92 @@
+"""One device's access to one space: members and keys as they are here, and what the device may do with them.
+
+They are learned within transactions, by one object that all who work on the space share. If such work is undone, what
+it taught is forgotten, and read again from the store.
+"""
+
+from chez import crypto
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch
+from chez.keys.person import Person
+from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.statements import Role
+from chez.store.database import Connection
+from chez.sync.rotating import mailboxes
+
+__all__ = ("Access",)
+
+
+class Access:
+    """What a device, by its `keys`, holds of a space and may do there."""
+
+    def __init__(self, space: SpaceKeys, keys: DeviceKeys) -> None:
+        self.space = space
+        """Its members and keys; another object once work on them was undone (`refresh`)."""
+        self.keys = keys
+        self.person: Person | None = None
+        """The person's own keys while a home comes back by them: its root says farewell."""
+        self.recovery: crypto.SealingKey | None = None
+        """The person's recovery key until relays know of a device that came back by it: its packets open here."""
+        self.silent = False
+        """Whether nothing is sent, whatever waits: a device that is not certified yet only reads."""
+        self.current = space.epoch
+        """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
+        self.stale = False
+        """Whether members and keys may be others in the store (`forget`)."""
+
+    @property
+    def device(self) -> bytes:
+        """The device's id."""
+        return self.keys.id
+
+    def forget(self) -> None:
+        """Members and keys may be others in the store: they are read again."""
+        self.stale = True
+
+    def refresh(self, db: Connection) -> None:
+        """Read the members again if that is called for."""
+        if self.stale:
+            self.space = load_space(db, self.space.n)
+            self.stale = False
+        self.current = self.space.epoch
+
+    @property
+    def role(self) -> Role | None:
+        """What the device may do in the space, by the statements that are here."""
+        return self.space.membership.state.right(self.keys.id)
+
+    @property
+    def removed(self) -> bool:
+        """Whether the device has no part in the space any more, by the statements that are here or a farewell."""
+        return self.space.farewell or (self.role is None and not self.follows)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the space is public, and the device reads it without ever having belonged to it."""
+        state = self.space.membership.state
+        return self.space.public and not state.persons_of(self.keys.id) & state.admissions
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing of the device can be sent: who only reads a public space has no credential for it."""
+        return self.silent or (self.space.public and self.space.epoch.append_seed is None)
+
+    @property
+    def signer(self) -> crypto.SigningKey:
+        """Who speaks to relays for the device's rights."""
+        return self.keys.signing if self.person is None else self.person.root
+
+    @property
+    def tags(self) -> list[bytes]:
+        """Where the packets with the keys of a new epoch lie at relays that the device can open, its own first."""
+        return list(mailboxes(self.space, self.keys, self.recovery))
+
+    def epoch_at(self, db: Connection, relay: int) -> Epoch:
+        """The epoch whose credentials a relay, by its row, has, as far as is known here."""
+        row = db.execute("SELECT epoch FROM cursor WHERE space = ? AND relay = ?", (self.space.n, relay)).fetchone()
+        return self.space.epochs.get(row[0] if row else b"", self.space.epoch)
+
+    def let_in(self, db: Connection, relay: int, epoch: Epoch) -> None:
+        """A relay took the credentials of this epoch."""
+        self.refresh(db)
+        db.execute("UPDATE cursor SET epoch = ? WHERE space = ? AND relay = ?", (epoch.id, self.space.n, relay))
