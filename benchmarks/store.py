@@ -19,7 +19,8 @@ import msgspec
 import chez
 from benchmarks.harness import Bench, Benchmark, Figure, Runs
 from chez.crypto import Kdf
-from chez.store.database import Connection, connect
+from chez.store.database import Connection
+from chez.store.file import connect
 
 __all__ = ("PASSPHRASE", "Bare", "benchmarks", "document", "fresh_home", "six_fields")
 

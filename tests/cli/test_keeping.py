@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chez.store.database import connect
+from chez.store.file import connect
 from chez.store.keyfile import read_key
 from tests.cli.support import PASSPHRASE, Chez
 

@@ -7,7 +7,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged
-from chez.store.database import connect
+from chez.store.file import connect
 from chez.store.keyring import database_key
 from tests.home.pairing import PASSPHRASE
 

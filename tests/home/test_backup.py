@@ -21,7 +21,7 @@ from chez.crypto import Kdf
 from chez.errors import BadArchive, ChezError, Damaged, HomeExists, InvalidValue, NotAllowed, NotFound, WrongPassphrase
 from chez.home.backup import About, _Writing
 from chez.home.lifecycle import new_device
-from chez.store.database import connect, schema_mark
+from chez.store.file import connect, schema_mark
 from chez.store.keyfile import wrap_key
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 from tests.blobs.support import CHUNK as PIECE

@@ -13,7 +13,8 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged, HomeBusy
 from chez.records.encode import encode_fields
-from chez.store.database import Connection, connect
+from chez.store.database import Connection
+from chez.store.file import connect
 from chez.store.keyfile import read_key
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, seal, sign_entry
 from tests.home.conftest import PASSPHRASE

@@ -19,7 +19,7 @@ from chez import field
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, StorageFailed
 from chez.store.ceilings import little_heap
-from chez.store.database import connect
+from chez.store.file import connect
 from tests.home.conftest import PASSPHRASE
 
 ROOT = Path(__file__).resolve().parents[2]

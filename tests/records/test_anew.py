@@ -16,7 +16,8 @@ from chez.records.reserved import REMADE, part_key
 from chez.records.rows import Rows
 from chez.records.store import Incoming
 from chez.records.text import Text
-from chez.store.database import Connection, connect
+from chez.store.database import Connection
+from chez.store.file import connect
 from tests.records.pair import Device, pair, typed
 from tests.tries import tries
 

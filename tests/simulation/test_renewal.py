@@ -9,7 +9,8 @@ import pytest
 from chez import crypto
 from chez.home.renewal import renew
 from chez.records.anew import unsettled
-from chez.store.database import Connection, connect
+from chez.store.database import Connection
+from chez.store.file import connect
 from tests.simulation.device import Device
 from tests.simulation.household import NOW, Member
 from tests.simulation.replaying import replaying

@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from chez.store.file import connect, migrate
 
 __all__ = ("blank",)
 

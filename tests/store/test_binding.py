@@ -8,7 +8,7 @@ import sqlcipher3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez.store.database import connect
+from chez.store.file import connect
 
 
 class Named(bytes):

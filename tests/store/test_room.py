@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez.store.database import Connection, Database, connect
+from chez.store.database import Connection, Database
+from chez.store.file import connect
 from chez.store.log import CHECKPOINT, ROOM
 
 KEY = bytes(32)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez.crypto import random_bytes
-from chez.store.database import connect, migrate
+from chez.store.file import connect, migrate
 from chez.sync.chains import Spot, place_of, spot_of
 from chez.sync.entry import GENESIS
 

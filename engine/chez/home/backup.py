@@ -33,8 +33,9 @@ from chez.home.exporting import OnProgress, on_loop
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.store.checks import store_problems
-from chez.store.database import Connection, Database, connect
+from chez.store.database import Connection, Database
 from chez.store.disk import disk_error, sync_folder
+from chez.store.file import connect
 from chez.store.keyfile import KEY_FILE
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 

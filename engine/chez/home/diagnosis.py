@@ -29,8 +29,9 @@ from chez.home.examine import Finding, examine
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
-from chez.store.database import Connection, connect
+from chez.store.database import Connection
 from chez.store.disk import disk_error, storage_error, sync_folder
+from chez.store.file import connect
 from chez.store.keyring import database_key
 from chez.store.salvage import Salvage, require, salvage
 

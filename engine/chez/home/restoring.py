@@ -21,8 +21,9 @@ from chez.home.names import check_name
 from chez.home.renewal import Reason, Renewal, own_device, renew
 from chez.home.schema import check_written_here
 from chez.spaces.space import load_space
-from chez.store.database import Connection, Database, connect, rekey
+from chez.store.database import Connection, Database
 from chez.store.disk import is_of_the_file, storage_error
+from chez.store.file import connect, rekey
 from chez.store.keyfile import unwrap_key, write_key
 from chez.store.keyring import database_key
 from chez.store.sealed import Header

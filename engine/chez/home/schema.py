@@ -10,7 +10,8 @@ import sqlcipher3
 
 from chez.errors import BadArchive, InvalidValue
 from chez.query import fulltext, indexes
-from chez.store.database import Connection, check_schema, migrate
+from chez.store.database import Connection
+from chez.store.file import check_schema, migrate
 
 __all__ = ("check_written_here",)
 

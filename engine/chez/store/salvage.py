@@ -15,7 +15,8 @@ from typing import Any, Final
 import sqlcipher3
 
 from chez.errors import ChezError, Damaged
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from chez.store.file import connect, migrate
 
 __all__ = ("Salvage", "require", "salvage")
 
