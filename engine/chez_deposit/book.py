@@ -216,9 +216,12 @@ class Book:
         other = db.execute("SELECT ref FROM customer WHERE id = ? AND ref <> ?", (address.key, ref)).fetchone()
         if other is not None:
             raise InvalidValue(f"this deposit address is customer {other[0]!r}'s already")
-        db.execute("INSERT INTO customer (ref, address, id, next) VALUES (?, ?, ?, 1) ON CONFLICT (ref) DO UPDATE "
-                   "SET address = excluded.address, id = excluded.id, next = CASE WHEN id = excluded.id THEN next "
-                   "ELSE 1 END", (ref, address.text, address.key))
+        # An address may come back, or have been another customer's: numbers go on where its messages are.
+        (begin,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM message WHERE address = ? AND era = ?",
+                              (address.key, self.era)).fetchone()
+        db.execute("INSERT INTO customer (ref, address, id, next) VALUES (?, ?, ?, ?) ON CONFLICT (ref) DO UPDATE "
+                   "SET address = excluded.address, id = excluded.id, next = excluded.next",
+                   (ref, address.text, address.key, begin))
         db.execute("UPDATE message SET state = ?, item = NULL, note = 'the customer has another address' "
                    "WHERE state = ? AND address <> ? AND customer = (SELECT n FROM customer WHERE ref = ?)",
                    (State.GONE, State.QUEUED, address.key, ref))

@@ -338,3 +338,21 @@ async def test_an_inbox_that_never_ends_is_left(book: Book, monkeypatch: pytest.
     monkeypatch.setattr(collecting_module, "MOST_ITEMS", 50)
     found = await collect(book, KEYS, now=lambda: NOW, wait=60)
     assert (found.taken, found.dropped, acknowledged[-1]) == ((0, 50, 50) if rises else (0, 1, 1))
+
+
+def test_a_customer_who_gives_a_former_address_again_is_numbered_on(book: Book) -> None:
+    """A list with the address of before puts it back: what is sent there then has a number that none had, in one era,
+    and keeps nothing of the batch from the others."""
+    former, other = address("anna", whose=KEYS).text, address("anna again", whose=KEYS).text
+    assert batch(book, lines("anna", [policy(1)]), batch="one")[2] == 1
+    for text in (other, former, other, former):
+        book.add_customer("anna", text)
+    assert batch(book, lines("anna", [policy(2)]) + lines("berta", [policy(3)]), batch="two")[2] == 2
+    numbers = book.db.execute("SELECT number FROM message WHERE address = ? ORDER BY n",
+                              (address("anna").key,)).fetchall()
+    assert numbers == [(1,), (2,)]
+    assert book.renew(NOW + 1) == NOW + 1
+    book.add_customer("anna", other)
+    book.add_customer("anna", former)
+    batch(book, lines("anna", [policy(4)]), batch="three")
+    assert book.db.execute("SELECT era, number FROM message ORDER BY n DESC LIMIT 1").fetchone() == (NOW + 1, 1)
