@@ -1,6 +1,8 @@
 """From a publisher's file to a query on a person's device, with a real relay between them."""
 
+import base64
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -331,3 +333,25 @@ async def test_a_space_followed_again_is_in_sql_as_what_it_is_now(two: Two, tmp_
     await anna.space(id).forget()
     assert await follow(city, anna) == id
     assert (await anna.sql(news)).rows == [] and (await anna.sql(rows)).rows == [(3,)]
+
+
+async def test_a_row_of_another_kind_is_not_what_was_signed(two: Two, tmp_path: Path) -> None:
+    """Who has the publisher's home and not its key puts bytes, or a time, where the signed text reads the same: SQL
+    shows other data than was signed. That is told, and the publisher's next version puts it right."""
+    city, anna = two
+    said = about(identity=("code",), types={"code": "text", "seen": "text"})
+    file = table(tmp_path, [("69001000", "2026-11-27T10:00:00.000Z")], header="code,seen")
+    await put_up(city, said, file=file)
+    await follow(city, anna)
+    space = city.space("velov")
+    (row,) = [one async for one in space.collection("open_velov")]
+    for field, value in (("code", base64.b64decode("69001000")), ("seen", datetime(2026, 11, 27, 10, tzinfo=UTC))):
+        await space.collection("open_velov").put({**row.value, field: value}, id=row.id)
+        await city.sync()
+        await anna.sync()
+        found = (await named(anna, "velov", check=True)).standing.problem
+        assert found is not None and "rows are not what" in found.message, field
+        await put_up(city, said, file=file)
+        await anna.sync()
+        assert (await named(anna, "velov", check=True)).standing.problem is None
+        assert (await anna.sql("SELECT code FROM open_velov")).rows == [("69001000",)]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, read_chain, read_formerly
-from chez.opendata.rows import Content, Digest, Row, canonical
+from chez.opendata.rows import Content, Digest, Row, recorded
 
 if TYPE_CHECKING:
     from chez.home.space import Space
@@ -53,4 +53,4 @@ async def filled(found: T, space: "Space", tables: Iterable[str]) -> T:
 
 def _fill(found: Content | Digest, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
     for id, value in rows:
-        found.add(Row(table, id, canonical(value)))
+        found.add(Row(table, id, recorded(value)))

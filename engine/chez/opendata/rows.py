@@ -20,7 +20,7 @@ from chez.records.values import MAX_ID
 
 __all__ = (
     "MAX_BEFORE", "MAX_BYTES", "MAX_FIELDS", "MAX_ROW", "MAX_ROWS", "MAX_TABLES", "Change", "Content", "Digest", "Row",
-    "canonical", "changes", "pack_before", "row_id", "undone",
+    "canonical", "changes", "pack_before", "recorded", "row_id", "undone",
 )
 
 MAX_ROWS: Final = 200_000
@@ -79,6 +79,16 @@ def canonical(value: Mapping[str, Any]) -> bytes:
     if len(encoded) > MAX_ROW:
         raise DataInvalid(f"a row has {len(encoded)} bytes", f"At most {MAX_ROW} are.")
     return encoded
+
+
+def recorded(value: Mapping[str, Any]) -> bytes:
+    """A record's value as `canonical` has it, where that is all that it says; else in a form that nobody signs.
+
+    Bytes and times have a form in JSON that is a text's, too, and whoever reads the record sees something else. So they
+    are not what was signed, and a publisher's next edition puts right what is there. Raises as `canonical`.
+    """
+    encoded = canonical(value)
+    return encoded if msgspec.json.decode(encoded) == value else encoded + b" "
 
 
 def row_id(identity: Mapping[str, Any]) -> str:
