@@ -2,20 +2,26 @@
 
 The relay sees an inbox's name (the hash of its owner's key), items' sizes and times. What
 is inside is sealed, and signed if it must be authentic, by the callers of this module.
+Others choose these relays (a provider, whoever invites), so one that is asked and says nothing is left.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from chez.crypto import SigningKey
-from chez.errors import RelayRefused
+from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import InboxArrived, Refused
 from chez.sync.session import Claim
 from chez_wire.frames import InboxItem
 from chez_wire.login import Role, inbox_of
 
-__all__ = ("InboxItem", "InboxItems", "create", "put", "watch")
+__all__ = ("SILENCE", "InboxItem", "InboxItems", "create", "put", "watch")
+
+SILENCE: Final = 60.0
+"""Seconds for which an answer is waited for."""
 
 
 async def create(relay_url: str, owner: SigningKey, write_public: bytes, *, ttl: int) -> bytes:
@@ -24,7 +30,7 @@ async def create(relay_url: str, owner: SigningKey, write_public: bytes, *, ttl:
     `owner` takes items, the holder of `write_public`'s secret puts them. Raises
     `RelayUnreachable`, or `RelayRefused` when it exists with another write key.
     """
-    async with connect(relay_url) as relay:
+    async with connect(relay_url) as relay, _answered(relay):
         await relay.create_inbox(owner, write_public, ttl)
     return inbox_of(owner.public)
 
@@ -35,7 +41,7 @@ async def put(relay_url: str, inbox: bytes, writer: SigningKey, item: bytes) -> 
     Repeating it while the item waits stores nothing. Raises `RelayUnreachable`, or
     `RelayRefused` (no such inbox, wrong key, inbox full).
     """
-    async with connect(relay_url) as relay:
+    async with connect(relay_url) as relay, _answered(relay):
         await _open(relay, (inbox, Role.PUT, writer))
         await relay.put(inbox, item)
 
@@ -45,8 +51,9 @@ async def watch(relay_url: str, owner: SigningKey, *, after: int = 0) -> AsyncIt
     """Follow the owner's inbox from the items numbered above `after`."""
     inbox = inbox_of(owner.public)
     async with connect(relay_url) as relay:
-        await _open(relay, (inbox, Role.TAKE, owner))
-        await relay.watch(inbox, after)
+        async with _answered(relay):
+            await _open(relay, (inbox, Role.TAKE, owner))
+            await relay.watch(inbox, after)
         yield InboxItems(relay, inbox)
 
 
@@ -66,7 +73,8 @@ class InboxItems:
 
     async def ack(self, number: int) -> None:
         """Delete the items numbered up to `number` at the relay."""
-        await self._relay.ack(self._inbox, number)
+        async with _answered(self._relay):
+            await self._relay.ack(self._inbox, number)
 
     async def _iterate(self) -> AsyncIterator[InboxItem]:
         async for event in self._relay.arrivals():
@@ -76,6 +84,16 @@ class InboxItems:
                         yield item
                 case Refused(code=code, message=message):
                     raise RelayRefused(f"the relay ended the watch: {message}", reason=code)
+
+
+@asynccontextmanager
+async def _answered(relay: RelayConnection) -> AsyncIterator[None]:
+    """Raises `RelayUnreachable` where what is asked of a relay takes longer than `SILENCE`."""
+    try:
+        async with asyncio.timeout(SILENCE):
+            yield
+    except TimeoutError:
+        raise RelayUnreachable(f"{relay.relay} said nothing for {SILENCE:g} seconds", "Try again later.") from None
 
 
 async def _open(relay: RelayConnection, claim: Claim) -> None:

@@ -7,6 +7,9 @@ from typing import cast
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from chez import inboxes
+from chez.crypto import SigningKey
+from chez.errors import RelayUnreachable
 from chez.store.database import Database
 from chez.sync import inbox
 from chez.sync.connection import open_socket
@@ -14,6 +17,8 @@ from chez.sync.driver import Driver
 from chez.sync.lanes import Lanes
 from chez.sync.replica import Replica
 from chez.sync.session import ClientSession
+from chez_wire import frames
+from chez_wire.login import inbox_of
 
 COUNT = 30_000
 
@@ -53,3 +58,26 @@ async def test_a_flood_waits_at_the_relay_and_keeps_its_order(monkeypatch: pytes
                     await driver.wait()
                     await driver.round(awaited=False)
             assert heard == said
+
+
+@pytest.mark.parametrize("asked", ["create", "put", "watch"])
+async def test_a_relay_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    """It welcomes whoever comes, and answers nothing: what is asked of an inbox there ends, by a typed error."""
+    monkeypatch.setattr(inboxes, "SILENCE", 0.2)
+    key = SigningKey.from_seed(bytes(32))
+
+    async def mute(peer: ServerConnection) -> None:
+        await peer.send(frames.encode(frames.Welcome(1, bytes(32), bytes(32))))
+        await peer.wait_closed()
+
+    async with serve(mute, "127.0.0.1", 0, compression=None) as server, asyncio.timeout(30):
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(RelayUnreachable, match="said nothing"):
+            match asked:
+                case "create":
+                    await inboxes.create(url, key, key.public, ttl=60)
+                case "put":
+                    await inboxes.put(url, inbox_of(key.public), key, b"item")
+                case _:
+                    async with inboxes.watch(url, key):
+                        pass
