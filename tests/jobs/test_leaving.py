@@ -166,3 +166,32 @@ async def test_hours_of_hold_fit_the_review(home: chez.Home, review: str, hours:
     with pytest.raises(InvalidValue, match="hold"):
         await grant(home, bundle(), review=review, hold_hours=hours)
     assert await home.journal.receipts("grant") == []
+
+
+async def test_a_revocation_that_comes_while_others_are_sent_is_heeded(
+    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another device marked while an earlier message was under way: in the result's place leaves "none", then."""
+    for number in (1, 2):
+        await run_held(home, number)
+
+    async def put(*asked: Any) -> None:
+        await tamper(home, "02" * 16, revoked=True)
+        await relay.put(*asked)
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    told = await deliver(home, LATER)
+    assert (told.sent, told.waiting, relay.outcomes()) == (2, 0, ["result", "none"])
+    assert [(left.grant[:2], left.outcome) for left in await departures(home)] == [("01", "result"), ("02", "none")]
+
+
+async def test_a_relay_that_is_away_is_asked_once(home: chez.Home, relay: Relay) -> None:
+    """Of many messages for one provider each would wait for its relay: they are left, and may be withdrawn still."""
+    for number in (1, 2, 3):
+        await run_held(home, number)
+    relay.failure = RelayUnreachable("it said nothing")
+    told = await deliver(home, LATER)
+    assert (told.sent, told.waiting, len(relay.items)) == (0, 3, 1)
+    assert (await withdraw(home, "03" * 16))[0].outcome == "none"
+    relay.failure = None
+    assert (await deliver(home, LATER)).sent == 3 and relay.outcomes() == ["result", "result", "result", "none"]

@@ -5,7 +5,10 @@ that the relay does not see it beside the person's spaces. It is sent until the 
 it is durable; a repeat is the same bytes with the same sequence, which the provider drops.
 
 Before the first attempt a receipt says so ("sending"), in a transaction that looks once more whether
-the message is still the run's last word: so a result is either withdrawn or sent, whatever races.
+the message is still the run's last word, and its grant is not revoked: so a result is either withdrawn or sent,
+whatever races.
+
+Providers choose the relays. One that can't be reached, or says nothing, is left for this time with all that is for it.
 """
 
 import base64
@@ -16,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from chez import inboxes
 from chez.crypto import SigningKey
-from chez.errors import ChezError
+from chez.errors import ChezError, RelayUnreachable
 from chez_sandbox.consent.leaving import Leaving, leavings
-from chez_sandbox.consent.run import withdraw_revoked
+from chez_sandbox.consent.run import withdraw_if_revoked, withdraw_revoked
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -49,10 +52,14 @@ async def deliver(home: "Home", now: datetime) -> Delivery:
     await withdraw_revoked(home)
     due, held = await home.transaction(partial(_due, now=now))
     sent = waiting = 0
-    problem = ""
-    for leaving in due:
-        if not await home.transaction(partial(_begin, leaving=leaving)):
-            continue  # withdrawn just now: its "none" is sent the next time
+    problem, away = "", set[str]()
+    for waits in due:
+        if waits.receipt.body["relay"] in away:
+            waiting += 1
+            continue
+        leaving = await home.transaction(partial(_begin, home=home, run=waits.run))
+        if leaving is None:
+            continue
         body = leaving.receipt.body
         # The receipt says where to, so that a revoked or damaged grant holds no message back.
         writer = SigningKey.from_seed(bytes.fromhex(body["inbox_write_seed"]))
@@ -61,6 +68,8 @@ async def deliver(home: "Home", now: datetime) -> Delivery:
             await inboxes.put(home.relays.address(body["relay"]), bytes.fromhex(body["inbox"]), writer, message)
         except ChezError as error:  # one provider's relay must not hold up the others
             waiting, problem = waiting + 1, str(error)
+            if isinstance(error, RelayUnreachable):
+                away.add(body["relay"])
             continue
         grant, sequence = leaving.run
         sent += await home.transaction(partial(_delivered, grant=grant, sequence=sequence))
@@ -77,15 +86,21 @@ def _due(transaction: "Transaction", *, now: datetime) -> tuple[list[Leaving], l
     return due, held
 
 
-def _begin(transaction: "Transaction", *, leaving: Leaving) -> bool:
-    """Receipt that a message may have left from now on; False when another one stands in its place."""
-    grant, sequence = leaving.run
+def _begin(transaction: "Transaction", *, home: "Home", run: tuple[str, int]) -> Leaving | None:
+    """A run's last word, of which is receipted that it may have left from now on; None where there is nothing to send.
+
+    Those before it took their time, and meanwhile it may have been withdrawn, or revoked on another device: then it is
+    a "none".
+    """
+    grant, sequence = run
     (last,) = leavings(transaction, grant=grant, sequence=sequence)
-    if last.receipt.number != leaving.receipt.number:
-        return False
+    if last.may_be_withdrawn and withdraw_if_revoked(home, transaction, grant):
+        (last,) = leavings(transaction, grant=grant, sequence=sequence)
+    if last.delivered or not last.receipt.body["message"]:
+        return None
     if not last.sending:
         transaction.receipt("sending", {"grant": grant, "sequence": sequence})
-    return True
+    return last
 
 
 def _delivered(transaction: "Transaction", *, grant: str, sequence: int) -> bool:

@@ -60,6 +60,7 @@ __all__ = (
     "settle",
     "settle_all",
     "withdraw",
+    "withdraw_if_revoked",
     "withdraw_revoked",
 )
 
@@ -298,10 +299,14 @@ async def withdraw_revoked(home: "Home") -> list[Departure]:
 
     def work(transaction: "Transaction") -> list[Departure]:
         held = {leaving.run[0] for leaving in leavings(transaction) if leaving.may_be_withdrawn}
-        revoked = [id for id in sorted(held) if is_revoked(home, transaction, id)]
-        return [made for id in revoked for made in _withdraw(home, transaction, id)]
+        return [made for id in sorted(held) for made in withdraw_if_revoked(home, transaction, id)]
 
     return await home.transaction(work)
+
+
+def withdraw_if_revoked(home: "Home", transaction: "Transaction", id: str) -> list[Departure]:
+    """The same of one grant by its whole id, in a transaction."""
+    return _withdraw(home, transaction, id) if is_revoked(home, transaction, id) else []
 
 
 def _withdraw(home: "Home", transaction: "Transaction", id: str) -> list[Departure]:
