@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -213,6 +214,28 @@ def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_pat
             ("another-job", first[0]["received"])
         ]
     assert hooked == [first[0]["id"], late[3]["id"]]
+
+
+def test_a_disk_that_takes_a_part_of_a_line_has_not_taken_it(tmp_path: Path) -> None:
+    """Where there is room for a part of a result it is not kept, so that the relay keeps it; with room again it is one
+    line, and so is what comes after. A line of which a crash cut only the end is there, and is not written again."""
+    path = tmp_path / "results.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        book.keep(message(1), NOW)
+        for room in (1, 100, len(path.read_bytes()) - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(path.read_bytes()) + room, before[1]))
+            try:
+                with pytest.raises(StorageFailed, match="large"):
+                    book.keep(message(2), NOW)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert book.keep(message(2), NOW).new and book.keep(message(3), NOW).new
+        assert [line.value["sequence"] for line in book.lines(BEGINNING)] == [1, 2, 3]
+    path.write_bytes(path.read_bytes()[:-1])
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        assert not book.keep(message(3), NOW).new and book.keep(message(4), NOW).new
+        assert [line.value["sequence"] for line in book.lines(BEGINNING)] == [1, 2, 3, 4]
 
 
 def test_a_place_is_of_one_file(tmp_path: Path) -> None:

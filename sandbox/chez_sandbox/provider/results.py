@@ -18,6 +18,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue, StorageFailed
+from chez.store.disk import sync_folder
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
 from chez_sandbox.provider.keys import ProviderKeys
@@ -95,6 +97,7 @@ class ResultBook:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sync_folder(self._path.parent)  # else a power cut may take the whole file, by its name
             for item, received in self._read_back():
                 self.keep(item, received)
         except BlockingIOError:
@@ -122,15 +125,16 @@ class ResultBook:
 
     def _read_back(self) -> list[tuple[bytes, datetime]]:
         """Note what is there. Gives the messages, and when they came, that wait for a bundle which is held now."""
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            # What follows shall not be one line with what a crash cut. Where its end alone is missing, it is whole.
+            os.write(self._file, b"\n")
         waiting = []
         for line in self.lines(BEGINNING):
             if isinstance(id := line.value.get("id"), str):
                 self._note(line.value, id)
             if (item := self._waiting(line.value)) is not None:
                 waiting.append(item)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # what follows shall not be one line with what a crash cut
         return waiting
 
     def _waiting(self, line: Mapping[str, Any]) -> tuple[bytes, datetime] | None:
@@ -227,10 +231,14 @@ class ResultBook:
             raise MessageInvalid("the result is not in canonical form")
 
     def _append(self, text: str) -> None:
+        begin, left = os.fstat(self._file).st_size, text.encode()
         try:
-            os.write(self._file, text.encode())
+            while left:  # a disk that is nearly full takes a part, and says so by the number alone
+                left = left[os.write(self._file, left) :]
             os.fsync(self._file)
         except OSError as error:
+            with suppress(OSError):  # the next line shall not be one with the part
+                os.ftruncate(self._file, begin)
             raise StorageFailed(f"{self._path} can't be written: {error.strerror}") from None
 
 
