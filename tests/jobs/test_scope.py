@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chez
-from chez.errors import NotAllowed
+from chez.errors import InvalidValue, NotAllowed
 from chez.query.sql import FOLLOWED
 from chez_sandbox.consent import scope
 from chez_sandbox.consent.execution import execute
@@ -120,6 +120,42 @@ async def test_a_publisher_puts_no_rows_among_those_a_job_reads(tmp_path: Path) 
         await anna.collection(FOLLOWED).put({"kind": "dataset"}, id=space.id)
         assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
         assert await rows(anna, reading("open_things", rest=everything)) == [("theirs", 2)]
+
+@pytest.mark.parametrize("record", [{"at": "theirs", "n": 2}, {}], ids=["fields", "none"])
+async def test_a_collection_of_another_case_is_another(tmp_path: Path, record: dict[str, Any]) -> None:
+    """SQL can't tell "Things" from "things": where somebody who is followed has the one, a job that may read it is
+    given nothing of the person's other one. Nor does a collection called as a function of SQL keep jobs from reading,
+    or the person's own questions."""
+    everything = 'spaces = "all"'
+    async with relay(tmp_path) as server, persons(tmp_path, "city", "anna", relay=server.url) as (city, anna):
+        space = await city.create_space("Offers", public=True)
+        for collection in ("things", "Notes", "json_each"):
+            await space.collection(collection).put(record)
+        await anna.collection("Things").put({"at": "secret", "n": 1})
+        await anna.collection("notes").put({"at": "mine", "n": 3, "tags": ["a"]})
+        await city.sync()
+        await anna.follow(space.address)
+        await anna.sync()
+        for rest in ("", everything):
+            assert await rows(anna, reading("notes", rest=rest)) == [("mine", 3)]
+            assert await rows(anna, reading(rest=rest)) == []
+        assert (await anna.sql("select value from Notes, json_each(tags)")).rows == [("a",)]
+        assert (await anna.sql("select n from THINGS")).rows == [(1,)]
+
+
+async def test_a_member_spoils_no_job_by_another_case(empty_home: chez.Home) -> None:
+    """Both are of spaces where the person belongs: each job is given the collection that it names, and the fields."""
+    family = await empty_home.create_space("family")
+    await empty_home.collection("things").put({"at": "mine", "n": 1})
+    await family.collection("THINGS").put({"at": "theirs", "n": 2})
+    await empty_home.collection("notes").put({"at": "2026-11-20", "n": 3})
+    await family.collection("notes").put({"AT": "2026-11-20", "N": 4})
+    for rest in ("", 'spaces = "all"'):
+        assert await rows(empty_home, reading(rest=rest)) == [("mine", 1)]
+        found = await rows(empty_home, reading("notes", rest=f'{rest}\nwindow = {{ field = "at", last = 9 }}'))
+        assert found == [("2026-11-20", 3)]
+    with pytest.raises(InvalidValue, match="upper and lower case"):
+        await empty_home.sql("select n from things")
 
 
 async def test_too_few_rows_do_not_run_and_leave_none(home: chez.Home, runtime: Runtime) -> None:

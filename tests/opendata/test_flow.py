@@ -313,6 +313,29 @@ async def test_names_that_differ_by_case_spoil_no_query(two: Two, tmp_path: Path
         await anna.sql("SELECT station FROM visits")
 
 
+async def test_fields_that_differ_by_case_hide_none(two: Two) -> None:
+    """Whoever is followed, or writes in a space of the person's, hides no field of a collection by one in other
+    letters: the one in double quotes is meant, or what is spelt so, or the person's own; what is unclear is refused."""
+    city, anna = two
+    space = await city.create_space("Offers", public=True)
+    await space.collection("things").put({"WATTS": 7, "At": "y"})
+    await city.sync()
+    await anna.follow(space.address)
+    await anna.sync()
+    await anna.collection("things").put({"watts": 5, "at": "x"})
+    for text in ("watts", '"watts"', "Watts"):
+        assert (await anna.sql(f"SELECT {text} FROM things WHERE {text} > 1")).rows == [(5,)], text
+    assert (await anna.sql("SELECT WATTS FROM things WHERE WATTS > 1")).rows == [(7,)]
+    assert len((await anna.sql("SELECT * FROM things")).columns) == 7
+    family = await anna.create_space("family")
+    await family.collection("things").put({"WaTTs": 9, "TRIM": 1, "trim": " 2"})
+    assert (await anna.sql("SELECT watts FROM things WHERE watts > 1")).rows == [(5,)]
+    assert (await anna.sql("SELECT TRIM(trim) FROM things WHERE trim > ''")).rows == [("2",)]
+    for text in ("SELECT Watts FROM things", 'SELECT "trim", "TRIM" FROM things'):
+        with pytest.raises(InvalidValue, match="double quotes"):
+            await anna.sql(text)
+
+
 async def test_a_space_followed_again_is_in_sql_as_what_it_is_now(two: Two, tmp_path: Path) -> None:
     """A space that was open data and is followed for itself now has all its collections in SQL, and no update takes it
     away; subscribed again it has those of open data alone."""

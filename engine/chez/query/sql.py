@@ -24,6 +24,7 @@ A statement may be asked of an earlier state (`records.then`): under the views l
 written since, and a temporary table of the others as they were.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -36,7 +37,7 @@ from chez.crypto import random_bytes
 from chez.errors import InvalidValue
 from chez.query import decimals
 from chez.query.decimals import decimal_column
-from chez.query.paths import column, quote, steps
+from chez.query.paths import column, place, quote, steps
 from chez.records.then import State, records_then
 from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
@@ -56,6 +57,11 @@ _THEN: Final = "chez then "
 """How the names of temporary tables begin; those of views do not."""
 _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
+_TABLES: Final = frozenset(("json_each", "json_tree"))
+"""Functions of SQL that are read as tables."""
+_QUOTED: Final = re.compile(r'"([^"]+)"')
+_WORD: Final = re.compile(r"(?<!\w)\w+(?!\w|\s*\()")
+"""One that is not a function's."""
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
 MEMORY: Final = 256 * 1024 * 1024
@@ -183,9 +189,10 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     fields: dict[str, list[str]] = {}
     low = query.lower()
     for collection, name in db.execute("SELECT collection, name FROM field"):
-        if collection.lower() in low:
+        if collection.lower() in low and "\0" not in name:  # no SQL can name that
             fields.setdefault(collection, []).append(name)
     _tell_apart(db, query, fields)
+    _tell_fields_apart(db, query, fields)
     offers = _outside(db, private, CATALOGUES)
     foreign = offers + _outside(db, private, FOLLOWED)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
@@ -204,9 +211,16 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
     """Leave one of collections that differ by upper and lower case only, which SQL can't tell apart.
 
     Whoever publishes a space that is followed calls its collections as they like, and must not spoil queries of others:
-    those of spaces where the person belongs come first, then the one that is spelt as in the query. Raises
-    `InvalidValue` where that leaves several.
+    a name in double quotes is exactly that one, so that no row of another is taken for its; then those of spaces where
+    the person belongs come first, then the one that is spelt as in the query. Raises `InvalidValue` where that leaves
+    several.
     """
+    for name in [name for name in fields if _fold(name) in _TABLES and not _is_own(db, name)]:
+        del fields[name]  # it would hide the function
+    quoted = set(_QUOTED.findall(query))
+    for name in quoted - fields.keys():
+        if _fold(name) in map(_fold, fields) and _is_there(db, name):  # its records have no field
+            fields[name] = []
     folded = Counter(map(_fold, fields))
     alike: dict[str, list[str]] = {}
     for name in fields:
@@ -214,7 +228,7 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
             alike.setdefault(_fold(name), []).append(name)
     for names in alike.values():
         own = [name for name in names if _is_own(db, name)]
-        spelt = own or [name for name in names if name in query] or names
+        spelt = [name for name in names if name in quoted] or own or [name for name in names if name in query] or names
         if len(spelt) > 1:
             raise InvalidValue(f"some of these collections differ by upper and lower case only: "
                                f"{', '.join(sorted(spelt))}",
@@ -224,10 +238,45 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
                 del fields[name]
 
 
-def _is_own(db: Connection, collection: str) -> bool:
-    """Whether a space that is not merely followed (`chez.sync.room`) has records of a collection, or had."""
+def _tell_fields_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> None:
+    """Put first what a query means of fields that differ by upper and lower case only: SQL reads the first one.
+
+    Who writes into a collection in some other space, as a member or as a publisher, calls fields as they like, and
+    must not hide another's: a name in double quotes is exactly that one, then comes the one that is spelt so, then that
+    of spaces where the person belongs. Raises `InvalidValue` where that leaves several.
+    """
+    quoted, words = set(_QUOTED.findall(query)), set(_WORD.findall(query))
+    asked = {_fold(word) for word in words | quoted}
+    for collection, known in fields.items():
+        if len(folded := Counter(map(_fold, known))) < len(known):
+            meant = [_meant(db, collection, [name for name in known if _fold(name) == one], quoted, words)
+                     for one, count in folded.items() if count > 1 and one in asked]
+            fields[collection] = [*meant, *(name for name in known if name not in meant)]
+
+
+def _meant(db: Connection, collection: str, alike: list[str], quoted: set[str], words: set[str]) -> str:
+    for said in (quoted, words):
+        spelt = [name for name in alike if name in said]
+        if len(spelt) == 1:
+            return spelt[0]
+    own = [name for name in alike if _is_own(db, collection, name)]
+    if len(own) > 1 or len(quoted.intersection(alike)) > 1:
+        raise InvalidValue(f"some fields of {collection} differ by upper and lower case only: {', '.join(alike)}",
+                           "SQL can't tell them apart: put the one you mean in double quotes, as it is spelt.")
+    return (own or alike)[0]
+
+
+def _is_own(db: Connection, collection: str, name: str | None = None) -> bool:
+    """Whether a space that is not merely followed (`chez.sync.room`) has records of a collection, or had; with that
+    field, where one is named."""
+    holds = "" if name is None else f"AND json_type(json, {place((name,))}) IS NOT NULL "
     return db.execute("SELECT 1 FROM record JOIN space ON space.n = record.space WHERE collection = ? AND space NOT IN "
-                      "(SELECT space FROM room) LIMIT 1", (collection,)).fetchone() is not None
+                      f"(SELECT space FROM room) {holds}LIMIT 1", (collection,)).fetchone() is not None
+
+
+def _is_there(db: Connection, collection: str) -> bool:
+    """Whether any space has records of a collection, or had."""
+    return db.execute("SELECT 1 FROM record WHERE collection = ? LIMIT 1", (collection,)).fetchone() is not None
 
 
 def _outside(db: Connection, private: int, followed: str) -> str:
@@ -261,8 +310,6 @@ def _columns(fields: list[str], declared: frozenset[str]) -> list[str]:
     numbers = {path[0] for path in map(steps, declared) if len(path) == 1}
     found = []
     for name in fields:
-        if "\0" in name:
-            continue  # no SQL can name it
         value = column((name,))
         found.append(f"{decimal_column((name,)) if name in numbers else value} AS {quote(name, chr(34))}")
         if name in numbers:
@@ -295,7 +342,7 @@ def _authorizer(views: frozenset[str], hidden: frozenset[str], tables: frozenset
                 return 0 if view or name in ("record", "space") or name not in tables else 1
             if database == "temp":
                 return 0 if name in views or first in hidden else 1
-            return 0 if name in ("json_each", "json_tree") or (name in ("record", "space") and inner in hidden) else 1
+            return 0 if name in _TABLES or (name in ("record", "space") and inner in hidden) else 1
         return 1
 
     return allow

@@ -8,7 +8,6 @@ are bound. The job's own SQL runs in the worker, on a copy of these rows alone.
 decides what its collections are called, and must not put rows among those that a job reads as the person's.
 """
 
-import json
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -212,7 +211,12 @@ async def _table(
 
 
 async def _view(source: Source, read: Read) -> set[str]:
-    return set((await source.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
+    """The fields that there are, of those that the job names."""
+    named = {*read.fields, *(one.field for one in read.where), *([read.window.field] if read.window else [])}
+    # Named they are found as they are spelt, also where somebody has others that differ by upper and lower case only.
+    asked = " ".join(map(_quoted, sorted(named)))
+    columns = (await source.sql(f"select * from {_quoted(read.collection)} limit 1 -- {asked}")).columns
+    return named.intersection(columns)
 
 
 async def _between(
@@ -251,9 +255,10 @@ async def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[
         conditions.append("_space_id = ?")
         values.append(source.space().id)
     else:
-        # One value however many spaces: SQLite bounds how many a statement may have.
-        conditions.append("_space_id in (select value from json_each(?))")
-        values.append(json.dumps(await _all_spaces(source, read.collection)))
+        # One value however many spaces: SQLite bounds how many a statement may have. And no function that is a table,
+        # for a collection of its name, in whichever space, would hide it.
+        conditions.append("instr(?, _space_id) > 0")
+        values.append(" ".join(await _all_spaces(source, read.collection)))
     for row_filter in read.where:
         wanted = _wanted(row_filter)
         # Without its type SQLite holds every text to be greater than every number.
