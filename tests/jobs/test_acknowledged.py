@@ -111,79 +111,118 @@ async def test_a_token_is_in_one_batch(home: chez.Home, monkeypatch: pytest.Monk
     assert len(read_batches(map(signed, (first, third)))) == BATCH
 
 
-@pytest.mark.slow
-async def test_a_person_sees_what_was_received_and_writes_nothing_of_it(
-    two: Two, relay: Relay, tmp_path: Path
-) -> None:
-    """Once the provider acknowledges what it took, `chez left` says so for these messages, not for one that is
-    still here, and an export proves it of that consent and no other; the device sends nothing because of it. A key that
-    the old one signed acknowledges in its place, and the export has how it follows."""
-    provider, anna = two
-    await inboxes.create(relay.url, INBOX_OWNER, INBOX_WRITER.public, ttl=86_400)
-    job = bundle(relay=relay.url, reads=WHOLE)
-    await add_catalogue(anna, await offer(provider, job))
-    await anna.sync()
-    await catalogues(anna)
-    for number in (1, 2):
-        given = await grant(anna, job, number)
-        async with authorise(anna, given.grant.id, TODAY) as run:
-            await run.release(await run.execute(INSTANT))
-        if number == 1:
-            await deliver(anna, LATER)
-    with ResultBook(tmp_path / "results.jsonl", keys_at(relay.url), [job]) as book:
-        (line,) = await take(relay.url, book, 30.0)
-    asked = {"space": "Jobs", "provider": SIGNING.public, "tokens": [token_of(bytes.fromhex(line["id"]))]}
-    made = await verbs.VERBS["job-compose-acknowledgements"](provider, asked, Person(""))
-    (body,) = made["batches"]
-    batches = [(bytes.fromhex(body), SIGNING.sign("chez/1 acknowledgements", bytes.fromhex(body)))]
-    day = msgspec.msgpack.decode(bytes.fromhex(body), type=Batch).day
-    with pytest.raises(InvalidValue, match="not signed"):
-        forged = {"space": "Jobs", "batches": [(bytes.fromhex(body), bytes(64))]}
-        await verbs.VERBS["job-acknowledge"](provider, forged, Person(""))
-    await verbs.VERBS["job-acknowledge"](provider, {"space": "Jobs", "batches": batches}, Person(""))
-    again = await verbs.VERBS["job-compose-acknowledgements"](provider, asked, Person(""))
-    assert again == {"batches": [], "messages": 0}
+class Acknowledging:
+    """A provider that takes Anna's results of one job and acknowledges them; `asked` names what it took so far."""
 
-    before = await verbs.job_left(anna, {}, Person(""))
-    assert [row["received"] for row in before["left"]] == [None, None]
+    def __init__(self, provider: chez.Home, anna: chez.Home, relay: Relay, folder: Path) -> None:
+        self.provider, self.anna, self.relay, self.folder = provider, anna, relay, folder
+        self.job = bundle(relay=relay.url, reads=WHOLE)
+        self.tokens: list[bytes] = []
+
+    async def begin(self) -> None:
+        """Anna grants the job twice and runs it under both; the first result leaves, and the other is still here."""
+        await inboxes.create(self.relay.url, INBOX_OWNER, INBOX_WRITER.public, ttl=86_400)
+        await add_catalogue(self.anna, await offer(self.provider, self.job))
+        await self.anna.sync()
+        await catalogues(self.anna)
+        for number in (1, 2):
+            given = await grant(self.anna, self.job, number)
+            async with authorise(self.anna, given.grant.id, TODAY) as run:
+                await run.release(await run.execute(INSTANT))
+            if number == 1:
+                await deliver(self.anna, LATER)
+
+    async def compose(self, key: SigningKey) -> dict[str, Any]:
+        """Batches, not signed yet, of what came so far, and how many messages are said for the first time."""
+        asked = {"space": "Jobs", "provider": key.public, "tokens": self.tokens}
+        return await verbs.VERBS["job-compose-acknowledgements"](self.provider, asked, Person(""))
+
+    async def take(self, key: SigningKey) -> list[bytes]:
+        """The one message that waits is taken; the batches that are to be signed for it, by who holds `key`."""
+        with ResultBook(self.folder / f"{len(self.tokens)}.jsonl", keys_at(self.relay.url), [self.job]) as book:
+            (line,) = await take(self.relay.url, book, 30.0)
+        self.tokens.append(token_of(bytes.fromhex(line["id"])))
+        made = await self.compose(key)
+        assert made["messages"] == 1  # what was said before is not said again
+        return [bytes.fromhex(body) for body in made["batches"]]
+
+    async def publish(self, bodies: list[bytes], key: SigningKey) -> None:
+        """The batches are signed and published, and Anna hears of it."""
+        batches = [(body, key.sign("chez/1 acknowledgements", body)) for body in bodies]
+        await verbs.VERBS["job-acknowledge"](self.provider, {"space": "Jobs", "batches": batches}, Person(""))
+
+    async def received(self) -> list[str | None]:
+        """The days on which Anna is told that her messages were received, each in the order of its grant."""
+        return [row["received"] for row in (await verbs.job_left(self.anna, {}, Person("")))["left"]]
+
+    def sign(self, document: dict[str, Any]) -> dict[str, Any]:
+        """An export that Anna's device signs anew, whatever it says by now."""
+        document["chez:proof"]["chez:signature"] = b64encode(self.anna.sign(EXPORT, canonical(document))).decode()
+        return document
+
+
+@pytest.fixture
+async def acknowledging(two: Two, relay: Relay, tmp_path: Path) -> Acknowledging:
+    """Begun."""
+    made = Acknowledging(*two, relay, tmp_path)
+    await made.begin()
+    return made
+
+
+@pytest.mark.slow
+async def test_a_person_sees_what_was_received_and_writes_nothing_of_it(acknowledging: Acknowledging) -> None:
+    """Once the provider acknowledges what it took, `chez left` says so for these messages, not for one that is
+    still here; the device sends nothing because of it."""
+    anna = acknowledging.anna
+    (body,) = bodies = await acknowledging.take(SIGNING)
+    with pytest.raises(InvalidValue, match="not signed"):
+        forged = {"space": "Jobs", "batches": [(body, bytes(64))]}
+        await verbs.VERBS["job-acknowledge"](acknowledging.provider, forged, Person(""))
+    await acknowledging.publish(bodies, SIGNING)
+    assert await acknowledging.compose(SIGNING) == {"batches": [], "messages": 0}
+    assert await acknowledging.received() == [None, None]
     await anna.sync()
     receipts, offset = len(await anna.journal.receipts()), (await anna.status()).offset
     told = await verbs.job_left(anna, {}, Person(""))
-    assert [row["received"] for row in told["left"]] == [day, None]
+    assert [row["received"] for row in told["left"]] == [msgspec.msgpack.decode(body, type=Batch).day, None]
     assert "received by the provider on" in "\n".join(told["words"])
     await anna.sync()
     assert (len(await anna.journal.receipts()), (await anna.status()).offset) == (receipts, offset)
 
-    document = await export_consents(anna, NOW, TODAY)
+
+@pytest.mark.slow
+async def test_an_export_proves_what_was_received(acknowledging: Acknowledging, tmp_path: Path) -> None:
+    """Of that consent and no other, whatever a device that lies puts beside it."""
+    await acknowledging.publish(await acknowledging.take(SIGNING), SIGNING)
+    await acknowledging.anna.sync()
+    document = await export_consents(acknowledging.anna, NOW, TODAY)
     assert ["chez:countersignature" in record for record in document["@graph"][:2]] == [True, False]
     done = verify(document, tmp_path)
     assert done.returncode == 0 and done.stdout.count("countersigned, running") == 1, done.stdout + done.stderr
-    # A device that lies: a word on one consent is none on another.
     document["@graph"][1]["chez:countersignature"] = document["@graph"][0]["chez:countersignature"]
-    document["chez:proof"]["chez:signature"] = b64encode(anna.sign(EXPORT, canonical(document))).decode()
-    assert "AssertionError" in verify(document, tmp_path).stderr
+    assert "AssertionError" in verify(acknowledging.sign(document), tmp_path).stderr
 
-    # The provider's next key goes on in the same catalogue, and acknowledges what was granted under the old one.
-    await publish(provider, provider.space("Jobs"), of(NEXT, SIGNING, version=2, relay=relay.url), NEXT)
-    await deliver(anna, LATER)
-    with ResultBook(tmp_path / "more.jsonl", keys_at(relay.url), [job]) as book:
-        (line,) = await take(relay.url, book, 30.0)
-    every = [*asked["tokens"], token_of(bytes.fromhex(line["id"]))]
-    asked = {"space": "Jobs", "provider": NEXT.public, "tokens": every}
-    made = await verbs.VERBS["job-compose-acknowledgements"](provider, asked, Person(""))
-    assert made["messages"] == 1  # the old key said the other
-    bodies = [bytes.fromhex(body) for body in made["batches"]]
-    batches = [(body, NEXT.sign("chez/1 acknowledgements", body)) for body in bodies]
-    await verbs.VERBS["job-acknowledge"](provider, {"space": "Jobs", "batches": batches}, Person(""))
+
+@pytest.mark.slow
+async def test_a_next_key_acknowledges_in_the_place_of_the_one_that_signed_it(
+    acknowledging: Acknowledging, tmp_path: Path
+) -> None:
+    """In the same catalogue, and what was granted under the old one; an export has how it follows, and a device that
+    lies puts no stranger's key in between."""
+    anna, provider = acknowledging.anna, acknowledging.provider
+    bodies = await acknowledging.take(SIGNING)
+    await acknowledging.publish(bodies, SIGNING)
+    day = msgspec.msgpack.decode(bodies[0], type=Batch).day
     await anna.sync()
-    told = await verbs.job_left(anna, {}, Person(""))
-    assert [row["received"] for row in told["left"]] == [day, day]
+    await publish(provider, provider.space("Jobs"), of(NEXT, SIGNING, version=2, relay=acknowledging.relay.url), NEXT)
+    await deliver(anna, LATER)
+    await acknowledging.publish(await acknowledging.take(NEXT), NEXT)
+    await anna.sync()
+    assert await acknowledging.received() == [day, day]
     document = await export_consents(anna, NOW, TODAY)
     steps = [record["chez:countersignature"]["chez:succession"] for record in document["@graph"][:2]]
     assert steps[0] == [] and [step["chez:key"] for step in steps[1]] == [NEXT.public.hex()]
     done = verify(document, tmp_path)
     assert done.returncode == 0 and done.stdout.count("countersigned, running") == 2, done.stdout + done.stderr
-    # A device that lies: a stranger's key that nobody signed.
     steps[1][0]["chez:key"] = bytes(32).hex()
-    document["chez:proof"]["chez:signature"] = b64encode(anna.sign(EXPORT, canonical(document))).decode()
-    assert verify(document, tmp_path).returncode != 0
+    assert verify(acknowledging.sign(document), tmp_path).returncode != 0

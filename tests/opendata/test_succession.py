@@ -235,18 +235,62 @@ async def test_a_catalogue_that_is_begun_anew_by_a_new_key_is_renewed(server: Pr
         assert await put_up(city, key=NEW, formerly=[SAID], time=TIME + 3) == []
 
 
+async def succeeded(city: chez.Home, anna: chez.Home, folder: Path) -> str:
+    """The publisher's new key signed the catalogue that is followed; the space."""
+    await put_up(city, about(), file=table(folder, stations(3)))
+    space = await add_catalogue(anna, address(city))
+    await put_up(city, key=NEW, formerly=[SAID], time=TIME + 1)
+    await anna.sync()
+    assert await problem(anna, space) is None
+    return space
+
+
+class Intruder:
+    """Who writes in the publisher's own catalogue, with what keys it has; Anna follows that."""
+
+    def __init__(self, city: chez.Home, anna: chez.Home, space: str) -> None:
+        self.city, self.anna, self.space = city, anna, space
+        self._inside = city.space("Open data").collection("chez.editions")
+
+    async def begin(self) -> None:
+        """Remember what the publisher said."""
+        last = (await held.chain_of(self.city.space("Open data"))).last
+        assert last is not None
+        self._last = last
+        self._honest = {id: (await self._inside.get(id)).value for id in (f"{last.number:016d}", SUCCESSION)}
+
+    async def edition(self, key: SigningKey, number: int = 0) -> DataInvalid | None:
+        """Another edition by this key in the place of the last one, or behind it; what Anna finds."""
+        last = self._last
+        said = {name: getattr(last, name) for name in last.__struct_fields__} | {
+            "before": before_hash(b""), "publisher": key.public}
+        made = type(last)(**(said | ({"number": number, "previous": last.hash} if number else {})))
+        await self._inside.put(record_of(made, made.sign(key), b""), id=f"{made.number:016d}")
+        return await self._found()
+
+    async def names(self, successor: Succession) -> None:
+        """Another successor is said."""
+        await self._inside.put(pack_formerly([successor]), id=SUCCESSION)
+
+    async def goes(self, number: int = 0) -> DataInvalid | None:
+        """What was there is there again, and the edition of this number is not; what Anna finds."""
+        if number:
+            await self._inside.delete(f"{number:016d}")
+        for id, value in self._honest.items():
+            await self._inside.put(value, id=id)
+        return await self._found()
+
+    async def _found(self) -> DataInvalid | None:
+        await self.city.sync()
+        await self.anna.sync()
+        return await problem(self.anna, self.space)
+
+
 async def test_who_has_a_former_key_gets_nobody(server: Process, tmp_path: Path) -> None:
     """With the former key of a publisher, and a catalogue of one's own, that key and a successor of one's own are each
-    refused by who follows the publisher, whose catalogue goes on. In the publisher's own space as well: an edition of
-    the former key after the new one's, another successor there, which stops it on all devices until the person chooses
-    by the words."""
+    refused by who follows the publisher, whose catalogue goes on."""
     async with persons(tmp_path, "city", "thief", "anna", relay=server.url) as (city, thief, anna):
-        await put_up(city, about(), file=table(tmp_path, stations(3)))
-        space = await add_catalogue(anna, address(city))
-        await put_up(city, key=NEW, formerly=[SAID], time=TIME + 1)
-        await anna.sync()
-        assert await problem(anna, space) is None
-
+        space = await succeeded(city, anna, tmp_path)
         await put_up(thief, about("bus"), time=TIME + 2)
         theirs = await add_catalogue(anna, address(thief))
         await anna.sync()
@@ -255,53 +299,49 @@ async def test_who_has_a_former_key_gets_nobody(server: Process, tmp_path: Path)
         await put_up(thief, key=OTHER, formerly=[STOLEN], time=TIME + 3)
         await anna.sync()
         assert isinstance(await problem(anna, theirs), DataContested) and await problem(anna, space) is None
-        await remove_catalogue(anna, theirs[:8])
 
-        inside = city.space("Open data").collection("chez.editions")
-        honest = {id: (await inside.get(id)).value for id in (f"{2:016d}", SUCCESSION)}
-        last = (await held.chain_of(city.space("Open data"))).last
-        assert last is not None
-        said = {name: getattr(last, name) for name in last.__struct_fields__} | {"before": before_hash(b"")}
 
-        async def bent(key: SigningKey, **more: Any) -> DataInvalid | None:
-            made = type(last)(**(said | {"publisher": key.public} | more))
-            await inside.put(record_of(made, made.sign(key), b""), id=f"{made.number:016d}")
-            await city.sync()
-            await anna.sync()
-            return await problem(anna, space)
+async def chooses(phone: chez.Home, space: str) -> None:
+    """A person chooses between two who claim to be a publisher, by the words of their keys, and may change that."""
+    with pytest.raises(InvalidValue, match="no key that claims"):
+        await trust(phone, "Open data", key_words(KEY.public))
+    with pytest.raises(NotFound):
+        await trust(phone, "Nothing", key_words(NEW.public))
+    assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
+    await phone.sync()
+    kept = phone.collection(COLLECTION)
+    assert (await kept.get(space)).value["chosen"] == {NEW.public.hex(): True}
+    await trust(phone, "Open data", key_words(OTHER.public))  # by mistake
+    assert (await kept.get(space)).value["chosen"] == {OTHER.public.hex(): True}
+    assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
+    second = [succeed("publisher", NEW, key, [SAID]) for key in (LATER, THIEF)]
+    async with kept.edit(space) as draft:
+        draft["successions"] = noted([SAID, *second])
+    await trust(phone, "Open data", key_words(LATER.public))
+    assert (await kept.get(space)).value["chosen"] == {key.public.hex(): True for key in (NEW, LATER)}
 
-        found = await bent(KEY, number=3, previous=last.hash)
+
+async def test_a_former_key_in_the_publishers_own_space_stops_it_until_the_person_chooses(
+        server: Process, tmp_path: Path) -> None:
+    """An edition of the former key after the new one's is another's; another successor there stops the catalogue on all
+    devices until the person chooses by the words, and it goes on once what the publisher said is there again."""
+    async with persons(tmp_path, "city", "anna", relay=server.url) as (city, anna):
+        space = await succeeded(city, anna, tmp_path)
+        intruder = Intruder(city, anna, space)
+        await intruder.begin()
+        found = await intruder.edition(KEY, number=3)
         assert found is not None and "another publisher's key" in found.message
-        await inside.delete(f"{3:016d}")
-        await inside.put(pack_formerly([STOLEN]), id=SUCCESSION)
-        assert isinstance(await bent(OTHER), DataContested)
+        assert await intruder.goes(number=3) is None
+        await intruder.names(STOLEN)
+        assert isinstance(await intruder.edition(OTHER), DataContested)
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
             for _ in range(2):
                 await phone.sync()
             assert isinstance(await problem(phone, space), DataContested)
-            with pytest.raises(InvalidValue, match="no key that claims"):
-                await trust(phone, "Open data", key_words(KEY.public))
-            with pytest.raises(NotFound):
-                await trust(phone, "Nothing", key_words(NEW.public))
-            assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
-            await phone.sync()
-            kept = phone.collection(COLLECTION)
-            assert (await kept.get(space)).value["chosen"] == {NEW.public.hex(): True}
-            await trust(phone, "Open data", key_words(OTHER.public))  # by mistake
-            assert (await kept.get(space)).value["chosen"] == {OTHER.public.hex(): True}
-            assert await trust(phone, "Open data", key_words(NEW.public)) == NEW.public.hex()
-            second = [succeed("publisher", NEW, key, [SAID]) for key in (LATER, THIEF)]
-            async with kept.edit(space) as draft:
-                draft["successions"] = noted([SAID, *second])
-            await trust(phone, "Open data", key_words(LATER.public))
-            assert (await kept.get(space)).value["chosen"] == {key.public.hex(): True for key in (NEW, LATER)}
+            await chooses(phone, space)
         await anna.sync()
         found = await problem(anna, space)
         assert found is not None and not isinstance(found, DataContested | DataForked)
-        for id, value in honest.items():
-            await inside.put(value, id=id)
-        await city.sync()
-        await anna.sync()
-        assert await problem(anna, space) is None
+        assert await intruder.goes() is None
         with pytest.raises(InvalidValue, match="nobody contests"):
             await trust(anna, "Open data", key_words(NEW.public))
