@@ -114,6 +114,9 @@ async def test_what_may_have_left_is_not_withdrawn(home: chez.Home, relay: Relay
         assert (await deliver(home, leaving.leaves)).waiting == 1
     with pytest.raises(NotAllowed, match="no result"):
         await withdraw(home, leaving.run[0])
+    said = await words(home, verbs.job_left)
+    assert "may have left" in said and "waiting here" not in said and "not left yet" not in said
+    assert [left.tried is None or left.delivered for left in await departures(home)] == [None]
     relay.failure = None
     assert (await deliver(home, leaving.leaves - 3 * SECOND)).sent == 1
     assert relay.items == [base64.b64decode(leaving.receipt.body["message"])] * 2

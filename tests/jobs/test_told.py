@@ -89,7 +89,9 @@ async def test_what_left_before_a_restore_is_still_told(home: chez.Home, runtime
     async with chez.open(tmp_path / "again", passphrase="correct horse") as again:
         (left,) = await departures(again)
         assert (left.message, left.device) == (departure.message, home.device_id.hex())
-        assert f"by device {home.device_id.hex()[:8]}, which this home was" in await words(again, verbs.job_left)
+        said = await words(again, verbs.job_left)
+        assert f"by device {home.device_id.hex()[:8]}, which this home was" in said
+        assert "is not known here" in said and "waiting here" not in said
 
 
 async def test_what_waits_for_its_time_is_said_to_be_here(home: chez.Home, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ copied count too: what left by them has left.
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,10 @@ class Left:
     bits: float | None
     """None when the run's own receipt is not in the same journal."""
     relay: str
+    tried: str | None
+    """When it was first tried to send it: it may have left from then on, whatever its relay said."""
     delivered: str | None
-    """When the relay had it; None while it waits here."""
+    """When the relay said to have it; None while it did not."""
     leaves: str | None
     """From when on it is sent; None when the run's own receipt is not in the same journal."""
     message: bytes = field(repr=False)
@@ -64,13 +66,19 @@ async def departures(home: "Home") -> list[Left]:
     journals: dict[str, list[Receipt]] = {}
     for device, receipt in await home.journal.former():
         journals.setdefault(device.hex(), []).append(receipt)
-    own = [one for kind in ("run", "release", "refusal", "delivered") for one in await home.journal.receipts(kind)]
-    journals[home.device_id.hex()] = own
-    delivered = {run_of(one): one.time for receipts in journals.values() for one in receipts if one.kind == "delivered"}
-    return [left for device, receipts in journals.items() for left in _of(device, receipts, delivered)]
+    kinds = ("run", "release", "refusal", "sending", "delivered")
+    journals[home.device_id.hex()] = [one for kind in kinds for one in await home.journal.receipts(kind)]
+    tried, delivered = (
+        {run_of(one): one.time for receipts in journals.values() for one in receipts if one.kind == kind}
+        for kind in kinds[-2:]
+    )
+    return [left for device, receipts in journals.items() for left in _of(device, receipts, tried, delivered)]
 
 
-def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, int], str]) -> list[Left]:
+Times = Mapping[tuple[str, int], str]
+
+
+def _of(device: str, receipts: Iterable["Receipt"], tried: Times, delivered: Times) -> list[Left]:
     receipts = sorted(receipts, key=lambda receipt: receipt.number)
     # What was withdrawn is followed by what leaves in its place, or by nothing that leaves.
     last = {run_of(one): one for one in receipts if one.kind in ("release", "refusal")}
@@ -91,6 +99,7 @@ def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, i
             reason=one.body["reason"],
             bits=runs[run].body["bits"] if run in runs else None,
             relay=one.body["relay"],
+            tried=tried.get(run),
             delivered=delivered.get(run),
             leaves=time_of(runs[run], one).isoformat(timespec="seconds") if run in runs else None,
             message=base64.b64decode(one.body["message"]),

@@ -248,6 +248,7 @@ def _departure(left: Left) -> dict[str, Any]:
         "chez:reason": left.reason,
         "chez:bits": left.bits,
         "chez:relay": left.relay,
+        "chez:tried": left.tried,
         "chez:delivered": left.delivered,
         "chez:message": _text(left.message),
         "chez:messageSha256": left.sha256,

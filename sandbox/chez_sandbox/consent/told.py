@@ -135,19 +135,24 @@ def _left(left: Left, here: str, now: datetime, language: Language) -> list[str]
     run = say("run", sequence=left.sequence, job=left.job, version=left.version, grant=left.grant[:SHORT])
     if left.device != here:
         run += say("former", device=left.device[:SHORT])
-    later = left.delivered is None and left.leaves is not None and datetime.fromisoformat(left.leaves) > now
+    gone = left.delivered or left.tried or left.device != here
+    later = not gone and left.leaves is not None and datetime.fromisoformat(left.leaves) > now
     return [
         say("not-yet" if later else "to", time=shown_time(left.time), provider=left.provider_name, what=what),
         f"  {run}",
-        f"  {say('way', sealed=sealed, way=_way(left, language))}",
+        f"  {say('way', sealed=sealed, way=_way(left, here, language))}",
     ]
 
 
-def _way(left: Left, language: Language) -> str:
+def _way(left: Left, here: str, language: Language) -> str:
     if left.received:
         return phrase(language, "left.received", day=left.received)
     if left.delivered:
         return phrase(language, "left.delivered", relay=left.relay, time=shown_time(left.delivered))
+    if left.tried:
+        return phrase(language, "left.tried", relay=left.relay, time=shown_time(left.tried))
+    if left.device != here:
+        return phrase(language, "left.unknown")
     if left.leaves is None:
         return phrase(language, "left.waits")
     return phrase(language, "left.waits-till", time=shown_time(left.leaves))
