@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import chez
 from chez.errors import InvalidValue, NotAllowed, NotFound
@@ -22,8 +24,9 @@ from chez.opendata.following import (
     subscribed,
     unsubscribe,
 )
+from chez.opendata.loading import ROWS, table_name
 from chez.opendata.rows import canonical
-from chez.query.sql import CATALOGUES, FOLLOWED
+from chez.query.sql import CATALOGUES, FOLLOWED, is_table_of
 from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons
@@ -378,3 +381,25 @@ async def test_a_row_of_another_kind_is_not_what_was_signed(two: Two, tmp_path: 
         await anna.sync()
         assert (await named(anna, "velov", check=True)).standing.problem is None
         assert (await anna.sql("SELECT code FROM open_velov")).rows == [("69001000",)]
+
+async def test_a_dataset_has_no_rows_in_anothers_table(two: Two, tmp_path: Path) -> None:
+    """What a publisher writes under the name of another dataset's table, in a dataset's space or a catalogue's, is no
+    row of it to SQL, now or as of then, whether anybody looked how the dataset stands or not."""
+    city, anna = two
+    for number, name in enumerate(("velov", "metro-2")):
+        await put_up(city, about(name), file=table(tmp_path, stations(2)), time=TIME + number)
+        await follow(city, anna, name)
+    for space in ("metro-2", "Open data"):
+        await city.space(space).collection("open_velov").put({"id": 9}, id="bent")
+    await city.space("velov").collection("open_velov_more").put({"id": 1}, id="its own")
+    await city.sync()
+    await anna.sync()
+    for as_of in (None, await anna.cursor_now()):
+        for name, count in (("open_velov", 2), ("open_metro_2", 2), ("Open_velov_more", 1)):
+            assert (await anna.sql(f"SELECT count(*) FROM {name}", as_of=as_of)).rows == [(count,)], name
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True), st.sampled_from([ROWS, "stations", "gtfs_stop_times"]))
+def test_sql_knows_the_tables_of_a_dataset_by_its_name(dataset: str, collection: str) -> None:
+    """Whatever a dataset is called, the tables that are made of its files are its own."""
+    assert is_table_of(table_name(dataset, collection), dataset)

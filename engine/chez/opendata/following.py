@@ -20,11 +20,11 @@ from chez.opendata.editions import Chain
 from chez.opendata.errors import DataInvalid
 from chez.opendata.keys import key_words
 from chez.opendata.lineage import Choice, Known, choice, known_of
-from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE
 from chez.opendata.rows import Content, Digest
 from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
+from chez.query.sql import is_table_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 
@@ -331,18 +331,12 @@ async def _full(space: "Space") -> Room | None:
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], known: Known,
                    listed: Listed | None, *, check: bool, note: bool) -> Dataset:
     standing, content = await look(home, space, kept, known, dataset,
-                                    lambda names: all(_is_its(name, dataset) for name in names),
+                                    lambda names: all(is_table_of(name, dataset) for name in names),
                                     Digest if check else None, note=note,
                                     told=0 if listed is None else listed.metadata.edition)
     if standing.problem is None and listed is not None:
         standing = beside(standing, listed.metadata)
     return Dataset(dataset, standing, listed, True, 0 if content is None else len(content), await _full(space))
-
-
-def _is_its(name: str, dataset: str) -> bool:
-    """Whether a collection is called as tables of a dataset are: another's SQL would read as well."""
-    base = table_name(dataset, ROWS)
-    return name == base or name.startswith(f"{base}_")
 
 
 # --- what is kept of it ----------------------------------------------------------------

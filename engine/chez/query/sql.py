@@ -15,10 +15,10 @@ SQLite tells the authorizer through which view a table is read, but takes the na
 common table expression or of a subquery for one too. So each view stands on a second
 one whose name is random and lives for one statement: a query can't borrow that name.
 
-What is followed as open data answers for collections that begin with `open_` and for no other, and a provider's
-catalogue for none: who writes there decides what they are called, and must not put rows among the person's own. Any
-other public space that the person follows is in the views, for the person's own questions: a job is given no row of it
-(`chez_sandbox.consent.scope`).
+What is followed as open data answers for collections that begin with `open_` and its dataset's name, and for no other,
+and a provider's catalogue for none: who writes there decides what they are called, and must not put rows among the
+person's own, or another dataset's. Any other public space that the person follows is in the views, for the person's own
+questions: a job is given no row of it (`chez_sandbox.consent.scope`).
 
 A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
 written since, and a temporary table of the others as they were.
@@ -27,7 +27,7 @@ written since, and a temporary table of the others as they were.
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "is_table_of", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
 """The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
@@ -51,6 +51,8 @@ CATALOGUES: Final = "chez.catalogues"
 """That of providers' catalogues (`chez_sandbox.offers.following`)."""
 OPEN: Final = "open_"
 """How the collections of open data begin."""
+_MOST: Final = 48
+"""Characters of a dataset's name that its tables begin with (`chez.connectors.tables.MAX_NAME`)."""
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
 _THEN: Final = "chez then "
@@ -203,7 +205,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    f"FROM {source} AS record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
-                   f"{offers if _fold(name).startswith(OPEN) else foreign}")
+                   f"{offers + _others(db, private, name) if _fold(name).startswith(OPEN) else foreign}")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
 
 
@@ -286,7 +288,30 @@ def _outside(db: Connection, private: int, followed: str) -> str:
     found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
                        "(SELECT id FROM record WHERE space = ? AND collection = ? AND deleted IN (0, 2))",
                        (private, private, followed))  # 2: what it says is still to come
-    numbers = ", ".join(str(int(n)) for (n,) in found)
+    return _without(n for (n,) in found)
+
+
+def _others(db: Connection, private: int, table: str) -> str:
+    """The condition that leaves out, of a table of open data, what is followed as something else than its dataset."""
+    found = db.execute("SELECT space.n, record.json ->> '$.kind', record.json ->> '$.dataset' FROM space JOIN record "
+                       "ON record.id = lower(hex(space.id)) WHERE space.n != ? AND record.space = ? AND collection = ? "
+                       "AND deleted = 0", (private, private, FOLLOWED))
+    return _without(n for n, kind, dataset in found
+                    if kind == "catalogue" or (isinstance(dataset, str) and not is_table_of(table, dataset)))
+
+
+def is_table_of(collection: str, dataset: str) -> bool:
+    """Whether a collection is called as tables of a dataset are (`chez.opendata.loading.table_name`).
+
+    Who publishes one dataset must not put rows among those of another.
+    """
+    base = OPEN + re.sub(r"[^a-z0-9]+", "_", dataset).strip("_")[:_MOST].rstrip("_")
+    name = _fold(collection)
+    return name == base or name.startswith(f"{base}_")
+
+
+def _without(spaces: Iterable[int]) -> str:
+    numbers = ", ".join(str(int(n)) for n in spaces)
     return f" AND record.space NOT IN ({numbers})" if numbers else ""
 
 
