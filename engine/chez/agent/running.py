@@ -150,14 +150,23 @@ async def _open(path: Path, key: bytes, owner: Owner, ready: Callable[[], None])
 
 @contextlib.asynccontextmanager
 async def _at_work(home: "Home") -> AsyncIterator[None]:
-    """Let go on what installed packages do by themselves while a home is served; what breaks there ends no more."""
+    """Let go on what installed packages do by themselves while a home is served; what breaks there ends no more.
+
+    It is told when it happens, and the others' goes on.
+    """
     stack = contextlib.AsyncExitStack()
 
     async def work() -> None:
         # Loading them takes a tenth of a second: what the owner was started for comes first.
         await asyncio.sleep(WORK_AFTER)
-        for begin in await asyncio.to_thread(verbs.at_work):
-            await stack.enter_async_context(begin(home))
+        begins, broken = await asyncio.to_thread(verbs.at_work)
+        for begin in begins:
+            try:
+                await stack.enter_async_context(begin(home))
+            except Exception as failed:
+                broken.append(failed)
+        for one in broken:
+            reports.write(home.path, one, datetime.now(UTC).isoformat())
 
     beginning = asyncio.create_task(work())
     try:

@@ -12,8 +12,8 @@ Values are made JSON-able here, so that both ways print the same: timestamps as 
 text, bytes as base64, decimals as text.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -350,27 +350,38 @@ def find(name: str) -> Verb:
                   depositing.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
-    for module in _installed():
-        found: Verb | None = module.VERBS.get(name)
+    modules, broken = _installed()
+    for module in modules:
+        found: Verb | None = getattr(module, "VERBS", {}).get(name)
         if found is not None:
             return found
-    raise NotFound(f"this chez knows no verb {name!r}", "is the package that adds it installed?")
+    raise NotFound(f"this chez knows no verb {name!r}", " ".join([
+        "is the package that adds it installed?",
+        *(f"Left out: {place}, which does not load ({type(error).__name__})." for place, error in broken)]))
 
 
-def _installed() -> Iterator[Any]:
-    """The modules of installed packages that add verbs."""
+def _installed() -> tuple[list[Any], list[tuple[str, Exception]]]:
+    """The modules of installed packages that add verbs; and those that don't load, with why."""
     from importlib.metadata import entry_points
 
+    modules: list[Any] = []
+    broken: list[tuple[str, Exception]] = []
     for entry in entry_points(group="chez.verbs"):
-        with suppress(ImportError):  # an extra that is not installed takes only its own verbs away
-            yield entry.load()
+        try:
+            modules.append(entry.load())
+        except ImportError:
+            continue  # an extra that is not installed takes only its own verbs away
+        except Exception as error:  # the boundary to code that is not ours: so does what is broken
+            broken.append((entry.value, error))
+    return modules, broken
 
 
-def at_work() -> "list[Callable[[Home], AbstractAsyncContextManager[object]]]":
-    """What installed packages let go on by itself while a home is served; loads them."""
-    return [module.at_work for module in _installed() if hasattr(module, "at_work")]
+def at_work() -> "tuple[list[Callable[[Home], AbstractAsyncContextManager[object]]], list[Exception]]":
+    """What installed packages let go on by itself while a home is served, and why some don't; loads them."""
+    modules, broken = _installed()
+    return [module.at_work for module in modules if hasattr(module, "at_work")], [error for _, error in broken]
 
 
 def _sentences() -> "dict[str, Sentence]":
     """What receipts of installed packages say, by kind."""
-    return {kind: said for module in _installed() for kind, said in getattr(module, "SENTENCES", {}).items()}
+    return {kind: said for module in _installed()[0] for kind, said in getattr(module, "SENTENCES", {}).items()}

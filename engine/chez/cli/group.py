@@ -100,6 +100,8 @@ class LazyGroup(Program):
         except (ImportError, AttributeError) as error:
             missing = getattr(error, "name", None) or entry.value
             return _broken(name, f"{name!r} is installed but can't be loaded: {missing} is missing")
+        except Exception as error:  # the boundary to code that is not ours: it takes its own command away, and no help
+            return _broken(name, f"{name!r} is installed but can't be loaded: {type(error).__name__} in {entry.value}")
         return command if isinstance(command, click.Command) else None
 
     def _plugins(self) -> "dict[str, EntryPoint]":
