@@ -134,6 +134,20 @@ def test_sigterm_ends_as_ctrl_c_does_with_143(program: str, monkeypatch: pytest.
     assert closed == [1, 1] and signal.getsignal(signal.SIGTERM) == before
 
 
+def test_sigterm_ends_what_hears_nothing() -> None:
+    """A command whose thread waits for ever is ended all the same, after a while."""
+    script = ("import asyncio, os, click\nfrom chez.cli import program, stopping\nstopping.GRACE = 0.2\n"
+              "read, _ = os.pipe()\n"
+              "async def wait():\n    print('waiting', flush=True)\n    await asyncio.to_thread(os.read, read, 1)\n"
+              "program.run('chez', click.Command('chez', callback=lambda: asyncio.run(wait())), [])\n")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"waiting\n"
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM  # 143 to a shell
+        assert process.stderr.read() == b""
+
+
 def test_who_stops_a_long_command_is_told_what_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                                                       capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and below it what is kept and how it goes on; an export is there whole or not at all."""

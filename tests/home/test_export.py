@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
@@ -221,7 +222,8 @@ async def test_progress_and_cancelling(home: chez.Home, tmp_path: Path) -> None:
     assert await notes.count() == 3000
 
 
-@pytest.mark.parametrize("harm", ["no manifest", "no file", "cut", "flipped", "no json", "path", "collection"])
+@pytest.mark.parametrize("harm", ["no manifest", "pipe", "device", "no file", "cut", "flipped", "no json", "path",
+                                  "collection"])
 async def test_what_is_not_a_whole_export_is_refused(home: chez.Home, tmp_path: Path, harm: str) -> None:
     """An export that is incomplete or altered is a typed error, and nothing of it is imported."""
     await home.collection("notes").put({"n": 1}, id="a")
@@ -230,6 +232,12 @@ async def test_what_is_not_a_whole_export_is_refused(home: chez.Home, tmp_path: 
     manifest, file = tmp_path / "out" / "manifest.json", tmp_path / "out" / "records" / "notes.jsonl"
     if harm == "no manifest":
         manifest.unlink()
+    elif harm == "pipe":  # which no writer opens
+        manifest.unlink()
+        os.mkfifo(manifest)
+    elif harm == "device":
+        manifest.unlink()
+        manifest.symlink_to("/dev/zero")
     elif harm == "no file":
         file.unlink()
     elif harm == "cut":

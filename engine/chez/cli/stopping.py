@@ -10,11 +10,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import click
 
 __all__ = ("Interrupted", "Stop", "fill_streams", "standing", "stoppable")
+
+
+GRACE: Final = 10.0
+"""Seconds that a command has for ending when it was told to by SIGTERM."""
 
 
 class Interrupted(click.Abort):
@@ -52,7 +56,10 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """While the block lasts, SIGTERM stops what runs as Ctrl-C does; a second one ends the process at once."""
+    """While the block lasts, SIGTERM stops what runs as Ctrl-C does.
+
+    A second one ends the process at once, and so does `GRACE`: a thread that waits for a disk may never hear of it.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals are the main thread's to hear
@@ -61,16 +68,22 @@ def stoppable() -> Iterator[Stop]:
     def terminate(number: int, frame: Any) -> None:
         stop.terminated = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
         # An event loop has a handler of its own, which cancels its task. A shell's background job ignores SIGINT.
         if callable(signal.getsignal(signal.SIGINT)):
             signal.raise_signal(signal.SIGINT)
         else:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before, alarm = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGALRM)
+    due = signal.getitimer(signal.ITIMER_REAL)
     try:
         yield stop
     finally:
+        if stop.terminated:
+            signal.setitimer(signal.ITIMER_REAL, *due)
+            signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, before)
 
 

@@ -31,6 +31,7 @@ Whoever made an export may have made it to do harm: a file of it is named by a p
 leads nowhere else, and read only if it is a plain file of the size that its line says.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -181,7 +182,7 @@ def is_export(path: Path) -> bool:
     if not path.is_dir():
         return path.name == MANIFEST
     try:
-        with (path / MANIFEST).open("rb") as file:
+        with _plain(path / MANIFEST) as file:
             if FORMAT.encode() in file.read(_HEAD):
                 return True
     except OSError:
@@ -192,7 +193,7 @@ def is_export(path: Path) -> bool:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an export. Raises `BadArchive` when there is none or it is not one."""
     try:
-        with (folder / MANIFEST).open("rb") as file:
+        with _plain(folder / MANIFEST) as file:
             data = file.read(MAX_MANIFEST + 1)
     except OSError as error:
         raise BadArchive(f"{folder} is no complete export: {MANIFEST} can't be read ({error.strerror})",
@@ -212,6 +213,15 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise BadArchive(f"{folder / MANIFEST} is no manifest of an export: {error}", "Export again.") from None
     return manifest
+
+
+def _plain(path: Path) -> BufferedReader:
+    """Open a plain file, and wait at no pipe. Raises `OSError`, also for what is no plain file."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return open(handle, "rb")
 
 
 def open_file(folder: Path, path: str, size: int) -> BufferedReader:
