@@ -27,7 +27,7 @@ shown with control characters escaped, so that it can't steer a terminal.
 | 0 | done |
 | 1 | Chez says no: one line and a hint, or with `--json` `{"error": {"code", "message", "hint"}}` |
 | 2 | the command line itself is wrong |
-| 130 | interrupted |
+| 130, 143 | interrupted by Ctrl-C, ended by SIGTERM: what stands is told below |
 
 An error is `chez: what happened and why`, and in the line below what to do next. `chez-job`, `chez-deposit` and
 `chez-relay` end in the same way and tell errors under their own names; `chez-relay` has 3 besides, where `doctor`,
