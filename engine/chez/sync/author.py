@@ -215,4 +215,4 @@ class Author:
         access, space = self._access, self._access.space
         epoch = epoch_for(space, access.device, access.epoch_at(db, relay), packed, kind)
         envelope = seal(packed, space.handle, epoch, self._entropy(crypto.NONCE_BYTES))
-        return keep_sealed(db, relay, entry, envelope, control=kind == STATEMENTS)
+        return keep_sealed(db, relay, entry, envelope, kind)

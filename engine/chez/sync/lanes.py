@@ -81,6 +81,11 @@ class Lane:
         """Whether everything known of either side has reached the other."""
         return self.state is State.LIVE and self.machine.idle and not self.works and not self.under_way
 
+    @property
+    def stuck(self) -> bool:
+        """Whether all has but for what the relay has no room for."""
+        return self.state is State.LIVE and self.machine.stuck and not self.works and not self.under_way
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -200,6 +205,8 @@ class Lanes:
         `at_once`: what they brought just now too, though its author may be about to bring it.
         """
         for lane in self.all:
+            if lane.stuck:
+                lane.works += lane.machine.retry()
             if lane.idle:
                 lane.works += lane.machine.forward(at_once=at_once)
 
@@ -268,7 +275,8 @@ class Lanes:
     def settled(self) -> bool:
         """Whether every lane is in step, or stopped."""
         return self._welcomed is not None and not self.found and all(
-            lane.idle or lane.state is State.STOPPED or isinstance(lane.error, RelayRefused) for lane in self.all)
+            lane.idle or lane.stuck or lane.state is State.STOPPED or isinstance(lane.error, RelayRefused)
+            for lane in self.all)
 
     @property
     def progress(self) -> Progress:
@@ -282,8 +290,9 @@ class Lanes:
     @property
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step, and why."""
-        return {lane.replica.space.id: lane.error for lane in self.all
-                if lane.state is not State.LIVE and lane.error is not None}
+        found = {lane.replica.space.id: lane.machine.full if lane.state is State.LIVE else lane.error
+                 for lane in self.all}
+        return {space: error for space, error in found.items() if error is not None}
 
     @property
     def following(self) -> bool:

@@ -95,7 +95,7 @@ class Link:
         lane = None if self._lanes is None else self._lanes.of.get(space)
         if lane is None or lane.idle:
             return self.status if lane is None else "synced"
-        return "syncing" if lane.state is State.LIVE else "failed"
+        return "syncing" if lane.state is State.LIVE and not lane.stuck else "failed"
 
     @property
     def progress(self) -> Progress:

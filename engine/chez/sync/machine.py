@@ -20,7 +20,7 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chez.crypto import SigningKey
@@ -88,6 +88,9 @@ class SyncMachine:
     """Its checkpoints."""
     _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
+    _waiting: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
+    """What the relay has no room for."""
+    _refusal: RelayRefused | None = None
     _bytes: int = 0
     _applying: int = 0
     _credit: int = DEFAULT_CREDIT
@@ -115,6 +118,20 @@ class SyncMachine:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
+        return self._done and not self._waiting
+
+    @property
+    def full(self) -> RelayRefused | None:
+        """Why something waits that the relay has no room for, if anything does."""
+        return self._refusal if self._waiting else None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether all has but for what the relay has no room for."""
+        return self._done and bool(self._waiting)
+
+    @property
+    def _done(self) -> bool:
         return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
                 and not self._applying and self.arrivals.idle and self.progress.position >= self.progress.end
                 and not self._rotates() and not self._behind and not self.course.busy)
@@ -132,7 +149,7 @@ class SyncMachine:
     @property
     def unsent(self) -> int:
         """How many entries are sealed, and not acknowledged."""
-        return len(self._queue) + len(self._flying)
+        return len(self._queue) + len(self._flying) + len(self._waiting)
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -169,6 +186,8 @@ class SyncMachine:
                 if (entry := self._flying.pop(event.ref, None)) is not None:
                     self._bytes -= len(entry.envelope)
                 return []
+            case Refused(code="quota") if event.ref in self._flying:
+                return self._no_room(event)
             case Refused(code="exists") if self.phase is Phase.CREATING and self._epoch is not None:
                 self._open(self._epoch)  # another device was first, or this one before a crash
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
@@ -201,12 +220,47 @@ class SyncMachine:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind
         while ready and self._queue and (not self._flying or self._bytes < self._window):
             _, following = self._queue.popitem(last=False)
-            # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
-            writes = self._epoch is None or self._epoch.append_seed is not None
-            role = Role.APPEND if writes and not following.control else Role.CONTROL
-            self._flying[self.session.append(self.replica.space.handle, role, following.envelope)] = following
-            self._bytes += len(following.envelope)
+            if self._waiting and not (following.control or following.gives_room):
+                self._waiting[following.id] = following
+            else:
+                self._append(following)
         return []
+
+    def _append(self, following: Sealed) -> None:
+        # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
+        writes = self._epoch is None or self._epoch.append_seed is not None
+        role = Role.APPEND if writes and not following.control else Role.CONTROL
+        self._flying[self.session.append(self.replica.space.handle, role, following.envelope)] = following
+        self._bytes += len(following.envelope)
+
+    def _no_room(self, event: Refused) -> list[Work]:
+        """The relay has no room for an entry, which waits; what may give it room is sent as statements are."""
+        refusal = RelayRefused(f"the relay refused: {event.message}", reason=event.code)
+        entry = self._flying.pop(event.ref)
+        self._bytes -= len(entry.envelope)
+        if entry.control and not entry.gives_room:
+            raise refusal
+        if entry.gives_room and not entry.control:
+            self._append(replace(entry, control=True))
+            return []
+        first = not self._waiting
+        self._waiting[entry.id], self._refusal = entry, refusal
+        if first:
+            self.course.desk.drafting.weigh()
+        return [*self.send([]), *(self.look() if first else [])]
+
+    def retry(self) -> list[Work]:
+        """Send the first entry that waits for room, which there may be: to be called now and then."""
+        if self._waiting and self.phase is Phase.FOLLOWING and not self._flying:
+            self._append(self._waiting.popitem(last=False)[1])
+        return []
+
+    def _room(self) -> None:
+        """The relay took an entry of changes: what waited for room is sent."""
+        if self._waiting:
+            self._queue = OrderedDict(sorted([*self._waiting.items(), *self._queue.items()],
+                                             key=lambda one: one[1].entry))
+            self._waiting.clear()
 
     @property
     def _window(self) -> int:
@@ -219,6 +273,7 @@ class SyncMachine:
         self.phase, self.sealing, self._begun = Phase.GREETING, False, False
         self.course.begin()
         self._queue.clear()
+        self._waiting.clear()
         self.tries.begin()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
 
@@ -459,6 +514,8 @@ class SyncMachine:
         if entry.id != event.entry:
             raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
         self._bytes -= len(entry.envelope)
+        if not entry.control:
+            self._room()
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))

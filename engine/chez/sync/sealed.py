@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from chez.errors import RelayUnreachable
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENTS
+from chez.sync.entry import CHECKPOINTS, STATEMENTS
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 
 __all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sealed", "lacking", "sealed_for",
@@ -15,7 +15,8 @@ __all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sea
 class Sealed:
     """An own entry, sealed for a relay and durable here, ready to be sent.
 
-    `row` is its row among what is sealed, `entry` that of the entry.
+    `row` is its row among what is sealed, `entry` that of the entry. `control`: it is sent as statements are, and
+    what `gives_room` (a checkpoint, what is said of one) may be, where the space has no room else.
     """
 
     row: int
@@ -23,6 +24,7 @@ class Sealed:
     id: bytes
     envelope: bytes = field(repr=False)
     control: bool
+    gives_room: bool = False
 
     @property
     def epoch(self) -> bytes:
@@ -38,19 +40,20 @@ class Cursor:
     head: bytes
 
 
-def keep_sealed(db: Connection, relay: int, entry: int, envelope: bytes, *, control: bool) -> Sealed:
-    """Keep an own entry's envelope until a relay has acknowledged it. `control`: it is sent as statements are."""
+def keep_sealed(db: Connection, relay: int, entry: int, envelope: bytes, kind: int) -> Sealed:
+    """Keep an own entry's envelope until a relay has acknowledged it; `kind` is the entry's."""
     id = entry_id(envelope)
     row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
                      (entry, relay, id, envelope)).lastrowid
-    return Sealed(row, entry, id, envelope, control)
+    return Sealed(row, entry, id, envelope, kind == STATEMENTS, kind == CHECKPOINTS)
 
 
 def sealed_for(db: Connection, space: int, relay: int) -> list[Sealed]:
     """What is sealed for a relay, which has not acknowledged it, in the order of its chain."""
-    return [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
-        "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
-        "WHERE relay = ? AND space = ? ORDER BY entry.n, sealed.n", (relay, space))]
+    return [Sealed(row, entry, id, envelope, kind == STATEMENTS, kind == CHECKPOINTS)
+            for row, entry, id, envelope, kind in db.execute(
+                "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
+                "WHERE relay = ? AND space = ? ORDER BY entry.n, sealed.n", (relay, space))]
 
 
 def lacking(db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:

@@ -52,4 +52,4 @@ def straight(db: Connection, space: SpaceKeys, device: DeviceKeys, held: Held, r
     envelope = seal(entry.packed, space.handle, epoch, entropy(crypto.NONCE_BYTES))
     row = follow_up(db, space.n, entry, end)
     log(db, row)
-    return keep_sealed(db, relay, row, envelope, control=False)
+    return keep_sealed(db, relay, row, envelope, CHANGES)

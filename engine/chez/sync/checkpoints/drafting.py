@@ -64,6 +64,10 @@ class Drafting:
             return Put(tuple(segments)) if there else None
         return self._publish(db, answer)
 
+    def weigh(self) -> None:
+        """Whether one is worth it is to be looked at again: the relay has no room for what is written."""
+        self._weighed = False
+
     def _instead(self, db: Connection, other: int, wanted: set[int], *, full: bool) -> bool:
         """Whether to make one here although one is being made at another relay, which has its turn later if it is kept.
 
