@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -355,3 +355,37 @@ async def test_what_breaks_in_a_packages_work_ends_nothing_else(
     async with running._at_work(home):
         await asyncio.wait_for(begun.wait(), 60)
     assert "ZeroDivisionError" in (home.path / "unexpected.txt").read_text()
+
+
+@pytest.mark.parametrize("change", ["day", "link", "clock"])
+async def test_each_turn_begins_as_things_stand_then(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Of many turns that are caught up with each takes its time: past the grant's last day, out of step with the
+    relay, or by a clock that was set ahead meanwhile, no further one begins, of this grant or another."""
+    now, steps = datetime(2026, 11, 28, 23, 50), [True]
+    for number in (1, 2):
+        await allow(home, scheduled("daily", catch_up="all", reads=ON_DATE), number, until=date(2026, 11, 28))
+
+    class Slow(Instant):
+        async def run_python(self, *asked: Any, **more: Any) -> Any:
+            """A run in which time goes by."""
+            nonlocal now
+            steps[0] = change != "link"
+            now += {"day": timedelta(minutes=20), "link": timedelta(), "clock": timedelta(minutes=90)}[change]
+            return await super().run_python(*asked, **more)
+
+    async def runtime() -> Any:
+        return Slow()
+
+    async def in_step(_: chez.Home) -> bool:
+        return steps[0]
+
+    async def sent() -> None:
+        """Nothing is sent."""
+
+    monkeypatch.setattr(at_work, "_in_step", in_step)
+    made = at_work.Scheduler(home, runtime, sent, lambda: now, lambda: 7.0)
+    for _ in range(2):
+        await made.look()
+    assert [day for day, _ in await runs(home)] == ["2026-11-24"]

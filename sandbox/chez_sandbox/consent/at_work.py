@@ -91,7 +91,7 @@ class Scheduler:
                 return None
             standing = await standing_of(self._home)
             known = list(standing.pending.values())
-            found = await look(self._home, self._runtime, now, known, believed=believed)
+            found = await look(self._home, self._runtime, now, known, believed=believed, again=self._again)
             standing.take(found)
             if found.departed:
                 await self._sent()
@@ -101,6 +101,12 @@ class Scheduler:
             write(self._home.path, problem, self._now().isoformat())
             return Look()
         return found
+
+    async def _again(self) -> datetime | None:
+        """The time, while turns may begin: in step, and by a clock that is believed."""
+        now = self._now()
+        believed = self._clock.believed(now.timestamp(), self._boot())
+        return now if believed and await _in_step(self._home) else None
 
     async def go_on(self) -> None:
         """Look, whenever it is time or a grant changed, until cancelled."""

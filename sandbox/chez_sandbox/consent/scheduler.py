@@ -6,7 +6,7 @@ but its person: of its turn there is a *preview*, a dry run, for which nothing i
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ("Look", "Pending", "due_turn", "look", "preview", "turn_to_run", "waiting_turns")
 
 Windows = list[list[str] | None]
+Again = Callable[[], Awaitable[datetime | None]]
+"""What time it is by now; None where no turn may begin any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +103,29 @@ async def look(
     known: Sequence[Pending] = (),
     *,
     believed: bool = True,
+    again: Again | None = None,
 ) -> Look:
     """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows.
 
-    Nothing begins, and that is said beside each grant, where `now` is not `believed` (`clocks`).
+    Nothing begins, and that is said beside each grant, where `now` is not `believed` (`clocks`). A run takes minutes,
+    and there may be hundreds: before each further one it is asked `again` what time it is.
     """
     found = Look()
     times = []
     await heed_all(home)
     for granted in await list_grants(home):
+        if found.departed and (moment := await _asked(again, now)) != now:
+            if moment is None:
+                return replace(found, next=now)
+            now = moment
         schedule = granted.bundle.manifest.schedule
         if not is_repeated(schedule) or granted.grant.device != home.device_id.hex() or granted.revoked:
             continue
         times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
             if believed:
-                await _take(home, granted, runtime, now, known, found)
+                if not await _take(home, granted, runtime, now, known, found, again):
+                    return replace(found, next=now)
             elif await due_turn(home, granted, now) is not None:
                 found.problems[granted.grant.id] = Phrase("pending.clock", time=f"{now:%Y-%m-%d %H:%M}")
         except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
@@ -143,8 +152,12 @@ async def _take(
     now: datetime,
     known: Sequence[Pending],
     found: Look,
-) -> None:
-    """The due turns of one grant: one after the other, each as things stand then; or what waits for the person."""
+    again: Again | None,
+) -> bool:
+    """The due turns of one grant: one after the other, each as things stand then; or what waits for the person.
+
+    False where no further one may begin now.
+    """
     while (first := await due_turn(home, granted, now)) is not None:
         turn, windows = first
         if granted.grant.review == "show-me-first":
@@ -152,12 +165,19 @@ async def _take(
             if (ready := next(same, None)) is None:
                 ready = Pending(granted, turn, windows, await preview(home, granted, turn, await runtime()))
             found.pending.append(ready)
-            return
+            return True
         departure = await _run(home, granted, turn, now, await runtime())
         if departure is None:
-            return
+            return True
         found.departed.append(departure)
-        granted = await load_grant(home, granted.grant.id)
+        if (moment := await _asked(again, now)) is None:
+            return False
+        granted, now = await load_grant(home, granted.grant.id), moment
+    return True
+
+
+async def _asked(again: Again | None, now: datetime) -> datetime | None:
+    return now if again is None else await again()
 
 
 async def _run(home: "Home", granted: Granted, turn: date, now: datetime, runtime: Runtime) -> Departure | None:
