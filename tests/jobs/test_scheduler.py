@@ -389,3 +389,25 @@ async def test_each_turn_begins_as_things_stand_then(
     for _ in range(2):
         await made.look()
     assert [day for day, _ in await runs(home)] == ["2026-11-24"]
+
+
+async def test_what_a_turn_made_is_sent_before_the_next_one_runs(home: chez.Home) -> None:
+    """A message leaves at its time, however many turns are still caught up with; an error in sending ends none."""
+    await allow(home, scheduled("daily", catch_up="all", reads=ON_DATE))
+    told: list[str] = []
+
+    class Telling(Instant):
+        async def run_python(self, *asked: Any, **more: Any) -> Any:
+            """A run that is noted."""
+            told.append("run")
+            return await super().run_python(*asked, **more)
+
+    async def runtime() -> Any:
+        return Telling()
+
+    async def sent() -> None:
+        told.append("sent")
+        raise ZeroDivisionError
+
+    await at_work.Scheduler(home, runtime, sent, lambda: datetime(2026, 11, 26, 18), lambda: 7.0).look()
+    assert told == ["run", "sent"] * 3 + ["sent"] and len(await runs(home)) == 3

@@ -103,7 +103,16 @@ class Scheduler:
         return found
 
     async def _again(self) -> datetime | None:
-        """The time, while turns may begin: in step, and by a clock that is believed."""
+        """The time, while turns may begin: in step, and by a clock that is believed.
+
+        What was made leaves at its time, whatever is still to be run: else it would tell how long that took.
+        """
+        try:
+            await self._sent()
+        except ChezError:  # a full disk, say: what is due is due the next time
+            pass
+        except Exception as problem:  # turns go on, whatever nobody foresaw in sending
+            write(self._home.path, problem, self._now().isoformat())
         now = self._now()
         believed = self._clock.believed(now.timestamp(), self._boot())
         return now if believed and await _in_step(self._home) else None
