@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli import forks
 from tests.relay.within import relay_beside
 
 PASSPHRASE = "correct horse battery staple"
@@ -34,6 +35,8 @@ class Chez:
     """Whether commands run in the tests' own process: a fifth of the time, where the process is not what is tested.
 
     Those with an environment of their own never do, nor does an owner."""
+    forked: bool = False
+    """Whether commands that do not are forked, which spares what a process costs to begin."""
 
     def arguments(self, *words: str, passphrase: bool = True) -> list[str]:
         """The command line of one invocation."""
@@ -47,8 +50,8 @@ class Chez:
         if self.inside and env is None:
             text = within(arguments, stdin)
         else:
-            done = subprocess.run(arguments, input=stdin, timeout=250, capture_output=True,
-                                  env={**os.environ, **(env or {})}, check=False)
+            run = forks.command if self.forked else beside
+            done = run(arguments, stdin, {**os.environ, **(env or {})})
             text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert text.returncode == code, (text.returncode, text.stdout, text.stderr)
         assert "Traceback" not in text.stderr + text.stdout
@@ -77,9 +80,13 @@ class Chez:
         words: str = self.json("init", "--kdf", "minimum", "--name", "test")["words"]
         return words
 
-    def up(self) -> int:
-        """Start a detached owner; give its pid."""
-        pid: int = self.json("up", "--detach")["pid"]
+    def up(self, *, detached: bool = False) -> int:
+        """Start an owner; give its pid. With `detached` by `chez up --detach`, which takes most of a second."""
+        if detached or not self.inside:
+            told = self.json("up", "--detach")
+        else:
+            told = json.loads(forks.owner(self.arguments("--json", "up")))
+        pid: int = told["pid"]
         self.made.append(pid)
         return pid
 
@@ -88,6 +95,11 @@ class Chez:
         for pid in self.made:
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+def beside(arguments: list[str], stdin: bytes, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line as a process."""
+    return subprocess.run(arguments, input=stdin, timeout=250, capture_output=True, env=env, check=False)
 
 
 def within(arguments: list[str], stdin: bytes) -> subprocess.CompletedProcess[str]:

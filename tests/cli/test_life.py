@@ -19,8 +19,15 @@ from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until
 @pytest.fixture
 def empty(empty: Chez) -> Chez:
     """Here each command is a process, as it is for people."""
-    empty.inside = False
+    empty.inside, empty.forked = False, True
     return empty
+
+
+@pytest.fixture
+def owned(chez: Chez) -> Chez:
+    """A fresh home with an owner as people start it."""
+    chez.up(detached=True)
+    return chez
 
 
 def test_init_shows_24_words_once(empty: Chez) -> None:
@@ -117,7 +124,7 @@ def test_every_damaged_file_is_a_typed_error(chez: Chez, tmp_path: Path) -> None
 
 def test_the_owner_answers_without_a_passphrase_until_lock(chez: Chez) -> None:
     """up --detach returns when it answers; lock returns when it is gone."""
-    pid = chez.up()
+    pid = chez.up(detached=True)
     assert alive(pid)
     chez.run("put", "notes", "a", "n=1", passphrase=False)
     assert chez.json("get", "notes", "a", passphrase=False)["value"] == {"n": 1}
@@ -220,7 +227,7 @@ def test_nothing_acknowledged_is_lost_when_the_owner_is_killed(owned: Chez, tmp_
         assert client.wait(timeout=90) == 1
     acknowledged = {name for log in logs for name in log.read_text().split()}
     until(lambda: not alive(owned.made[0]))
-    owned.up()
+    owned.up(detached=True)
     kept = {one["id"] for one in owned.lines("ls", "notes")}
     assert acknowledged <= kept
     # At most the one put of each client whose answer was cut off.
@@ -269,6 +276,7 @@ def test_an_accident_is_one_line_and_a_private_file(chez: Chez) -> None:
 
 def test_version_and_help_need_no_home(empty: Chez) -> None:
     """What a newcomer types first works."""
+    empty.forked = False
     assert empty.run("version").stdout == empty.run("--version").stdout
     assert empty.run("--version").stdout.startswith("chez ")
     assert "A home:" in empty.run("--help").stdout

@@ -12,7 +12,7 @@ from tests.cli.support import Chez, Terminal
 
 def test_a_record_from_put_to_rm(either: Chez) -> None:
     """A record is put, shown, edited, listed, asked for in SQL, deleted, and then unknown: each time by a process."""
-    either.inside = False
+    either.inside, either.forked = False, True
     put = either.json("put", "notes", "monday", '{"title": "Tea", "cups": 2}')
     assert put == {"collection": "notes", "id": "monday"}
     assert either.json("get", "notes", "monday")["value"] == {"title": "Tea", "cups": 2}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def empty(empty: Chez) -> Chez:
     """Commands run as processes: `keyring` keeps the first backend that a process asked for."""
-    empty.inside = False
+    empty.inside, empty.forked = False, True
     return empty
 
 

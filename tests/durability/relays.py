@@ -4,7 +4,6 @@ Devices know a relay by its address, so that of a prepared folder is kept in it.
 """
 
 import asyncio
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from chez_relay.server import serving
 from chez_relay.storage.sqlite import SqliteStorage
+from tests.forked import PROCESSES
 from tests.ports import free_port
 
 __all__ = ("relay",)
 
-_PROCESSES = multiprocessing.get_context("forkserver")
 _PORT = "port"
 
 
@@ -24,8 +23,8 @@ _PORT = "port"
 def relay(data: Path) -> Iterator[str]:
     """A relay over `data` while the block lasts: its address. It is killed at the end."""
     port = int((data / _PORT).read_text()) if (data / _PORT).exists() else free_port()
-    here, there = _PROCESSES.Pipe()
-    process = _PROCESSES.Process(target=_run, args=(data, port, there), daemon=True)
+    here, there = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=_run, args=(data, port, there), daemon=True)
     process.start()
     there.close()
     try:

@@ -1,13 +1,7 @@
-"""One scenario in a process of its own, over a tape.
-
-Thousands of processes are begun here, so they are forked from a server that has loaded
-everything, also what is loaded when it is first used, and has no thread (multiprocessing's
-`forkserver`): that takes milliseconds.
-"""
+"""One scenario in a process of its own, over a tape. Thousands are begun here, so they are forked (tests/forked.py)."""
 
 import _sqlite3
 import asyncio
-import multiprocessing
 import pickle
 import traceback
 from pathlib import Path
@@ -18,18 +12,15 @@ from chez.errors import StorageFailed
 from tests.durability import system, vfs
 from tests.durability.scenarios import SCENARIOS, Place
 from tests.durability.tape import NO_FAULT, Fault, Recording, Tape
+from tests.forked import PROCESSES
 
 __all__ = ("record",)
-
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([
-    __name__, *(f"chez.connectors.{name}" for name in ("lines", "linky", "ofx", "tempo"))])
 
 
 def record(name: str, folder: Path, fault: Fault = NO_FAULT) -> Recording:
     """Run a scenario on a folder that is prepared for it, with a fault; what it did until it ended."""
     out = folder.with_name(f"{folder.name}.tape")
-    process = _PROCESSES.Process(target=_run, args=(name, folder, out, fault))
+    process = PROCESSES.Process(target=_run, args=(name, folder, out, fault))
     process.start()
     process.join()
     found: Recording = pickle.loads(out.read_bytes())
