@@ -6,7 +6,7 @@ entries have different heads there, and the first entry that crosses from one to
 tells. The heads seen here are kept for each offset: 40 bytes an entry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez.store.database import Connection
@@ -116,11 +116,14 @@ def check_claim(db: Connection, space: int, handle: bytes, inner: Inner) -> list
     return found
 
 
-def hidden(db: Connection, space: int, relay: int, end: int) -> list[Alarm]:
-    """Entries that others had seen at a relay, whose log ends before them here: to be asked when it was read whole."""
+def hidden(db: Connection, space: int, relay: int, end: int, *, believed: Callable[[bytes], bool]) -> list[Alarm]:
+    """Entries that others had seen at a relay, whose log ends before them here: to be asked when it was read whole.
+
+    By the word of authors who are `believed`: a lie of who was taken out would stop everybody for ever.
+    """
     rows = db.execute("SELECT author, position FROM claim WHERE space = ? AND relay = ? AND position > ?",
                       (space, relay, end)).fetchall()
-    return [_raise(db, space, relay, author, offset, True) for author, offset in rows]
+    return [_raise(db, space, relay, author, offset, True) for author, offset in rows if believed(author)]
 
 
 def _raise(db: Connection, space: int, relay: int, author: bytes, offset: int, hidden: bool) -> Alarm:

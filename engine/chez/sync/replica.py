@@ -117,7 +117,8 @@ class Replica:
         self.discharge(db, relay)
         say_last(db, self.space, self.access.device, self.access.epoch_at(db, relay).id)
         announce_missed(db, self.space, self.access.device)
-        return hidden(db, self.space.n, relay, end)
+        right = self.space.membership.state.right
+        return hidden(db, self.space.n, relay, end, believed=lambda author: right(author) is not None)
 
     def discharge(self, db: Connection, relay: int) -> None:
         """Start the epoch that is owed, if it still is."""
