@@ -11,11 +11,14 @@ from chez.crypto import Kdf
 from chez.errors import NotAllowed
 from chez_sandbox.consent.allowance import give_share, say_holding, take_shares
 from chez_sandbox.consent.holdings import COLLECTION, holding_id, reclaim_id
+from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE
 from tests.jobs.test_allowance import CEILING, left, spends
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.relay.within import relay
 
 RECLAIM = VERBS["job-allowance-reclaim"]
@@ -124,3 +127,25 @@ async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
         await meet(*homes)
         await take_shares(yields)
         assert await left(yields, NEW) == 50
+
+
+async def test_a_run_lets_go_first_of_what_another_took_over(tmp_path: Path) -> None:
+    """From when two devices that took over one share have met, the one with the higher id runs nothing by it, whether
+    anybody looked at its allowance or not; the other goes on."""
+    async with replaced(tmp_path, "b", "c") as (lost, homes):
+        keeps, yields = sorted(homes, key=lambda home: home.device_id)
+        for home in homes:
+            await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y"))
+            given = await grant(home, bundle(), home is keeps)
+            async with authorise(home, given.grant.id, TODAY) as run:
+                await run.execute(INSTANT)
+        await meet(*homes)
+        for home in (yields, keeps):
+            async with authorise(home, bytes([home is keeps] * 16).hex(), TODAY) as run:
+                if home is keeps:
+                    await run.execute(INSTANT)
+                    continue
+                with pytest.raises(BudgetSpent):
+                    await run.execute(INSTANT)
+        assert len(await yields.journal.receipts("run")) == 1
+        assert len(await yields.journal.receipts("allowance-yielded")) == 1

@@ -17,7 +17,7 @@ by its giver, who has it in the journal; one that was purged stays away.
 """
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -60,7 +60,10 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_holding", "set_ceiling", "take_shares")
+__all__ = (
+    "ask_share", "charge", "give_share", "keep_purse", "must_yield", "purse_in", "say_holding", "set_ceiling",
+    "take_shares",
+)  # fmt: skip
 
 PURSE: Final = "allowance"
 MADE: Final = "home-created"
@@ -146,6 +149,17 @@ async def take_shares(home: "Home") -> list[Transfer]:
         return taken
 
     return await home.transaction(work)
+
+
+async def must_yield(home: "Home") -> bool:
+    """Whether this device took over a share that, as is known here by now, another one has: `take_shares` lets it go.
+
+    Of a device that took over none nothing is read but its journal.
+    """
+    if not await home.journal.receipts("allowance-reclaimed"):
+        return False
+    heard = await hear(home)
+    return await home.transaction(lambda transaction: bool(list(_to_yield(home, transaction, heard))))
 
 
 async def ask_share(home: "Home", amounts: Mapping[str, int], *, now: str) -> None:
@@ -255,17 +269,23 @@ def _yielded(home: "Home", transaction: "Transaction", purse: Purse, heard: Hear
     claims = [one.body for one in transaction.receipts("allowance-reclaimed")]
     yielded = {one.body["device"] for one in transaction.receipts("allowance-yielded")}
     firsts = {body["device"] for body in claims if body["first"]} - yielded
-    for body in claims:
+    for body, by in list(_to_yield(home, transaction, heard)):
         lost = body["device"]
-        by = heard.claims.get(bytes.fromhex(lost), [home.device_id])[0]
-        if lost in yielded or by == home.device_id:
-            continue
         was = lost in firsts
         firsts.discard(lost)
         purse = forgo(purse, was and not firsts and not transaction.receipts(MADE), body["amounts"])
         told = {"device": lost, "name": body["name"], "by": by.hex(), "first": was, "amounts": body["amounts"]}
         transaction.receipt("allowance-yielded", told)
     return purse
+
+
+def _to_yield(home: "Home", transaction: "Transaction", heard: Heard) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+    """What this device took over, by its receipts, and another of a lower id did as well: which has it."""
+    yielded = {one.body["device"] for one in transaction.receipts("allowance-yielded")}
+    for body in (one.body for one in transaction.receipts("allowance-reclaimed")):
+        by = heard.claims.get(bytes.fromhex(body["device"]), [home.device_id])[0]
+        if body["device"] not in yielded and by != home.device_id:
+            yield body, by
 
 
 def _claim_again(home: "Home", transaction: "Transaction") -> None:

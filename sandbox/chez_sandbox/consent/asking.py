@@ -5,7 +5,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.allowance import take_shares
+from chez_sandbox.consent.allowance import must_yield, take_shares
 from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.escrow import shown
 from chez_sandbox.consent.holdings import Holder, holders
@@ -23,8 +23,11 @@ R = TypeVar("R")
 async def with_shares(home: "Home", work: Callable[["Transaction"], R]) -> R:
     """What a transaction gives that debits; done again when shares were waiting for this device.
 
-    Raises `BudgetSpent` that says which of the person's devices has what is lacking, and what to type.
+    What was taken over here and is another's, as is known by now, is let go of first. Raises `BudgetSpent` that says
+    which of the person's devices has what is lacking, and what to type.
     """
+    if await must_yield(home):
+        await take_shares(home)
     try:
         return await home.transaction(work)
     except BudgetSpent as error:
