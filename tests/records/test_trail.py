@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.records import automerge, rows
-from chez.records.encode import encode_again
+from chez.records.encode import encode_again, encode_fields
+from chez.records.reserved import part_key
 from chez.records.store import Incoming
 from tests.records.pair import NAMES, Device, meet, pair, typed
 from tests.tries import tries
@@ -134,6 +135,20 @@ def test_what_an_author_makes_up_is_refused_as_the_document_has_it(forged: list[
         outcomes.append(found)
         b.stored()
     assert outcomes[0] == outcomes[1]
+
+
+def test_what_an_author_makes_up_of_counters_shows_as_its_document_has_it() -> None:
+    """A number that is put where parts of a counter are, which only who writes by hand can do, counts them at once."""
+    _, b = pair()
+    parts = {part_key(NAMES[0], name): 3 for name in "nx"}
+    last = encode_fields(NAMES[0], 1, 1, (), {"n": 5, "x": "tea", **parts})
+    stands = {"n": 1, "x": 2}
+    b.store.merge(b.db, 1, [Incoming("notes", "r", last, 1, None, 0)])
+    for field, value in (("x", "hot"), ("n", 7), ("n", 8), ("x", 9), ("n", "none"), ("n", 1), ("x", 2)):
+        change = encode_again(NAMES[0], last.sequence + 1, last.last + 1, last.hash, {field: value}, [stands[field]])
+        assert b.store.merge(b.db, 1, [Incoming("notes", "r", change, 1, None, 0)]) == []
+        last, stands[field] = change, change.last
+        b.stored()
 
 
 def test_a_repeat_of_what_was_followed_changes_nothing() -> None:

@@ -128,7 +128,15 @@ def follows(rows: Rows, db: Connection, row: Row, change: RawChange, *, calm: bo
     if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or not (
             calm or waiting.undisturbed(db, row.n, change.hash)):
         return None
-    return value
+    return value if all(_shows(row.value.get(name, _ABSENT), new) for name, new in value.items()) else None
+
+
+def _shows(old: object, new: Value) -> bool:
+    """Whether a scalar that is set in the place of what shows is what shows then.
+
+    A number in the place of anything else may be the beginning of a counter that has parts.
+    """
+    return old is _ABSENT or (type(old) in FLAT and (type(new) is not int or type(old) is int))
 
 
 def _follow(rows: Rows, db: Connection, space: int, row: Row, item: Incoming) -> bool:
@@ -394,10 +402,8 @@ def _shown(row: Row, graph: Graph, done: Sequence[Incoming]) -> dict[str, Value]
         last.update(zip(names, [(kind, raw) for (_, kind), raw in zip(kinds, raws, strict=True)], strict=True))
     value = dict(row.value)
     for name, (kind, raw) in last.items():
-        old, new = value.get(name, _ABSENT), read_scalar(kind, raw)
-        # A number in the place of anything else may be the beginning of a counter that has parts.
-        if name[0] == "_" or (old is not _ABSENT and type(old) not in FLAT) or (
-                type(new) is int and old is not _ABSENT and type(old) is not int):
+        new = read_scalar(kind, raw)
+        if name[0] == "_" or not _shows(value.get(name, _ABSENT), new):
             return None
         value[name] = new
     return value if len(value) == len(row.value) else dict(sorted(value.items()))
