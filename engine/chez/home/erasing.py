@@ -9,6 +9,7 @@ from typing import Final
 
 from chez.blobs import tables
 from chez.query.fulltext import drop, indexes_of
+from chez.records.numbers import given_once
 from chez.store.database import Connection
 
 __all__ = ("erase",)
@@ -33,9 +34,10 @@ def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:
         drop(db, index)
     for collection, id in db.execute("SELECT collection, id FROM record WHERE space = ?", (n,)):
         touch(collection, id)
-    for table in _OF_RECORDS:
-        db.execute(f"DELETE FROM {table} WHERE record IN (SELECT n FROM record WHERE space = ?)", (n,))
-    db.execute("DELETE FROM record WHERE space = ?", (n,))
+    with given_once(db):
+        for table in _OF_RECORDS:
+            db.execute(f"DELETE FROM {table} WHERE record IN (SELECT n FROM record WHERE space = ?)", (n,))
+        db.execute("DELETE FROM record WHERE space = ?", (n,))
     for table in _OF_ENTRIES:
         db.execute(f"DELETE FROM {table} WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (n,))
     for (blob,) in db.execute("SELECT n FROM blob WHERE space = ?", (n,)).fetchall():

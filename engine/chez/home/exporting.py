@@ -208,8 +208,8 @@ class _Writing:
     def _counts(self, which: str) -> list[tuple[str, int]]:
         """The collections that are exported, each with how many records."""
         return [(name, count) for name, count in self._db.execute(
-            f"SELECT collection, count(*) FROM record WHERE space = ? AND {which} GROUP BY collection "
-            "ORDER BY collection", (self.space.n,)) if name not in LEFT_OUT]
+            f"SELECT collection, count(*) FROM record WHERE space = ? AND {which} AND collection <> '' "
+            "GROUP BY collection ORDER BY collection", (self.space.n,)) if name not in LEFT_OUT]
 
     def count(self, holds: Holds) -> int:
         """How many of a kind were written."""

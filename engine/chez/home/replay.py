@@ -17,6 +17,7 @@ from chez.records.counting import COUNTS, Carried, counted
 from chez.records.derived import DEVICE_ID
 from chez.records.diff import write_difference
 from chez.records.merge import Incoming, merge
+from chez.records.numbers import given_once
 from chez.records.purging import is_purge, purge_change
 from chez.records.rows import ABSENT, DELETED, OUTBOX, PURGED, Rows
 from chez.records.values import Value, from_json
@@ -93,7 +94,8 @@ def _replay_record(rows: Rows, db: Connection, space: int, collection: str, id: 
         else:
             unsent = _unsent(db, rows.actor, n, json, kinds, state)
         origins = dict(db.execute("SELECT hash, origin FROM change WHERE record = ?", (n,)).fetchall())
-        db.execute("DELETE FROM change WHERE record = ?", (n,))
+        with given_once(db):
+            db.execute("DELETE FROM change WHERE record = ?", (n,))
         db.execute("DELETE FROM snapshot WHERE record = ?", (n,))
         db.execute("UPDATE record SET json = '{}', kinds = NULL, deleted = ?, tail = 0, editor = NULL WHERE n = ?",
                    (ABSENT, n))
@@ -129,7 +131,8 @@ def _purged_again(rows: Rows, db: Connection, n: int) -> None:
             return
     except BadChange:
         pass
-    db.execute("DELETE FROM change WHERE record = ?", (n,))
+    with given_once(db):
+        db.execute("DELETE FROM change WHERE record = ?", (n,))
     rows.log(db, n, purge_change(rows.actor), OUTBOX, counted=False)
 
 

@@ -24,6 +24,7 @@ from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID, made_anew
 from chez.records.diff import write_difference
+from chez.records.numbers import given_once
 from chez.records.purging import purge_change
 from chez.records.reserved import REMADE
 from chez.records.rows import IN_ENTRY, OUTBOX, PURGED, Row, Rows
@@ -75,7 +76,8 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
 
 def _purge_again(rows: Rows, db: Connection, n: int) -> None:
     """A purge says the same, whoever's it is."""
-    db.execute("DELETE FROM change WHERE record = ?", (n,))
+    with given_once(db):
+        db.execute("DELETE FROM change WHERE record = ?", (n,))
     rows.log(db, n, purge_change(rows.actor), OUTBOX, counted=False)
 
 
@@ -229,7 +231,8 @@ def _last(part: Sequence[_Made]) -> int | None:
 
 def _unroll(db: Connection, n: int, kept: Sequence[RawChange], gone: Sequence[RawChange]) -> None:
     """Take changes out of a record's log, and the others out of its snapshot into the log."""
-    db.executemany("DELETE FROM change WHERE record = ? AND hash = ?", [(n, change.hash) for change in gone])
+    with given_once(db):
+        db.executemany("DELETE FROM change WHERE record = ? AND hash = ?", [(n, change.hash) for change in gone])
     db.execute("DELETE FROM snapshot WHERE record = ?", (n,))
     db.executemany("UPDATE change SET bytes = ? WHERE record = ? AND hash = ?",
                    [(change.bytes, n, change.hash) for change in kept])

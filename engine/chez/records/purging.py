@@ -55,10 +55,12 @@ def erase(rows: Rows, db: Connection, space: int, row: Row, change: RawChange, s
     with _overwritten(db):
         db.execute("DELETE FROM quarantine WHERE bytes IN (SELECT bytes FROM change WHERE record = ? AND state = 3)",
                    (n,))
-        for table in ("snapshot", "change", "reversal", "unsent"):
+        for table in ("snapshot", "reversal", "unsent"):
             db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
         rows.blank(db, row, PURGED, entry)
-        rows.log(db, n, change, state, None, entry, time, counted=False)
+        # Logged before the others go, so that no number of theirs is given again.
+        kept = rows.log(db, n, change, state, None, entry, time, counted=False)
+        db.execute("DELETE FROM change WHERE record = ? AND n <> ?", (n, kept))
     if row.state < ABSENT:
         db.execute("UPDATE search SET purged = 1 WHERE space = ? AND collection = ?", (space, row.collection))
         rows.purged = True

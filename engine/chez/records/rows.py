@@ -48,7 +48,7 @@ _ASKED: Final = 64
 _ALL_LOGGED: Final = f"SELECT hash, state, last FROM change WHERE record = ? AND hash IN ({', '.join('?' * _ASKED)})"
 
 _NEXT: Final = "(SELECT coalesce(max(changed), 0) + 1 FROM record)"
-"""The next number of a write. No record's row is ever taken away, so none is given twice."""
+"""The next number of a write; none is given twice (`records.numbers`)."""
 
 
 @dataclass(slots=True)

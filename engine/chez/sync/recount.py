@@ -18,6 +18,7 @@ from typing import Final
 from chez.records import automerge
 from chez.records.counting import BEYOND, COUNTS, Carried, counted
 from chez.records.merge import Incoming, Refusal, merge
+from chez.records.numbers import given_once
 from chez.records.rows import ABSENT, OUTBOX, PURGED, REFUSED, Row, Rows
 from chez.records.unmade import put_back, take_out
 from chez.records.waiting import Budget
@@ -201,8 +202,9 @@ class _Again:
         origins = dict(db.execute("SELECT hash, origin FROM change WHERE record = ?", (n,)).fetchall())
         before = {hash for (hash,) in db.execute("SELECT hash FROM change WHERE record = ? AND state = ?",
                                                  (n, REFUSED))}
-        for table in ("snapshot", "change"):
-            db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
+        with given_once(db):
+            for table in ("snapshot", "change"):
+                db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
         db.execute("UPDATE record SET json = '{}', kinds = NULL, deleted = ?, tail = 0, editor = NULL WHERE n = ?",
                    (ABSENT, n))
         self._rows.drop(n)
