@@ -2,13 +2,15 @@
 
 import pytest
 
+from chez.errors import NotAllowed
+from chez.records.counter import Counter
 from chez.records.derived import named
 from chez.records.encode import encode_fields
 from chez.records.typed import Wanted
 from chez.spaces.statements import Cut
 from chez.sync import intake
 from chez.sync.entry import CHANGE, CHANGES, STATEMENTS, Item, Part
-from tests.security.chains import NOTES, Node, World
+from tests.security.chains import NOTES, Node, Reader, World
 
 
 def test_both_branches_are_kept_and_neither_counts() -> None:
@@ -159,3 +161,74 @@ def test_each_branch_of_a_fork_has_batches_of_its_own(monkeypatch: pytest.Monkey
         assert reader.db.execute("SELECT reason FROM quarantine").fetchall() == []
         reader.receive(world.pick(owner, Cut(world.bad.keys.id, 2, ways[0][0].hash)))
         assert reader.shown() == {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 2}}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["of another", "of none"])
+def test_who_wrote_on_what_counts_no_more_goes_on_writing(there: bool) -> None:
+    """A device sent an edit that builds on what is on a fork now: what it writes next arrives at others.
+
+    It may not carry the number of what waits. And what was sent counts again with a pick.
+    """
+    world = World()
+    bad, owner, writer = Node(world.bad), Node(world.owner), world.reads()
+    other = Reader(world.house, world.friend, world.random)
+    begun = [world.put(owner, "a", {"n": 1})] if there else []
+    bad.view.see("a", owner.view.records.get("a", []))
+    fork = world.fork(bad)
+    begun.append(world.put(bad, "a", {"m": 2, "cups": 1}))
+
+    def write(**fields: object) -> None:
+        writer.records.put(writer.db, 1, NOTES, "a", fields, lambda stored: Wanted(stored | fields))
+        other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+        assert other.shown() == writer.shown()
+        assert other.count("quarantine") == writer.count("quarantine") == 0
+
+    writer.receive(*begun)
+    other.receive(*begun)
+    write(mine=1, drunk=Counter(1))
+    draft = writer.records.begin_edit(writer.db, 1, NOTES, "a")
+    twice = world.put(fork, "b", {"n": 9})
+    writer.receive(twice)
+    other.receive(twice)
+    base: dict[str, object] = {"n": 1} if there else {}
+    assert writer.shown() == ({"a": base} if there else {})
+    write(mine=2, drunk=Counter(2))
+    write(mine=3, drunk=Counter(4))
+    assert writer.shown()["a"] == base | {"mine": 3, "drunk": Counter(4)}
+    change = draft.written(draft.value | {"late": True})
+    assert change is not None
+    writer.records.end_edit(writer.db, 1, draft, change, draft.value | {"late": True})
+    with pytest.raises(NotAllowed):
+        writer.records.undo(writer.db, 1, NOTES, "a")
+    writer.restart()
+    write(more="x")
+    assert writer.shown()["a"] == base | {"mine": 3, "drunk": Counter(4), "late": True, "more": "x"}
+    picked = world.pick(owner, Cut(world.bad.keys.id, 1, begun[-1].hash))
+    writer.receive(picked)
+    other.receive(picked)
+    assert writer.shown() == other.shown() and writer.shown()["a"].items() >= {"m": 2, "late": True, "n": 1}.items() - (
+        set() if there else {("n", 1)})
+    write(mine=5)
+    writer.records.undo(writer.db, 1, NOTES, "a")
+    write(more="y")
+    assert writer.shown()["a"]["drunk"] == Counter(5) and writer.shown()["a"]["more"] == "y"
+
+
+def test_unsent_work_on_what_waits_is_made_anew_under_no_number() -> None:
+    """Beside what was sent and waits now, what was not sent yet is said again so that others take it in."""
+    world = World()
+    bad, writer = Node(world.bad), world.reads()
+    other = Reader(world.house, world.owner, world.random)
+    fork = world.fork(bad)
+    first = world.put(bad, "a", {"n": 1})
+    for reader in (writer, other):
+        reader.receive(first)
+    writer.records.put(writer.db, 1, NOTES, "a", {}, lambda stored: Wanted(stored | {"mine": 1}))
+    other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+    writer.records.put(writer.db, 1, NOTES, "a", {}, lambda stored: Wanted(stored | {"mine": 2}))
+    twice = world.put(fork, "b", {"n": 9})
+    for reader in (writer, other):
+        reader.receive(twice)
+    other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+    assert writer.shown() == other.shown() == {"a": {"mine": 2}}
+    assert other.count("quarantine") == 0

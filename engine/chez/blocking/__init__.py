@@ -451,7 +451,10 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         return self._portal.call(lambda call: self._inner.conflicts(id))
 
     def resolve(self, id: str, field: str, choice: str) -> None:
-        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging. Raises `NotFound`."""
+        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging.
+
+        Raises `NotFound`, and `NotAllowed` while what this device wrote there waits for what counts no more.
+        """
         self._portal.call(lambda call: self._inner.resolve(id, field, choice))
 
     def get(self, id: str) -> Record[T]:

@@ -20,6 +20,7 @@ from chez.records.merge import Incoming, merge
 from chez.records.numbers import given_once
 from chez.records.purging import is_purge, purge_change
 from chez.records.rows import ABSENT, DELETED, OUTBOX, PURGED, Rows
+from chez.records.stalled import instead, stalled
 from chez.records.values import Value, from_json
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, read_kept
@@ -179,6 +180,10 @@ def _show_again(rows: Rows, db: Connection, n: int, shown: dict[str, Value], spa
     """Write what was shown of a record as one change on what its entries make of it."""
     base = rows.base(db, n)
     document = automerge.load(base, rows.actor) if base else automerge.new(rows.actor)
-    data = write_difference(document, automerge.extract(document), shown)
-    if data is not None and len(data) <= MAX_CHANGE:
-        merge(rows, db, space, [Incoming(collection, id, automerge.read_change(data))])
+    if stalled(rows, db, n):
+        change = instead(document, shown, rows.actor)
+    else:
+        data = write_difference(document, automerge.extract(document), shown)
+        change = None if data is None else automerge.read_change(data)
+    if change is not None and len(change.bytes) <= MAX_CHANGE:
+        merge(rows, db, space, [Incoming(collection, id, change)])

@@ -261,7 +261,10 @@ class Collection(Generic[T]):
         return await self._past(id, lambda past: conflicts_of(past, self._engine.name_of))
 
     async def resolve(self, id: str, field: str, choice: str) -> None:
-        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging. Raises `NotFound`."""
+        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging.
+
+        Raises `NotFound`, and `NotAllowed` while what this device wrote there waits for what counts no more.
+        """
         engine = self._engine
         async with self._alone(id):
             await engine.database.write(

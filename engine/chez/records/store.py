@@ -30,7 +30,8 @@ from chez.records.purging import erase, purge_change, settle_purges
 from chez.records.puts import Over, Put, check_size, put_all
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
-from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Held, Row, Rows
+from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, WAITING, Held, Row, Rows
+from chez.records.stalled import Stalled, instead
 from chez.records.trail import Trail, begun
 from chez.records.typed import Form, Migrated
 from chez.records.values import Value, is_settled, to_json
@@ -77,10 +78,12 @@ class RecordStore:
         self.ahead: Callable[[Shown], None] = lambda shown: None
         """Hears on the event loop what will be shown, before the store has it."""
         self._rows = Rows(actor, touch, moment or now)
+        self._stalled = Stalled(self._rows)
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
         self._rows.forget()
+        self._stalled.forget()
 
     # --- local writes ---------------------------------------------------------------
 
@@ -95,14 +98,14 @@ class RecordStore:
         check_reserved(value)
         row = self._rows.find(db, space, collection, id)
         _not_purged(row)
-        if row is None or row.state == ABSENT:
+        if row is None or (row.state == ABSENT and not self._stalled.has(db, row.n)):
             # An empty record still needs a change that makes it exist elsewhere.
             change = first_change(self.actor, value or {"_deleted": False}, None, 1)
             shown = value if is_settled(value) else automerge.extract(automerge.load(change.bytes, self.actor))
             self._begin(db, space, collection, id, row, shown, [change], None)
             return change if row is None else None
         stored = {key: item for key, item in row.value.items() if key != "_deleted"}
-        if over is None or row.state == DELETED:  # what was deleted is begun anew
+        if over is None or row.state != HERE:  # what was deleted is begun anew
             return self._edit(db, row, {key: stored[key] for key in stored if key.startswith("_")} | value)
         wanted = over(stored)
         if wanted.migrated is not None:
@@ -145,18 +148,19 @@ class RecordStore:
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
         trail, warm = self._rows.trail(row.n), self._rows.warm(row.n)
-        if not all(self._rows.logged(db, row.n, head) for head in draft.heads):
-            # What the draft builds on was made anew meanwhile (`records.anew`): field by field.
+        if any((found := self._rows.logged(db, row.n, head)) is None or found[0] >= WAITING for head in draft.heads):
+            # What the draft builds on was made anew meanwhile (`records.anew`), or counts no more: field by field.
             changed = {key: item for key, item in after.items()
                        if key not in draft.value or not same(draft.value[key], item)}
             kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
             self._edit(db, row, kept | changed)
-        elif warm is not None and not draft.follows and sorted(warm.get_heads()) == sorted(draft.heads):
+        elif (warm is not None and not draft.follows and not self._stalled.has(db, row.n)
+              and sorted(warm.get_heads()) == sorted(draft.heads)):
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document, partless=draft.partless)
             self._rows.lead(row.n, begun(info, trail))
             self._rows.project(db, row, shown(draft.document, draft.value, after), row.tail + 1)
-        elif self._rows.own_sequence(db, row.n) == info.sequence - 1:
+        elif self._rows.own_sequence(db, row.n) == info.sequence - 1 and not self._stalled.has(db, row.n):
             self._take(db, space, draft.collection, draft.id, [info])
         else:
             # An import on this very device took the sequence number meanwhile: the same
@@ -196,12 +200,14 @@ class RecordStore:
                      path: Sequence[str | int]) -> scribe.Known:
         """A text that is about to be typed in (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
         self.permit(space)
+        self._not_stalled(db, space, collection, id, "typing")
         return scribe.begin(self._rows, db, space, collection, id, path)
 
     def take_down(self, db: Connection, space: int, collection: str, id: str, path: Sequence[str | int],
                   known: scribe.Known, strokes: Sequence[scribe.Stroke]) -> scribe.Taken:
         """Write what was typed in a text (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
         self.permit(space)
+        self._not_stalled(db, space, collection, id, "typing")
         return scribe.take_down(self._rows, db, space, collection, id, path, known, strokes)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
@@ -232,6 +238,7 @@ class RecordStore:
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state >= ABSENT:
             raise NotFound(f"there is no record {id!r} in {collection!r}")
+        self._stalled.refuse(db, row.n, "an undo")
         reversals = Reversals(self._rows, db, row)
         change, told = reversals.redo() if redo else reversals.undo()
         self._take(db, space, collection, id, () if change is None else (change,))
@@ -241,6 +248,7 @@ class RecordStore:
         """Leave one version of a field that has several (see `records.conflicts`). Raises `NotFound`."""
         self.permit(space)
         n = self._here(db, space, collection, id).n
+        self._stalled.refuse(db, n, "to settle a conflict")
         past = open_past(db, space, collection, id, self.actor)
         self._take(db, space, collection, id, (
             resolution(past, field, choice, self._rows.own_sequence(db, n) + 1, self.actor),))
@@ -264,6 +272,10 @@ class RecordStore:
             return "updated"
         first = identity_change(identity)
         rest = values | {"_source": source}
+        if row is not None and self._stalled.has(db, row.n):
+            self._take(db, space, collection, id, [first], origin)
+            self._edit(db, self._rows.find(db, space, collection, id) or row, identity | rest, origin)
+            return "added"
         second = first_change(self.actor, rest, first, len(identity) + 1)
         self._begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
@@ -411,6 +423,9 @@ class RecordStore:
         if trail is not None and trail.actor == self.actor and (change := trail.written(row.value, after)) is not None:
             self._follow(db, row, trail, change, after, origin)
             return change
+        if self._stalled.has(db, row.n):
+            self._instead(db, row, after, origin)
+            return None
         document = self._rows.load(db, row.n)
         if (written := write_difference(document, row.value, after, partless=self._rows.partless(row.n))) is None:
             return None
@@ -419,6 +434,19 @@ class RecordStore:
             self._rows.lead(row.n, begun(change, trail))
         self._rows.project(db, row, shown(document, row.value, after), row.tail + 1)
         return change
+
+    def _instead(self, db: Connection, row: Row, after: dict[str, Value], origin: str | None) -> None:
+        """Write in a record in which this device's own changes wait (`records.stalled`)."""
+        base = self._rows.base(db, row.n)
+        document = automerge.load(base, self.actor) if base else automerge.new(self.actor)
+        if (change := instead(document, after or {"_deleted": False}, self.actor)) is not None:
+            (space,) = db.execute("SELECT space FROM record WHERE n = ?", (row.n,)).fetchone()
+            self._take(db, space, row.collection, row.id, [change], origin)
+
+    def _not_stalled(self, db: Connection, space: int, collection: str, id: str, what: str) -> None:
+        row = self._rows.find(db, space, collection, id)
+        if row is not None:
+            self._stalled.refuse(db, row.n, what)
 
     def _follow(self, db: Connection, row: Row, trail: Trail, change: RawChange, after: dict[str, Value],
                 origin: str | None = None, *, space: int | None = None) -> None:

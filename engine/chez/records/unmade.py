@@ -15,6 +15,7 @@ from chez.records.derived import DEVICE_ID
 from chez.records.diff import same, write_difference
 from chez.records.merge import Incoming, merge
 from chez.records.rows import ABSENT, OUTBOX, PURGED, WAITING, Row, Rows
+from chez.records.stalled import instead, stalled
 from chez.records.values import Value
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE
@@ -132,16 +133,20 @@ def _anew(rows: Rows, db: Connection, n: int, now: Row | None, unsent: Unsent) -
     base = rows.base(db, n)
     document = automerge.load(base, rows.actor) if base else automerge.new(rows.actor)
     wanted = {key: item for key, item in shown.items() if key not in gone} | changed
-    data = write_difference(document, shown, wanted)
-    if data is None:
+    if stalled(rows, db, n):  # what this device sent waits, and has its next number
+        change = instead(document, wanted, rows.actor)
+    else:
+        data = write_difference(document, shown, wanted)
+        change = None if data is None else automerge.read_change(data)
+    if change is None:
         return []
-    if len(data) > MAX_CHANGE:
+    if len(change.bytes) > MAX_CHANGE:
         # Several changes were one record's unsent work: it stays in quarantine, and in nobody's way.
         db.executemany("INSERT INTO quarantine (space, reason, bytes) SELECT space, ?, ? FROM record WHERE n = ?",
                        [("work that was not sent built on what counts no more, and is too large for one change",
                          one.change.bytes, n) for one in unsent.changes])
         return []
-    return [automerge.read_change(data)]
+    return [change]
 
 
 def _over(shown: Value, before: Value, after: Value) -> Value:
