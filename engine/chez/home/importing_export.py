@@ -226,7 +226,8 @@ async def _write(engine: Engine, file: File, batch: list[_Line], report: ImportR
 
 
 def _writing(engine: Engine, collection: str, batch: list[_Line]) -> Callable[[Connection], list[str]]:
-    find = "SELECT json, kinds, deleted FROM record WHERE space = ? AND collection = ? AND id = ?"
+    find = ("SELECT json, kinds, deleted, json_extract(json, '$._version') FROM record "
+            "WHERE space = ? AND collection = ? AND id = ?")
 
     def work(db: Connection) -> list[str]:
         outcomes = []
@@ -236,6 +237,11 @@ def _writing(engine: Engine, collection: str, batch: list[_Line]) -> Callable[[C
             if before is not None and before[2] == PURGED:
                 outcomes.append("purged")
                 continue
+            version = line.value.get("_version", 1)
+            if before is not None and type(version) is int and (before[3] or 1) > version:
+                # A version is never lowered: the old form would stand there as the new one.
+                raise InvalidValue(f"the record here was migrated to version {before[3]} since, the line has version "
+                                   f"{version}", "It stays as it is. To have the old form, import into a new home.")
             engine.records.put(db, engine.space, collection, line.id, line.value)
             same = before == db.execute(find, at).fetchone()
             outcomes.append("unchanged" if same else "added" if before is None or before[2] else "updated")
