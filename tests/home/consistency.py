@@ -14,7 +14,8 @@ def problems(db: Connection, actor: bytes) -> list[str]:
     found += fulltext.problems(db)
     fields = set(db.execute("SELECT collection, name FROM field").fetchall())
     for n, collection, id, json, kinds, deleted in db.execute(
-            "SELECT n, collection, id, json, kinds, deleted FROM record WHERE deleted < 3").fetchall():
+            "SELECT n, collection, id, json, kinds, deleted FROM record "
+            "WHERE deleted < 3 AND collection <> ''").fetchall():
         shown = from_json(json, kinds)
         if (shown, bool(deleted)) != logged(db, n, actor):
             found.append(f"{collection}/{id}: the projection is not what the log gives")

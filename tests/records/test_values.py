@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chez
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotFound
 from chez.records.counter import Counter
 from chez.records.text import Mark, Text
 from chez.records.values import check_value, from_json, to_json
@@ -127,6 +127,7 @@ def test_lists_are_edited_with_pythons_own_words() -> None:
     ({"a": [{"b": float("nan")}]}, r"a\[0\]\.b"), ({"a": {"b": 2**63}}, r"a\.b"), ({"a": {"b": object()}}, r"a\.b"),
     ({"a": {"": 1}}, "'a'"), ({"t": Text("x", (Mark(0, 2, "b", 1),))}, "mark"), ({"d": datetime(2020, 1, 1)}, "'d'"),
     ({"t": Text("x", (Mark(0, 1, "b", b"x"),))}, "mark"),  # type: ignore[arg-type]
+    ({"\ud800": 1}, "surrogate"), ({"a": {"b\udfff": 1}}, "'a'.*surrogate"),
 ])
 async def test_what_can_not_be_stored_is_named(home: chez.Home, wrong: Any, named: str) -> None:
     """The error says which field, however deep, and nothing is written."""
@@ -134,6 +135,17 @@ async def test_what_can_not_be_stored_is_named(home: chez.Home, wrong: Any, name
     with pytest.raises(InvalidValue, match=named):
         await notes.put(wrong)
     assert await notes.count() == 0
+
+
+async def test_no_record_has_an_id_that_is_no_text(home: chez.Home) -> None:
+    """Half a surrogate pair, as a command line makes of bytes that are no UTF-8, is an id that is not there."""
+    notes = home.collection("notes")
+    for act in (notes.get, notes.delete, notes.history, notes.undo, notes.restore, notes.purge, notes.conflicts):
+        with pytest.raises(NotFound):
+            await act("\udcff")
+    with pytest.raises(NotFound):
+        async with notes.edit("\udcff"):
+            pass
 
 
 async def test_an_edit_that_fails_leaves_the_record(home: chez.Home) -> None:

@@ -290,9 +290,12 @@ class Collection(Generic[T]):
 
     def get_in(self, db: Connection, id: str) -> Record[T]:
         """The record with this id. Raises `NotFound`, and `InvalidValue` or `MigrationFailed` if it has no value."""
-        row = db.execute(
-            "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
-            (self._engine.space, self.name, id)).fetchone()
+        try:
+            row = db.execute(
+                "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
+                (self._engine.space, self.name, id)).fetchone()
+        except UnicodeEncodeError:  # half a surrogate pair, as a command line has of bytes that are no text
+            row = None
         if row is None:
             raise NotFound(f"there is no record {id!r} in {self.name!r}")
         record = self.record_from(row)

@@ -155,8 +155,11 @@ class Rows:
 
     def find(self, db: Connection, space: int, collection: str, id: str) -> Row | None:
         """A record's row, whatever its state."""
-        row = db.execute("SELECT n, json, kinds, tail, deleted FROM record "
-                         "WHERE space = ? AND collection = ? AND id = ?", (space, collection, id)).fetchone()
+        try:
+            row = db.execute("SELECT n, json, kinds, tail, deleted FROM record "
+                             "WHERE space = ? AND collection = ? AND id = ?", (space, collection, id)).fetchone()
+        except UnicodeEncodeError:  # half a surrogate pair: no record has such an id
+            return None
         if row is None:
             return None
         value = from_json(row[1], row[2])

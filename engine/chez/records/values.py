@@ -78,7 +78,7 @@ def _map(value: dict[Any, Any], path: str, depth: int) -> dict[str, Value]:
         raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
     out = {}
     for key, item in value.items():
-        if type(key) is not str or key[:1] in _RARE:
+        if type(key) is not str or key[:1] in _RARE or not key.isascii():
             _check_key(key, path, depth)
         kind = type(item)
         # What most fields hold is seen here: a call for each would take most of the time of a large value.
@@ -92,6 +92,8 @@ def _map(value: dict[Any, Any], path: str, depth: int) -> dict[str, Value]:
 def _check_key(key: object, path: str, depth: int) -> None:
     if not isinstance(key, str) or not key:
         raise InvalidValue(f"field {path or '(top)'!r}: a key must be a non-empty text, not {key!r}")
+    if not _storable(key):
+        raise InvalidValue(f"field {path or '(top)'!r}: the key {key!r} holds half a surrogate pair")
     if key[0] == "_" and not depth:
         raise InvalidValue(f"field {key!r}: names that begin with '_' are kept for Chez",
                            "Choose a name that begins with a letter.")
@@ -151,10 +153,16 @@ def _check(value: Any, path: str, depth: int) -> Value:
 
 
 def _check_text(value: str, path: str) -> None:
+    if not _storable(value):
+        raise InvalidValue(f"field {path!r}: the text holds half a surrogate pair")
+
+
+def _storable(text: str) -> bool:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise InvalidValue(f"field {path!r}: the text holds half a surrogate pair") from None
+        return False
+    return True
 
 
 def moment(milliseconds: int) -> datetime | None:
