@@ -179,7 +179,7 @@ def test_who_wrote_on_what_counts_no_more_goes_on_writing(there: bool) -> None:
 
     def write(**fields: object) -> None:
         writer.records.put(writer.db, 1, NOTES, "a", fields, lambda stored: Wanted(stored | fields))
-        other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+        other.receive(*[entry for _, entry in writer.replica.author.collect(writer.db)])
         assert other.shown() == writer.shown()
         assert other.count("quarantine") == writer.count("quarantine") == 0
 
@@ -224,11 +224,11 @@ def test_unsent_work_on_what_waits_is_made_anew_under_no_number() -> None:
     for reader in (writer, other):
         reader.receive(first)
     writer.records.put(writer.db, 1, NOTES, "a", {}, lambda stored: Wanted(stored | {"mine": 1}))
-    other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+    other.receive(*[entry for _, entry in writer.replica.author.collect(writer.db)])
     writer.records.put(writer.db, 1, NOTES, "a", {}, lambda stored: Wanted(stored | {"mine": 2}))
     twice = world.put(fork, "b", {"n": 9})
     for reader in (writer, other):
         reader.receive(twice)
-    other.receive(*[entry for _, entry in writer.replica.collect(writer.db)])
+    other.receive(*[entry for _, entry in writer.replica.author.collect(writer.db)])
     assert writer.shown() == other.shown() == {"a": {"mine": 2}}
     assert other.count("quarantine") == 0
