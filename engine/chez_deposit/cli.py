@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final
 
 import click
 import msgspec
@@ -23,7 +23,7 @@ from chez_deposit.book import Book
 from chez_deposit.building import build
 from chez_deposit.collecting import Collected, collect
 from chez_deposit.keys import OrganisationKeys, load_keys, new_keys, replace_keys, save_keys, succeeding_keys
-from chez_deposit.reading import stage
+from chez_deposit.reading import bounded_lines, stage
 from chez_deposit.sending import send
 
 __all__ = ("cli", "main")
@@ -151,11 +151,11 @@ def customer_add(ref: str, address: str, key: Path, book: Path | None) -> None:
 
 
 @customer.command("import")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @KEY
 @BOOK
 @JSON
-def customer_import(file: TextIO, key: Path, book: Path | None, as_json: bool) -> None:
+def customer_import(file: BinaryIO, key: Path, book: Path | None, as_json: bool) -> None:
     """Keep the addresses in FILE (- for standard input): lines of {"customer": ..., "address": ...}.
 
     What is wrong with a line is told; the others are kept. Ends with 1 when a line was refused.
@@ -164,11 +164,14 @@ def customer_import(file: TextIO, key: Path, book: Path | None, as_json: bool) -
 
     def lines() -> Iterator[tuple[str, str]]:
         nonlocal count
-        for count, line in enumerate(file, 1):
+        for number, line in enumerate(bounded_lines(file, _LONGEST), 1):
+            if not line.strip():
+                continue
+            count += 1
             try:
                 found = msgspec.json.decode(line, type=_Given)
             except (msgspec.DecodeError, UnicodeError):
-                refused[f"line {count}"] = "it is no customer with an address"
+                refused[f"line {number}"] = "it is no customer with an address"
                 continue
             yield found.customer, found.address
 

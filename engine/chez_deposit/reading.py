@@ -21,7 +21,7 @@ from chez.deposits.types import Checked, RecordType
 from chez.errors import InvalidValue, NotFound, StorageFailed
 from chez_deposit.book import Book
 
-__all__ = ("Staged", "stage")
+__all__ = ("Staged", "bounded_lines", "stage")
 
 STEP: Final = 4096
 """Lines between two commits."""
@@ -52,8 +52,12 @@ def stage(book: Book, path: Path, *, batch: str | None = None, collection: str |
     """Read a file into a book; with `collection` it is CSV. Doing it again changes nothing.
 
     `batch` names what is sent, by default after the file's content: the same file under one name is one batch, however
-    often it is given. Raises `NotFound`, `StorageFailed`, `InvalidValue` for another file under a name that was used.
+    often it is given. Raises `NotFound`, `StorageFailed`, `InvalidValue` for another file under a name that was used,
+    and for what is no file.
     """
+    if path.exists() and not path.is_file():
+        # It is read twice: a pipe could not be, and a device may never end.
+        raise InvalidValue(f"{path} is not a file", "Save the lines to a file first.")
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -92,8 +96,10 @@ def _read(book: Book, n: int, file: BinaryIO, collection: str | None) -> None:
         staged: list[tuple[int, int, str, bytes]] = []
         rejects: list[tuple[int, int, str]] = []
         ended = True
-        for text in _lines(file):
+        for text in bounded_lines(file, MAX_LINE):
             line += 1
+            if not text.strip():
+                continue
             try:
                 staged.append((n, *rows.read(text)))
             except (InvalidValue, NotFound) as error:
@@ -110,10 +116,10 @@ def _read(book: Book, n: int, file: BinaryIO, collection: str | None) -> None:
             return
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines without their ends; of one that is too long its beginning, which is none."""
-    while text := file.readline(MAX_LINE + 1):
-        while len(text) > MAX_LINE and not text.endswith(b"\n") and (more := file.readline(MAX_LINE)):
+def bounded_lines(file: BinaryIO, most: int) -> Iterator[bytes]:
+    """Lines without their ends; of one that is longer than `most` bytes its beginning, which is none."""
+    while text := file.readline(most + 1):
+        while len(text) > most and not text.endswith(b"\n") and (more := file.readline(most)):
             if more.endswith(b"\n"):
                 break
         yield text.rstrip(b"\r\n")

@@ -21,6 +21,7 @@ from chez_deposit import collecting as collecting_module
 from chez_deposit import reading as reading_module
 from chez_deposit import sending as sending_module
 from chez_deposit.book import State
+from chez_deposit.cli import main
 from chez_wire.frames import InboxItem, OpenedSpace
 from chez_wire.login import Role, inbox_of
 from tests.deposits.support import NOW, POLICIES, TRANSACTIONS, address, address_keys, lines, organisation, policy
@@ -96,6 +97,33 @@ def test_a_line_that_can_not_be_sent_costs_that_line(book: Book) -> None:
     for said in ("no customer is called 'nobody'", "takes no records of 'transactions'", "no line of a batch",
                  "'premium' is no decimal", "bytes"):
         assert said in reasons
+
+
+def test_a_line_with_nothing_in_it_is_none(book: Book) -> None:
+    """Between lines and at the end, as editors leave them: not counted, and the numbers of others are the file's."""
+    text = "\n" + lines("anna", [policy(1)]) + " \r\n" + "no JSON\n" + lines("berta", [policy(2)]) + "\n\n"
+    assert batch(book, text, batch="b") == (2, 1, 2)
+    assert [line for line, _ in book.rejects("b")] == [4]
+
+
+def test_what_is_no_file_is_no_batch(book: Book, tmp_path: Path) -> None:
+    """A pipe is not waited at, and a device not read until it ends."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InvalidValue, match="is not a file"):
+            stage(book, path)
+
+
+def test_lines_of_customers_that_are_none_cost_themselves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes that are no text, a line that is too long, one that is empty: told by its number, or passed over."""
+    key = str(tmp_path / "o.key")
+    for words in (["keys", "new", "--relay", "ws://a.test", "--out", key, "--name", "O", "--contact", "c", "--domain",
+                   "o.test"], ["customer", "import", str(tmp_path / "lines"), "--key", key, "--json"]):
+        (tmp_path / "lines").write_bytes(b'{"customer": "C\xe9"}\n\n' + b"x" * 200_000 + b'\n{"customer": "a"}\n')
+        with pytest.raises(SystemExit):
+            main(words)
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["kept"] == 0 and [*told["refused"]] == ["line 1", "line 3", "line 4"]
 
 
 GOOD = {"account": "b/1", "reference": "r", "posted": "2026-01-31", "amount": "1.50", "currency": "EUR", "kind": "fee"}
