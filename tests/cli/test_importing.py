@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -156,7 +157,8 @@ def test_ctrl_c_and_on_again(chez: Chez, tmp_path: Path) -> None:
     terminal = Terminal(chez.arguments("import", str(file)))
     terminal.expect_like(r"\b[1-9]\d %")
     terminal.interrupt(group=True)
-    assert terminal.finish() == 130
+    # A key pressed once more while the process ends finds nobody: the system ends it, which is 130 to a shell too.
+    assert terminal.finish() in (130, -signal.SIGINT) and "interrupted" in terminal.seen
     report = chez.json("import", str(file))
     assert 0 < report["resumed"] <= report["unchanged"] < rows
     assert report["added"] + report["unchanged"] == rows
