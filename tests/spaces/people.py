@@ -60,9 +60,10 @@ class Person:
 
     def certify(self, heads: Sequence[bytes], number: int, by: crypto.SigningKey, sealing: bytes = b"") -> Signed:
         device, salt = self.devices[number], seed(self.name, number, "salt")
-        word = consent(device.signing, commitment_of(self.id, salt))
-        return sign_statement(Certify(self.id, list(heads), by.public, device.id, sealing or device.sealing.public,
-                                      f"{self.name}{number}", salt, word), by)
+        sealing = sealing or device.sealing.public
+        word = consent(device.signing, commitment_of(self.id, salt), sealing)
+        return sign_statement(Certify(self.id, list(heads), by.public, device.id, sealing, f"{self.name}{number}", salt,
+                                      word), by)
 
     def expel(self, heads: Sequence[bytes], device: bytes, by: crypto.SigningKey, keep: Sequence[bytes] = ()) -> Signed:
         return sign_statement(Expel(self.id, list(heads), by.public, device, list(keep)), by)

@@ -103,8 +103,9 @@ def test_a_device_of_too_many_persons_is_heard_no_more() -> None:
     for n in range(MAX_PERSONS + 1):
         person = Person(f"face {n}")
         enrol, salt = person.enrol(), seed("face", n)
+        word = consent(device.signing, commitment_of(person.id, salt), device.sealing.public)
         certify = sign_statement(Certify(person.id, [enrol.hash], person.id, device.id, device.sealing.public, "one",
-                                         salt, consent(device.signing, commitment_of(person.id, salt))), person.root)
+                                         salt, word), person.root)
         added = owner.add([*heads, certify.hash], person.id, Role.OWNER)
         heads = [added.hash]
         log += [enrol, certify, added]

@@ -17,6 +17,7 @@ from chez.spaces.statements import (
     Role,
     Signed,
     commitment_of,
+    consent,
     sign_statement,
 )
 from tests.spaces.people import ZEROS, Author, Person, seed
@@ -114,14 +115,15 @@ def test_an_expelled_device_never_returns() -> None:
 
 
 def test_nobody_claims_anothers_device() -> None:
-    """A certificate without the device's own consent to this person is no statement."""
+    """A certificate without the device's own consent to this person, and to this sealing key, is no statement."""
     bob, mallory = Person("bob"), Person("mallory")
-    enrol = mallory.enrol()
-    device = bob.devices[0]
-    salt = seed("bob", 0, "salt")
-    for word in (bytes(64), device.signing.sign("chez/1 consent", commitment_of(bob.id, salt))):
-        claimed = sign_statement(Certify(mallory.id, [enrol.hash], mallory.id, device.id, device.sealing.public, "x",
-                                         salt, word), mallory.root)
+    device, salt = bob.devices[0], seed("bob", 0, "salt")
+    own, other = device.sealing.public, mallory.devices[0].sealing.public
+    word = consent(device.signing, commitment_of(bob.id, salt), own)
+    for person, sealing, said in ((mallory, own, word), (mallory, own, bytes(64)), (bob, other, word)):
+        enrol = person.enrol()
+        claimed = sign_statement(Certify(person.id, [enrol.hash], person.id, device.id, sealing, "x", salt, said),
+                                 person.root)
         with pytest.raises(BadEntry):
             Signed.read(claimed.raw)
 

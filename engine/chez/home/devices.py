@@ -234,8 +234,9 @@ class Devices:
         state = space.membership.state
         devices = [device for id in state.certificates if (device := state.device(id)) is not None]
         certified: dict[bytes, list[bytes]] = {}
-        for device in devices:
-            certified.setdefault(device.issuer, []).append(device.id)
+        for id, held in state.certificates.items():
+            for certificate in held.values():  # by whomever: no other one hides who let it in
+                certified.setdefault(certificate.issuer, []).append(id)
         active = state.devices
         infos = [self._info(db, device, tuple(one for one in _let_in(certified, device.id) if one in active))
                  for device in devices]

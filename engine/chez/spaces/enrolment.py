@@ -24,13 +24,13 @@ def own_certificate(person: bytes, heads: Sequence[bytes], issuer: crypto.Signin
                     name: str) -> Signed:
     """A certificate for a device whose keys are at hand, which consents by them."""
     salt = device.secret("chez/1 consent salt")
-    word = consent(device.signing, commitment_of(person, salt))
+    word = consent(device.signing, commitment_of(person, salt), device.sealing.public)
     return certificate(person, heads, issuer, device.id, device.sealing.public, name, salt, word)
 
 
 def certificate(person: bytes, heads: Sequence[bytes], issuer: crypto.SigningKey, device: bytes, sealing: bytes,
                 name: str, salt: bytes, word: bytes) -> Signed:
-    """A certificate for a device that gave its word (`consent`) over `commitment_of(person, salt)`.
+    """A certificate for a device that gave its word (`consent`) over `commitment_of(person, salt)` and its sealing key.
 
     `heads` are all statements about the person that no other builds on.
     """

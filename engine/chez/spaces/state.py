@@ -43,7 +43,7 @@ class State(msgspec.Struct, frozen=True):
 
     persons: Mapping[bytes, Enrol] = {}
     certificates: Mapping[bytes, Mapping[bytes, Certify]] = {}
-    """By device, the certificates that took effect, by hash."""
+    """By device, the certificates that took effect, by hash: each after those that it builds on."""
     names: Mapping[bytes, str] = {}
     """By device, the name that it was given after its certificate."""
     expelled: frozenset[bytes] = frozenset()
@@ -97,7 +97,7 @@ class State(msgspec.Struct, frozen=True):
         found = self.certificates.get(id)
         if not found:
             return None
-        body = found[min(found)]
+        body = next(iter(found.values()))  # who certified it later, itself perhaps, did not let it in
         return Device(id, body.sealing, body.person, body.issuer, self.names.get(id, body.name))
 
     @property

@@ -117,8 +117,8 @@ class Enrol(_Body, tag=1, frozen=True):
 class Certify(_Body, tag=2, frozen=True):
     """A device belongs to a person; signed by the root or by an active device.
 
-    `consent` is the device's own word for it, over a commitment to the person
-    (`consent`): nobody can claim somebody else's device.
+    `consent` is the device's own word for it, over a commitment to the person and its sealing
+    key (`consent`): nobody can claim somebody else's device, nor say that it reads by another key.
     """
 
     person: Id
@@ -328,7 +328,8 @@ class Signed(msgspec.Struct, frozen=True):
         try:
             crypto.verify(signed.issuer, envelope.signature, "chez/1 statement", envelope.body)
             if isinstance(body, Certify):
-                crypto.verify(body.device, body.consent, "chez/1 consent", commitment_of(body.person, body.salt))
+                crypto.verify(body.device, body.consent, "chez/1 consent", commitment_of(body.person, body.salt),
+                              body.sealing)
         except crypto.CryptoFailed:
             raise BadEntry("a membership statement is not signed by its issuer") from None
         return signed
@@ -360,6 +361,6 @@ def commitment_of(person: bytes, salt: bytes) -> bytes:
     return crypto.hash_fields("chez/1 consent person", person, salt)
 
 
-def consent(device: crypto.SigningKey, commitment: bytes) -> bytes:
-    """A device's word that it belongs to the person behind a commitment (64 bytes)."""
-    return device.sign("chez/1 consent", commitment)
+def consent(device: crypto.SigningKey, commitment: bytes, sealing: bytes) -> bytes:
+    """A device's word that it belongs to the person behind a commitment, and reads by this sealing key (64 bytes)."""
+    return device.sign("chez/1 consent", commitment, sealing)

@@ -28,7 +28,8 @@ Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 class Introduction(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """What the new device says of itself; the signature proves it holds the key.
 
-    `consent` is its word that it belongs to the person behind the commitment in the hello.
+    `consent` is its word that it belongs to the person behind the commitment in the hello, and reads by this sealing
+    key.
     """
 
     device: Id
@@ -114,7 +115,8 @@ class OldDevice:
             crypto.verify(introduction.device, introduction.signature, "chez/1 introduction",
                           *_introduce(introduction.device, introduction.sealing, introduction.name,
                                       introduction.consent))
-            crypto.verify(introduction.device, introduction.consent, "chez/1 consent", self._commitment)
+            crypto.verify(introduction.device, introduction.consent, "chez/1 consent", self._commitment,
+                          introduction.sealing)
         except not_understood():
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
                              "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
@@ -154,7 +156,7 @@ class NewDevice:
         return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(introduction))))
 
     def _introduce(self, commitment: bytes) -> Introduction:
-        word = consent(self._signing, commitment)
+        word = consent(self._signing, commitment, self._sealing)
         fields = _introduce(self._signing.public, self._sealing, self._name, word)
         return Introduction(self._signing.public, self._sealing, self._name, word,
                             self._signing.sign("chez/1 introduction", *fields))
