@@ -73,7 +73,7 @@ def test_an_epochs_keys_derive_from_its_secret() -> None:
 def test_an_imported_record_is_named_and_made_by_its_identity() -> None:
     """The pinned change reads back as the pinned identity and is accepted as the only one of its id."""
     vector = GOLDEN["record"]
-    key = crypto.derive(bytes.fromhex(vector["epoch_secret"]), "chez/1 record id key")
+    key = crypto.derive(bytes.fromhex(vector["create_nonce"]), "chez/1 record id key")
     assert key.hex() == vector["record_id_key"]
     change = automerge.read_change(bytes.fromhex(vector["identity_change"]))
     assert change.hash.hex() == vector["identity_change_hash"]

@@ -7,7 +7,7 @@ import pytest
 
 import chez
 from chez.crypto import SealingKey
-from chez.errors import BadEntry, ChezError
+from chez.errors import ChezError
 from chez.keys.device import DeviceKeys
 from chez.spaces.copies import say_everywhere
 from chez.spaces.enrolment import certificate, own_certificate

@@ -8,7 +8,7 @@ from chez.spaces.enrolment import enrol
 from chez.spaces.statements import Create, Kind, NewEpoch, sign_statement
 from chez_wire.login import handle_of
 
-__all__ = ("ADMIN", "APPEND_SEED", "CERTIFY", "CREATE", "ENROL", "ENTROPY", "EPOCH",
+__all__ = ("ADMIN", "APPEND_SEED", "CERTIFY", "CREATE", "CREATE_NONCE", "ENROL", "ENTROPY", "EPOCH",
            "FIRST_STATEMENTS", "HANDLE", "LAPTOP", "NEW_EPOCH", "NEW_EPOCH_BODY", "PERSON", "PHONE", "SECRET", "WORDS",
            "filled")
 
@@ -28,7 +28,8 @@ SECRET, APPEND_SEED = filled(0x22), filled(0x23)
 HANDLE = handle_of(ADMIN.public)
 
 ENROL, CERTIFY = enrol(PERSON, LAPTOP, "laptop", filled(0x24))
-_create = Create([CERTIFY.hash], LAPTOP.id, PERSON.root.public, Kind.PRIVATE, ADMIN.public, filled(0x24), "private")
+CREATE_NONCE = filled(0x24)
+_create = Create([CERTIFY.hash], LAPTOP.id, PERSON.root.public, Kind.PRIVATE, ADMIN.public, CREATE_NONCE, "private")
 CREATE = sign_statement(_create, LAPTOP.signing)
 NEW_EPOCH_BODY = NewEpoch(CREATE.hash, [CREATE.hash], LAPTOP.id, 1, [], commitment(SECRET),
                           crypto.SigningKey.from_seed(APPEND_SEED).public, ADMIN.public)

@@ -32,7 +32,7 @@ from chez.sync.entry import (
     seal,
 )
 from chez.sync.vector import encode_vector
-from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
+from tests.vectors.fixed import CREATE, CREATE_NONCE, EPOCH, FIRST_STATEMENTS, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
 from tests.vectors.make_keys import COLLECTION, IDENTITY
 
 __all__ = ("FIRST", "FOURTH", "INNERS", "NONCE", "SECOND", "SIZES", "THIRD", "entry_vector", "short", "stored",
@@ -40,7 +40,7 @@ __all__ = ("FIRST", "FOURTH", "INNERS", "NONCE", "SECOND", "SIZES", "THIRD", "en
 
 NONCE = filled(0x31, 24)
 SIZES = (0, 1, 1023, 1024, 1025, 2000, 4097, 65_536, 1_000_000)
-_RECORD_KEY = crypto.derive(EPOCH.secret, "chez/1 record id key")
+_RECORD_KEY = crypto.derive(CREATE_NONCE, "chez/1 record id key")
 _TEA = encode_fields(LAPTOP.id, 1, 1, (), {"title": "Tea", "cups": 2, "hot": True})
 
 

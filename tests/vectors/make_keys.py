@@ -1,4 +1,4 @@
-"""Prints the golden vectors of keys and ids: all that derives from 24 words and from an epoch's secret.
+"""Prints the golden vectors of keys and ids: all that derives from 24 words, an epoch's secret, a space's nonce.
 
     python -m tests.vectors.make_keys > tests/vectors/keys.json
 
@@ -15,7 +15,7 @@ from chez import crypto
 from chez.home.pairing import fingerprint
 from chez.records.imported import identity_change, record_id
 from chez.sync.meeting import meeting_secret, pair_secret
-from tests.vectors.fixed import ENTROPY, EPOCH, HANDLE, LAPTOP, PERSON, WORDS
+from tests.vectors.fixed import CREATE_NONCE, ENTROPY, EPOCH, HANDLE, LAPTOP, PERSON, WORDS
 
 __all__ = ("COLLECTION", "IDENTITY", "vectors")
 
@@ -54,10 +54,10 @@ def _epoch() -> dict[str, str]:
 
 
 def _record() -> dict[str, str]:
-    key = crypto.derive(EPOCH.secret, "chez/1 record id key")
+    key = crypto.derive(CREATE_NONCE, "chez/1 record id key")
     change = identity_change(IDENTITY)
     return {
-        "epoch_secret": EPOCH.secret.hex(), "record_id_key": key.hex(), "collection": COLLECTION,
+        "create_nonce": CREATE_NONCE.hex(), "record_id_key": key.hex(), "collection": COLLECTION,
         "identity": '{"flow":"consumption","meter":"09111642617347","start":"2022-07-28T22:00:00.000Z"}',
         "record_id": record_id(key, COLLECTION, IDENTITY),
         "identity_change": change.bytes.hex(), "identity_change_hash": change.hash.hex(),

@@ -95,9 +95,10 @@ class SpaceKeys:
 
     @property
     def record_key(self) -> bytes:
-        """The key of imported records' ids: of the first epoch, so that it never changes."""
-        first = min(self.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
-        return crypto.derive(first.secret, "chez/1 record id key")
+        """The key of imported records' ids: of what the space's id is the hash of, so that it is one for ever."""
+        create = self.membership.create
+        assert create is not None  # load_space refuses a space without it
+        return crypto.derive(create.nonce, "chez/1 record id key")
 
 
 def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], device: DeviceKeys,
