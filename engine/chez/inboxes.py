@@ -35,15 +35,16 @@ async def create(relay_url: str, owner: SigningKey, write_public: bytes, *, ttl:
     return inbox_of(owner.public)
 
 
-async def put(relay_url: str, inbox: bytes, writer: SigningKey, item: bytes) -> None:
-    """Put one item, on a connection of its own; returns when it is durable at the relay.
+async def put(relay_url: str, inbox: bytes, writer: SigningKey, *items: bytes) -> None:
+    """Put items, on a connection of their own; returns when they are durable at the relay.
 
-    Repeating it while the item waits stores nothing. Raises `RelayUnreachable`, or
+    Repeating it while they wait stores nothing. Raises `RelayUnreachable`, or
     `RelayRefused` (no such inbox, wrong key, inbox full).
     """
     async with connect(relay_url) as relay, _answered(relay):
         await _open(relay, (inbox, Role.PUT, writer))
-        await relay.put(inbox, item)
+        for item in items:
+            await relay.put(inbox, item)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from chez.errors import BadPairing
 from chez.home.lifecycle import _check
 from chez.sync.codes import Secrets
 from chez.sync.pairing import NewDevice
+from chez_wire.limits import MAX_INBOX_ITEM
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
 from tests.tries import tries
 from tests.vectors.fixed import LAPTOP, filled
@@ -102,6 +103,23 @@ def test_a_wrong_value_in_every_place_of_a_bundle() -> None:
     """Every kind of value in place of each of a bundle's first bytes is a bundle or refused."""
     for plain in beginnings(GIVEN, MESSAGEPACK):
         attempt(_admit, plain, BadPairing)
+
+
+def test_a_long_welcome_comes_in_pieces() -> None:
+    """It is read from all of them in their order, and from nothing else."""
+    space = BUNDLE.spaces[0]
+    statements = [b"".join(bytes((n, k)) for k in range(256)) * 32 for n in range(12)]
+    long = msgspec.structs.replace(BUNDLE, spaces=[msgspec.structs.replace(space, statements=statements)])
+    old, new = old_device(), new_device()
+    old.receive(new.answer(old.hello))
+    items = old.admit(long)
+    assert len(items) > 2 and max(map(len, items)) <= MAX_INBOX_ITEM
+    assert [new.welcome(item) for item in items] == [*[None] * (len(items) - 1), long]
+    for wrong in (items[::-1], [items[0]] * len(items), [*items[:-1], REFUSED]):
+        new = new_device()
+        new.answer(old.hello)
+        with pytest.raises(BadPairing):
+            assert [new.welcome(item) for item in wrong[:-1]] and new.welcome(wrong[-1])
 
 
 def test_a_bundle_that_does_not_hold_together_is_refused() -> None:

@@ -38,7 +38,7 @@ def vectors() -> dict[str, dict[str, str]]:
     inboxes = {name: box.hex() for name, (_, box) in boxes.items()}
     keys = {f"{name}_seed": key.seed.hex() for name, (key, _) in boxes.items()}
     return {"code": {"entropy": filled(0x61, 8).hex(), "code": CODE}, "inboxes": inboxes | keys,
-            "messages": {"hello": old.hello.hex(), "reply": reply.hex(), "welcome": old.admit(BUNDLE).hex(),
+            "messages": {"hello": old.hello.hex(), "reply": reply.hex(), "welcome": b"".join(old.admit(BUNDLE)).hex(),
                          "refused": old.refuse().hex()}}
 
 

@@ -125,12 +125,12 @@ class Pairing:
             await self._journal.append("pairing-refused", {"reason": "the person said no", "name": introduction.name})
             raise NotAllowed("the new device was not let in", "Run `chez pair` again to try another.")
         bundle = await self._certify(introduction)
-        await self._tell(self._machine.admit(bundle))
+        await self._tell(*self._machine.admit(bundle))
         return Paired(introduction.device, introduction.name)
 
-    async def _tell(self, message: bytes) -> None:
+    async def _tell(self, *items: bytes) -> None:
         key, box = mailbox(self._code, True)
-        await inboxes.put(self._address, box, key, message)
+        await inboxes.put(self._address, box, key, *items)
         self._told = True
 
     async def _close(self) -> None:
@@ -184,7 +184,7 @@ class Pairing:
             say_everywhere(db, [replica.space for replica in replicas], statement)
             announce(db)
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
-            return Bundle(create.person, [hand_over(private, self._url)], self._url, told(db))
+            return Bundle(create.person, [hand_over(private, self._url, whole=True)], self._url, told(db))
 
         return await self._database.write(work)
 

@@ -30,8 +30,9 @@ T = TypeVar("T")
 
 
 async def type_code(code: str, purpose: Purpose, url: str, reply: Callable[[bytes], bytes],
-                    last: Callable[[bytes], T], seconds: float, wrong: str) -> T:
-    """Answer the first message of who shows a code by `reply`, and give what `last` makes of the second.
+                    last: Callable[[bytes], T | None], seconds: float, wrong: str) -> T:
+    """Answer the first message of who shows a code by `reply`, and give what `last` makes of the second, which may
+    come in several items: it gives None of each but the last one.
 
     `wrong` tells what a code may be that the relay does not know. Raises what the two raise, `NotAllowed` when
     nobody waits for the code any more or nothing came within `seconds`, `NotFound`, `RelayUnreachable`, `RelayRefused`.
@@ -48,7 +49,9 @@ async def type_code(code: str, purpose: Purpose, url: str, reply: Callable[[byte
                 limit.reschedule(now + seconds)
                 await items.ack(item.number)
                 if sent:
-                    return last(item.item)
+                    if (found := last(item.item)) is not None:
+                        return found
+                    continue
                 sent = reply(item.item)
                 await inboxes.put(url, their_box, to_them, sent)
                 looking = asyncio.create_task(_unread(url, to_them, sent, limit))

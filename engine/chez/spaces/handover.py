@@ -19,7 +19,7 @@ from chez.spaces.rotation import holds
 from chez.spaces.space import MAX_SPACES, SpaceKeys, add_to_space, crowded, load_space, note_name, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
-from chez_wire.limits import MAX_CHANGE, MAX_TEXT
+from chez_wire.limits import MAX_CHANGE, MAX_INBOX_ITEM, MAX_INBOX_ITEMS, MAX_TEXT
 from chez_wire.login import handle_of
 
 __all__ = (
@@ -41,7 +41,10 @@ __all__ = (
 )
 
 ROOM: Final = MAX_CHANGE // 2
-"""Bytes of statements that one handover has room for; who opens the space reads the rest at its relay."""
+"""Bytes of statements that one handover in an entry has room for; who opens the space reads the rest at its relay."""
+
+PAIRING_ROOM: Final = MAX_INBOX_ITEM * MAX_INBOX_ITEMS // 4
+"""The same in pairing, where a handover comes in as many items as an inbox holds, the keys beside them among these."""
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seed = Annotated[bytes, Meta(max_length=32)]
@@ -107,17 +110,25 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         return membership, statements, epochs
 
 
-def hand_over(space: SpaceKeys, relay: str) -> Handover:
-    """What is here of a space, as much of its statements as there is room for, each with all it builds on."""
-    statements, size = [], 0
+def hand_over(space: SpaceKeys, relay: str, *, whole: bool = False) -> Handover:
+    """What is here of a space, as much of its statements as there is room for, each with all it builds on.
+
+    `whole` for who checks all of it: without keys whose words are not here, which somebody may have made up.
+    """
+    statements, size, room = [], 0, PAIRING_ROOM if whole else ROOM
     for statement in space.membership.statements:
         size += len(statement.raw)
-        if size > ROOM:
+        if size > room:
             break
         statements.append(statement.raw)
     farewell = space.told_by if space.farewell and not space.private else None
-    return Handover(space.id, space.handle, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()],
-                    farewell or b"")
+    epochs = [EpochKeys.of(epoch) for epoch in space.epochs.values() if not whole or _told(space, epoch)]
+    return Handover(space.id, space.handle, relay, statements, epochs, farewell or b"")
+
+
+def _told(space: SpaceKeys, epoch: Epoch) -> bool:
+    said = space.membership.epoch(epoch.id)
+    return said is not None and holds(epoch, said)
 
 
 # --- among the devices of one person ----------------------------------------------------

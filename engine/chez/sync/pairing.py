@@ -4,11 +4,14 @@
     new -> old   [2, SPAKE2 message B, confirmation B, sealed introduction]
     old -> new   [3, confirmation A, sealed bundle]     or   [4]  when the person says no
 
+A bundle grows with what was said of the person and its devices. If its message is longer than an item of an inbox
+may be, it comes in pieces: [5, how many, a part of its bytes] each, in their order.
+
 The code, its inboxes and the key exchange are those of `sync.codes`; the old device shows the
 code. Everything after the key exchange is sealed under a key of this exchange alone.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +21,7 @@ from chez.errors import BadPairing, NotAllowed
 from chez.spaces.handover import Handover
 from chez.spaces.statements import commitment_of, consent
 from chez.sync.codes import Secrets, not_understood, showing, typing
-from chez_wire.limits import MAX_TEXT
+from chez_wire.limits import MAX_INBOX_ITEM, MAX_INBOX_ITEMS, MAX_TEXT
 
 __all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused", "RelayTold")
 
@@ -83,7 +86,23 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, tag=4, forbid_unknow
     """The person at the old device said no, or it waits for nobody any more."""
 
 
+class _Piece(msgspec.Struct, array_like=True, frozen=True, tag=5, forbid_unknown_fields=True):
+    count: Annotated[int, Meta(ge=2, le=MAX_INBOX_ITEMS)]
+    data: bytes
+
+
+_PIECE: Final = MAX_INBOX_ITEM - 64
+"""Bytes of a message in one piece of it: room for what is around them."""
+
 _encode = msgspec.msgpack.encode
+
+
+def _items(message: bytes) -> list[bytes]:
+    """A message as items of an inbox: whole, or in pieces."""
+    if len(message) <= MAX_INBOX_ITEM:
+        return [message]
+    pieces = [message[at : at + _PIECE] for at in range(0, len(message), _PIECE)]
+    return [_encode(_Piece(len(pieces), piece)) for piece in pieces]
 
 
 def _introduce(device: bytes, sealing: bytes, name: str, word: bytes) -> tuple[bytes, ...]:
@@ -123,11 +142,11 @@ class OldDevice:
         self._secrets = secrets
         return introduction
 
-    def admit(self, bundle: Bundle) -> bytes:
-        """The message that lets the new device in."""
+    def admit(self, bundle: Bundle) -> list[bytes]:
+        """The items that let the new device in, in their order."""
         if self._secrets is None:
             raise BadPairing("no device has proved the code yet")
-        return _encode(_Welcome(self._secrets.confirm_a, self._secrets.seal(True, _encode(bundle))))
+        return _items(_encode(_Welcome(self._secrets.confirm_a, self._secrets.seal(True, _encode(bundle)))))
 
     def refuse(self) -> bytes:
         """The message that sends it away."""
@@ -141,6 +160,7 @@ class NewDevice:
         self._spake = typing(code, "pairing", entropy)
         self._signing, self._sealing, self._name = signing, sealing, name
         self._secrets: Secrets | None = None
+        self._pieces: list[bytes] = []
 
     def answer(self, message: bytes) -> bytes:
         """The reply to the old device's hello. Raises `BadPairing`, `NotAllowed` when the code is over."""
@@ -161,10 +181,15 @@ class NewDevice:
         return Introduction(self._signing.public, self._sealing, self._name, word,
                             self._signing.sign("chez/1 introduction", *fields))
 
-    def welcome(self, message: bytes) -> Bundle:
-        """What the old device gave. Raises `BadPairing`."""
+    def welcome(self, message: bytes) -> Bundle | None:
+        """What the old device gave, None while pieces of it are still to come. Raises `BadPairing`."""
         try:
-            reply = msgspec.msgpack.decode(message, type=_Welcome | Refused)
+            reply = msgspec.msgpack.decode(message, type=_Welcome | Refused | _Piece)
+            if isinstance(reply, _Piece):
+                self._pieces.append(reply.data)
+                if len(self._pieces) < reply.count:
+                    return None
+                reply = msgspec.msgpack.decode(b"".join(self._pieces), type=_Welcome | Refused)
             if isinstance(reply, Refused):
                 raise BadPairing("the other device said no, or the code was not the right one", "Ask for a new one.")
             if self._secrets is None or not crypto.equal(self._secrets.confirm_a, reply.confirmation):
