@@ -142,9 +142,9 @@ class World:
         self.told.append(Told(cut, pick=False))
         return self._say(node, expel, retire)
 
-    def pick(self, node: Node, entry: Cut) -> SignedEntry:
-        """The owner says which of two entries under one number counts."""
-        keys, known = self.owner.keys, [*self.reader.statements, *self.said]
+    def pick(self, node: Node, entry: Cut, *, by: Member | None = None) -> SignedEntry:
+        """The owner, or another device, says which of two entries under one number counts."""
+        keys, known = (by or self.owner).keys, [*self.reader.statements, *self.said]
         pick = sign_statement(Pick(self.house.space, _heads(known), keys.id, entry), keys.signing)
         self.said.append(pick)
         self.told.append(Told(entry, pick=True))
@@ -212,7 +212,7 @@ def expected(world: World, entries: Iterable[SignedEntry]) -> dict[str, dict[str
         every = _path(world, chain) if author == world.bad.keys.id else sorted(
             chain.values(), key=lambda one: one.inner.sequence)
         path = _whole(every)
-        upto = len(_whole(every[:_upto(world, every)])) if author == world.bad.keys.id else len(path)
+        upto = len(_whole(every[:_upto(world, chain, every)])) if author == world.bad.keys.id else len(path)
         for at, entry in enumerate(path):
             for item, change in zip([item for item in entry.inner.items if item.kind == CHANGE], entry.changes or [
                     automerge.read_change(item.data) for item in entry.inner.items if item.kind == CHANGE],
@@ -243,7 +243,8 @@ def _path(world: World, chain: dict[bytes, SignedEntry]) -> list[SignedEntry]:
     children: dict[bytes, list[SignedEntry]] = {}
     for entry in chain.values():
         children.setdefault(entry.inner.previous, []).append(entry)
-    picks = sorted({told.cut.sequence: told.cut.hash for told in world.told if told.pick}.items())
+    since = max((at for at, told in enumerate(world.told) if not told.pick), default=-1) + 1
+    picks = sorted({told.cut.sequence: told.cut.hash for told in world.told[since:] if told.pick}.items())
     cuts = sorted((-told.cut.sequence, told.cut.hash) for told in world.told if not told.pick)
     wanted = [*picks, *((-number, hash) for number, hash in cuts)]
     path: list[SignedEntry] = []
@@ -272,7 +273,7 @@ def _way(chain: dict[bytes, SignedEntry], ways: list[SignedEntry], wanted: list[
     return None
 
 
-def _upto(world: World, path: list[SignedEntry]) -> int:
+def _upto(world: World, chain: dict[bytes, SignedEntry], path: list[SignedEntry]) -> int:
     """How many entries of the bad device's path count, none of which knew of its removal."""
     cuts = [told.cut for told in world.told if not told.pick]
     if not cuts:
@@ -280,6 +281,8 @@ def _upto(world: World, path: list[SignedEntry]) -> int:
     cut = max(cuts, key=lambda cut: (cut.sequence, cut.hash))
     upto = min(cut.sequence, len(path))
     if cut.sequence <= len(path) and cut.sequence and path[cut.sequence - 1].hash != cut.hash:
+        return 0
+    if cut.hash in chain and chain[cut.hash] not in path:
         return 0
     return upto
 

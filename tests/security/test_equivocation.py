@@ -232,3 +232,21 @@ def test_unsent_work_on_what_waits_is_made_anew_under_no_number() -> None:
     other.receive(*[entry for _, entry in writer.replica.author.collect(writer.db)])
     assert writer.shown() == other.shown() == {"a": {"mine": 2}}
     assert other.count("quarantine") == 0
+
+
+def test_a_pick_of_its_own_lets_nothing_count_after_a_removal() -> None:
+    """A device says which branch of its chain counts before anybody has it: a removal that knew so names the chain."""
+    world = World()
+    bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    hidden = world.fork(bad)
+    later = world.put(hidden, "b", {"n": 9})
+    said = world.pick(bad, Cut(world.bad.keys.id, 2, later.hash), by=world.bad)
+    branch = [said, world.put(bad, "a", {"n": 2}), world.put(bad, "a", {"n": 3})]
+    reader.receive(first, *branch)
+    reader.receive(world.remove(owner, Cut(world.bad.keys.id, 4, branch[-1].hash)))
+    assert reader.shown() == {"a": {"n": 3}}
+    reader.receive(later, world.put(hidden, "c", {"n": 9}))
+    assert reader.shown() == {"a": {"n": 3}}
+    reader.receive(world.pick(owner, Cut(world.bad.keys.id, 2, later.hash)))  # an owner who knows of both
+    assert reader.shown() == {}

@@ -247,6 +247,24 @@ class Membership:
         found = {(cut.sequence, cut.hash): cut for body in bodies for cut in _named(body) if cut.device == device}
         return [found[key] for key in sorted(found, key=lambda key: (-key[0], key[1]))]
 
+    def picks(self, device: bytes) -> list[Cut]:
+        """Which entries owners picked where a device's chain forks, the lowest number first; of several of a number
+        the last.
+
+        But for those that a removal knew which cuts the chain: its author accepted another entry all the same. The
+        device itself may have picked one that nobody had, to be shown when it is gone.
+        """
+        known = 0
+        for number in numbers_of(self._effects.index.strong & self._effective):
+            if any(cut.device == device for cut in _named(self._dag.statements[number].body)):
+                known |= self._dag.past(number)
+        found: dict[int, Cut] = {}
+        for number in self._dag.ordered(self._effects.index.picked.get(device, 0) & self._effective & ~known):
+            body = self._dag.statements[number].body
+            assert isinstance(body, Pick)  # the index's `picked`
+            found[body.entry.sequence] = body.entry
+        return [found[sequence] for sequence in sorted(found)]
+
     # --- which take effect, and what they amount to ------------------------------------------
 
     @property

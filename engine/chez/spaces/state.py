@@ -65,8 +65,6 @@ class State(msgspec.Struct, frozen=True):
     admins: tuple[bytes, ...] = ()
     """The first admin keys of the handles that the space had, the current one last."""
     invites: Mapping[bytes, Invite] = {}
-    picks: Mapping[tuple[bytes, int], bytes] = {}
-    """By author and sequence number, the hash of the entry that an owner picked."""
     origins: Mapping[bytes, str] = {}
     """By person, the hash of the invitation that it came by, in hexadecimal."""
 

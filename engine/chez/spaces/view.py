@@ -18,6 +18,7 @@ from chez.spaces.statements import (
     Expel,
     NewEpoch,
     PersonBody,
+    Pick,
     Remove,
     Retire,
     Role,
@@ -93,6 +94,8 @@ class Index:
     removed: dict[bytes, int] = field(default_factory=_bits)
     lowered: dict[tuple[bytes, Role], int] = field(default_factory=dict)
     """By person and the role that it is left with, what lowers it."""
+    picked: dict[bytes, int] = field(default_factory=_bits)
+    """By device, what says which entry counts where its chain forks."""
     said: dict[bytes, int] = field(default_factory=_bits)
     """By device, what it says of a space that takes no right away."""
     spoken: dict[tuple[bytes, Role], int] = field(default_factory=dict)
@@ -149,6 +152,8 @@ class Index:
                 self.creates |= bit
             case NewEpoch():
                 self.epochs |= bit
+            case Pick():
+                self.picked[body.entry.device] = self.picked.get(body.entry.device, 0) | bit
             case Remove():
                 self.removed[body.person] = self.removed.get(body.person, 0) | bit
             case SetRole() if word.strong:

@@ -165,10 +165,9 @@ class _Chain:
 
     def _chosen(self, fork: Fork) -> int | None:
         """The branch of a fork that an owner picked, or a removal names."""
-        picks = sorted((sequence, hash) for (author, sequence), hash in self._space.membership.state.picks.items()
-                       if author == self._author)
-        named = [*picks, *((cut.sequence, cut.hash) for cut in self._space.membership.cuts(self._author))]
-        for sequence, hash in named:
+        members = self._space.membership
+        for sequence, hash in [(one.sequence, one.hash) for one in (
+                *members.picks(self._author), *members.cuts(self._author))]:
             if sequence < fork.sequence or (branch := self._branch_of(sequence, hash)) is None:
                 continue
             line = self._lineage(branch, sequence)
@@ -236,6 +235,8 @@ class _Chain:
         there = [self._hash(one.branch, right.cut.sequence) for one in path
                  if one.first <= right.cut.sequence <= one.last]
         # A cut ahead of what is here binds nothing yet; one that names another chain leaves nothing.
+        if there != [right.cut.hash] and self._branch_of(right.cut.sequence, right.cut.hash) is not None:
+            return 0
         return upto if set(there) <= {b"", right.cut.hash} else 0
 
     def _whole(self, path: list[_Segment], upto: int) -> int:
