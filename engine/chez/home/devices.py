@@ -22,7 +22,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
-from chez.spaces.statements import MAX_HEADS, Certify, Expel, RenameDevice, Role, Signed, sign_statement
+from chez.spaces.statements import MAX_HEADS, MAX_KEPT, Certify, Expel, RenameDevice, Role, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import known_whole
 from chez.sync.entry import read_kept
@@ -70,12 +70,11 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
           going: set[bytes]) -> None:
     """Say, as a device of the same person, that one is out of these spaces, the private one first.
 
-    What it had let in stays, but for those that are `going` too. Epochs and records are the caller's to see to.
+    What it had let in stays, as far as one can say so (`_staying`), but for those that are `going` too. Epochs and
+    records are the caller's to see to.
     """
     members = spaces[0].membership
-    let_in = [statement for statement in members.person_log(person)
-              if isinstance(statement.body, Certify) and statement.body.issuer == gone]
-    keep = [one.hash for one in let_in if _certified(one) not in going]
+    keep = _staying(members, person, gone, going)
     say_everywhere(db, spaces, sign_statement(
         Expel(person, members.person_heads(person, device.id, gone), device.id, gone, keep), device.signing))
     for space in spaces:
@@ -95,14 +94,25 @@ def expel_by_root(db: Connection, spaces: Sequence[SpaceKeys], root: crypto.Sign
     heads = members.person_heads(person, *sorted(gone))
     if members.state.right(staying) is None:
         heads = _unheard(members, person, gone)[:MAX_HEADS]
-    log = members.person_log(person)
-    words = []
-    for id in sorted(gone):
-        keep = [one.hash for one in log if isinstance(one.body, Certify) and one.body.issuer == id
-                and one.body.device not in gone]
-        words.append(sign_statement(Expel(person, heads, person, id, keep), root))
+    words = [sign_statement(Expel(person, heads, person, id, _staying(members, person, id, gone)), root)
+             for id in sorted(gone)]
     for word in words:
         say_everywhere(db, spaces, word)
+
+
+def _staying(members: Membership, person: bytes, gone: bytes, going: Collection[bytes]) -> list[bytes]:
+    """The certificates by which stays what a device had let in that goes, but for those that are `going` too.
+
+    Of very many the first: who has a stolen device may let in others without end, which go with it then.
+    """
+    found: dict[bytes, bytes] = {}
+    effective = members.state.certificates
+    for one in members.person_log(person):
+        body = one.body
+        if isinstance(body, Certify) and body.issuer == gone and body.device not in going and (
+                body.device not in found or one.hash in effective.get(body.device, {})):
+            found[body.device] = one.hash
+    return list(found.values())[:MAX_KEPT]
 
 
 def _unheard(members: Membership, person: bytes, gone: Collection[bytes]) -> list[bytes]:
@@ -270,10 +280,6 @@ class Devices:
             shown = which.hex() if isinstance(which, bytes) else which
             raise NotFound(f"no device of yours is called {shown!r}", "`chez device list` shows them.")
         return found[0]
-
-
-def _certified(statement: Signed) -> bytes:
-    return statement.body.device if isinstance(statement.body, Certify) else b""
 
 
 def _let_in(certified: Mapping[bytes, list[bytes]], id: bytes) -> Iterator[bytes]:

@@ -112,8 +112,9 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
     """
     nonce = entropy[:32]
     admin = crypto.SigningKey.from_seed(admin_seed).public
-    built_on = {head for statement in log for head in statement.heads}
-    heads = sorted(statement.hash for statement in log if statement.hash not in built_on)
+    about = Membership(bytes(32))
+    about.add(log)
+    heads = about.person_heads(person, device.id)
     create = sign_statement(Create(heads, device.id, person, kind, admin, nonce, name), device.signing)
     first = first_epoch(create, device.signing, admin_seed, entropy[32:])
     return create.hash, [*log, create, first.statement], first.epoch

@@ -23,6 +23,7 @@ from chez.errors import BadEntry
 __all__ = (
     "MAX_CUTS",
     "MAX_HEADS",
+    "MAX_KEPT",
     "MAX_PREVIOUS",
     "MAX_STATEMENT",
     "Add",
@@ -58,6 +59,7 @@ MAX_STATEMENT: Final = 16 * 1024
 MAX_HEADS: Final = 64
 MAX_CUTS: Final = 128
 MAX_PREVIOUS: Final = 16
+MAX_KEPT: Final = 256
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Heads = Annotated[list[Id], Meta(min_length=1, max_length=MAX_HEADS)]
@@ -134,14 +136,14 @@ class Certify(_Body, tag=2, frozen=True):
 class Expel(_Body, tag=3, frozen=True):
     """A device belongs to the person no more, and never will again.
 
-    So do the devices it had let in, unless `keep` has the hash of their certificate.
+    So do the devices it had let in, unless `keep` has the hash of one of their certificates.
     """
 
     person: Id
     heads: Heads
     issuer: Id
     device: Id
-    keep: Annotated[list[Id], Meta(max_length=256)]
+    keep: Annotated[list[Id], Meta(max_length=MAX_KEPT)]
 
 
 class RenameDevice(_Body, tag=4, frozen=True):
@@ -350,10 +352,12 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 def sign_statement(body: Body, key: crypto.SigningKey) -> Signed:
-    """Sign a statement with its issuer's key."""
+    """Sign a statement with its issuer's key. Raises `BadEntry` for one that nobody could read: it has more of
+    something than there is room for.
+    """
     encoded = msgspec.msgpack.encode(body)
-    raw = msgspec.msgpack.encode(_Envelope(encoded, key.sign("chez/1 statement", encoded)))
-    return Signed(body, crypto.hash_fields("chez/1 statement", encoded), raw)
+    # Read back, for a body that is made takes anything: one that is too long, once stored, opens no home any more.
+    return Signed.kept(msgspec.msgpack.encode(_Envelope(encoded, key.sign("chez/1 statement", encoded))))
 
 
 def commitment_of(person: bytes, salt: bytes) -> bytes:
