@@ -15,7 +15,7 @@ from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
 from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
-from chez.spaces.rotation import holds
+from chez.spaces.rotation import holds, unled
 from chez.spaces.space import MAX_SPACES, SpaceKeys, add_to_space, crowded, load_space, note_name, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
@@ -42,6 +42,9 @@ __all__ = (
 
 ROOM: Final = MAX_CHANGE // 2
 """Bytes of statements that one handover in an entry has room for; who opens the space reads the rest at its relay."""
+
+MAX_EPOCHS: Final = 2048
+"""Epochs whose keys such a handover has room for beside them, some 142 bytes each."""
 
 PAIRING_ROOM: Final = MAX_INBOX_ITEM * MAX_INBOX_ITEMS // 4
 """The same in pairing, where a handover comes in as many items as an inbox holds, the keys beside them among these."""
@@ -122,8 +125,25 @@ def hand_over(space: SpaceKeys, relay: str, *, whole: bool = False) -> Handover:
             break
         statements.append(statement.raw)
     farewell = space.told_by if space.farewell and not space.private else None
-    epochs = [EpochKeys.of(epoch) for epoch in space.epochs.values() if not whole or _told(space, epoch)]
-    return Handover(space.id, space.handle, relay, statements, epochs, farewell or b"")
+    epochs = [epoch for epoch in space.epochs.values() if _told(space, epoch)] if whole else _foremost(space)
+    return Handover(space.id, space.handle, relay, statements, [EpochKeys.of(epoch) for epoch in epochs],
+                    farewell or b"")
+
+
+def _foremost(space: SpaceKeys) -> list[Epoch]:
+    """The epochs whose keys there is room for: of very many those that lead to the others, or to what they do not.
+
+    The newest ones, that which gave the space its handle, and those to which nothing leads from the newest.
+    """
+    if len(space.epochs) <= MAX_EPOCHS:
+        return list(space.epochs.values())
+    heads, apart = space.membership.state.epoch_heads, set(unled(space.membership, space.epochs))
+
+    def last(epoch: Epoch) -> tuple[bool, bool, bool, int]:
+        made = epoch.admin is not None and handle_of(epoch.admin.public) == space.handle
+        return epoch.id not in heads, not made, epoch.id not in apart, -epoch.number
+
+    return sorted(space.epochs.values(), key=last)[:MAX_EPOCHS]
 
 
 def _told(space: SpaceKeys, epoch: Epoch) -> bool:
