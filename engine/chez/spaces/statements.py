@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from chez import crypto
-from chez.errors import BadEntry
+from chez.errors import BadEntry, InvalidValue
 
 __all__ = (
     "MAX_CUTS",
@@ -352,12 +352,15 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 def sign_statement(body: Body, key: crypto.SigningKey) -> Signed:
-    """Sign a statement with its issuer's key. Raises `BadEntry` for one that nobody could read: it has more of
+    """Sign a statement with its issuer's key. Raises `InvalidValue` for one that nobody could read: it has more of
     something than there is room for.
     """
     encoded = msgspec.msgpack.encode(body)
     # Read back, for a body that is made takes anything: one that is too long, once stored, opens no home any more.
-    return Signed.kept(msgspec.msgpack.encode(_Envelope(encoded, key.sign("chez/1 statement", encoded))))
+    try:
+        return Signed.kept(msgspec.msgpack.encode(_Envelope(encoded, key.sign("chez/1 statement", encoded))))
+    except BadEntry as error:
+        raise InvalidValue(f"this can't be said: {error.message}") from None
 
 
 def commitment_of(person: bytes, salt: bytes) -> bytes:
