@@ -4,12 +4,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import serve
 
 from chez.errors import NotARelay, RelayUnreachable
 from chez.sync.connection import connect, open_socket
 from chez.sync.failures import why
+from tests.people.persons import persons
 from tests.people.proxy import Proxy
 from tests.relay.within import Within
 
@@ -19,13 +22,13 @@ PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
 @asynccontextmanager
 async def answering(text: bytes) -> AsyncIterator[str]:
     """Something that answers every request with these bytes, and hangs up; its address."""
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4096)
         writer.write(text)
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
     try:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -73,6 +76,19 @@ async def test_a_relay_that_is_down_is_not_called_something_else(text: bytes) ->
         with pytest.raises(RelayUnreachable) as caught:
             await open_socket(url)
     assert not isinstance(caught.value, NotARelay)
+
+
+async def test_what_takes_connections_and_never_greets_is_given_up(tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the websocket's handshake, answers pings and says nothing: it is told, and tried again."""
+    monkeypatch.setattr("chez.sync.connection.OPEN_SECONDS", 0.2)
+    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as silent, persons(
+            tmp_path, "anna") as (anna,):
+        url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        async with anna.connect(url) as link, asyncio.timeout(60):
+            while link.error is None:
+                await link.turn()
+            assert isinstance(link.error, RelayUnreachable) and "greet" in str(link.error) and not link.ended
 
 
 async def test_what_hears_no_tls_is_told_apart() -> None:

@@ -104,6 +104,11 @@ class Driver:
         self._gone = reason
         self._news.set()
 
+    def greeted(self) -> None:
+        """The relay had its time to answer the greeting: what takes connections and says nothing is given up."""
+        if not self.lanes.welcomed:
+            self.end(ConnectionError("what answers there does not greet"))
+
     def check(self, seconds: float) -> None:
         """Ask whether the relay is there still; a connection on which it does not answer in time is given up."""
         if self._gone is None:

@@ -272,6 +272,11 @@ class Lanes:
     # --- how things stand ---------------------------------------------------------------
 
     @property
+    def welcomed(self) -> bool:
+        """Whether the relay answered the greeting."""
+        return self._welcomed is not None
+
+    @property
     def settled(self) -> bool:
         """Whether every lane is in step, or stopped."""
         return self._welcomed is not None and not self.found and all(

@@ -14,6 +14,7 @@ from functools import partial
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection, Database
+from chez.sync import connection
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
@@ -363,6 +364,7 @@ class Link:
         lanes.found, self._unopened = self._unopened, set()
         self._driver = driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
         self.connections += 1
+        late = self._loop.call_later(connection.OPEN_SECONDS, driver.greeted)
         try:
             async with driver:
                 while True:
@@ -377,6 +379,8 @@ class Link:
                     self.error = None
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
+        finally:
+            late.cancel()
 
     async def _tell(self) -> None:
         if self.status != self._told:
