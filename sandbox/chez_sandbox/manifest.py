@@ -134,7 +134,7 @@ class Provider(_Part, frozen=True, kw_only=True):
     """X25519, results are sealed to it."""
     relay: Annotated[
         str,
-        Meta(pattern=r"^wss?://[^\s/]+(/\S*)?\Z", description="ws://HOST:PORT or wss://HOST", max_length=256),
+        Meta(pattern=r"^wss?://[!-.0-~]+(/[!-~]*)?\Z", description="ws://HOST:PORT or wss://HOST", max_length=256),
     ]
     inbox: Key
     """The relay's name of the inbox: the hash of its owner's key."""

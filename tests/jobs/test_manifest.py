@@ -157,6 +157,19 @@ def test_a_schedule_is_told_to_be_started_by_the_device() -> None:
         assert ("when readings has a new whole step" in words and "made up for, in order" in words) is itself
 
 
+def test_who_consents_reads_where_a_result_is_sent() -> None:
+    """A device dials the address that the provider chose: whoever consents reads it, and it steers no terminal."""
+    text = manifest_text().decode()
+    for language, said in (("en", "to the relay ws://127.0.0.1:9, which the provider chose"),
+                           ("fr", "au relais ws://127.0.0.1:9, que le fournisseur a choisi")):
+        shown = plain_words(describe(build_bundle(text.encode(), MEAN, "python", SIGNING), language), language)
+        assert any(line.strip() == said for line in shown)
+    for bent in ("ws://127.0.0.1:9/\\u001b[2J", "ws://\\u202e9.1.1.1", "ws://\\u0430.example", "ws://a b"):
+        with pytest.raises(ManifestInvalid) as caught:
+            parse_manifest(text.replace("ws://127.0.0.1:9", bent).encode())
+        assert caught.value.path == "provider.relay"
+
+
 def test_bytes_that_are_no_toml_are_refused() -> None:
     """Wrong encodings, huge files and endless nesting are typed errors."""
     for text in (b"\xff\xfe", b"a" * 70_000, b"a = " + b"[" * 5000, b"a = 1e999999999999999999999"):

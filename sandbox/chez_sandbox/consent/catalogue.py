@@ -117,6 +117,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
              "ou seulement qu'il n'y a pas de résultat : au plus {bits} bits par exécution,"),
     "about": ("about as much as {what},", "à peu près : {what},"),
     "message": ("always as one sealed message of {bytes} bytes", "toujours en un message scellé de {bytes} octets"),
+    "message.to": ("to the relay {relay}, which the provider chose", "au relais {relay}, que le fournisseur a choisi"),
     "by-itself": ("(this device starts it by itself while its home is open and connected, if you let results",
                   "(cet appareil la lance seul quand il est ouvert et connecté, si vous laissez sortir les résultats"),
     "waits": ("leave unseen; else it has the result ready, and nothing runs or leaves before you look)",

@@ -128,6 +128,7 @@ def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
         line("", say("none", bits=leaves["bits"])),
         line("", say("about", what=bits_words(leaves["bits"], language))),
         line("", say("message", bytes=leaves["message_bytes"])),
+        line("", say("message.to", relay=provider["relay"])),
         *(line("", text) for text in noise_words(leaves["noise"], language)),
         line("head.when", shown["when"]),
         *([line("", say("by-itself")), line("", say("waits"))] if shown["starts_by_itself"] else []),
