@@ -1,14 +1,12 @@
-"""A device that is killed (SIGKILL) at one step of a checkpoint; run as `python -m tests.checkpoints.dying`.
-
-    HOME WHERE STEP COUNT     as `Kill` has it; then it makes a checkpoint, or only syncs (`--sync`)
-"""
+"""A device that is killed (SIGKILL) at one step of a checkpoint, in a forked process (see tests/forked.py)."""
 
 import asyncio
 import os
 import signal
-import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,10 @@ from chez.sync import replica
 from chez.sync.checkpoints import desk, drafting
 from chez.sync.checkpoints.course import Course
 from chez.sync.checkpoints.desk import Desk
+from tests.forked import PROCESSES
 from tests.home.pairing import PASSPHRASE
 
-__all__ = ("ROOT", "Kill", "killed")
-
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ("Kill", "killed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +36,30 @@ class Kill:
         return f"{self.where} {self.step} {self.count}"
 
 
-async def killed(home: Path, kill: Kill, *more: str) -> bool:
-    """Run a device until it is killed there; False when it ended without coming by."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.checkpoints.dying", str(home), kill.where, kill.step, str(kill.count), *more,
-        cwd=ROOT, stderr=asyncio.subprocess.PIPE)
-    _, error = await process.communicate()
-    assert process.returncode in (-signal.SIGKILL, 0), error.decode()
-    return process.returncode != 0
+async def killed(home: Path, kill: Kill, *, sync: bool = False) -> bool:
+    """Let a device make a checkpoint, or only sync, until it is killed there; False when it ended without coming by."""
+    here, there = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_run, args=(home, kill, sync, there))
+    process.start()
+    there.close()
+    with here:
+        await asyncio.to_thread(process.join)
+        assert process.exitcode in (-signal.SIGKILL, 0), here.recv()
+    return process.exitcode != 0
+
+
+def _run(home: Path, kill: Kill, sync: bool, told: Connection) -> None:
+    _arm(kill)
+    try:
+        asyncio.run(_go_on(home, sync))
+    except BaseException:
+        told.send(traceback.format_exc())
+        raise
+
+
+async def _go_on(home: Path, sync: bool) -> None:
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        await (opened.sync() if sync else opened.space().checkpoint())
 
 
 def _arm(kill: Kill) -> None:
@@ -80,18 +93,3 @@ def _arm(kill: Kill) -> None:
     wrap(Course, "_stepped", lambda errand: met("committed", type(errand).__name__))
     for name, step in (("put", "Put"), ("got", "Get"), ("dropped", "Drop")):
         wrap(Desk, name, lambda *_, step=step: met("answered", step))  # type: ignore[misc]
-
-
-async def main() -> None:
-    """Open the home, and go on until the end or the kill."""
-    folder, where, step, count, *more = sys.argv[1:]
-    _arm(Kill(where, step, int(count)))
-    async with chez.open(Path(folder), passphrase=PASSPHRASE) as home:
-        if "--sync" in more:
-            await home.sync()
-        else:
-            await home.space().checkpoint()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

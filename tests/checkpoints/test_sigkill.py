@@ -93,7 +93,7 @@ async def caught_up(tmp_path: Path, server: Process, kills: tuple[Kill, ...], mo
             assert done is not None and done.dropped
         await released(server, done.bytes)
         for kill in kills:
-            assert await killed(tmp_path / "phone", kill, "--sync"), f"it came by no {kill}"
+            assert await killed(tmp_path / "phone", kill, sync=True), f"it came by no {kill}"
         async with open_again(tmp_path / "phone") as phone:
             await phone.sync()
             await anna.sync()
