@@ -11,5 +11,5 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([
     "tests.durability.running", *(f"chez.connectors.{name}" for name in ("lines", "linky", "ofx", "tempo")),
     "tests.checkpoints.dying", "tests.cli.forks", "chez.agent.running", "chez.cli.commands.up", "chez.cli.passphrases",
-    "chez.home.home",
+    "chez.home.home", "tests.home.keeping",
 ])

@@ -1,23 +1,32 @@
-"""An app that backs up, restores or repairs, telling each step; run as `python -m tests.home.keeping WHAT FROM TO`."""
+"""An app that backs up, restores or repairs, telling each step, in a forked process (see tests/forked.py)."""
 
 import asyncio
-import sys
+import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import chez
 from chez.crypto import Kdf
 from tests.home.crashing import PASSPHRASE
 
-
-def tell(done: int = 0, total: int = 0) -> None:
-    """One line, for whoever counts them."""
-    sys.stdout.write(f"{done}/{total}\n")
-    sys.stdout.flush()
+__all__ = ("keep",)
 
 
-async def main() -> None:
-    """Do it, with a line before, at each step and after."""
-    what, source, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+def keep(what: str, source: Path, target: Path, link: Connection) -> None:
+    """Do it, and tell whoever counts steps before, at each and after; then wait for a word, so that it can be killed
+    here too. What goes wrong is told as text."""
+    try:
+        asyncio.run(_keep(what, source, target, link))
+        link.recv()
+    except BaseException:
+        link.send(traceback.format_exc())
+        raise
+
+
+async def _keep(what: str, source: Path, target: Path, link: Connection) -> None:
+    def tell(done: int = 0, total: int = 0) -> None:
+        link.send((done, total))
+
     tell()
     if what == "backup":
         async with chez.open(source, passphrase=PASSPHRASE) as home:
@@ -33,8 +42,3 @@ async def main() -> None:
         async with chez.open(source, passphrase=PASSPHRASE) as home:
             await home.export(target, history=True, progress=tell)
     tell()
-    sys.stdin.read()  # so that it can be killed here too
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-import sys
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -11,8 +11,9 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import BadArchive
+from tests.forked import PROCESSES
 from tests.home.conftest import PASSPHRASE
-from tests.home.test_crash import ROOT
+from tests.home.keeping import keep
 from tests.home.test_doctor import flip, pages
 from tests.home.test_import_twice import everything
 
@@ -34,23 +35,30 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def steps(*words: str | Path, kill_after: int | None) -> int:
-    """Run `keeping.py` until it has told so many steps, then kill it; how many it told by then (all, if None)."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.home.keeping", *map(str, words), cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    assert process.stdout is not None and process.stdin is not None
-    told = 0
-    if kill_after is None:
-        process.stdin.close()
-    while kill_after is None or told < kill_after:
-        if not await process.stdout.readline():
-            break
-        told += 1
-    if kill_after is not None:
-        process.kill()
-    _, errors = await process.communicate()
-    assert process.returncode == (0 if kill_after is None else -9), errors.decode()
+async def steps(what: str, source: Path, target: Path, *, kill_after: int | None) -> int:
+    """Let an app keep until it has told so many steps, then kill it; how many it told by then (all, if None)."""
+    here, there = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=keep, args=(what, source, target, there))
+    process.start()
+    there.close()
+
+    def count() -> int:
+        told = 0
+        with suppress(EOFError):
+            while kill_after is None or told < kill_after:
+                step = here.recv()
+                assert not isinstance(step, str), step
+                told += 1
+        return told
+
+    with here:
+        if kill_after is None:
+            here.send("end")
+        told = await asyncio.to_thread(count)
+        if kill_after is not None:
+            process.kill()
+        await asyncio.to_thread(process.join)
+    assert process.exitcode == (0 if kill_after is None else -9)
     return told
 
 
