@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from chez.errors import ChezError, HomeCopied, SpaceFull
 from chez.store.database import Database
 from chez.sync.copied import note_copy
+from chez.sync.flow import LEAST_WINDOW
 from chez.sync.inbox import Inbox
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Job, Lane, Lanes
-from chez.sync.machine import LEAST_WINDOW
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane

@@ -18,10 +18,8 @@ While following, an owner's device replaces the relay's keys when a newer epoch 
 under, and what ends somebody's rights has left; then the space is opened anew.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -43,6 +41,7 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
+from chez.sync.flow import Credit, Window
 from chez.sync.heads import Alarm
 from chez.sync.received import Received
 from chez.sync.replica import Replica
@@ -51,16 +50,9 @@ from chez.sync.rotating import Creation
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.tries import Tries
 from chez.sync.work import Phase, Progress, Work
-from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
 
 __all__ = ("SyncMachine",)
-
-WINDOW: Final = 4 * 1024 * 1024
-"""Bytes of own entries under way to the relay: a few full frames keep both sides busy."""
-
-LEAST_WINDOW: Final = 128 * 1024
-"""What a space may have under way at least, however many share the connection."""
 
 
 @dataclass(slots=True)
@@ -86,15 +78,11 @@ class SyncMachine:
     """The rows of the spaces that what came told of: for the shell to take out and open."""
     course: Course = field(init=False)
     """Its checkpoints."""
-    _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
-    _flying: "dict[int, Sealed]" = field(default_factory=dict)
-    _waiting: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
-    """What the relay has no room for."""
+    _window: Window = field(default_factory=Window)
+    _credit: Credit = field(default_factory=Credit)
     _refusal: RelayRefused | None = None
-    _bytes: int = 0
+    """What the relay said of the entry that it had no room for last."""
     _applying: int = 0
-    _credit: int = DEFAULT_CREDIT
-    _owed: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
     _created_before: bool = False
@@ -118,22 +106,22 @@ class SyncMachine:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return self._done and not self._waiting
+        return self._done and not self._window.full
 
     @property
     def full(self) -> RelayRefused | None:
         """Why something waits that the relay has no room for, if anything does."""
-        return self._refusal if self._waiting else None
+        return self._refusal if self._window.full else None
 
     @property
     def stuck(self) -> bool:
         """Whether all has but for what the relay has no room for."""
-        return self._done and bool(self._waiting)
+        return self._done and self._window.full
 
     @property
     def _done(self) -> bool:
-        return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
-                and not self._applying and self.arrivals.idle and self.progress.position >= self.progress.end
+        return (self.phase is Phase.FOLLOWING and self.sealing and not self._window.moves and not self._applying
+                and self.arrivals.idle and self.progress.position >= self.progress.end
                 and not self._rotates() and not self._behind and not self.course.busy)
 
     @property
@@ -149,7 +137,7 @@ class SyncMachine:
     @property
     def unsent(self) -> int:
         """How many entries are sealed, and not acknowledged."""
-        return len(self._queue) + len(self._flying) + len(self._waiting)
+        return len(self._window)
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -183,11 +171,10 @@ class SyncMachine:
                 raise RelayUnreachable("this space was deleted at the relay", "It is asked again.")
             case Refused(code="rotated"):
                 # What was under way is among what is sealed anew when the space is open again.
-                if (entry := self._flying.pop(event.ref, None)) is not None:
-                    self._bytes -= len(entry.envelope)
+                self._window.answered(event.ref)
                 return []
-            case Refused(code="quota") if event.ref in self._flying:
-                return self._no_room(event)
+            case Refused(code="quota") if (entry := self._window.answered(event.ref)) is not None:
+                return self._no_room(entry, event)
             case Refused(code="exists") if self.phase is Phase.CREATING and self._epoch is not None:
                 self._open(self._epoch)  # another device was first, or this one before a crash
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
@@ -205,8 +192,7 @@ class SyncMachine:
 
     def send(self, sealed: list[Sealed]) -> list[Work]:
         """Send own entries that are durable here, as far as the window allows; what is to be done next."""
-        under_way = {entry.id for entry in self._flying.values()} if sealed else set()
-        self._queue |= {entry.id: entry for entry in sealed if entry.id not in under_way}
+        self._window.add(sealed)
         self._flush()
         return self._rotate()
 
@@ -218,53 +204,35 @@ class SyncMachine:
 
     def _flush(self) -> list[Work]:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind
-        while ready and self._queue and (not self._flying or self._bytes < self._window):
-            _, following = self._queue.popitem(last=False)
-            if self._waiting and not (following.control or following.gives_room):
-                self._waiting[following.id] = following
-            else:
-                self._append(following)
+        while ready and (following := self._window.next(self.share)) is not None:
+            self._append(following)
         return []
 
     def _append(self, following: Sealed) -> None:
         # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
         writes = self._epoch is None or self._epoch.append_seed is not None
         role = Role.APPEND if writes and not following.control else Role.CONTROL
-        self._flying[self.session.append(self.replica.space.handle, role, following.envelope)] = following
-        self._bytes += len(following.envelope)
+        self._window.sent(self.session.append(self.replica.space.handle, role, following.envelope), following)
 
-    def _no_room(self, event: Refused) -> list[Work]:
+    def _no_room(self, entry: Sealed, event: Refused) -> list[Work]:
         """The relay has no room for an entry, which waits; what may give it room is sent as statements are."""
         refusal = RelayRefused(f"the relay refused: {event.message}", reason=event.code)
-        entry = self._flying.pop(event.ref)
-        self._bytes -= len(entry.envelope)
         if entry.control and not entry.gives_room:
             raise refusal
         if entry.gives_room and not entry.control:
             self._append(replace(entry, control=True))
             return []
-        first = not self._waiting
-        self._waiting[entry.id], self._refusal = entry, refusal
+        first, self._refusal = not self._window.full, refusal
+        self._window.hold(entry)
         if first:
             self.course.desk.drafting.weigh()
         return [*self.send([]), *(self.look() if first else [])]
 
     def retry(self) -> list[Work]:
         """Send the first entry that waits for room, which there may be: to be called now and then."""
-        if self._waiting and self.phase is Phase.FOLLOWING and not self._flying:
-            self._append(self._waiting.popitem(last=False)[1])
+        if self.phase is Phase.FOLLOWING and (held := self._window.retry()) is not None:
+            self._append(held)
         return []
-
-    def _room(self) -> None:
-        """The relay took an entry of changes: what waited for room is sent."""
-        if self._waiting:
-            self._queue = OrderedDict(sorted([*self._waiting.items(), *self._queue.items()],
-                                             key=lambda one: one[1].entry))
-            self._waiting.clear()
-
-    @property
-    def _window(self) -> int:
-        return max(LEAST_WINDOW, WINDOW // self.share)
 
     # --- steps ------------------------------------------------------------------------
 
@@ -272,8 +240,7 @@ class SyncMachine:
         """Begin, or begin anew: the relay's keys were replaced."""
         self.phase, self.sealing, self._begun = Phase.GREETING, False, False
         self.course.begin()
-        self._queue.clear()
-        self._waiting.clear()
+        self._window.forget()
         self.tries.begin()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
 
@@ -288,9 +255,8 @@ class SyncMachine:
 
     def _open(self, epoch: Epoch) -> None:
         self.phase, self._epoch = Phase.OPENING, epoch
-        self._credit = max(LEAST_WINDOW, DEFAULT_CREDIT // self.share)
-        self._owed = 0
-        self._ref = self.session.open(self.tries.claims(epoch), self._cursor, self._credit)
+        self._credit = Credit.shared(self.share)
+        self._ref = self.session.open(self.tries.claims(epoch), self._cursor, self._credit.size)
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
@@ -311,7 +277,7 @@ class SyncMachine:
         if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
             raise RelayMisbehaved("the relay shows other entries than it had shown before",
                                   "Your data is still here. Its store was rolled back, or it shows different logs.")
-        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit, head=cursor.head)
+        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit.size, head=cursor.head)
         return self._following(end)
 
     def _following(self, end: int) -> list[Work]:
@@ -387,8 +353,7 @@ class SyncMachine:
         """Replace the relay's keys, once what is sealed under the earlier ones has arrived."""
         epoch = self._epoch
         if epoch is None or self.phase is not Phase.FOLLOWING or not self._rotates() or (
-                self.progress.position < self._until) or any(
-                entry.epoch == epoch.id for entry in (*self._flying.values(), *self._queue.values())):
+                self.progress.position < self._until) or self._window.sealed_under(epoch.id):
             return []
         self.phase = Phase.ROTATING
         return [Work(lambda db: self.replica.rotation(db, self.relay, epoch), self._replace)]
@@ -490,7 +455,8 @@ class SyncMachine:
         before = self.progress.position
         if moved.position is not None:
             self.progress.position = moved.position
-        self._give_back(self.replica.space.handle, moved.done)
+        if back := self._credit.taken(moved.done):
+            self.session.credit(self.replica.space.handle, back)
         self._behind = self._behind or moved.gap
         more = self.send([])
         more += [] if self.sealing else self._seal()
@@ -502,20 +468,12 @@ class SyncMachine:
         self._alarmed(moved.alarms)
         return more + self.go_on()
 
-    def _give_back(self, handle: bytes, size: int) -> None:
-        """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
-        self._owed += size
-        if self._owed >= self._credit // 2:
-            self.session.credit(handle, self._owed)
-            self._owed = 0
-
     def _appended(self, event: AppendDone) -> list[Work]:
-        entry = self._flying.pop(event.ref)
-        if entry.id != event.entry:
+        entry = self._window.answered(event.ref)
+        if entry is None or entry.id != event.entry:
             raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
-        self._bytes -= len(entry.envelope)
         if not entry.control:
-            self._room()
+            self._window.release()
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))
