@@ -75,6 +75,17 @@ def test_an_import_is_not_lost_on_a_record_that_waits() -> None:
     assert len(_shown(db)) == 1
 
 
+def test_an_import_that_says_the_same_in_another_kind_is_an_update() -> None:
+    """What a newer connector reads as a boolean or a float, where it was a number, replaces it as a put does."""
+    db, store = _device(b"a" * 32)
+    for said, outcome in ((1, "added"), (1, "unchanged"), (True, "updated"), (1.0, "updated"), ([0], "updated"),
+                          ([False], "updated"), ([False], "unchanged")):
+        assert store.put_imported(db, 1, "readings", ID, IDENTITY, {"on": said}, "file", "run") == outcome
+        (shown,) = db.execute("SELECT json_extract(json, '$.on'), json_type(json, '$.on') FROM record").fetchall()
+        assert shown == {int: (1, "integer"), bool: (1, "true"), float: (1.0, "real"), list: (
+            "[0]" if type(said) is list and type(said[0]) is int else "[false]", "array")}[type(said)]
+
+
 def test_a_record_damaged_here_refuses_nothing() -> None:
     """What arrives for a record whose bytes here do not load waits, and is in once they are whole."""
     db, store = _device(b"a" * 32)

@@ -21,8 +21,12 @@ from chez.store.database import Connection
 __all__ = ("Stalled", "instead", "stalled")
 
 _CONTEXT: Final = "chez/1 stalled work"
-_OWN: Final = ("SELECT DISTINCT waiting.record FROM waiting JOIN change ON change.n = waiting.change "
-               "LEFT JOIN entry ON entry.n = change.entry WHERE change.sequence > 0 AND (entry IS NULL OR author = ?)")
+_KEPT: Final = 1024
+"""Records of which it is remembered."""
+_OWN: Final = "LEFT JOIN entry ON entry.n = change.entry WHERE change.sequence > 0 AND (entry IS NULL OR author = ?1)"
+_WAITS: Final = (f"SELECT EXISTS (SELECT 1 FROM missing JOIN change ON change.n = missing.change {_OWN} "
+                 "AND missing.record = ?2) OR EXISTS (SELECT 1 FROM waiting INDEXED BY due "
+                 f"JOIN change ON change.n = waiting.change {_OWN} AND waiting.record = ?2 AND missing = 0)")
 
 
 @dataclass(slots=True)
@@ -30,18 +34,29 @@ class Stalled:
     """Which records these are: found out again when others' changes were merged that may wait, or be waited for."""
 
     rows: Rows
-    _found: set[int] | None = field(default=None, repr=False)
+    _found: dict[int, bool] = field(default_factory=dict, repr=False)
+    _any: bool | None = None
+    """Whether anything waits at all, once that was asked for."""
     _upto: int = 0
 
     def forget(self) -> None:
         """Some work was undone."""
-        self._found = None
+        self._found.clear()
+        self._any = None
 
     def has(self, db: Connection, n: int) -> bool:
         """Whether a record, by its row, is one of them."""
-        if self._found is None or self._upto != self.rows.entangled:
-            self._found, self._upto = _all(db, self.rows.actor), self.rows.entangled
-        return n in self._found
+        if self._upto != self.rows.entangled or len(self._found) >= _KEPT:
+            self.forget()
+            self._upto = self.rows.entangled
+        if self._any is None:
+            self._any = bool(db.execute("SELECT EXISTS (SELECT 1 FROM waiting)").fetchone()[0])
+        if not self._any:
+            return False
+        found = self._found.get(n)
+        if found is None:
+            found = self._found[n] = stalled(self.rows, db, n)
+        return found
 
     def refuse(self, db: Connection, n: int, what: str) -> None:
         """Raise `NotAllowed` for one of them: what is to be done there goes by this device's numbers."""
@@ -54,7 +69,7 @@ class Stalled:
 
 def stalled(rows: Rows, db: Connection, n: int) -> bool:
     """As `Stalled.has`, asked of the store."""
-    return n in _all(db, rows.actor)
+    return bool(db.execute(_WAITS, (rows.actor, n)).fetchone()[0])
 
 
 def instead(document: Document, after: dict[str, Value], device: bytes) -> RawChange | None:
@@ -64,7 +79,3 @@ def instead(document: Document, after: dict[str, Value], device: bytes) -> RawCh
     """
     heads: Sequence[bytes] = sorted(map(bytes, document.get_heads()))
     return made_anew(document, after, crypto.hash_fields(_CONTEXT, device, *heads))
-
-
-def _all(db: Connection, actor: bytes) -> set[int]:
-    return {n for (n,) in db.execute(_OWN, (actor,))}

@@ -266,7 +266,7 @@ class RecordStore:
             return "purged"
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
-            if row.state != HERE or after == row.value:
+            if row.state != HERE or same(row.value, after):
                 return "unchanged"
             self._edit(db, row, after | {"_source": source}, origin)
             return "updated"
