@@ -50,6 +50,9 @@ _TIME: Final = 9
 _KINDS: Final = frozenset((0, 1, 2, 3, 4, 5, 6, 7, _TIME))
 """Null, false, true, unsigned, signed, float, text, bytes, time."""
 
+_LAST_NUMBER: Final = 1 << 62
+"""Of a change's first operation: no record has so many, and the store keeps numbers of 63 bits."""
+
 _FIRST_TIME, _LAST_TIME = -62_135_510_400_000, 253_402_300_799_999  # Unix milliseconds
 
 
@@ -78,6 +81,8 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
     Raises `BadColumns`, and IndexError when the bytes end too soon.
     """
     start, at = read_uleb(data, at)
+    if start > _LAST_NUMBER:
+        raise BadColumns("operations beyond all numbers")
     if (found := read_settings(data, at)) is not None:  # nearly always
         count = len(found[0])
         return start, start + count - 1, 2 * count - found[3].count(0)

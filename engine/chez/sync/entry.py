@@ -82,7 +82,7 @@ class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
     """What the author had last seen of a relay's log of this space; `log` names that (`log_name`)."""
 
     log: Id
-    offset: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0, le=2**62)]
     head: Id
 
 

@@ -56,6 +56,9 @@ _HEADER: Final = len(_MAGIC) + 2 * ID_BYTES + crypto.NONCE_BYTES
 _LEVEL: Final = 9
 _MAX_PIECES: Final = 32
 
+_LATEST: Final = 2**62
+"""The last time, and the greatest age, that an entry has (`sync.entry`)."""
+
 Count = Annotated[int, Meta(ge=0, le=CARRIED)]
 Moment = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Change = Annotated[bytes, Meta(max_length=MAX_INNER)]
@@ -274,7 +277,8 @@ def frames_of(run: Run) -> Iterator[Frame]:
         count = changes + len(mine)
         ages = tuple(every[at : at + count]) if every else (0,) * count
         at += count
-        if time < 0 or len(ages) != count or min(ages, default=0) < 0 or any(place >= count for place in mine):
+        if not 0 <= time <= _LATEST or len(ages) != count or any(not 0 <= age <= _LATEST for age in ages) or (
+                any(place >= count for place in mine)):
             raise BadEntry("a run of entries has columns that do not fit")
         yield Frame(run.first + n, time, changes, ages, mine, named, parts.get(n))
 
