@@ -1,6 +1,7 @@
 """The settings of one relay: each from a flag, else the environment, else the file, else its default."""
 
 import difflib
+import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ FILE_VARIABLE: Final = "CHEZ_RELAY_CONFIG"
 """Where the environment names the file."""
 
 _PREFIX: Final = "CHEZ_RELAY_"
+
+MAX_FILE: Final = 1024 * 1024
+"""Bytes of a file of settings or tokens: some ten thousand tokens; a device that never ends is neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,8 @@ class Configuration:
         if not self["token_file"]:
             return ()
         try:
-            lines = Path(self["token_file"]).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = _text(Path(self["token_file"])).split()
+        except (OSError, ValueError) as error:
             raise BadConfiguration(f"the token file {self['token_file']} can't be read: {_why(error)}") from error
         if not lines:
             raise BadConfiguration(f"the token file {self['token_file']} is empty",
@@ -120,10 +124,12 @@ def _from_file(path: Path) -> Iterator[tuple[str, Value]]:
     import tomllib
 
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        text = _text(path)
+    except (OSError, ValueError) as error:
         raise BadConfiguration(f"the file of settings {path} can't be read: {_why(error)}",
                                "`chez-relay config --example` writes one to edit") from error
+    try:
+        tree = tomllib.loads(text)
     except ValueError as error:
         raise BadConfiguration(f"the file of settings {path} is no TOML: {error}") from error
     for name, given in _flat(tree):
@@ -133,7 +139,16 @@ def _from_file(path: Path) -> Iterator[tuple[str, Value]]:
         yield name, _value(one, given, path.name)
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
+def _text(path: Path) -> str:
+    """What a file says. A pipe is a file as well: who has a password manager write the tokens names one."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_FILE:,} bytes")
+    return data.decode()
+
+
+def _why(error: OSError | ValueError) -> str:
     return str(error.strerror) if isinstance(error, OSError) else "it is no text in UTF-8"
 
 

@@ -1,6 +1,9 @@
 """The settings of a relay: where each comes from, and what is said of those that make no sense."""
 
+import os
+import tempfile
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,15 +43,16 @@ def test_without_anything_said_the_defaults_hold() -> None:
 @given(st.sets(st.sampled_from(NUMBERS)), st.sets(st.sampled_from(NUMBERS)), st.sets(st.sampled_from(NUMBERS)))
 def test_a_flag_wins_over_a_variable_over_the_file(flags: set[str], variables: set[str], file: set[str]) -> None:
     """Whichever sources name a setting, the strongest is taken, and named as its origin."""
-    with pytest.MonkeyPatch.context() as patch:
-        tree: dict[str, dict[str, int]] = {}
-        for name in file:
-            section, _, last = name.partition(".")
-            tree.setdefault(section, {})[last] = 3
-        text = "".join(f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in below.items())
-                       for section, below in tree.items())
-        patch.setattr(Path, "read_text", lambda self, encoding="": text)
-        found = load(dict.fromkeys(flags, "1"), {SETTINGS[name].variable: "2" for name in variables}, Path("r.toml"))
+    tree: dict[str, dict[str, int]] = {}
+    for name in file:
+        section, _, last = name.partition(".")
+        tree.setdefault(section, {})[last] = 3
+    text = "".join(f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in below.items())
+                   for section, below in tree.items())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "r.toml")
+        path.write_text(text)
+        found = load(dict.fromkeys(flags, "1"), {SETTINGS[name].variable: "2" for name in variables}, path)
     for name in NUMBERS:
         expected = ((1, "flag") if name in flags else (2, SETTINGS[name].variable) if name in variables
                     else (3, "r.toml") if name in file else (SETTINGS[name].default, "default"))
@@ -115,6 +119,20 @@ def test_a_file_that_is_no_toml_is_one_typed_error(tmp_path: Path, text: str) ->
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadConfiguration):
         load({}, {}, tmp_path / "bytes.toml")
+
+
+def test_a_file_that_never_ends_is_refused_and_a_pipe_is_read(tmp_path: Path) -> None:
+    """A device in a file's place takes no memory; a password manager that writes the tokens into a pipe is heard."""
+    with pytest.raises(BadConfiguration, match="can't be read: it has more than"):
+        load({}, {}, Path("/dev/zero"))
+    with pytest.raises(BadConfiguration, match="can't be read: it has more than"):
+        load({"token_file": "/dev/zero"}, {}).tokens()
+    pipe = tmp_path / "tokens"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(pipe.write_text, "one\ntwo\n")
+        assert load({"token_file": str(pipe)}, {}).tokens() == ("one", "two")
+        assert written.result() == 8
 
 
 def test_what_is_shown_and_the_example_are_files_that_say_the_same(tmp_path: Path) -> None:
