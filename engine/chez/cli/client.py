@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -23,12 +23,13 @@ from chez.errors import ChezError, HomeBusy, HomeMissing, Unavailable
 if TYPE_CHECKING:
     from chez.agent.ui import Face
 
-__all__ = ("OwnerGone", "call", "exchange", "wait_for_end")
+__all__ = ("OwnerGone", "asked_twice", "call", "exchange", "wait_for_end")
 
 BUSY_WAIT: Final = 5.0
 """Seconds to wait for another short command that has the home open."""
 
 Show = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
 
 
 class OwnerGone(Unavailable):
@@ -100,6 +101,25 @@ def exchange(link: socket.socket, face: "Face", verb: str, params: dict[str, Any
                 case protocol.Ask(question, default):
                     _send(link, protocol.Answer(face.ask(question, default)))
     raise _gone()
+
+
+def asked_twice(home: Path, ask: Callable[[socket.socket], T]) -> T | None:
+    """Ask the owner of a home something that may be asked again; None where there is no owner.
+
+    One that locks itself hangs up on who asks just then, and another program goes on at its socket: that one is asked
+    once more. Raises what `ask` does.
+    """
+    for last in (False, True):
+        link = connect(home)
+        if link is None:
+            return None
+        with link:
+            try:
+                return ask(link)
+            except OwnerGone:
+                if last:
+                    raise
+    return None
 
 
 def wait_for_end(home: Path, link: socket.socket, seconds: float) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import platform
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from chez.agent.paths import connect
-from chez.cli.client import call, exchange, wait_for_end
+from chez.cli.client import asked_twice, call, exchange, wait_for_end
 from chez.cli.context import settings
 from chez.cli.terminal import Terminal, json_line, say, table
 from chez.errors import ChezError, HomeExists, InvalidValue
@@ -89,13 +89,16 @@ def device_name() -> str:
 def lock(ctx: click.Context) -> None:
     """End the owner of the home; from then on every use asks for the passphrase."""
     chosen = settings(ctx)
-    link = connect(chosen.path)
-    if link is None:
+
+    def end(link: socket.socket) -> dict[str, Any]:
+        owner: dict[str, Any] = exchange(link, Terminal(chosen), "lock", {})
+        wait_for_end(chosen.path, link, 30)
+        return owner
+
+    owner = asked_twice(chosen.path, end)
+    if owner is None:
         json_line({"locked": True, "owner": None}) if chosen.json else say("locked: no owner was running")
         return
-    with link:
-        owner = exchange(link, Terminal(chosen), "lock", {})
-        wait_for_end(chosen.path, link, 30)
     if chosen.json:
         json_line({"locked": True, "owner": owner})
     else:

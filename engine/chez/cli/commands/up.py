@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import msgspec
 
 from chez.agent.paths import connect
 from chez.agent.protocol import Failed, error_from, failure
-from chez.cli.client import OwnerGone, exchange
+from chez.cli.client import asked_twice, exchange
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say
 from chez.cli.values import duration
@@ -77,22 +78,20 @@ def _open_again(chosen: Settings) -> bool:
     """Have the owner open its home; whether that was needed."""
     from chez.cli import passphrases
 
-    face, passphrase = Terminal(chosen), None
-    for last in (False, True):
-        link = connect(chosen.path)
-        if link is None:
-            break
-        with link:
-            try:
-                if not exchange(link, face, "owner", {})["locked"]:
-                    return False
-                passphrase = passphrases.unlock(chosen) if passphrase is None else passphrase
-                return bool(exchange(link, face, "unlock", {"passphrase": passphrase})["unlocked"])
-            except OwnerGone:
-                # It locked itself a moment ago, and another program goes on at its socket: who asks twice opens once.
-                if last:
-                    raise
-    raise NotFound(f"{chosen.path} has no owner", "chez up starts one")
+    face = Terminal(chosen)
+    known: list[str | None] = []  # asked for once, whichever program of the owner it is for
+
+    def ask(link: socket.socket) -> bool:
+        if not exchange(link, face, "owner", {})["locked"]:
+            return False
+        if not known:
+            known.append(passphrases.unlock(chosen))
+        return bool(exchange(link, face, "unlock", {"passphrase": known[0]})["unlocked"])
+
+    unlocked = asked_twice(chosen.path, ask)
+    if unlocked is None:
+        raise NotFound(f"{chosen.path} has no owner", "chez up starts one")
+    return unlocked
 
 
 def _own(chosen: Settings, passphrase: str | None, ready: Any, lock_after: float | None,
