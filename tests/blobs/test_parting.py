@@ -64,6 +64,13 @@ def test_a_piece_that_another_attachment_has_stays(device: Reader) -> None:
     assert may(device) == [ONE]
 
 
+def test_a_piece_of_two_attachments_is_released_once(device: Reader) -> None:
+    """A member listed it in a manifest of its own too, and both are freed: what names it twice is no vouch."""
+    freed(device, ONE, [SHARED])
+    freed(device, TWO, [SHARED])
+    assert sorted(may(device)) == [ONE, TWO, SHARED]
+
+
 def test_what_was_not_seen_whole_here_stays(device: Reader) -> None:
     """Nobody knows what its manifest lists, or all of it."""
     freed(device, ONE, [TWO], seen=False)

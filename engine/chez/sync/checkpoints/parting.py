@@ -38,7 +38,7 @@ def forget_sent(db: Connection, space: int, chunks: Collection[bytes]) -> None:
 def released(db: Connection, space: SpaceKeys, device: bytes, relay: int, log: bytes,
              gone: Collection[bytes]) -> list[bytes]:
     """The pieces of attachments that a relay may release now; those in `gone` are."""
-    out: list[bytes] = []
+    out: dict[bytes, None] = {}  # a member may have listed a piece in two attachments
     rows = db.execute("SELECT n, blob, chunks, parted.relay IS NOT NULL, position FROM parting LEFT JOIN parted ON "
                       "parting = n AND relay = ? WHERE space = ? ORDER BY n", (relay, space.n)).fetchall()
     for n, blob, chunks, met, position in rows:
@@ -57,10 +57,10 @@ def released(db: Connection, space: SpaceKeys, device: bytes, relay: int, log: b
             db.execute("INSERT OR REPLACE INTO parted (parting, relay, position) VALUES (?, ?, ?)",
                        (n, relay, position if left else None))
         if left and all(_saw(db, space.n, other, log, position) for other in _writers(space) - {device}):
-            out += left
+            out |= dict.fromkeys(left)
         if len(out) >= _AT_ONCE:
             break
-    return out[:_AT_ONCE]
+    return [*out][:_AT_ONCE]
 
 
 def _split(ids: bytes) -> list[bytes]:
