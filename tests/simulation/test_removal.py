@@ -81,6 +81,16 @@ class Removals(World):
         if link.device.lanes is None:
             self.refused.add(link.device.name)
 
+    def _check_whole(self, device: Device) -> None:
+        """What was written together shows together, but for what is beyond a cut.
+
+        Of that those changes count which others build on (docs/membership.md), each record by itself.
+        """
+        out = {name[-1] for name in self.going}
+        if not self.lost:
+            torn = [mark for mark in self.workload.torn(device.db) if mark.split()[1] not in out]
+            assert torn == [], device.name
+
     def _members(self) -> list[Device]:
         """Those that remain, as the first device has it."""
         membership = self.devices[0].replica.space.membership
