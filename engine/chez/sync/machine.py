@@ -332,9 +332,13 @@ class SyncMachine:
         return [*self.send([]), *self._seal(), *self.go_on(), self._caught_up()]
 
     def _alarmed(self, found: list[Alarm]) -> None:
-        """What was found is kept by now; the connection to the relay that it is about ends with it."""
+        """What was found is kept by now; the connection to the relay that it is about ends with it.
+
+        Not by the word of who was taken out (`heads.hidden`): whoever reads the log anew would be stopped by it again.
+        """
+        right = self.replica.space.membership.state.right
         for alarm in found:
-            if alarm.row != self.relay:
+            if alarm.row != self.relay or right(alarm.author) is None:
                 continue
             what = "does not show entries here that it showed" if alarm.hidden else "showed other entries to"
             raise RelayMisbehaved(f"the relay {what} another device of the space (at entry {alarm.offset})",
