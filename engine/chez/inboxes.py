@@ -41,10 +41,12 @@ async def put(relay_url: str, inbox: bytes, writer: SigningKey, *items: bytes) -
     Repeating it while they wait stores nothing. Raises `RelayUnreachable`, or
     `RelayRefused` (no such inbox, wrong key, inbox full).
     """
-    async with connect(relay_url) as relay, _answered(relay):
-        await _open(relay, (inbox, Role.PUT, writer))
-        for item in items:
-            await relay.put(inbox, item)
+    async with connect(relay_url) as relay:
+        async with _answered(relay):
+            await _open(relay, (inbox, Role.PUT, writer))
+        for item in items:  # each has its time: many of them, on a slow line, take longer than a relay may be silent
+            async with _answered(relay):
+                await relay.put(inbox, item)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -12,13 +13,14 @@ from chez.crypto import SigningKey
 from chez.errors import RelayUnreachable
 from chez.store.database import Database
 from chez.sync import inbox
-from chez.sync.connection import open_socket
+from chez.sync.connection import RelayConnection, open_socket
 from chez.sync.driver import Driver
 from chez.sync.lanes import Lanes
 from chez.sync.replica import Replica
 from chez.sync.session import ClientSession
 from chez_wire import frames
 from chez_wire.login import inbox_of
+from tests.relay.within import relay
 
 COUNT = 30_000
 
@@ -81,3 +83,21 @@ async def test_a_relay_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch
                 case _:
                     async with inboxes.watch(url, key):
                         pass
+
+
+async def test_items_have_their_time_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Over a slow line many items take longer than a relay may be silent: it answers, and all of them are put."""
+    monkeypatch.setattr(inboxes, "SILENCE", 1.0)
+    straight = RelayConnection.put
+
+    async def slow(self: RelayConnection, inbox: bytes, item: bytes) -> None:
+        await asyncio.sleep(0.3)
+        await straight(self, inbox, item)
+
+    monkeypatch.setattr(RelayConnection, "put", slow)
+    key, items = SigningKey.from_seed(bytes(32)), [b"%d" % number for number in range(6)]
+    async with relay(tmp_path) as server, asyncio.timeout(30):
+        box = await inboxes.create(server.url, key, key.public, ttl=60)
+        await inboxes.put(server.url, box, key, *items)
+        async with inboxes.watch(server.url, key) as found:
+            assert [(await anext(aiter(found))).item for _ in items] == items
