@@ -339,6 +339,33 @@ async def test_fields_that_differ_by_case_hide_none(two: Two) -> None:
             await anna.sql(text)
 
 
+async def test_what_a_query_calls_its_columns_means_no_other_field(two: Two) -> None:
+    """A heading in double quotes, a text or a comment are no names: a field or a collection that somebody who is
+    followed has in those letters is not put in the place of the person's own."""
+    city, anna = two
+    space = await city.create_space("Offers", public=True)
+    await space.collection("people").put({"Name": "theirs"})
+    await space.collection("Notes").put({"title": "theirs"})
+    await city.sync()
+    await anna.follow(space.address)
+    await anna.sync()
+    await anna.collection("people").put({"name": "mine"})
+    await anna.collection("people").put({"From": 1, "from": 2})
+    await anna.collection("notes").put({"title": "mine"})
+    for text in ('SELECT name AS "Name" FROM people WHERE name > 1',
+                 'SELECT name as"Name" FROM people WHERE name > 1 ORDER BY "Name"',
+                 "SELECT name FROM people WHERE name <> 'it''s \"Name\"' -- what's \"Name\"?",
+                 'SELECT title AS "Notes" FROM notes', "SELECT title FROM notes WHERE title <> '\"Notes\"'"):
+        assert (await anna.sql(text)).rows == [("mine",)], text
+    for text in ('SELECT "Name" AS "Name" FROM people WHERE "Name" > 1',
+                 """SELECT "Name" FROM people WHERE "Name" <> 'name' /* no name, I'd say */"""):
+        assert (await anna.sql(text)).rows == [("theirs",)], text
+    for text in ('SELECT name, "Name" FROM people', 'SELECT title FROM "Notes" AS notes',
+                 'SELECT title "Notes" FROM notes'):
+        with pytest.raises(InvalidValue, match="upper and lower case"):
+            await anna.sql(text)
+
+
 async def test_a_space_followed_again_is_in_sql_as_what_it_is_now(two: Two, tmp_path: Path) -> None:
     """A space that was open data and is followed for itself now has all its collections in SQL, and no update takes it
     away; subscribed again it has those of open data alone."""

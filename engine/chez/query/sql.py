@@ -61,9 +61,15 @@ _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
 _TABLES: Final = frozenset(("json_each", "json_tree"))
 """Functions of SQL that are read as tables."""
-_QUOTED: Final = re.compile(r'"([^"]+)"')
+_QUOTED: Final = re.compile(r'"((?:[^"]|"")+)"')
+_TOKEN: Final = re.compile(rf"(?is)'[^']*'|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<alias>\bas\s*)?{_QUOTED.pattern}")
+"""Texts, comments, and names in double quotes."""
 _WORD: Final = re.compile(r"(?<!\w)\w+(?!\w|\s*\()")
 """One that is not a function's."""
+_RESERVED: Final = frozenset(
+    "all and as between case collate distinct else escape exists except from group having in intersect is isnull join "
+    "limit not notnull null on or order select set then to union using values when where".split())
+"""Words of SQL that name nothing where they stand bare."""
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
 MEMORY: Final = 256 * 1024 * 1024
@@ -193,8 +199,9 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     for collection, name in db.execute("SELECT collection, name FROM field"):
         if collection.lower() in low and "\0" not in name:  # no SQL can name that
             fields.setdefault(collection, []).append(name)
-    _tell_apart(db, query, fields)
-    _tell_fields_apart(db, query, fields)
+    said = _said(query)
+    _tell_apart(db, query, said, fields)
+    _tell_fields_apart(db, said, fields)
     offers = _outside(db, private, CATALOGUES)
     foreign = offers + _outside(db, private, FOLLOWED)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
@@ -209,7 +216,37 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
 
 
-def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The names that a query may mean: bare words, and those in double quotes; of these the doubtful may only be what
+    it calls a column or a table, or stand in a comment."""
+
+    words: set[str]
+    quoted: set[str]
+    doubtful: set[str]
+
+
+def _said(query: str) -> _Said:
+    words = {word for word in _WORD.findall(_TOKEN.sub(" ", query)) if word.lower() not in _RESERVED}
+    said = _Said(words, set(), set())
+    for found in _TOKEN.finditer(query):
+        if found["comment"] is not None:
+            said.quoted.update(names := _QUOTED.findall(found["comment"]))
+            said.doubtful.update(names)
+        elif (name := found[3]) is not None:
+            (said.doubtful if found["alias"] else said.quoted).add(name.replace('""', '"'))
+    return said
+
+
+def _exact(said: _Said, alike: Collection[str], own: Collection[str]) -> list[str]:
+    """The names in double quotes, of some that are alike; with them the person's own that is a bare word besides."""
+    rivals = [name for name in own if name in said.words]
+    # `SELECT name AS "Name" FROM people ORDER BY "Name"` means its own column.
+    exact = [name for name in alike if name in said.quoted and not (rivals and name in said.doubtful)]
+    return [*exact, *(name for name in rivals if name not in exact)] if exact else []
+
+
+def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[str]]) -> None:
     """Leave one of collections that differ by upper and lower case only, which SQL can't tell apart.
 
     Whoever publishes a space that is followed calls its collections as they like, and must not spoil queries of others:
@@ -219,8 +256,7 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
     """
     for name in [name for name in fields if _fold(name) in _TABLES and not _is_own(db, name)]:
         del fields[name]  # it would hide the function
-    quoted = set(_QUOTED.findall(query))
-    for name in quoted - fields.keys():
+    for name in said.quoted - fields.keys():
         if _fold(name) in map(_fold, fields) and _is_there(db, name):  # its records have no field
             fields[name] = []
     folded = Counter(map(_fold, fields))
@@ -230,7 +266,7 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
             alike.setdefault(_fold(name), []).append(name)
     for names in alike.values():
         own = [name for name in names if _is_own(db, name)]
-        spelt = [name for name in names if name in quoted] or own or [name for name in names if name in query] or names
+        spelt = _exact(said, names, own) or own or [name for name in names if name in query] or names
         if len(spelt) > 1:
             raise InvalidValue(f"some of these collections differ by upper and lower case only: "
                                f"{', '.join(sorted(spelt))}",
@@ -240,32 +276,32 @@ def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> Non
                 del fields[name]
 
 
-def _tell_fields_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> None:
+def _tell_fields_apart(db: Connection, said: _Said, fields: dict[str, list[str]]) -> None:
     """Put first what a query means of fields that differ by upper and lower case only: SQL reads the first one.
 
     Who writes into a collection in some other space, as a member or as a publisher, calls fields as they like, and
     must not hide another's: a name in double quotes is exactly that one, then comes the one that is spelt so, then that
     of spaces where the person belongs. Raises `InvalidValue` where that leaves several.
     """
-    quoted, words = set(_QUOTED.findall(query)), set(_WORD.findall(query))
-    asked = {_fold(word) for word in words | quoted}
+    asked = {_fold(word) for word in said.words | said.quoted}
     for collection, known in fields.items():
         if len(folded := Counter(map(_fold, known))) < len(known):
-            meant = [_meant(db, collection, [name for name in known if _fold(name) == one], quoted, words)
+            meant = [_meant(db, collection, [name for name in known if _fold(name) == one], said)
                      for one, count in folded.items() if count > 1 and one in asked]
             fields[collection] = [*meant, *(name for name in known if name not in meant)]
 
 
-def _meant(db: Connection, collection: str, alike: list[str], quoted: set[str], words: set[str]) -> str:
-    for said in (quoted, words):
-        spelt = [name for name in alike if name in said]
-        if len(spelt) == 1:
-            return spelt[0]
+def _meant(db: Connection, collection: str, alike: list[str], said: _Said) -> str:
+    spelt = [name for name in alike if name in said.quoted or name in said.words]
+    if len(spelt) == 1:
+        return spelt[0]
     own = [name for name in alike if _is_own(db, collection, name)]
-    if len(own) > 1 or len(quoted.intersection(alike)) > 1:
-        raise InvalidValue(f"some fields of {collection} differ by upper and lower case only: {', '.join(alike)}",
-                           "SQL can't tell them apart: put the one you mean in double quotes, as it is spelt.")
-    return (own or alike)[0]
+    found = _exact(said, alike, own) or [name for name in own if name in said.words] or own or alike[:1]
+    if len(found) > 1:
+        raise InvalidValue(f"some fields of {collection} differ by upper and lower case only: {', '.join(found)}",
+                           "SQL can't tell them apart: put the one you mean in double quotes, as it is spelt, "
+                           "and leave the others out.")
+    return found[0]
 
 
 def _is_own(db: Connection, collection: str, name: str | None = None) -> bool:
