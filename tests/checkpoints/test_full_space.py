@@ -1,12 +1,14 @@
 """A space that is full at its relay: what is there and what others say comes as ever, and a checkpoint gives room."""
 
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
 
 import chez
 from chez.errors import RelayRefused
+from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.link import Link
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown
@@ -74,3 +76,31 @@ async def test_who_has_no_room_hears_of_others(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.05)
             assert hers.status().removed and not trip.status().removed
+
+
+async def test_what_is_tried_now_and_then_waits_all_the_while(tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """One entry for which there is no room: the space is told as full while it is tried, and not looked at again."""
+    looked = 0
+    weigh = Drafting.weigh
+
+    def counted(drafting: Drafting) -> None:
+        nonlocal looked
+        looked += 1
+        weigh(drafting)
+
+    monkeypatch.setattr("chez.sync.lookout.TICK", 0.05)
+    monkeypatch.setattr(Drafting, "weigh", counted)
+    async with relay(tmp_path / "relay", "--space-quota", "60000") as server, persons(
+            tmp_path, "anna", relay=server.url) as (anna,):
+        trip = await anna.create_space("Trip")
+        async with anna.connect() as link:
+            await link.synced(90)
+            await trip.collection("notes").put({"n": random.Random(1).randbytes(80_000)}, id="large")
+            while not link.problems:
+                await link.turn()
+            (full,) = link.problems
+            for _ in range(20):
+                await link.turn()
+                assert full in link.problems
+            assert looked == 1

@@ -59,21 +59,23 @@ class Model:
             ref = sorted(self.under_way)[ref % len(self.under_way)]
         entry, one = self.window.answered(ref), self.under_way.pop(ref, None)
         assert (None if entry is None else entry.entry) == one
-        if entry is not None and one is not None and full and one not in self.held:
+        self.held = [held for held in self.held if held != one]
+        if entry is not None and one is not None and full:
             self.window.hold(entry)
             self.held.append(one)
 
     def retry(self) -> None:
-        """The first one held back, if nothing is under way."""
+        """The first of the chain that is held back, if nothing is under way; it is held back until it is answered."""
         if self.held and not self.under_way:
-            self._sends(self.held.pop(0), self.window.retry())
+            self._sends(min(self.held), self.window.retry())
         else:
             assert self.window.retry() is None
 
     def release(self) -> None:
         """There is room; without anything held back the order stays as it is."""
         if self.held:
-            self.waiting, self.held = sorted(self.waiting + self.held), []
+            free = [one for one in self.held if one not in self.under_way.values()]
+            self.waiting, self.held = sorted(self.waiting + free), []
         self.window.release()
 
     def forget(self) -> None:
@@ -112,7 +114,7 @@ def test_each_entry_is_under_way_once_and_in_order(steps: list[tuple[str, Any]],
         else:
             getattr(model, step)(what)
         window = model.window
-        assert len(window) == len(model.waiting) + len(model.under_way) + len(model.held)
+        assert len(window) == len(model.waiting) + len({*model.under_way.values(), *model.held})
         assert window.full == bool(model.held) and window.moves == bool(model.waiting or model.under_way)
 
 

@@ -25,7 +25,8 @@ class Window:
     """Own entries that are sealed and not acknowledged, each once; `len` tells how many.
 
     They wait, in order; then they are under way, by what they were sent with; and those that the relay has no room for
-    are held back, with all behind them but what may give room.
+    are held back, with all behind them but what may give room. The first of these is tried now and then, and is held
+    back while it is, until it is answered.
     """
 
     _waiting: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
@@ -34,7 +35,8 @@ class Window:
     _bytes: int = 0
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._under_way) + len(self._held)
+        tried = sum(entry.id in self._held for entry in self._under_way.values())
+        return len(self._waiting) + len(self._under_way) + len(self._held) - tried
 
     @property
     def moves(self) -> bool:
@@ -73,6 +75,7 @@ class Window:
         entry = self._under_way.pop(ref, None)
         if entry is not None:
             self._bytes -= len(entry.envelope)
+            self._held.pop(entry.id, None)
         return entry
 
     def hold(self, entry: Sealed) -> None:
@@ -80,12 +83,14 @@ class Window:
         self._held[entry.id] = entry
 
     def retry(self) -> Sealed | None:
-        """The first that is held back, while nothing is under way: to be sent, for there may be room by now."""
-        return None if self._under_way or not self._held else self._held.popitem(last=False)[1]
+        """The first of the chain that is held back, while nothing is under way: to be sent, for there may be room."""
+        return None if self._under_way else min(self._held.values(), key=lambda one: one.entry, default=None)
 
     def release(self) -> None:
         """There is room: what is held back waits again, where it was in the chain."""
         if self._held:
+            for entry in self._under_way.values():
+                self._held.pop(entry.id, None)
             entries = sorted((*self._held.items(), *self._waiting.items()), key=lambda one: one[1].entry)
             self._waiting = OrderedDict(entries)
             self._held.clear()

@@ -81,7 +81,7 @@ class SyncMachine:
     _window: Window = field(default_factory=Window)
     _credit: Credit = field(default_factory=Credit)
     _refusal: RelayRefused | None = None
-    """What the relay said of the entry that it had no room for last."""
+    """What the relay said of the entry that it had no room for last; None since it took one."""
     _applying: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
@@ -222,7 +222,7 @@ class SyncMachine:
         if entry.gives_room and not entry.control:
             self._append(replace(entry, control=True))
             return []
-        first, self._refusal = not self._window.full, refusal
+        first, self._refusal = self._refusal is None, refusal
         self._window.hold(entry)
         if first:
             self.course.desk.drafting.weigh()
@@ -477,6 +477,7 @@ class SyncMachine:
         if entry is None or entry.id != event.entry:
             raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
         if not entry.control:
+            self._refusal = None
             self._window.release()
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
