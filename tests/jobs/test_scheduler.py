@@ -350,7 +350,7 @@ async def test_what_breaks_in_a_packages_work_ends_nothing_else(
         yield
         raise ZeroDivisionError
 
-    monkeypatch.setattr("chez.agent.verbs.at_work", lambda: [breaking])
+    monkeypatch.setattr("chez.agent.verbs.at_work", lambda: ([breaking], []))
     monkeypatch.setattr(running, "WORK_AFTER", 0.0)
     async with running._at_work(home):
         await asyncio.wait_for(begun.wait(), 60)
