@@ -12,6 +12,7 @@ from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.link import Link
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown
+from tests.people.guests import invited
 from tests.people.persons import persons, shared
 from tests.people.support import join
 from tests.relay.within import relay
@@ -76,6 +77,22 @@ async def test_who_has_no_room_hears_of_others(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.05)
             assert hers.status().removed and not trip.status().removed
+
+
+async def test_who_has_no_room_lets_guests_in(tmp_path: Path) -> None:
+    """By a link and by a code: what is said of a guest is at the relay, whatever waits for room there."""
+    async with relay(tmp_path / "relay", "--space-quota", "60000") as server, persons(
+            tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        invitation = await invited(trip, anna)
+        async with anna.connect() as link:
+            await _filled(trip, link)
+            assert (await berta.join(invitation, timeout=60)).role == "writer"
+            async with trip.invite_by_code() as hosting:
+                coming = asyncio.create_task(carl.join(hosting.code))
+                await hosting.joined()
+                await coming
+            assert link.problems
 
 
 async def test_what_is_tried_now_and_then_waits_all_the_while(tmp_path: Path,

@@ -1286,12 +1286,13 @@ class Link(Front[AsyncLink]):
         """
         self._portal.call(lambda call: self._inner.synced(timeout))
 
-    def reached(self, space: bytes, timeout: float) -> None:
+    def reached(self, space: bytes, timeout: float, *, said: bool = False) -> None:
         """Wait until everything here of one space, by its id, is durable at the relay.
 
+        `said`: what is said of the space is enough, which has room where changes have none.
         Raises what keeps it from that, and `RelayUnreachable` as `synced`.
         """
-        self._portal.call(lambda call: self._inner.reached(space, timeout))
+        self._portal.call(lambda call: self._inner.reached(space, timeout, said=said))
 
     def forward(self, *, at_once: bool) -> None:
         """Give the relay what others brought, and it does not show: a while ago, or `at_once` at any time."""

@@ -270,7 +270,7 @@ class Answering:
         if isinstance(answer, Refusal):
             self._told.setdefault(one.hash, set()).add(request.card.person)
         else:
-            await link.reached(one.held.space.id, IN_STEP)
+            await link.reached(one.held.space.id, IN_STEP, said=True)
         with suppress(RelayRefused):  # the guest's inbox is gone: it asks again, or never
             await inboxes.put(link.address, inbox_of(request.reply.inbox.public), request.reply.put,
                               request.reply.seal(answer, crypto.random_bytes(crypto.NONCE_BYTES)))

@@ -135,7 +135,7 @@ class Hosting:
     async def _in_step(self) -> None:
         link = self._syncing.link_of(self._held.space)
         if link is not None:
-            await link.reached(self._held.space.id, IN_STEP)
+            await link.reached(self._held.space.id, IN_STEP, said=True)
             return
         report = await Exchange(self._syncing).sync(IN_STEP)
         problem = next((one.problem for one in report.problems if one.id == self._held.id), "")

@@ -22,7 +22,7 @@ from chez.sync.copied import note_copy
 from chez.sync.flow import LEAST_WINDOW
 from chez.sync.inbox import Inbox
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Job, Lane, Lanes
+from chez.sync.lanes import Job, Lane, Lanes, State
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane
@@ -90,10 +90,16 @@ class Driver:
         """Whether everything known of either side has reached the other."""
         return self.lanes.settled and not (self._sealed or self._inbox)
 
-    def reached(self, space: bytes) -> bool:
-        """The same of one space, by its id, and of what is here of it."""
+    def reached(self, space: bytes, *, said: bool = False) -> bool:
+        """The same of one space, by its id, and of what is here of it; `said`: of all but what waits for room."""
         lane = self.lanes.of.get(space)
-        return lane is not None and lane.idle and not any(sealed is lane for sealed, _, _ in self._sealed)
+        return lane is not None and (lane.idle or (said and lane.stuck)) and not any(
+            sealed is lane for sealed, _, _ in self._sealed)
+
+    def full(self, space: bytes) -> bool:
+        """Whether a space, by its id, goes on but for what the relay has no room for."""
+        lane = self.lanes.of.get(space)
+        return lane is not None and lane.state is State.LIVE and lane.machine.full is not None
 
     def stir(self) -> None:
         """There may be something to do."""

@@ -235,14 +235,16 @@ class Link:
         if self._replicas and (error := self.problems.get(self._replicas[0].space.id)) is not None:
             raise error
 
-    async def reached(self, space: bytes, timeout: float) -> None:
+    async def reached(self, space: bytes, timeout: float, *, said: bool = False) -> None:
         """Wait until everything here of one space, by its id, is durable at the relay.
 
+        `said`: what is said of the space is enough, which has room where changes have none.
         Raises what keeps it from that, and `RelayUnreachable` as `synced`.
         """
         def reached() -> bool:
-            there = self._driver is not None and self._driver.reached(space)
-            error = self.problems.get(space)
+            there = self._driver is not None and self._driver.reached(space, said=said)
+            error = None if said and self._driver is not None and self._driver.full(space) else (
+                self.problems.get(space))
             if not there and (error is not None or self._ended or self._task is None):
                 raise error or self.error or RelayUnreachable(f"the link to {self.url} is closed")
             return there
