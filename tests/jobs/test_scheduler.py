@@ -411,3 +411,19 @@ async def test_what_a_turn_made_is_sent_before_the_next_one_runs(home: chez.Home
 
     await at_work.Scheduler(home, runtime, sent, lambda: datetime(2026, 11, 26, 18), lambda: 7.0).look()
     assert told == ["run", "sent"] * 3 + ["sent"] and len(await runs(home)) == 3
+
+
+async def test_grants_that_are_not_due_cost_no_sending(home: chez.Home) -> None:
+    """To send may take a minute, where a provider's relay says nothing: it is done after what ran, not for each grant
+    that is there."""
+    await allow(home, scheduled("daily", reads=ON_DATE))
+    for number in range(2, 8):
+        await allow(home, build_bundle(manifest_text(version=number), MEAN, "python", SIGNING), number)
+    told: list[str] = []
+
+    async def sent() -> None:
+        told.append("sent")
+
+    found = await at_work.Scheduler(home, instant, sent, lambda: datetime(2026, 11, 26, 18), lambda: 7.0).look()
+    assert found is not None and len(found.departed) == 1
+    assert len(told) <= 3

@@ -111,16 +111,18 @@ async def look(
     and there may be hundreds: before each further one it is asked `again` what time it is.
     """
     found = Look()
-    times = []
+    times, done = [], 0
     await heed_all(home)
     for granted in await list_grants(home):
-        if found.departed and (moment := await _asked(again, now)) != now:
-            if moment is None:
-                return replace(found, next=now)
-            now = moment
         schedule = granted.bundle.manifest.schedule
         if not is_repeated(schedule) or granted.grant.device != home.device_id.hex() or granted.revoked:
             continue
+        if (more := len(found.departed) + len(found.pending)) > done:
+            # Once after what took its time: to ask may take a minute, where a provider's relay says nothing.
+            done = more
+            if (moment := await _asked(again, now)) is None:
+                return replace(found, next=now)
+            now = moment
         times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
             if believed:
