@@ -82,7 +82,7 @@ async def test_who_has_no_room_hears_of_others(tmp_path: Path) -> None:
 async def test_who_has_no_room_lets_guests_in(tmp_path: Path) -> None:
     """By a link and by a code: what is said of a guest is at the relay, whatever waits for room there."""
     async with relay(tmp_path / "relay", "--space-quota", "60000") as server, persons(
-            tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+            tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
         trip = await anna.create_space("Trip")
         invitation = await invited(trip, anna)
         async with anna.connect() as link:
@@ -93,6 +93,10 @@ async def test_who_has_no_room_lets_guests_in(tmp_path: Path) -> None:
                 await hosting.joined()
                 await coming
             assert link.problems
+        async with trip.invite_by_code("reader") as hosting:  # and while the home is not connected
+            coming = asyncio.create_task(dora.join(hosting.code))
+            await hosting.joined()
+            assert (await coming).role == "reader"
 
 
 async def test_what_is_tried_now_and_then_waits_all_the_while(tmp_path: Path,

@@ -12,7 +12,7 @@ from chez.home.held import Held
 from chez.home.pairing import CODE_SECONDS, WRONG, Ask, agrees, check_guesses, full_code
 from chez.home.replying import type_code
 from chez.home.sharing import Member, RoleName, Sharing, role_named
-from chez.home.syncing import Syncing
+from chez.home.syncing import Syncing, relay_row
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.spaces.card import Card
@@ -20,6 +20,7 @@ from chez.spaces.permits import check_owner
 from chez.store.database import Connection, Database
 from chez.sync.codes import mailbox, new_code
 from chez.sync.introducing import Guest, Host
+from chez.sync.owing import untold
 from chez.sync.pinning import split
 
 __all__ = ("Hosting", "host", "visit")
@@ -139,7 +140,10 @@ class Hosting:
             return
         report = await Exchange(self._syncing).sync(IN_STEP)
         problem = next((one.problem for one in report.problems if one.id == self._held.id), "")
-        if problem:
+        # Changes that wait for room keep no guest away: what is said of one has room.
+        n = self._held.space.n
+        lacks = await self._database.write(lambda db: untold(db, n, relay_row(db, self._url), says=True))
+        if problem and lacks:
             raise RelayRefused(f"the relay does not get what your guest needs: {problem}")
 
 
