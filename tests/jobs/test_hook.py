@@ -204,7 +204,7 @@ def test_results_are_followed_until_the_command_is_ended(provider: Path) -> None
         shown.append(json.loads(following.stdout.readline()))
         assert following.poll() is None
         following.send_signal(signal.SIGTERM)
-        assert (following.stdout.read(), following.wait()) == ("", -signal.SIGTERM)
+        assert (following.stdout.read(), following.wait()) == ("", 128 + signal.SIGTERM)
     assert [line["sequence"] for line in shown] == [1, 2]
     assert [json.loads(line) for line in (provider / "results.jsonl").read_text().splitlines()] == shown
     assert results(provider, wait=0.3) == []
