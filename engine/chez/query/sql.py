@@ -51,8 +51,6 @@ CATALOGUES: Final = "chez.catalogues"
 """That of providers' catalogues (`chez_sandbox.offers.following`)."""
 OPEN: Final = "open_"
 """How the collections of open data begin."""
-_MOST: Final = 48
-"""Characters of a dataset's name that its tables begin with (`chez.connectors.tables.MAX_NAME`)."""
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
 _THEN: Final = "chez then "
@@ -341,7 +339,9 @@ def is_table_of(collection: str, dataset: str) -> bool:
 
     Who publishes one dataset must not put rows among those of another.
     """
-    base = OPEN + re.sub(r"[^a-z0-9]+", "_", dataset).strip("_")[:_MOST].rstrip("_")
+    from chez.connectors.tables import slug
+
+    base = OPEN + slug(dataset)
     name = _fold(collection)
     return name == base or name.startswith(f"{base}_")
 
