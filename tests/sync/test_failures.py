@@ -7,16 +7,48 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.server import serve
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.asyncio.server import ServerConnection, serve
 
-from chez.errors import NotARelay, RelayUnreachable
+from chez.errors import NotARelay, RelayRefused, RelayUnreachable
 from chez.sync.connection import connect, open_socket
 from chez.sync.failures import why
 from tests.people.persons import persons
 from tests.people.proxy import Proxy
-from tests.relay.within import Within
+from tests.relay.within import Within, relay
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
+
+
+class Silent:
+    """Passes on what the relay at `target` says: its welcome, so many more messages, and then nothing."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+        self.target = self.name = ""
+
+    async def serve(self, near: ServerConnection) -> None:
+        """One connection. Pings are answered, whatever else is not."""
+        async with dial(self.target) as far:
+            up = asyncio.ensure_future(self._up(near, far))
+            for _ in range(1 + self.answers):
+                await near.send(await far.recv())
+            await near.wait_closed()
+            up.cancel()
+
+    async def _up(self, near: ServerConnection, far: ClientConnection) -> None:
+        async for message in near:
+            await far.send(message)
+
+
+@asynccontextmanager
+async def silent(answers: int) -> AsyncIterator[Silent]:
+    """Such a one on a free port of loopback."""
+    made = Silent(answers)
+    async with serve(made.serve, "127.0.0.1", 0) as server:
+        made.name = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield made
 
 
 @asynccontextmanager
@@ -89,6 +121,38 @@ async def test_what_takes_connections_and_never_greets_is_given_up(tmp_path: Pat
             while link.error is None:
                 await link.turn()
             assert isinstance(link.error, RelayUnreachable) and "greet" in str(link.error) and not link.ended
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2, 3])
+async def test_a_relay_that_answers_no_more_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        answers: int) -> None:
+    """It welcomes, answers so many requests and then pings alone: it is told, and tried again."""
+    async with (silent(answers) as front, relay(tmp_path / "r", "--name", front.name) as server,
+                persons(tmp_path, "anna") as (anna,)):
+        front.target = server.url
+        monkeypatch.setattr("chez.sync.lookout.TICK", 0.05)
+        monkeypatch.setattr("chez.sync.patience.SLOWEST_SPAN", 1.0)
+        await anna.collection("notes").put({"n": 1}, id="one")
+        async with anna.connect(f"ws://{front.name}") as link, asyncio.timeout(60):
+            while link.connections < 2:
+                await link.turn()
+            assert isinstance(link.error, RelayUnreachable) and "does not answer" in str(link.error)
+            assert link.status != "synced" and not link.ended
+
+
+async def test_a_request_that_is_not_answered_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked outside of a home's link, a piece of an attachment or how much room there is: not for ever."""
+    monkeypatch.setattr("chez.sync.connection.LISTEN", 0.05)
+    monkeypatch.setattr("chez.sync.patience.SLOWEST_SPAN", 0.5)
+    async with silent(1) as front, relay(tmp_path / "r", "--name", front.name) as server, asyncio.timeout(60):
+        front.target = server.url
+        async with connect(f"ws://{front.name}") as opened:
+            with pytest.raises(RelayRefused):
+                await opened.get_packet(bytes(32), bytes(32))
+            await asyncio.sleep(1)  # it was asked nothing
+            for _ in range(2):
+                with pytest.raises(RelayUnreachable, match="does not answer"):
+                    await opened.get_packet(bytes(32), bytes(32))
 
 
 async def test_what_hears_no_tls_is_told_apart() -> None:

@@ -13,6 +13,7 @@ from chez.spaces.statements import Kind
 from chez.sync.events import RolesEnded
 from chez.sync.lanes import Lanes, State
 from chez.sync.outbox import waiting_spaces
+from chez.sync.patience import SLOWEST_SPAN
 from chez_relay.effects import Ask, Send
 from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
@@ -428,3 +429,42 @@ def test_a_space_is_not_in_step_while_work_on_it_is_under_way() -> None:
     with pytest.raises(RelayUnreachable):
         lanes.failed(job, RelayUnreachable("gone"))
     assert lane.state is State.RESTING and lane.under_way == 0
+
+
+def test_a_space_of_which_the_relay_says_nothing_rests_and_is_told() -> None:
+    """Its write is not acknowledged while another space's is: that one goes on, and this one is asked again."""
+    wire, lanes = lanes_of(2)
+    quiet, other = wire.device.replicas[1].space.handle, lanes.all[1]
+    honest = wire._carry
+
+    def carry(data: bytes) -> list[bytes]:
+        frame = decode_client(data)
+        return [] if isinstance(frame, Append) and frame.handle == quiet else honest(data)
+
+    wire._carry = carry  # type: ignore[method-assign]
+    lanes.listen(0.0)
+    wire.put(1, "a")
+    wire.put(2, "b")
+    wire.settle()
+    for now in (1.0, 2.0, 119.0):
+        lanes.listen(now)
+        assert not lanes.problems
+    wire.put(2, "c")  # what the others say is no word of this one
+    wire.settle()
+    lanes.listen(1.0 + 2 * SLOWEST_SPAN)
+    assert [type(one) for one in lanes.problems.values()] == [RelayUnreachable] and not lanes.settled
+    assert lanes.all[0].state is State.RESTING and other.idle
+    wire._carry = honest  # type: ignore[method-assign]
+    lanes.again(lanes.resting.pop())
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert lanes.settled and not lanes.problems
+
+
+def test_who_is_in_step_is_not_taken_for_silent() -> None:
+    """A relay that was asked nothing says nothing."""
+    _, lanes = lanes_of(2)
+    for now in range(0, 100_000, 1000):
+        lanes.listen(float(now))
+    assert lanes.settled and not lanes.problems

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez.sync.network import ways_out
-from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Backoff, Pace, Sleep
+from chez.sync.patience import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    LONGEST_SILENCE,
+    SLOWEST_BYTES,
+    STEADY,
+    Backoff,
+    Pace,
+    Silence,
+    Sleep,
+)
 
 jitters = st.floats(0, 1)
 
@@ -85,3 +95,24 @@ def test_reading_takes_no_more_spans_than_it_has_parts(steps: list[tuple[float, 
         pace.came(now, size)
         came += size
         assert now <= 100.0 * (1 + came / 1000)
+
+
+def test_a_relay_that_was_asked_may_take_its_time_and_no_more() -> None:
+    """Two minutes without a word, and as much for each 128 KiB that the connection carries meanwhile; half an hour."""
+    silence = Silence()
+    assert not silence.over(0.0, asked=True, heard=0, carried=0)
+    assert not silence.over(119.0, asked=True, heard=0, carried=0)
+    assert silence.over(120.0, asked=True, heard=0, carried=0)
+    assert not silence.over(359.0, asked=True, heard=0, carried=2 * SLOWEST_BYTES)
+    assert silence.over(360.0, asked=True, heard=0, carried=2 * SLOWEST_BYTES)
+    assert silence.over(LONGEST_SILENCE, asked=True, heard=0, carried=1 << 40)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=20))
+def test_a_word_or_nothing_to_be_asked_begins_the_wait_anew(steps: list[tuple[bool, bool]]) -> None:
+    """However long it goes on: only a hundred and twenty seconds on end of being asked and hearing nothing count."""
+    silence, waited, heard = Silence(), None, 0
+    for number, (asked, hears) in enumerate(steps):
+        now, heard = number * 60.0, heard + hears
+        waited = 0.0 if asked and (waited is None or hears) else None if not asked else waited + 60.0
+        assert silence.over(now, asked=asked, heard=heard, carried=0) == (waited is not None and waited >= 120.0)

@@ -7,7 +7,7 @@
             ...                                   # make it durable
             relay.credit(event.handle, size)
 
-One task reads, one writes; nothing else runs. Requests may be issued side by side: they
+One task reads, one writes, one looks whether what was asked is answered. Requests may be issued side by side: they
 go out in the order they were made, and one round trip serves them all.
 """
 
@@ -38,6 +38,7 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.meeting import Acquaintances, Near
+from chez.sync.patience import Silence
 from chez.sync.pinning import split
 from chez.sync.pulse import Pulse
 from chez.sync.pushes import Push, Pushes
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
 __all__ = ("RelayConnection", "connect", "open_socket", "relay_name")
 
 OPEN_SECONDS: Final = 10.0
+
+LISTEN: Final = 20.0
+"""Seconds between two looks whether a relay answers what it was asked."""
 
 _E = TypeVar("_E", bound=Event)
 
@@ -128,7 +132,7 @@ class RelayConnection:
     """One open connection; see `connect`.
 
     Every request raises `RelayRefused` when the relay says no, `RelayUnreachable` when the
-    connection breaks first, `RelayMisbehaved` when it answers with nonsense.
+    connection breaks first or it does not answer (`patience.Silence`), `RelayMisbehaved` when it answers with nonsense.
     """
 
     def __init__(self, socket: "Socket", session: ClientSession, relay: str) -> None:
@@ -147,7 +151,9 @@ class RelayConnection:
         self._wake = asyncio.Event()
         self._wake.set()
         self._welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._write()))
+        self._answered = 0  # requests
+        self._carried = 0  # bytes, either way
+        self._tasks = tuple(asyncio.create_task(work) for work in (self._read(), self._write(), self._listen()))
 
     # --- requests -----------------------------------------------------------------------
 
@@ -274,7 +280,7 @@ class RelayConnection:
         self._fail(RelayUnreachable("the connection was closed"))
         await self._socket.close()
 
-    # --- the two tasks --------------------------------------------------------------------
+    # --- the tasks ------------------------------------------------------------------
 
     def _ask(self, ref: int, _kind: type[_E]) -> "asyncio.Future[_E]":
         self._check()
@@ -293,11 +299,13 @@ class RelayConnection:
                 await self._wake.wait()
                 self._wake.clear()
                 for data in self._session.data_to_send():
+                    self._carried += len(data)
                     await self._socket.send(data)
 
     async def _read(self) -> None:
         try:
             async for message in self._socket.messages():
+                self._carried += len(message)
                 for event in self._session.receive(message):
                     self._dispatch(event, len(message))
                 if self._session.sends:  # what is proven behind the welcome
@@ -308,6 +316,16 @@ class RelayConnection:
         except RelayMisbehaved as error:
             self._fail(error)
             await self._socket.close(1002)
+
+    async def _listen(self) -> None:
+        """End the connection of a relay that is there, was asked something, and does not answer."""
+        silence, now = Silence(), asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(LISTEN)
+            if silence.over(now(), asked=bool(self._answers), heard=self._answered, carried=self._carried):
+                break
+        self._fail(RelayUnreachable(f"{self.relay} was asked something, and does not answer", "try again later"))
+        await self._socket.close()
 
     def _gone(self, reason: str) -> ChezError:
         return RelayUnreachable(f"the connection to {self.relay} ended: {reason}", "try again")
@@ -321,6 +339,7 @@ class RelayConnection:
             case Refused(ref=0):
                 self._fail(_refusal(event))
             case Refused(ref=ref):
+                self._answered += 1
                 if (future := self._answers.pop(ref, None)) is None:
                     self._push(event, size)
                 elif not future.done():
@@ -336,6 +355,7 @@ class RelayConnection:
 
     def _answer(self, ref: int, event: Event) -> None:
         future = self._answers.pop(ref, None)
+        self._answered += future is not None
         if future is not None and not future.done():
             future.set_result(event)
 

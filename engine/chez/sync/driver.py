@@ -115,6 +115,14 @@ class Driver:
         if not self.lanes.welcomed:
             self.end(ConnectionError("what answers there does not greet"))
 
+    def listen(self) -> None:
+        """Look whether the relay answers what it was asked: to be called now and then."""
+        try:
+            self.lanes.listen(self._loop.time())
+        except ChezError as error:  # as in `durable`
+            self._gone = self._gone or error
+        self._news.set()
+
     def check(self, seconds: float) -> None:
         """Ask whether the relay is there still; a connection on which it does not answer in time is given up."""
         if self._gone is None:

@@ -44,6 +44,11 @@ class Window:
         return bool(self._waiting or self._under_way)
 
     @property
+    def asks(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._under_way)
+
+    @property
     def full(self) -> bool:
         """Whether any is held back: the relay has no room."""
         return bool(self._held)

@@ -41,6 +41,7 @@ from chez.sync.events import (
 from chez.sync.keeping import Keeping
 from chez.sync.machine import SyncMachine
 from chez.sync.opening import Opening
+from chez.sync.patience import Silence
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
@@ -70,6 +71,14 @@ class Lane:
     """How much work is being done: what it leads to is not known yet."""
     rests: int = 0
     """How often it could not go on since it last could."""
+    heard: int = 0
+    """How often the relay said something of the space."""
+    silence: Silence = field(default_factory=Silence)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is for the relay to say something, and not for this device to go on."""
+        return self.state is State.LIVE and self.machine.asks and not self.works and not self.under_way
 
     @property
     def seals(self) -> bool:
@@ -114,6 +123,7 @@ class Lanes:
         self._keeping = keeping
         self._opening = Opening(session, keeping)
         self._opened_more = False
+        self._carried = 0  # bytes of frames, either way
         self._asked: dict[int, Channel] = {}
         self._lanes: dict[Channel, Lane] = {}
         self.all: tuple[Lane, ...] = ()
@@ -156,8 +166,20 @@ class Lanes:
 
     def receive(self, message: bytes) -> None:
         """One websocket message. Raises `RelayMisbehaved`, and when no lane is left, what the first one ended with."""
+        self._carried += len(message)
         for event in self._session.receive(message):
             self._event(event)
+        self._check()
+
+    def listen(self, now: float) -> None:
+        """Give up, for a while, spaces of which the relay was asked something and says nothing. Raises as `receive`.
+
+        To be called now and then; `now` is in seconds, of a clock that does not go back.
+        """
+        for lane in self.all:
+            if lane.silence.over(now, asked=lane.asks, heard=lane.heard, carried=self._carried):
+                self._end(lane, RelayUnreachable("the relay was asked about this space, and does not answer",
+                                                 "It is asked again."))
         self._check()
 
     def sealed(self, lane: Lane, machine: SyncMachine, sealed: list[Sealed]) -> None:
@@ -224,7 +246,9 @@ class Lanes:
         """The frames to send now, in order; each is returned once."""
         self._open()
         self._keep()
-        return self._session.data_to_send()
+        frames = self._session.data_to_send()
+        self._carried += sum(map(len, frames))
+        return frames
 
     @property
     def sends(self) -> bool:
@@ -374,6 +398,7 @@ class Lanes:
     def _feed(self, lane: Lane | None, event: Event) -> None:
         if lane is None or lane.state is not State.LIVE:
             return
+        lane.heard += 1
         try:
             lane.works += lane.machine.handle(event)
             if lane.machine.phase is Phase.FOLLOWING:

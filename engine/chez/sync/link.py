@@ -339,6 +339,8 @@ class Link:
         """Now and then; `changed`: the device slept, or is in another network."""
         if changed:
             self.check()
+        if self._driver is not None:
+            self._driver.listen()
         self.forward(at_once=False)
 
     def forward(self, *, at_once: bool) -> None:

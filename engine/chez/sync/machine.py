@@ -125,6 +125,13 @@ class SyncMachine:
                 and not self._rotates() and not self._behind and not self.course.busy)
 
     @property
+    def asks(self) -> bool:
+        """Whether the relay was asked something that it did not answer, or did not bring all that it says to have."""
+        return (self.phase in (Phase.OPENING, Phase.CREATING, Phase.FETCHING, Phase.ROTATING) or self._window.asks
+                or self.course.asks or (self._follows and self.arrivals.idle
+                                        and self.progress.position < self.progress.end))
+
+    @property
     def gathering(self) -> bool:
         """Whether acknowledgements wait for `go_on`. While the space is opened anew nothing comes of asking for that.
         """

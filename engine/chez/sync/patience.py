@@ -7,6 +7,8 @@ span, so that a relay that comes back is not met by everybody at once (the "equa
 M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A connection that
 stood for a while begins them anew; one that ends as soon as it is made does not.
 
+`Silence`: a relay that was asked something, and neither answers nor ends the connection.
+
 `Sleep`: a device that slept, or a program that was held, wakes up with a connection that
 nobody keeps at the other end any more. Two clocks tell: one that stands still while the
 device sleeps (the loop's), and one that does not.
@@ -15,7 +17,7 @@ device sleeps (the loop's), and one that does not.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ("Backoff", "Headway", "Pace", "Sleep")
+__all__ = ("Backoff", "Headway", "Pace", "Silence", "Sleep")
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 300.0
@@ -30,6 +32,10 @@ SLOWEST_SPAN: Final = 120.0
 SLOWEST_BYTES: Final = 128 * 1024
 """What a relay has to bring in so many seconds: a tenth of what a telephone line did, and enough for the largest
 frame to come over one."""
+
+
+LONGEST_SILENCE: Final = 1800.0
+"""Seconds after which a relay is taken to say nothing however much else it carries: no answer takes so long."""
 
 
 @dataclass(slots=True)
@@ -102,6 +108,29 @@ class Pace:
         self._came += size
         if self._came >= self.least:
             self._begun, self._came = now, 0
+
+
+@dataclass(slots=True)
+class Silence:
+    """How long somebody who asked a relay waits for its next word, whatever that is.
+
+    Behind what else the connection carries meanwhile an answer takes longer: a slow line is no silence. So each
+    `SLOWEST_BYTES` of it are worth another `SLOWEST_SPAN`, up to the `LONGEST_SILENCE`.
+    """
+
+    _since: float | None = None
+    _heard: int = 0
+    _carried: int = 0
+
+    def over(self, now: float, *, asked: bool, heard: int, carried: int) -> bool:
+        """Whether it says nothing: to be asked now and then, with whether it was `asked` something, how often it was
+        `heard` so far, and how many bytes the connection has `carried` either way.
+        """
+        if not asked or self._since is None or heard != self._heard:
+            self._since, self._heard, self._carried = now if asked else None, heard, carried
+            return False
+        allowed = SLOWEST_SPAN * (1.0 + (carried - self._carried) / SLOWEST_BYTES)
+        return now - self._since >= min(allowed, LONGEST_SILENCE)
 
 
 @dataclass(slots=True)

@@ -38,6 +38,11 @@ class Course:
     _got: dict[int, bytes] = field(default_factory=dict)
     _found: list[tuple[int, ChunksFound]] = field(default_factory=list)
 
+    @property
+    def asks(self) -> bool:
+        """Whether the relay was asked something that it did not answer."""
+        return bool(self._refs)
+
     def begin(self) -> None:
         """The space is opened anew: what was asked before is nobody's."""
         self.busy = self._again = False
