@@ -117,7 +117,7 @@ async def test_a_publisher_puts_no_rows_among_those_a_job_reads(tmp_path: Path) 
         assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
         assert await rows(anna, reading("open_things", rest=everything)) == []
         assert await rows(anna, reading("open_things", rest=latest)) == []
-        await anna.collection(FOLLOWED).put({"kind": "dataset"}, id=space.id)
+        await anna.collection(FOLLOWED).put({"kind": "dataset", "dataset": "things"}, id=space.id)
         assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
         assert await rows(anna, reading("open_things", rest=everything)) == [("theirs", 2)]
 

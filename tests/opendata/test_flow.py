@@ -426,6 +426,64 @@ async def test_a_dataset_has_no_rows_in_anothers_table(two: Two, tmp_path: Path)
             assert (await anna.sql(f"SELECT count(*) FROM {name}", as_of=as_of)).rows == [(count,)], name
 
 
+async def test_the_longer_name_has_the_table(two: Two, tmp_path: Path) -> None:
+    """What is called after a dataset whose name goes on from another's is that one's: its rows alone are in SQL, as of
+    then, too, and the other publisher is found out; until it is subscribed the name is free."""
+    city, anna = two
+    for number, name in enumerate(("velov", "velov-map")):
+        await put_up(city, about(name), file=table(tmp_path, stations(2)), time=TIME + number)
+    await follow(city, anna)
+    await city.space("velov").collection("open_velov_map").put({"id": 9}, id="bent")
+    await city.space("velov").collection("open_velov_map_2").put({"id": 9}, id="bent")
+    await city.sync()
+    await anna.sync()
+    for name in ("open_velov_map", "open_velov_map_2"):
+        assert (await anna.sql(f"SELECT id FROM {name}")).rows == [(9,)], "a table of its own, as long as none has it"
+    await subscribe(anna, "velov-map")
+    await anna.sync()
+    for as_of in (None, await anna.cursor_now()):
+        for name, count in (("open_velov", 2), ("open_velov_map", 2), ("open_velov_map_2", 0)):
+            assert (await anna.sql(f"SELECT count(*) FROM {name}", as_of=as_of)).rows == [(count,)], name
+    bent, right = [(await named(anna, name, check=True)).standing.problem for name in ("velov", "velov-map")]
+    assert bent is not None and "could pass for others" in bent.message and right is None
+    await unsubscribe(anna, "velov-map")
+    assert (await anna.sql("SELECT id FROM open_velov_map")).rows == [(9,)]
+
+
+async def test_two_names_of_one_table_are_refused_before_rows_came(two: Two, tmp_path: Path) -> None:
+    """Of two datasets whose tables are called alike the second is refused, also when nothing of the first came yet."""
+    city, anna = two
+    for number, name in enumerate(("velov", "velov-")):
+        await put_up(city, about(name), file=table(tmp_path, stations(2)), time=TIME + number)
+    await add_catalogue(anna, address(city))
+    await anna.sync()
+    await subscribe(anna, "velov")
+    with pytest.raises(NotAllowed, match="table of the same name"):
+        await subscribe(anna, "velov-")
+
+
+async def test_of_what_it_is_not_known_has_no_table(two: Two, tmp_path: Path) -> None:
+    """A space that is followed as open data, of which it is still to come what it is followed as, has no rows in any
+    table: not in another dataset's."""
+    city, anna = two
+    for number, name in enumerate(("velov", "metro")):
+        await put_up(city, about(name), file=table(tmp_path, stations(2)), time=TIME + number)
+        id = await follow(city, anna, name)
+    await city.space("metro").collection("open_velov").put({"id": 9}, id="bent")
+    await city.sync()
+    await anna.sync()
+    kept = anna.collection(FOLLOWED)
+    said = (await kept.get(id)).value
+    await kept.put({"kind": "dataset", "wanted": True}, id=id)
+    for name, count in (("open_velov", 2), ("open_metro", 0)):
+        assert (await anna.sql(f"SELECT count(*) FROM {name}")).rows == [(count,)], name
+    await kept.put(said, id=id)
+    await anna._open.database.write(  # as one is of which only a part arrived
+        lambda db: db.execute("UPDATE record SET json = '{}', deleted = 2 WHERE id = ?", (id,)))
+    for name, count in (("open_velov", 2), ("open_metro", 0)):
+        assert (await anna.sql(f"SELECT count(*) FROM {name}")).rows == [(count,)], name
+
+
 @given(st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True), st.sampled_from([ROWS, "stations", "gtfs_stop_times"]))
 def test_sql_knows_the_tables_of_a_dataset_by_its_name(dataset: str, collection: str) -> None:
     """Whatever a dataset is called, the tables that are made of its files are its own."""

@@ -24,7 +24,7 @@ from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, re
 from chez.opendata.publishing import CATALOGUE
 from chez.opendata.rows import Content, Digest
 from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
-from chez.query.sql import is_table_of
+from chez.query.sql import first_table, is_table_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 
@@ -141,11 +141,9 @@ async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
         raise NotFound(f"there is no data of {metadata.id!r} here, only what is said of it",
                        metadata.download or metadata.landing_page or "Ask its publisher.")
     _check_room(metadata, room)
-    mine = {table.name for table in metadata.tables}
     id = Address.read(metadata.address).space.hex()
     for other in await subscribed(home):
-        last = other.standing.chain.last
-        if other.standing.space != id and last is not None and mine & set(last.tables):
+        if other.standing.space != id and _share_a_table(metadata, other):
             raise NotAllowed(f"the dataset {other.id!r}, which you subscribed, has a table of the same name",
                              "Unsubscribe one of them.")
     await _follow(home, metadata.address, "dataset", {
@@ -154,6 +152,14 @@ async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
         await home.space(id).give_room(bytes=room)
     await catalogues(home, note=True)  # it writes anyway
     return id
+
+
+def _share_a_table(one: Metadata, other: Dataset) -> bool:
+    """Whether two datasets have a table of one name, or may have each that the other may, or the first one has some
+    that are called after the other."""
+    last, mine = other.standing.chain.last, {table.name for table in one.tables}
+    return (bool(last is not None and mine & set(last.tables)) or first_table(one.id) == first_table(other.id)
+            or not all(is_table_of(name, one.id, [other.id]) for name in mine))
 
 
 def _check_room(metadata: Metadata, room: int | None) -> None:
@@ -184,8 +190,9 @@ async def subscribed(home: "Home", *, check: bool = False, note: bool = False) -
     spaces = {space.id: space for space in await home.spaces()}
     listing = {one.standing.space: one for one in await catalogues(home, note=note)}
     known = known_of((await _kept(home)).values())  # with what the catalogues told of keys
-    found = []
-    for id, value in (await _kept(home, "dataset")).items():
+    found, kept = [], await _kept(home, "dataset")
+    names = [str(value.get("dataset")) for value in kept.values()]
+    for id, value in kept.items():
         catalogue, dataset = listing.get(str(value.get("catalogue"))), str(value.get("dataset"))
         metadata = catalogue.datasets.get(dataset) if catalogue is not None else None
         listed = Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None
@@ -193,7 +200,8 @@ async def subscribed(home: "Home", *, check: bool = False, note: bool = False) -
             standing = Standing(id, dataset, str(value.get("publisher", "")), Chain())
             found.append(Dataset(dataset, standing, listed, False))
         else:
-            found.append(await _dataset(home, spaces[id], dataset, value, known, listed, check=check, note=note))
+            found.append(await _dataset(home, spaces[id], dataset, value, known, listed, names, check=check,
+                                        note=note))
     return found
 
 
@@ -329,9 +337,9 @@ async def _full(space: "Space") -> Room | None:
 
 
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], known: Known,
-                   listed: Listed | None, *, check: bool, note: bool) -> Dataset:
+                   listed: Listed | None, others: Sequence[str], *, check: bool, note: bool) -> Dataset:
     standing, content = await look(home, space, kept, known, dataset,
-                                    lambda names: all(is_table_of(name, dataset) for name in names),
+                                    lambda names: all(is_table_of(name, dataset, others) for name in names),
                                     Digest if check else None, note=note,
                                     told=0 if listed is None else listed.metadata.edition)
     if standing.problem is None and listed is not None:

@@ -17,6 +17,7 @@ from chez.opendata.errors import DataInvalid
 from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
 from chez.opendata.rows import Content, Row, canonical, row_id
 from chez.opendata.table_rows import ROWS, TableRow, TableRows
+from chez.query.sql import first_table
 from chez.records.types import collection_of
 
 __all__ = ("ROWS", "Loaded", "load", "metadata_of", "table_name", "tables_of")
@@ -121,7 +122,7 @@ def _reject(found: Loaded, item: Reject) -> None:
 
 def table_name(dataset: str, collection: str) -> str:
     """The collection in which rows of a dataset are: of several, each has its own name after the dataset's."""
-    base = f"open_{slug(dataset)}"
+    base = first_table(dataset)
     return base if collection in (ROWS, Feature.__collection__) else f"{base}_{slug(collection)}"
 
 

@@ -43,7 +43,7 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "is_table_of", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
 """The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
@@ -327,22 +327,38 @@ def _outside(db: Connection, private: int, followed: str) -> str:
 
 def _others(db: Connection, private: int, table: str) -> str:
     """The condition that leaves out, of a table of open data, what is followed as something else than its dataset."""
-    found = db.execute("SELECT space.n, record.json ->> '$.kind', record.json ->> '$.dataset' FROM space JOIN record "
-                       "ON record.id = lower(hex(space.id)) WHERE space.n != ? AND record.space = ? AND collection = ? "
-                       "AND deleted = 0", (private, private, FOLLOWED))
-    return _without(n for n, kind, dataset in found
-                    if kind == "catalogue" or (isinstance(dataset, str) and not is_table_of(table, dataset)))
+    # 2: what it says is still to come, so that its space has no table yet.
+    followed = db.execute("SELECT record.id, record.json ->> '$.kind', record.json ->> '$.dataset', "
+                          "record.json ->> '$.wanted' FROM record WHERE space = ? AND collection = ? "
+                          "AND deleted IN (0, 2)", (private, FOLLOWED)).fetchall()
+    wanted = [dataset for _, kind, dataset, wanted in followed
+              if kind != "catalogue" and wanted == 1 and isinstance(dataset, str)]
+    out = {id for id, kind, dataset, _ in followed
+           if kind == "catalogue" or not isinstance(dataset, str) or not is_table_of(table, dataset, wanted)}
+    return _without(n for n, id in db.execute("SELECT n, lower(hex(id)) FROM space WHERE n != ?", (private,))
+                    if id in out)
 
 
-def is_table_of(collection: str, dataset: str) -> bool:
-    """Whether a collection is called as tables of a dataset are (`chez.opendata.loading.table_name`).
+def is_table_of(collection: str, dataset: str, followed: Iterable[str] = ()) -> bool:
+    """Whether a collection is called as tables of a dataset are (`chez.opendata.loading.table_name`), and not as those
+    of another one that is `followed`, whose name is longer: of "velov" and "velov-map", `open_velov_map` is the second
+    one's (decision 0063).
 
     Who publishes one dataset must not put rows among those of another.
     """
+    name, base = _fold(collection), first_table(dataset)
+    return _begins(name, base) and not any(
+        len(other) > len(base) and _begins(name, other) for other in map(first_table, followed))
+
+
+def first_table(dataset: str) -> str:
+    """How the collections of a dataset are called: this, or this with `_` and more."""
     from chez.connectors.tables import slug
 
-    base = OPEN + slug(dataset)
-    name = _fold(collection)
+    return OPEN + slug(dataset)
+
+
+def _begins(name: str, base: str) -> bool:
     return name == base or name.startswith(f"{base}_")
 
 
