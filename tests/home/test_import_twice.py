@@ -1,16 +1,21 @@
 """The same real files imported on two devices apart: after they meet, as if imported once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 import chez
+from chez.connectors import Found, Item, Source
+from chez.connectors.linky import Linky
 from chez.crypto import Kdf
+from chez.errors import InvalidValue
+from chez.home.importing import BATCH
 from tests.home.conftest import PASSPHRASE
 from tests.home.consistency import problems
 from tests.relay.within import relay
@@ -135,3 +140,29 @@ async def test_edits_of_imported_records_meet(pair: Pair, tmp_path: Path) -> Non
     for home in (pair.laptop, pair.phone):
         assert await imported(home, file) == 0
     assert await everything(pair.laptop) == found
+
+
+class Cut(Linky):
+    """The reader of load curves, until it is cut off."""
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        for item in super().read(file, source):
+            if isinstance(item, Found) and item.row > BATCH + 30:
+                raise RuntimeError("cut off")
+            yield item
+
+
+async def test_an_import_does_not_go_on_where_another_device_brought_a_corrected_export(pair: Pair, tmp_path: Path
+                                                                                        ) -> None:
+    """One that was cut off here is read from its beginning, so that all of it is as its file says."""
+    file, corrected = part(tmp_path, 0, BATCH + 60), tmp_path / "corrected.csv"
+    text = file.read_text("utf-8-sig")
+    corrected.write_text(re.sub(r";(\d+)$", r";\g<1>1", text, flags=re.M), "utf-8-sig")
+    with pytest.raises(InvalidValue):
+        await pair.laptop.import_file(file, connector=Cut(), in_process=True)
+    await pair.meet()
+    done = await pair.phone.import_file(corrected)
+    assert not done.rejects and done.updated > BATCH
+    await pair.meet()
+    done = await pair.laptop.import_file(file)
+    assert done.resumed == 0 and done.updated == BATCH + 60

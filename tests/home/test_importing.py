@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -30,6 +31,8 @@ class Days:
     name, version, title = "days", 1, "days"
     types = (Event, TariffDay)
     mood = "good"
+    colours = {6: "blue", 7: "white"}
+    """By the size of the file."""
 
     def recognise(self, head: bytes, name: str) -> bool:
         return False
@@ -43,7 +46,7 @@ class Days:
             if Days.mood == "odd" and row == 9:  # no calendar has this moment in UTC
                 yield Found(Event(uid="9", start=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23)))), row)
                 continue
-            yield Found(TariffDay(scheme=scheme, date=day, colour="blue"), row)
+            yield Found(TariffDay(scheme=scheme, date=day, colour=Days.colours.get(source.size, "blue")), row)
             yield Progress(row)
 
 
@@ -68,6 +71,56 @@ async def test_an_import_that_was_cut_off_goes_on(home: chez.Home, file: Path, m
     again = await home.import_file(file, connector=Days(), in_process=True)
     assert (again.resumed, again.unchanged, again.added) == (0, ROWS, 0)
     assert len([record async for record in home.collection(TariffDay)]) == ROWS
+
+
+async def colours(home: chez.Home) -> set[str]:
+    """Those that the days have."""
+    return {record.value.colour async for record in home.collection(TariffDay)}
+
+
+async def test_an_import_that_was_cut_off_does_not_go_on_where_another_file_said_otherwise(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a corrected export the first one is read from its beginning again, and is there whole: not the one's first
+    half and the other's second. A file that says the same, and what a person wrote, don't begin it anew."""
+    first, corrected, same = (tmp_path / name for name in ("first", "corrected", "same"))
+    first.write_bytes(b"x" * 6)
+    corrected.write_bytes(b"x" * 7)
+    same.write_bytes(b"y" * 6)
+
+    async def bring(path: Path, mood: str = "good") -> chez.ImportReport:
+        with monkeypatch.context() as patch, suppress(InvalidValue):
+            patch.setattr(Days, "mood", mood)
+            return await home.import_file(path, connector=Days(), in_process=True)
+        return chez.ImportReport("", "")
+
+    await bring(first, "bad")
+    await bring(same, "bad")
+    days = home.collection(TariffDay)
+    first_day = await days.where().first()
+    assert first_day is not None
+    async with days.edit(first_day.id) as draft:
+        draft.colour = "red"
+    assert (await bring(same, "bad")).connector == ""
+    assert (await bring(same)).resumed == 2 * BATCH + 49 and await colours(home) == {"blue", "red"}
+    assert (await bring(first)).resumed == 2 * BATCH + 49
+    await bring(first, "bad")
+    assert (await bring(corrected)).updated == ROWS and await colours(home) == {"white"}
+    done = await bring(first)
+    assert (done.resumed, done.updated) == (0, ROWS) and await colours(home) == {"blue"}
+
+
+async def test_a_corrected_export_that_comes_while_another_is_read_is_not_skipped_afterwards(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What two imports wrote at once is as the one has it that is finished last, all of it."""
+    first, corrected = tmp_path / "first", tmp_path / "corrected"
+    first.write_bytes(b"x" * 6)
+    corrected.write_bytes(b"x" * 7)
+    monkeypatch.setattr(Days, "mood", "bad")
+    await asyncio.gather(*(home.import_file(path, connector=Days(), in_process=True) for path in (first, corrected)),
+                         return_exceptions=True)
+    monkeypatch.setattr(Days, "mood", "good")
+    await home.import_file(first, connector=Days(), in_process=True)
+    assert await colours(home) == {"blue"}
 
 
 async def test_a_full_disk_tells_what_is_kept_and_that_the_same_import_goes_on(

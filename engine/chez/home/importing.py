@@ -7,25 +7,23 @@ far the file was read: an import that was cut off goes on from there when it is 
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 
 from chez import connectors
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source
 from chez.connectors.folders import left_out
-from chez.connectors.frames import configuration_of
 from chez.connectors.walled import WalledReading
-from chez.connectors.zipped import Zipped
 from chez.errors import ChezError, ImportStopped, InvalidValue, StorageFailed
 from chez.home.exporting import on_loop
+from chez.home.importing_marks import ImportMark
 from chez.home.importing_rows import Prepared, prepare, writing
 from chez.journal import Journal
 from chez.records.engine import Engine
@@ -45,6 +43,8 @@ MAX_REJECTS: Final = 10_000
 """Rejected rows that a report keeps; the rest are counted (a wrong file has nothing else)."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_SetMark = Callable[..., None]
+"""`ImportMark.set`, its position given."""
 
 
 @dataclass(slots=True)
@@ -109,15 +109,14 @@ class Importer:
         if chosen is None:
             chosen = await asyncio.to_thread(connectors.recognise_open, file, source)
         report = ImportReport(chosen.name, source.name, chosen.version)
-        mark = _mark(self._engine.space, chosen, source)
-        there = await self._engine.database.read(partial(_marked, mark=mark))
-        report.resumed = report.unchanged = there
+        mark = ImportMark(self._engine.space, chosen, source)
+        there = report.resumed = report.unchanged = await self._engine.database.read(mark.begin)
         try:
             async with _reading(chosen, file, source, in_process) as items:
                 batches = _Batches(chain(left_out(file), items), report, progress, source.size, there)
                 while batch := await asyncio.to_thread(batches.next):
-                    await self._keep(batch, f"{chosen.name}/{chosen.version} {source.sha256.hex()[:16]}",
-                                     _Mark(mark, batches.taken), report)
+                    await self._keep(batch, f"{chosen.name}/{chosen.version} {mark.digits}",
+                                     partial(mark.set, position=batches.taken), report)
         except ImportStopped as stop:
             await self._receipt(chosen, source, report, {"stopped": stop.message})
             raise
@@ -126,7 +125,7 @@ class Importer:
         if progress is not None:
             progress(source.size, source.size)
         await self._receipt(chosen, source, report, {})
-        await self._engine.database.write(lambda db: _forget(db, mark))
+        await self._engine.database.write(mark.forget)
         return report
 
     async def _receipt(self, connector: Connector, source: Source, report: ImportReport, more: dict[str, str]) -> None:
@@ -135,7 +134,7 @@ class Importer:
             "sha256": source.sha256.hex(), "added": report.added, "updated": report.updated,
             "unchanged": report.unchanged, "purged": report.purged, "rejected": report.rejected, **more})
 
-    async def _keep(self, batch: list[Found], provenance: str, mark: "_Mark", report: ImportReport) -> None:
+    async def _keep(self, batch: list[Found], provenance: str, mark: "_SetMark", report: ImportReport) -> None:
         """Write a batch. What the store does not take (a reserved name, a record too large) costs itself alone."""
         prepared: list[Prepared] = []
         for found in batch:
@@ -148,19 +147,18 @@ class Importer:
         except InvalidValue:
             for one in prepared:
                 try:
-                    await self._write([one], provenance, None, report)
+                    await self._write([one], provenance, partial(mark, position=0), report)
                 except InvalidValue as error:
                     reject(report, Reject(one.row, error.message, "", one.member))
             await self._write([], provenance, mark, report)
 
-    async def _write(self, prepared: list[Prepared], provenance: str, mark: "_Mark | None",
+    async def _write(self, prepared: list[Prepared], provenance: str, mark: "_SetMark",
                      report: ImportReport) -> None:
         work = writing(self._engine, prepared, provenance)
 
         def both(db: Connection) -> list[str]:
             outcomes = work(db)
-            if mark is not None:
-                mark.set(db)
+            mark(db, updated="updated" in outcomes)
             return outcomes
 
         outcomes = await self._engine.database.write(both)
@@ -247,37 +245,3 @@ async def _reading(connector: Connector, file: BinaryIO, source: Source,
 def _close(starting: "asyncio.Future[WalledReading]") -> None:
     if not starting.cancelled() and starting.exception() is None:
         starting.result().close()
-
-
-# --- how far a file was read ---------------------------------------------------------------
-
-
-def _mark(space: int, connector: Connector, source: Source) -> str:
-    """The setting that says how many records of this file, read in this very way, are written."""
-    plan = connector.plan.items() if isinstance(connector, Zipped) else ()
-    way = repr([(connector.name, connector.version, configuration_of(connector)),
-                *sorted((member, c.name, c.version) for member, c in plan)])
-    return f"import.{space}.{hashlib.sha256(source.sha256 + way.encode()).hexdigest()[:32]}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """How many records of a file are written once a transaction is."""
-
-    setting: str
-    position: int
-
-    def set(self, db: Connection) -> None:
-        """Only ever further: another import of this file may go on at the same time."""
-        if self.position > _marked(db, self.setting):
-            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-                       (self.setting, str(self.position).encode()))
-
-
-def _marked(db: Connection, mark: str) -> int:
-    row: Any = db.execute("SELECT value FROM meta WHERE key = ?", (mark,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _forget(db: Connection, mark: str) -> None:
-    db.execute("DELETE FROM meta WHERE key = ?", (mark,))
