@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pytest
 
@@ -31,7 +31,7 @@ class Days:
     name, version, title = "days", 1, "days"
     types = (Event, TariffDay)
     mood = "good"
-    colours = {6: "blue", 7: "white"}
+    colours: ClassVar = {6: "blue", 7: "white"}
     """By the size of the file."""
 
     def recognise(self, head: bytes, name: str) -> bool:
