@@ -12,6 +12,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged, HomeBusy
+from chez.home.assembly import unix_milliseconds
 from chez.records.encode import encode_fields
 from chez.store.database import Connection
 from chez.store.file import connect
@@ -94,8 +95,33 @@ async def test_a_sound_home(home: Path) -> None:
     assert (home / "chez.db").read_bytes() == before
 
 
+async def test_what_is_round_a_home_is_told_and_is_no_harm(
+        home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is nearly full, and a clock that is far behind the journal, by whoever examines."""
+    usage = shutil.disk_usage(home)
+    assert {one.kind for one in (await chez.doctor(home, passphrase=PASSPHRASE)).findings} == set()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20 << 20))
+        patch.setattr("chez.home.diagnosis.unix_milliseconds", lambda: 1_000_000_000_000)
+        patch.setattr("chez.home.home.unix_milliseconds", lambda: 1_000_000_000_000)
+        found = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+        assert [one.kind for one in found.findings] == ["disk", "clock"] and found.sound and not found.done
+        assert "20 MiB" in found.findings[0].meaning and "2001-09-09 01:46" in found.findings[1].meaning
+        async with chez.open(home, passphrase=PASSPHRASE) as opened:
+            assert "disk" in [one.kind for one in await opened.examine()]
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        with monkeypatch.context() as patch:  # of a minute nothing is said
+            patch.setattr("chez.home.diagnosis.unix_milliseconds", lambda: unix_milliseconds() - 60_000)
+            await opened.journal.append("note", {})
+            assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings == ()
+    harm(home, lambda db: db.execute("UPDATE receipt SET time = 'never'"))
+    assert [one.kind for one in (await chez.doctor(home, passphrase=PASSPHRASE)).findings] == ["journal"]
+
+
 DAMAGES: dict[str, tuple[str, str]] = {
     "projection": ("""UPDATE record SET json = '{"n":999}' WHERE id = '007'""", "projection"),
+    "another kind": ("""UPDATE record SET json = replace(json, '"n":7', '"n":7.0') WHERE id = '007'""", "projection"),
+    "true": ("""UPDATE record SET json = replace(json, '"n":1,', '"n":true,') WHERE id = '001'""", "projection"),
     "no json": ("UPDATE record SET json = 'nonsense' WHERE id = '007'", "projection"),
     "deleted": ("UPDATE record SET deleted = 1 WHERE id = '007'", "projection"),
     "field": ("DELETE FROM field WHERE name = 'list'", "projection"),

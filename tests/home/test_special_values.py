@@ -1,10 +1,12 @@
 """Texts, counters and versions on their way through the rest: export and import, transactions, deletion, JSON."""
 
+import asyncio
 from pathlib import Path
 
 import chez
 from chez.agent.asking import plain
 from chez.crypto import Kdf
+from tests.home.consistency import problems
 
 VALUE = {"body": chez.Text("Hello", (chez.Mark(0, 4, "bold", True),)), "n": chez.Counter(7),
          "in": [{"t": chez.Text("x"), "c": chez.Counter(-1)}], "plain": "Hello", "number": 7}
@@ -40,3 +42,14 @@ async def test_transactions_and_deletion_keep_kinds(home: chez.Home) -> None:
     assert (await notes.get("n")).value == {"n": 1, "body": "new"}
     assert plain((await done.get("n")).value) == {"body": "Hello", "n": 7, "in": [{"t": "x", "c": -1}],
                                                   "plain": "Hello", "number": 7}
+
+
+async def test_zero_has_no_sign(home: chez.Home) -> None:
+    """A zero that is put where one is shows here as its history, and so every other device, has it."""
+    notes = home.collection("notes")
+    for sign in (1.0, -1.0):
+        await notes.put({"x": 0.0 * sign, "list": [0.0 * sign], "map": {"y": 0.0 * sign}, "sign": sign}, id="a")
+        assert str((await notes.get("a")).value["x"]) == "0.0"
+        assert await home._database.read(lambda db: problems(db, home.device_id)) == []
+    await asyncio.gather(*(notes.put({"x": 0.0 * sign, "n": n}, id="b") for n in range(4) for sign in (1.0, -1.0)))
+    assert await home._database.read(lambda db: problems(db, home.device_id)) == []

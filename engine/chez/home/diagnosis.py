@@ -29,6 +29,7 @@ from chez.home.examine import Finding, examine
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
+from chez.home.surroundings import surroundings
 from chez.store.database import Connection
 from chez.store.disk import disk_error, storage_error, sync_folder
 from chez.store.file import connect
@@ -94,7 +95,7 @@ async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -
 
 def _examined(folder: Path, key: bytes, step: Callable[[int, int], Any]) -> Diagnosis:
     with _store(folder / STORE_FILE, key, read_only=True) as db:
-        return Diagnosis(tuple(examine(db, step)))
+        return Diagnosis((*examine(db, step), *surroundings(db, folder, unix_milliseconds())))
 
 
 @contextmanager

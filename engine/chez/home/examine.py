@@ -9,6 +9,8 @@
     outbox      changes that nothing will send, or that are not this device's to send
     journal     the receipts do not verify
     set-aside   what failed its checks when it came in, and was never applied
+
+Of disk and clock tells `home.surroundings`.
 """
 
 from collections import Counter
@@ -28,7 +30,7 @@ from chez.records import automerge
 from chez.records.counting import BEYOND
 from chez.records.derived import DEVICE_ID
 from chez.records.rows import ABSENT, DELETED, PURGED, Rows
-from chez.records.values import from_json
+from chez.records.values import shows
 from chez.spaces.space import load_space
 from chez.store.checks import store_problems
 from chez.store.database import Connection
@@ -37,7 +39,8 @@ from chez.sync.entry import GENESIS, read_kept, read_signed, signature_of
 
 __all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
 
-Kind = Literal["store", "keys", "copy", "record", "projection", "entry", "outbox", "journal", "set-aside"]
+Kind = Literal["store", "keys", "copy", "record", "projection", "entry", "outbox", "journal", "set-aside",
+               "disk", "clock"]
 """What a finding is about (see the module)."""
 
 _REPAIR: Final = "chez doctor --repair"
@@ -115,7 +118,7 @@ def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> 
                               key)
                 continue
             deleted = value.pop("_deleted", False) is True
-            if not _shows(json, kinds, value) or deleted != (state == DELETED):
+            if not shows(json, kinds, value) or deleted != (state == DELETED):
                 yield Finding("projection", where, "what is shown of it is not what its history gives",
                               f"{_REPAIR} shows what the history gives", key)
             elif not {(collection, name) for name in value} <= fields:
@@ -123,13 +126,6 @@ def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> 
                               f"{_REPAIR} makes it known", key)
         if done % 256 == 0 or done == total:
             step(done, total)
-
-
-def _shows(json: str, kinds: str | None, value: dict[str, Any]) -> bool:
-    try:
-        return bool(from_json(json, kinds) == value)
-    except (ValueError, TypeError, LookupError):
-        return False
 
 
 def _chains(db: Connection, device: bytes, spaces: list[int]) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ from chez.home.reports import CollectionInfo, HomeStatus, Imported, SyncReport, 
 from chez.home.returning import forget_when_heard
 from chez.home.sharing import own_card
 from chez.home.space import Space
+from chez.home.surroundings import surroundings
 from chez.home.transaction import Transaction, cursor_key, transact
 from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
@@ -286,7 +287,7 @@ class Home:
                 check()
                 note(done, total)
 
-            return examine(db, step)
+            return [*examine(db, step), *surroundings(db, self.path, self._open.now())]
 
         return await self._database.aside(work)
 

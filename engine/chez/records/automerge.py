@@ -352,8 +352,7 @@ class _Reader:
 
     def value(self, value: Any, child: bytes, depth: int) -> Value:
         if type(value) is tuple:
-            scalar = value[1]
-            return _time(scalar) if type(scalar) is datetime else scalar
+            return plain(value[1])
         if value not in (core.ObjType.Map, core.ObjType.List):
             return Text(self.document.text(child), _marks(self.document, child))
         if depth > MAX_DEPTH:
@@ -376,7 +375,8 @@ def _marks(document: Document, text: bytes) -> tuple[Mark, ...]:
 
 def plain(value: Any) -> Value:
     """A scalar as a record has it."""
-    return _time(value) if type(value) is datetime else value
+    kind = type(value)
+    return _time(value) if kind is datetime else value + 0.0 if kind is float else value
 
 
 def _time(value: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """What a record may hold, checked; and its projection to JSON.
 
 A value is a JSON-like tree: maps with text keys, lists, text, whole numbers of 64 bits,
-finite floats, booleans, null, bytes, points in time (aware datetimes, kept to the
+finite floats (zero without a sign), booleans, null, bytes, points in time (aware datetimes, kept to the
 millisecond in UTC, which is what Automerge stores), collaborative texts (`Text`), and in
 maps counters (`Counter`).
 
@@ -24,7 +24,7 @@ from chez.records.reserved import COUNTER
 from chez.records.text import Mark, Pen, Text, check_mark
 
 __all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "is_plain",
-           "is_settled", "moment", "opened", "time_text", "to_json", "without_kinds")
+           "is_settled", "moment", "opened", "shows", "time_text", "to_json", "without_kinds")
 
 Value = Any
 """dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob | Text | Counter."""
@@ -42,6 +42,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _RARE: Final = frozenset(("", "_"))
 """How keys begin that are looked at."""
 _encoder = msgspec.json.Encoder()
+_sorting = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder()
 
 
@@ -117,7 +118,7 @@ def _check(value: Any, path: str, depth: int) -> Value:
     if kind is float:
         if not math.isfinite(value):
             raise InvalidValue(f"field {path!r}: {value} is not a finite number", "Store None instead.")
-        return value
+        return value + 0.0  # zero has no sign: the document library takes -0.0 for the 0.0 that is there already
     if kind is datetime:
         if value.tzinfo is None:
             raise InvalidValue(f"field {path!r}: a time without a time zone names no instant",
@@ -269,6 +270,22 @@ def from_json(text: str, kinds: str | None) -> dict[str, Value]:
                 parent = parent[step]
             parent[path[-1]] = _restored(parent[path[-1]], kind, more)
     return value
+
+
+def shows(text: str, kinds: str | None, value: dict[str, Value]) -> bool:
+    """Whether a projection is that of a value, to the kind of each number: 1, 1.0 and true are three.
+
+    Keys may come in any order. What is no projection is none of anything.
+    """
+    try:
+        return _in_order(text, kinds) == _in_order(*to_json(value))
+    except (ValueError, TypeError, LookupError):
+        return False
+
+
+def _in_order(text: str, kinds: str | None) -> tuple[bytes, list[bytes]]:
+    places = _decoder.decode(kinds) if kinds else []
+    return _sorting.encode(_decoder.decode(text)), sorted(map(_sorting.encode, places))
 
 
 def _restored(item: Any, kind: str, more: list[Any]) -> Value:
