@@ -31,7 +31,7 @@ def surroundings(db: Connection, folder: Path, now: int) -> Iterator[Finding]:
     """What is to be known of the disk and the clock of a home; `now` is in Unix milliseconds."""
     free = shutil.disk_usage(folder).free
     if free < LITTLE:
-        yield Finding("disk", "the disk", f"{free >> 20:,} MiB are free on the disk that has this home: what is written "
+        yield Finding("disk", "the disk", f"{free >> 20:,} MiB are free on the disk of this home: what is written "
                       "may soon be refused, and nothing is mended or backed up without room for a copy",
                       "free some space", harm=False)
     clock, last = datetime.fromtimestamp(now / 1000, UTC), None
