@@ -65,13 +65,14 @@ class Account:
     inboxes: Bucket
     packets: Bucket
     ephemeral: Bucket
+    kept: Bucket
     guests: set[Guest] = field(default_factory=set)
     places: int = 0
     held: int = 0
 
     def idle(self, now: float) -> bool:
         """Whether nothing is to be remembered of it."""
-        buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral)
+        buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral, self.kept)
         return not self.guests and not self.places and all(bucket.full(now) for bucket in buckets)
 
 
@@ -98,7 +99,8 @@ class Addresses:
                 spaces=Bucket(most.spaces_burst_per_address, most.spaces_rate_per_address),
                 inboxes=Bucket(most.inboxes_burst_per_address, most.inboxes_rate_per_address),
                 packets=Bucket(most.packets_burst_per_address, most.packets_rate_per_address),
-                ephemeral=Bucket(most.ephemeral_burst_per_address, most.ephemeral_rate_per_address))
+                ephemeral=Bucket(most.ephemeral_burst_per_address, most.ephemeral_rate_per_address),
+                kept=Bucket(most.kept_burst_per_address, most.kept_rate_per_address))
         return account
 
     def forget_idle(self) -> None:
@@ -118,9 +120,9 @@ class Addresses:
                 worst = max(self._accounts.values(), key=lambda one: one.held)
                 max(worst.guests, key=lambda one: one.held).leave("memory")
 
-    def take(self, bucket: Bucket) -> bool:
-        """Take a token of an account's bucket, if there is one."""
-        return bucket.take(self._clock())
+    def take(self, bucket: Bucket, count: int = 1) -> bool:
+        """Take tokens of an account's bucket, as `Bucket.take` does."""
+        return bucket.take(self._clock(), count)
 
     def place(self, account: Account) -> bool:
         """Open one more space or inbox, if the address may."""

@@ -20,6 +20,9 @@ class May(Protocol):
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
 
+    def keep(self, spaces: int) -> bool:
+        """Keep so many spaces for a later connection, or take up as many."""
+
     def put(self, inbox: bytes) -> bool:
         """Put one more item into an inbox."""
 
@@ -32,6 +35,9 @@ class _Anything:
         return True
 
     make_space = make_inbox = open_place = broadcast = look_up
+
+    def keep(self, spaces: int) -> bool:
+        return True
 
     def put(self, inbox: bytes) -> bool:
         return True

@@ -1,6 +1,6 @@
 """How often something may be done: token buckets, whose time is an argument.
 
-A bucket holds up to `burst` tokens and gets `rate` more each second; each time takes one.
+A bucket holds up to `burst` tokens and gets `rate` more each second; each time takes one, or as many as it costs.
 """
 
 from dataclasses import dataclass, field
@@ -20,12 +20,13 @@ class Bucket:
     def __post_init__(self) -> None:
         self._left = self.burst
 
-    def take(self, now: float) -> bool:
-        """Take one token, if there is one."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Take so many tokens, if they are there; what takes more than there can be is owed, of a bucket that is full.
+        """
         self._fill(now)
-        if self._left < 1:
+        if self._left < min(count, self.burst):
             return False
-        self._left -= 1
+        self._left -= count
         return True
 
     def full(self, now: float) -> bool:

@@ -65,7 +65,7 @@ class Code(enum.StrEnum):
     TOO_MANY = "too_many"
     """The connection holds as many spaces open as it may."""
     TOO_OFTEN = "too_often"
-    """More packets were asked for, or spaces or inboxes made, than this connection or address may just now."""
+    """More packets were asked for, spaces or inboxes made, or spaces kept, than this connection or address may now."""
     UNKNOWN = "unknown"
     """No such space or inbox here."""
     VERSION = "version"

@@ -159,6 +159,11 @@ class KeptHere:
         self._key = key
         return True
 
+    def count(self, key: bytes) -> int:
+        """How many spaces are kept under a key, told without looking at them."""
+        kept = self._all._all.get(key)
+        return 0 if kept is None else len(kept.packed) // _PLACE_BYTES
+
     def find(self, key: bytes) -> tuple[Place, ...] | None:
         """What is kept under a key; None for nothing."""
         kept = self._all._all.get(key)

@@ -54,6 +54,12 @@ class Limits:
         64.0, "Items put into one inbox each second after that: who refills it keeps its owner busy no more than so.")
     kept_bytes: int = _limit(64 * MIB, "Bytes kept of connections that ended and may be taken up again.")
     kept_bytes_per_address: int = _limit(8 * MIB, "Bytes of these that connections of one address may leave.")
+    kept_burst_per_address: float = _limit(
+        131_072.0, "Spaces that connections of one address have kept, or take up, at once: each that it may hold open, "
+        "both ways.")
+    kept_rate_per_address: float = _limit(
+        8192.0, "Spaces kept or taken up from one address each second after that: some ten microseconds each, of which "
+        "a frame of forty bytes asks for thousands.")
     kept_seconds: float = _limit(24 * 3600.0, "What is kept of an ended connection is forgotten after this.")
     hello: float = _limit(10.0, "For TLS and the websocket's handshake, and then for Hello: one round trip.")
     frame: float = _limit(120.0, "For one frame, from its first byte to its last: 1 MiB at 9 KB a second.")

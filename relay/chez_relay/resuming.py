@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chez_relay import verify
+from chez_relay.allowances import May
 from chez_relay.cursors import SpaceCursor
 from chez_relay.effects import Effect, Follow
 from chez_relay.errors import Code
@@ -33,12 +34,15 @@ class Resuming:
     kept: KeptHere
     roles: OpenRoles
     subscriptions: Subscriptions
+    may: May
 
     def keep(self, frame: Keep) -> list[Effect]:
         """Keep what is followed now."""
-        handles = self.subscriptions.followed
-        if not handles:
+        if not (count := len(self.subscriptions)):
             return fail(frame.ref, Code.ROLE, "there is nothing to keep: no space is followed")
+        if not self.may.keep(count):
+            return fail(frame.ref, Code.TOO_OFTEN, "too many spaces were kept for your address just now", retry=True)
+        handles = self.subscriptions.followed
         if not self.kept.keep(frame.key, [Place.of(handle, self.roles.proven(handle)) for handle in handles]):
             return fail(frame.ref, Code.EXISTS, "something is kept under this key already")
         return [send(Kept(frame.ref, len(handles), kept_digest(handles)))]
@@ -47,13 +51,15 @@ class Resuming:
         """What is to be taken up, if it is kept here and its key signed for this connection."""
         if self.roles.open_anywhere:
             return Refused(Code.OUT_OF_ORDER, "roles are open on this connection already")
-        places = self.kept.find(frame.key)
-        if places is None or len(places) != len(frame.offsets):
-            return Refused(Code.UNKNOWN, "nothing is kept here under this key, or of so many spaces")
         message = resume_message(by.relay, by.client_nonce, by.relay_nonce, frame.key)
         if not verify.signed_by(frame.key, frame.signature, message):
             return Refused(Code.DENIED, "the key of what is kept did not sign for this connection")
-        return places
+        unknown = Refused(Code.UNKNOWN, "nothing is kept here under this key, or of so many spaces")
+        if self.kept.count(frame.key) != len(frame.offsets):
+            return unknown
+        if not self.may.keep(len(frame.offsets)):
+            return Refused(Code.TOO_OFTEN, "too many spaces were taken up from your address just now", retry=True)
+        return self.kept.find(frame.key) or unknown
 
     def take_up(self, frame: Resume, places: Sequence[Place], found: Found) -> list[Effect]:
         """Open and follow again whatever still may be, and say what may not."""

@@ -65,6 +65,10 @@ class _May:
         """Make or renew one more inbox."""
         return self._addresses.take(self._account.inboxes)
 
+    def keep(self, spaces: int) -> bool:
+        """Keep so many spaces for a later connection, or take up as many."""
+        return self._addresses.take(self._account.kept, spaces)
+
     def put(self, inbox: bytes) -> bool:
         """Put one more item into an inbox."""
         return self._puts.take(inbox.hex(), self._clock())

@@ -301,7 +301,7 @@ class RelaySession:
         return [*effects, *follows, send(Opened(frame.ref, outcomes))]
 
     def _resuming(self) -> Resuming:
-        return Resuming(self._kept, self._roles, self._subscriptions)
+        return Resuming(self._kept, self._roles, self._subscriptions, self._may)
 
     def _resume(self, frame: Resume, after: State) -> list[Effect]:
         places = self._resuming().places(frame, self._signatures)

@@ -34,6 +34,10 @@ class Subscriptions:
         self._spaces[frame.handle] = cursor
         return [Follow(frame.handle), *self._pump(cursor, first=True)]
 
+    def __len__(self) -> int:
+        """How many spaces are followed."""
+        return len(self._spaces)
+
     @property
     def followed(self) -> list[bytes]:
         """The handles of the spaces that are followed, in their order."""

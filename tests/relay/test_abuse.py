@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from chez.crypto import SigningKey
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez_relay.door import READ, TURN
@@ -20,7 +22,7 @@ from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
 from chez_wire.limits import MAX_FRAME, MIB
-from chez_wire.login import Role
+from chez_wire.login import Role, login_message, resume_message
 from tests.relay.raw import Raw, frame, raw, until
 from tests.relay.storing import Clock
 from tests.relay.support import Space, key, seed
@@ -280,6 +282,50 @@ async def test_subscriptions_are_held_to_the_address() -> None:
                     outcomes += [one.error for one in opened]
                 assert outcomes == [""] * 6 + ["too_many"] * 2, again
             await until(lambda: server.connections == 1)
+
+
+async def talk(socket: ClientConnection, *asked: frames.ClientFrame) -> list[frames.RelayFrame]:
+    """Send frames, and take an answer for each."""
+    for one in asked:
+        await socket.send(frames.encode(one))
+    return [frames.decode_relay(await socket.recv(decode=False)) for _ in asked]
+
+
+async def test_spaces_are_kept_and_taken_up_at_a_rate() -> None:
+    """A frame of forty bytes has the relay look through all that a connection follows: so many for an address.
+
+    Who is refused opens its spaces as the first time. What is signed by another key is not looked for.
+    """
+    spaces = [Space(f"space {n}") for n in range(3)]
+    async with relay(kept_burst_per_address=8.0, kept_rate_per_address=0.001) as server:
+        name = f"127.0.0.1:{server.port}"
+        async with connect(url(server)) as device:
+            for space in spaces:
+                await device.create_space(space.admin, *space.others)
+
+        def resume(by: SigningKey, welcome: frames.RelayFrame) -> frames.Resume:
+            assert isinstance(welcome, frames.Welcome)
+            signature = by.sign_bytes(resume_message(name, seed("c"), welcome.nonce, key("kept 1").public))
+            return frames.Resume(9, key("kept 1").public, signature, 10, 1000, [0, 0, 0])
+
+        def opening(welcome: frames.RelayFrame) -> frames.Open:
+            assert isinstance(welcome, frames.Welcome)
+            return frames.Open(1, [frames.Claim(space.handle, Role.READ, space.credential(Role.READ).sign_bytes(
+                login_message(name, seed("c"), welcome.nonce, space.handle, Role.READ))) for space in spaces])
+
+        def codes(answers: list[frames.RelayFrame]) -> list[str]:
+            return [one.code if isinstance(one, frames.Failed) else type(one).__name__ for one in answers]
+
+        hello = frames.Hello([1], seed("c"), name)
+        async with dial(url(server), compression=None) as one:
+            (welcome,) = await talk(one, hello)
+            await talk(one, opening(welcome), *(frames.Subscribe(2, space.handle, 0, 1000) for space in spaces))
+            keeps = [frames.Keep(3, key(f"kept {n}").public) for n in range(4)]
+            assert codes(await talk(one, *keeps[:2], *keeps[2:])) == ["Kept", "Kept", "too_often", "too_often"]
+        async with dial(url(server), compression=None) as two:
+            (welcome,) = await talk(two, hello)
+            assert codes(await talk(two, resume(key("thief"), welcome))) == ["denied"]
+            assert codes(await talk(two, resume(key("kept 1"), welcome), opening(welcome))) == ["too_often", "Opened"]
 
 
 async def test_a_login_that_was_recorded_opens_nothing(  # the same bytes, on a connection of the thief's own
