@@ -87,9 +87,11 @@ class Connection:
         """Serve until either side closes; a client that says no Hello in time is let go."""
         loop = asyncio.get_running_loop()
         late = loop.call_later(hello_seconds, self._hello_is_late)
-        for handshake in (self._socket.request, self._socket.response):
-            if handshake is not None:  # nothing asks for the headers any more
-                handshake.headers.clear()
+        request, response = self._socket.request, self._socket.response
+        if request is not None and response is not None:  # nothing asks for what was in them any more
+            request.path = ""
+            request.headers.clear()
+            response.headers.clear()
         handled = 0
         self._socket.take = self._take
         try:

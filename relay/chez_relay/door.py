@@ -40,6 +40,10 @@ whoever pings and never reads."""
 TURN: Final = 64
 """Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
 
+MAX_REQUEST: Final = 16 * 1024
+"""Bytes before there is a websocket: a device's request takes less than one kilobyte, and what a proxy adds is a few
+more. The library would hold a megabyte of headers."""
+
 SPARE: Final = 32
 """Connections above the limit that get an answer (HTTP 429) instead of nothing."""
 
@@ -105,6 +109,11 @@ class GuestConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._turn = TURN
+        if self.request is None:  # its headers are in the library, out of sight
+            self._queued += len(data)
+            if self._queued > MAX_REQUEST:
+                self.leave("request")
+                return
         if self._kept:
             data, self._kept = self._kept + data, b""
         if self.take is not None and not self._waiting and not self._fragments and self._between_frames:
@@ -120,6 +129,8 @@ class GuestConnection(ServerConnection):
 
     def process_event(self, event: Any) -> None:
         """The library found a request or a frame in them."""
+        if self.request is None:
+            self._queued = 0
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             whole = event.fin and not self._fragments
             self._fragments = 0 if event.fin else self._fragments + 1
@@ -222,8 +233,10 @@ class GuestConnection(ServerConnection):
                 self.began = self.door.clock()
         else:
             self.began = None
+        if self.account is None:  # of who is behind a proxy it is not known yet whose it is; or it has left
+            return
         change, self._arrived = arrived - self._arrived, arrived
-        if change and self.account is not None:
+        if change:
             self.door.addresses.hold(self.account, self, change)
 
 

@@ -76,7 +76,8 @@ async def test_a_handshake_that_never_ends_is_let_go(begun: bytes) -> None:
 
 async def test_a_handshake_without_end_is_cut_by_its_size() -> None:
     """A line or a list of headers that goes on for ever is refused at a few kilobytes, whatever the time."""
-    for endless in (b"GET /" + b"a" * 100_000, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000):
+    for endless in (b"GET /" + b"a" * 100_000, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000,
+                    b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 8000 + b"\r\n") * 100):
         async with relay(hello=60.0) as server, raw(server.port) as client:
             await flood(client, endless, 20)
             await client.ended()

@@ -53,6 +53,16 @@ async def unfinished(port: int) -> None:
         one.writer.transport.abort()
 
 
+async def headers(port: int) -> None:
+    """Two hundred requests with a megabyte of headers, each line as long as the library takes, and no end."""
+    clients = [Raw(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(200)]
+    for one in clients:
+        one.send(b"GET / HTTP/1.1\r\n")
+    await asyncio.gather(*(pour(one, b"X: " + bytes(8150).replace(b"\0", b"y") + b"\r\n", 120) for one in clients))
+    for one in clients:
+        one.writer.transport.abort()
+
+
 async def crumbs(port: int) -> None:
     """Messages of a megabyte in pieces of one byte."""
     clients = [await client(port) for _ in range(6)]
@@ -127,11 +137,12 @@ async def whispers(port: int) -> None:
         writer.transport.abort()
 
 
-ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (unfinished, crumbs, pings, questions, readers, whispers)
+ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (
+    unfinished, headers, crumbs, pings, questions, readers, whispers)
 
 
 @pytest.mark.parametrize("assault", [
-    pytest.param(one, id=one.__name__, marks=() if one is pings else pytest.mark.slow) for one in ASSAULTS])
+    pytest.param(one, id=one.__name__, marks=() if one in (pings, headers) else pytest.mark.slow) for one in ASSAULTS])
 async def test_the_process_stays_within_its_limit(tmp_path: Path, assault: Callable[[int], Awaitable[None]]) -> None:
     """Whatever an address does, the process never takes more than the address may hold, and serves on."""
     limit = ("--set", f"limits.memory_per_address={ADDRESS}", "--set", "limits.ephemeral_burst=10000",
