@@ -8,20 +8,41 @@ what the loop itself uses; this module is the only one that names it.
 
 import asyncio
 import ssl
-from asyncio.sslproto import SSLProtocol
+from asyncio.sslproto import SSLProtocol, SSLProtocolState
+from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 __all__ = ("Handshake",)
 
 RECORD: Final = 16 * 1024
 """Bytes read at a time: one record of TLS carries no more (RFC 8446, 5.1). Each connection keeps so much room."""
 
+PIECE: Final = 64 * 1024
+"""Bytes sealed at a time."""
+
 MAX_HELLO: Final = 32 * 1024
 """Bytes that a client may send before both sides agree. Its part takes two kilobytes; the library would hold 128."""
 
 
-class Handshake(SSLProtocol):
+if TYPE_CHECKING:
+    class _Library(SSLProtocol):  # type checkers are told of a part of it alone
+        _outgoing: ssl.MemoryBIO
+        _state: SSLProtocolState
+        _ssl_writing_paused: bool
+        _sslobj: ssl.SSLObject
+        _write_backlog: deque[bytes | memoryview]  # type: ignore[assignment]
+        _write_buffer_size: int
+
+        def resume_writing(self) -> None: ...
+        def _get_write_buffer_size(self) -> int: ...
+        def _process_outgoing(self) -> None: ...
+        def _do_flush(self) -> None: ...
+else:
+    _Library = SSLProtocol
+
+
+class Handshake(_Library):
     """The TLS side of a socket, the relay's; `connection_made` of who serves it is called when both sides agreed.
 
     `failed` is called instead when that came to nothing. `seconds` is for agreeing, `closing` for the other side's
@@ -38,6 +59,7 @@ class Handshake(SSLProtocol):
         self._failed: Callable[[], None] | None = failed
         self._arrived = 0
         self._socket: asyncio.Transport | None = None
+        self._below: asyncio.Transport | None = None
 
     def agree(self, transport: asyncio.Transport) -> None:
         """They have: `transport` is the one that carries plain bytes from now on."""
@@ -48,9 +70,47 @@ class Handshake(SSLProtocol):
 
     def begin(self, transport: asyncio.Transport) -> None:
         """Greet who is at the other end of a socket."""
-        self._socket = transport
+        self._socket = self._below = transport
+        # All or nothing: between two marks of the socket's own nobody would say that there is room again.
+        transport.set_write_buffer_limits(0)
         transport.set_protocol(self)
         self.connection_made(transport)
+
+    def resume_writing(self) -> None:
+        """The socket took all that it had."""
+        super().resume_writing()
+        self._do_write()
+
+    def _get_write_buffer_size(self) -> int:
+        """Bytes that the other side has not taken: the library does not count those that the socket holds."""
+        below = 0 if self._below is None else self._below.get_write_buffer_size()
+        return super()._get_write_buffer_size() + below
+
+    def _do_write(self) -> None:
+        """Seal what waits, a piece at a time while the socket takes it; at the end of the connection all of it.
+
+        The library seals all at once, in memory of OpenSSL's that stays as large as the largest page was.
+        """
+        backlog = self._write_backlog
+        try:
+            while backlog and not (self._ssl_writing_paused and self._state is SSLProtocolState.WRAPPED):
+                data = memoryview(backlog[0])
+                count = self._sslobj.write(data[:PIECE])
+                self._write_buffer_size -= count
+                if count < len(data):
+                    backlog[0] = data[count:]
+                else:
+                    del backlog[0]
+                if self._outgoing.pending >= PIECE:
+                    self._process_outgoing()
+        except (ssl.SSLWantReadError, ssl.SSLSyscallError):
+            pass
+        self._process_outgoing()
+
+    def _do_flush(self) -> None:
+        """The connection ends: what waits goes before that is said."""
+        self._do_write()
+        super()._do_flush()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
@@ -62,6 +122,6 @@ class Handshake(SSLProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         super().connection_lost(exc)
-        failed, self._failed, self._socket = self._failed, None, None
+        failed, self._failed, self._socket, self._below = self._failed, None, None, None
         if failed is not None:
             failed()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -17,8 +18,9 @@ from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.tls import Certificate
-from chez_wire.limits import MAX_FRAME, MIB
-from chez_wire.login import Role
+from chez_wire import frames
+from chez_wire.limits import MAX_CREDIT, MAX_ENVELOPE, MAX_FRAME, MIB
+from chez_wire.login import Role, login_message
 from tests.relay.certificates import Authority
 from tests.relay.raw import Raw, frame, raw, until
 from tests.relay.support import Process, Space, seed
@@ -41,7 +43,7 @@ async def relay(folder: Path, **limits: float) -> AsyncIterator[tuple[RelayServe
             await device.create_space(SPACE.admin, *SPACE.others)
             await device.open(SPACE.claims())
             yield server, trusting
-            assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset == 1
+            assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset >= 1
         await until(lambda: not server.door.guests)
         assert server.load == 0 and server.door.agreeing == 0
 
@@ -176,6 +178,68 @@ async def test_what_waits_behind_tls_is_counted_as_ever(tmp_path: Path) -> None:
         assert server.load <= 5 * MIB
         for _, writer in unfinished:
             writer.transport.abort()
+
+
+async def reading(port: int, trusting: ssl.SSLContext, *, small: bool = False) -> Raw:
+    """A subscriber by hand to all of the space, without a word read since."""
+    connected = socket.socket()
+    if small:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connected, ("127.0.0.1", port))
+    made = Raw(*await asyncio.open_connection(sock=connected, ssl=trusting, server_hostname="127.0.0.1", limit=1024))
+    await made.upgrade()
+    name = f"127.0.0.1:{port}"
+    made.send(frame(2, frames.encode(frames.Hello([1], seed("c"), name))))
+    head = await made.reader.readexactly(2)
+    welcome = frames.decode_relay(await made.reader.readexactly(head[1]))
+    assert isinstance(welcome, frames.Welcome)
+    signature = SPACE.credential(Role.READ).sign_bytes(
+        login_message(name, seed("c"), welcome.nonce, SPACE.handle, Role.READ))
+    made.send(frame(2, frames.encode(frames.Open(1, [frames.Claim(SPACE.handle, Role.READ, signature)]))))
+    await made.reader.read(1)
+    made.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    made.send(frame(2, frames.encode(frames.Subscribe(2, SPACE.handle, 0, MAX_CREDIT))))
+    return made
+
+
+async def test_a_page_that_was_sent_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Readers who took a megabyte each hold as little of the relay's memory afterwards as before."""
+    authority = Authority.make(tmp_path)
+    chain, secret = authority.issue()
+    trusting = ssl.create_default_context(cafile=authority.file)
+    options = ("--set", f"tls_certificate={chain}", "--set", f"tls_key={secret}")
+    async with process_of(tmp_path / "data", *options) as process, AsyncExitStack() as opened:
+        async with connect(process.url, tls=trusting) as device:
+            await device.create_space(SPACE.admin, *SPACE.others)
+            await device.open(SPACE.claims())
+            await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1, MAX_ENVELOPE))
+            await device.read(SPACE.handle, 0)
+        before = resident(process)
+        for _ in range(40):
+            reader = await opened.enter_async_context(connect(process.url, tls=trusting))
+            await reader.open(SPACE.claims(Role.READ))
+            await reader.read(SPACE.handle, 0)
+        assert resident(process) - before < 40 * 2 * EACH
+
+
+async def test_who_reads_slowly_behind_tls_is_sent_all_in_its_order(tmp_path: Path) -> None:
+    """Eight megabytes to a reader whose socket takes four kilobytes: counted while they wait, whole when they came."""
+    async with relay(tmp_path) as (server, trusting), connect(url(server), tls=trusting) as device:
+        await device.open(SPACE.claims())
+        sent = [SPACE.envelope(number, MAX_ENVELOPE) for number in range(2, 10)]
+        for one in sent:
+            await device.append(SPACE.handle, Role.APPEND, one)
+        made = await reading(server.port, trusting, small=True)
+        await until(lambda: server.load >= MAX_ENVELOPE)
+        made.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        data = b""
+        async with asyncio.timeout(60):
+            while len(data) < 8 * MAX_ENVELOPE or sent[-1] not in data[-MAX_FRAME:]:
+                data += await made.reader.read(MAX_FRAME)
+        places = [data.find(one) for one in sent]
+        assert -1 not in places and places == sorted(places)
+        made.writer.transport.abort()
 
 
 async def test_a_relay_that_stops_waits_for_no_handshake(tmp_path: Path) -> None:
