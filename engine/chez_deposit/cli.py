@@ -220,7 +220,8 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, rela
     """Send the records in FILE, or without one what is still queued.
 
     A line of the file is {"customer": ..., "collection": ..., "record": {...}}. The same file
-    again is the same batch: nothing of it is sent twice. Ends with 1 while something is queued.
+    again is the same batch: nothing of it is sent twice. Ends with 1 while something is queued, and
+    when no line of the file can be sent.
     """
     told: dict[str, Any] = {}
     with _book(key, book) as (loaded, opened):
@@ -243,7 +244,7 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, rela
             + (f", {sent.gone:,} given up" if sent.gone else ""))
         for why, count in sent.problems.items():
             say(f"  {_count(count, 'message')}: {why}", err=True)
-    if sent.queued:
+    if sent.queued or (told and told["rejected"] and not told["records"]):
         click.get_current_context().exit(1)
 
 

@@ -49,7 +49,8 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def stage(book: Book, path: Path, *, batch: str | None = None, collection: str | None = None) -> Staged:
-    """Read a file into a book; with `collection` it is CSV. Doing it again changes nothing.
+    """Read a file into a book; with `collection` it is CSV. Doing it again changes nothing, but that a file of which no
+    line could be taken is read anew.
 
     `batch` names what is sent, by default after the file's content: the same file under one name is one batch, however
     often it is given. Raises `NotFound`, `StorageFailed`, `InvalidValue` for another file under a name that was used,
@@ -86,12 +87,19 @@ def _begin(book: Book, id: str, digest: str) -> int:
 
 
 def _read(book: Book, n: int, file: BinaryIO, collection: str | None) -> None:
-    at, line, whole = book.db.execute("SELECT at, line, whole FROM batch WHERE n = ?", (n,)).fetchone()
-    if whole:
+    at, line, whole, records = book.db.execute("SELECT at, line, whole, records FROM batch WHERE n = ?",
+                                               (n,)).fetchone()
+    if whole and records:
         return
+    if whole:  # nothing of it could be sent: perhaps it was read as what it is not, or customers were added since
+        with book.writing() as db:
+            db.execute("DELETE FROM reject WHERE batch = ?", (n,))
+            db.execute("UPDATE batch SET at = 0, line = 0, whole = 0, rejected = 0 WHERE n = ?", (n,))
+        at = line = 0
     file.seek(0)
     rows = _Json(book) if collection is None else _Csv(book, collection, file)
     file.seek(max(at, file.tell()))
+    line = max(line, 0 if collection is None else 1)  # the one that names the columns
     while True:
         staged: list[tuple[int, int, str, bytes]] = []
         rejects: list[tuple[int, int, str]] = []

@@ -99,6 +99,26 @@ def test_a_line_that_can_not_be_sent_costs_that_line(book: Book) -> None:
         assert said in reasons
 
 
+def test_a_file_of_which_nothing_can_be_sent_is_told_and_read_anew(
+        book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command ends with 1; the same file is read anew once it can be taken: as what it is, or with its customers.
+    Then it is one batch as any other."""
+    text = "customer;number;premium\nanna;1;10.00\nanna;2;11\n"
+    assert batch(book, text, batch="b") == (0, 3, 0)
+    assert batch(book, text, batch="b", collection="policies") == (2, 0, 1)
+    assert batch(book, text, batch="b", collection="policies") == (2, 0, 0) and list(book.rejects("b")) == []
+    given = lines("carl", [policy(1)])
+    assert batch(book, given, batch="c") == batch(book, given, batch="c") == (0, 1, 0)
+    book.add_customer("carl", address("carl").text)
+    assert batch(book, given, batch="c") == (1, 0, 1) == (*batch(book, given, batch="c")[:2], 1)
+    save_keys(tmp_path / "key", KEYS)
+    (tmp_path / "wrong.xlsx").write_bytes(b"PK\3\4\n\xff\n")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(["send", str(tmp_path / "wrong.xlsx"), "--batch", "x", "--key", str(tmp_path / "key")])
+        assert ended.value.code == 1 and "2 lines rejected" in capsys.readouterr().out
+
+
 def test_a_line_with_nothing_in_it_is_none(book: Book) -> None:
     """Between lines and at the end, as editors leave them: not counted, and the numbers of others are the file's."""
     text = "\n" + lines("anna", [policy(1)]) + " \r\n" + "no JSON\n" + lines("berta", [policy(2)]) + "\n\n"
@@ -134,6 +154,7 @@ def test_csv_is_read_by_the_fields_of_the_address(book: Book) -> None:
     head = "customer;number;premium;until;note\n"
     text = head + 'anna;1;10.00;2027-01-31;"a; b"\nanna;2;11;;\nanna;3\nanna;;1.00;;\n'
     assert batch(book, text, batch="csv", collection="policies") == (2, 2, 1)
+    assert [line for line, _ in book.rejects("csv")] == [4, 5], "as the file counts them"
     assert sealed(book, "anna") == [[policy(1, until="2027-01-31", note="a; b"), policy(2, "11")]]
     blown = head + f'anna;1;1.00;;{chr(1) * 12_000}\nanna;2;1.00;;\n'  # each is six characters of JSON
     assert batch(book, blown, batch="blown", collection="policies") == (1, 1, 1)
