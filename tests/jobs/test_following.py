@@ -216,6 +216,22 @@ def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_pat
     assert hooked == [first[0]["id"], late[3]["id"]]
 
 
+def test_what_is_no_result_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has a bundle may send anything: of so much the bytes are kept, across restarts, and of what comes then
+    that it came and why it is none. Messages of bundles that may yet be given have a room of their own."""
+    path, other = tmp_path / "results.jsonl", bundle(job="another-job")
+    monkeypatch.setattr("chez_sandbox.provider.results.MAX_USELESS", 250)
+    for number in range(4):
+        with ResultBook(path, KEYS, [BUNDLE]) as book:
+            assert book.keep(bytes([number]) * 100, NOW).new
+            assert "item" in book.keep(message(number + 1, of=other), NOW).line
+            assert book.keep(message(number + 1), NOW).release
+            invalid = [one.value for one in book.lines(BEGINNING)
+                       if one.value["outcome"] == "invalid" and "bundle" not in one.value]
+            assert ["item" in one for one in invalid] == [True, True, False, False][: number + 1]
+            assert all(one["problem"] for one in invalid)
+
+
 def test_a_disk_that_takes_a_part_of_a_line_has_not_taken_it(tmp_path: Path) -> None:
     """Where there is room for a part of a result it is not kept, so that the relay keeps it; with room again it is one
     line, and so is what comes after. A line of which a crash cut only the end is there, and is not written again."""

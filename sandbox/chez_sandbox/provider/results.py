@@ -8,6 +8,9 @@ line too, with the reason, and never stops what follows.
 Where bundles are given, a message of another one is no result: anybody with a bundle can write it, and no schema says
 what may be in it. Its line keeps it whole, and it is opened again when the file is opened with its bundle.
 
+Whoever has a bundle may put anything there, without end: of what is no result the file has so many bytes, and of
+later ones the reason alone.
+
 Whatever else results go to (a hook, tables) is filled from this file, and remembers its
 place in it: so nothing is lost between the two, whenever the process is killed.
 """
@@ -37,7 +40,10 @@ from chez_wire.limits import MAX_INBOX_ITEM
 
 __all__ = ("BEGINNING", "Kept", "Line", "Place", "ResultBook", "result_id")
 
-
+MAX_USELESS: Final = 64 << 20
+"""Bytes of items of no result that are kept, to be looked into."""
+MAX_UNHELD: Final = 1 << 30
+"""Bytes of items of bundles that were not given, which may be results: about a million."""
 MAX_LINE: Final = 16 * MAX_INBOX_ITEM
 """More bytes than any line has: a number's form (1e15) takes up to five times as much room in it as in an item."""
 
@@ -92,6 +98,8 @@ class ResultBook:
         self._bundles: Mapping[bytes, Bundle] = {bundle.hash: bundle for bundle in bundles}
         self._seen: set[str] = set()
         self._consents: dict[tuple[str, str], str] = {}
+        self._room = {False: MAX_USELESS, True: MAX_UNHELD}
+        """How much more is kept of items that are no result, and that may be one of a bundle that was not given."""
 
     def __enter__(self) -> Self:
         try:
@@ -181,9 +189,10 @@ class ResultBook:
         except (MessageInvalid, ResultRefused) as error:
             id = hash_fields("chez/1 invalid item", item)[:16].hex()
             line |= {"id": id, "outcome": "invalid", "problem": error.message}
-            line["item"] = base64.b64encode(item).decode()
             if opened is not None and self._unheld(opened):
                 line["bundle"] = opened.bundle.hex()
+            if len(item) <= self._room["bundle" in line]:
+                line["item"] = base64.b64encode(item).decode()
         if new := line["id"] not in self._seen:
             self._append(json.dumps(line) + "\n")
             self._note(line, line["id"])
@@ -191,6 +200,8 @@ class ResultBook:
 
     def _note(self, line: Mapping[str, Any], id: str) -> None:
         self._seen.add(id)
+        if isinstance(item := line.get("item"), str):
+            self._room["bundle" in line] -= len(item) * 3 // 4
         if (consent := line.get("consent")) is not None:
             self._consents[line["pseudonym"], line["grant"]] = consent
 
