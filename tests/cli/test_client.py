@@ -12,7 +12,7 @@ from chez.agent import protocol
 from chez.agent.ui import FarUi, NearUi
 from chez.cli.client import OwnerGone, exchange
 from chez.errors import ChezError, InvalidValue, NotAllowed
-from tests.cli.test_owner import Face
+from tests.agent.owning import Face
 from tests.cli.test_protocol import FROM_OWNER
 from tests.tries import tries
 

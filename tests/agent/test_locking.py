@@ -1,0 +1,137 @@
+"""Locking an owner: by asking, by leaving, by itself; and the passphrases that open it again."""
+
+import asyncio
+import os
+
+import pytest
+
+from chez.agent import paths, protocol
+from chez.agent.owner import Owner, serve, serving
+from chez.cli.client import OwnerGone, exchange
+from chez.errors import HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
+from tests.agent.owning import Face, FakeHome, ask, dial, find, until
+
+
+async def test_lock_lets_work_finish_and_hangs_up_at_the_very_end(home: FakeHome) -> None:
+    """After `lock`: no new clients, verbs under way end, the caller learns when all is closed."""
+    async with serve(home, find=find) as owner:  # type: ignore[arg-type]
+        waiting = asyncio.create_task(ask(home, "wait"))
+        await home.entered.wait()
+        idle = dial(home)
+        link = dial(home)
+        answer = await asyncio.to_thread(exchange, link, Face(), "lock", {})
+        assert answer["pid"] == os.getpid() and answer["socket"] == str(owner.path)
+        await owner.stopped.wait()
+        asyncio.get_running_loop().call_later(0.05, home.gate.set)
+    assert await waiting == "through"
+    assert await asyncio.to_thread(idle.recv, 1) == b""
+    link.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        link.recv(1)  # still held: the home may not be closed yet
+    owner.release()
+    link.settimeout(20)
+    assert link.recv(1) == b""
+    for one in (idle, link):
+        one.close()
+    assert paths.connect(home.path) is None
+
+
+async def test_leaving_cancels_what_is_left(home: FakeHome) -> None:
+    """An app that ends without `lock` does not wait for verbs under way."""
+    async with serve(home, find=find):  # type: ignore[arg-type]
+        waiting = asyncio.create_task(ask(home, "wait"))
+        await home.entered.wait()
+    assert home.cancelled.is_set()
+    with pytest.raises(OwnerGone):
+        await waiting
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_an_owner_that_nobody_uses_locks_itself(home: FakeHome) -> None:
+    """After so long without a request it answers that it is locked; a verb under way and `touch` are use."""
+    clock = Clock()
+    async with serve(home, find=find, lock_after=60, clock=clock) as owner:  # type: ignore[arg-type]
+        waiting = asyncio.create_task(ask(home, "wait"))
+        await home.entered.wait()
+        clock.now += 1000
+        assert owner.look() > 0 and not owner.locked.is_set()
+        home.gate.set()
+        assert await waiting == "through"
+        await until(lambda: not owner._busy)
+        clock.now += 59
+        owner.touch()
+        clock.now += 59
+        assert owner.look() == pytest.approx(1)
+        assert await ask(home, "echo", n=1) == {"n": 1}
+        await until(lambda: not owner._busy)
+        clock.now += 59
+        assert (await ask(home, "owner"))["locked"] is False  # who asks how it is does not use it
+        clock.now += 1
+        assert owner.look() == 0 and owner.locked.is_set()
+        with pytest.raises(HomeLocked, match="locked itself"):
+            await ask(home, "echo")
+        assert (await ask(home, "owner"))["locked"] is True
+        with pytest.raises(NotAllowed, match="an app owns"):
+            await ask(home, "unlock", passphrase="x")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+async def test_a_time_to_lock_after_that_is_none_is_refused(home: FakeHome, seconds: float) -> None:
+    """Never and at once are no times to lock after."""
+    with pytest.raises(InvalidValue):
+        async with serve(home, find=find, lock_after=seconds):  # type: ignore[arg-type]
+            pass
+
+
+async def test_passphrases_are_tried_one_at_a_time_with_a_pause(home: FakeHome) -> None:
+    """A wrong one makes the next wait, twice as long each time, and parallel ones do not get round it."""
+    clock, tried, gate = Clock(), [], asyncio.Event()
+
+    async def opening(owner: Owner) -> None:
+        while (request := await owner.asked()) is not None:
+            tried.append(request.passphrase)
+            if request.passphrase == "right":
+                owner.open(home)  # type: ignore[arg-type]
+                owner.settle(request)
+            else:
+                await gate.wait()
+                owner.settle(request, WrongPassphrase("no", "try"))
+
+    async with serving(home.path, paths.listen(home.path), find=find, lock_after=60, clock=clock) as owner:
+        task = asyncio.create_task(opening(owner))
+        await until(lambda: owner._asked is not None)
+        left = dial(home)  # who hangs up before the answer has used up the try all the same
+        left.sendall(protocol.encode(protocol.Request("unlock", {"passphrase": "wrong"})))
+        await until(lambda: bool(tried))
+        left.close()
+        await until(lambda: not owner._busy)
+        gate.set()
+        at_once = await asyncio.gather(*[ask(home, "unlock", passphrase=f"wrong {n}") for n in range(5)],
+                                       return_exceptions=True)
+        assert {type(one) for one in at_once} == {NotAllowed} and len(tried) == 1
+        clock.now += 1
+        at_once = await asyncio.gather(*[ask(home, "unlock", passphrase=f"wrong {n}") for n in range(5)],
+                                       return_exceptions=True)
+        assert sorted(type(one).__name__ for one in at_once) == ["NotAllowed"] * 4 + ["WrongPassphrase"]
+        assert len(tried) == 2
+        for pause in (2, 4):
+            clock.now += pause - 0.5
+            with pytest.raises(NotAllowed, match="next try"):
+                await ask(home, "unlock", passphrase="right")
+            clock.now += 0.5
+            with pytest.raises(WrongPassphrase):
+                await ask(home, "unlock", passphrase="wrong")
+        clock.now += 8
+        assert await ask(home, "unlock", passphrase="right") == {"unlocked": True}
+        assert await ask(home, "echo", n=1) == {"n": 1}
+        owner.stopped.set()
+        await task

@@ -1,0 +1,112 @@
+"""The owner's socket: who may call, where it is, and what a killed owner left."""
+
+import asyncio
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from chez.agent import paths
+from chez.agent.owner import Owner, serve, serving
+from chez.cli.client import exchange
+from chez.errors import InvalidValue, NotAllowed
+from tests.agent.owning import Face, FakeHome, ask, dial, find
+
+
+async def test_another_user_is_refused(home: FakeHome, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's word on who calls decides, on both sides."""
+    monkeypatch.setattr(paths, "peer_uid", lambda _: os.getuid() + 1)
+    with socket.socket(socket.AF_UNIX) as link:  # not by `connect`, which looks at the owner's uid
+        link.connect(str(owner.path))
+        link.settimeout(20)
+        with pytest.raises(NotAllowed, match="another user"):
+            await asyncio.to_thread(exchange, link, Face(), "echo", {})
+    # The client for its part does not talk to somebody else's process.
+    assert paths.connect(home.path) is None
+
+
+async def test_the_kernel_tells_who_calls(home: FakeHome, owner: Owner) -> None:
+    """peer_uid is the uid of this process on a connection from this process."""
+    with dial(home) as link:
+        assert paths.peer_uid(link) == os.getuid()
+
+
+async def test_socket_and_folder_are_private_even_when_the_folder_was_not(tmp_path: Path) -> None:
+    """Mode 0600 in a 0700 folder, whatever umask and folder were before."""
+    folder = tmp_path / "lax"
+    folder.mkdir()
+    folder.chmod(0o755)
+    before = os.umask(0)
+    try:
+        async with serve(FakeHome(folder), find=find) as owner:  # type: ignore[arg-type]
+            assert stat.S_IMODE(owner.path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+
+
+async def test_a_deep_folder_gets_a_private_socket_elsewhere(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path too long for a socket is served from the runtime folder, and cleaned up."""
+    runtime = Path(os.path.realpath("/tmp")) / f"chez-test-{os.getpid()}"
+    runtime.mkdir(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    folder = tmp_path / ("d" * 100)
+    folder.mkdir(0o700)
+    home = FakeHome(folder)
+    try:
+        async with serve(home, find=find) as owner:  # type: ignore[arg-type]
+            assert owner.path.is_relative_to(runtime)
+            assert stat.S_IMODE(owner.path.parent.stat().st_mode) == 0o700
+            assert stat.S_IMODE(owner.path.stat().st_mode) == 0o600
+            assert await ask(home, "echo", n=1) == {"n": 1}
+        assert list(runtime.iterdir()) == [] and list(folder.iterdir()) == []
+    finally:
+        runtime.rmdir()
+
+
+async def test_what_a_killed_owner_left_is_replaced(home: FakeHome, tmp_path: Path) -> None:
+    """A stale socket and pointer are no owner, and do not stop the next one."""
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(home.path / "owner.sock"))
+    stale.close()
+    (home.path / "owner.socket").write_text(str(tmp_path / "chez-gone" / "owner.sock"))
+    assert paths.connect(home.path) is None
+    async with serve(home, find=find):  # type: ignore[arg-type]
+        assert await ask(home, "echo", n=1) == {"n": 1}
+    assert list(home.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff\xfe", b"/etc/passwd", b"x" * 9999, b"relative"])
+async def test_a_damaged_pointer_is_no_owner(tmp_path: Path, content: bytes) -> None:
+    """Whatever the pointer file says, connecting gives None, and starting still works."""
+    folder = tmp_path / ("d" * 100)
+    folder.mkdir(0o700)
+    (folder / "owner.socket").write_bytes(content)
+    assert paths.connect(folder) is None
+    async with serve(FakeHome(folder), find=find):  # type: ignore[arg-type]
+        pass
+    assert Path("/etc/passwd").exists()
+
+
+async def test_a_socket_is_taken_over_by_the_program_that_follows(home: FakeHome) -> None:
+    """What was left with `keep` is listened on again; a descriptor of anything else is refused."""
+    async with serving(home.path, paths.listen(home.path), find=find) as owner:
+        kept = owner.keep()
+        path = owner.path
+    assert path.exists() and os.get_inheritable(kept)
+    early = dial(home)  # a client that comes while nobody listens waits
+    async with serving(home.path, paths.adopt(home.path, kept), find=find) as again:
+        assert not os.get_inheritable(kept)
+        again.open(home)  # type: ignore[arg-type]
+        assert await asyncio.to_thread(exchange, early, Face(), "echo", {"n": 1}) == {"n": 1}
+        early.close()
+    assert not path.exists()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    with pytest.raises(InvalidValue):
+        paths.adopt(home.path, nothing)
+    os.close(nothing)
+    with socket.socket(socket.AF_UNIX) as other, pytest.raises(InvalidValue):
+        paths.adopt(home.path, os.dup(other.fileno()))
