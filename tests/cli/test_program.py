@@ -206,3 +206,22 @@ def test_the_shell_completes_commands(shell: str, monkeypatch: pytest.MonkeyPatc
         assert ended("chez", []) == 0
     told = capsys.readouterr().out
     assert "_chez_completion" in told and "import" in told
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    ([], "chez: interrupted\n"),
+    (["--json"], '{"error":{"code":"Interrupted","message":"interrupted","hint":""}}\n'),
+])
+def test_ctrl_c_while_it_is_imported_shows_no_trace(more: list[str], told: str) -> None:
+    """A third of a second passes before a command runs: who is quicker than that is told as later."""
+    code = """
+import sys
+class Quick:
+    def find_spec(self, name, path=None, target=None):
+        if name == "chez.cli.program":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Quick())
+from chez.cli import main
+"""
+    ended = subprocess.run([sys.executable, "-c", code, *more], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", told)

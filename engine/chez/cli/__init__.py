@@ -15,6 +15,13 @@ The warm path (`chez get` with an owner running) imports click, msgspec and the 
 library only; a test looks at what was imported.
 """
 
-from chez.cli.main import main
+try:
+    from chez.cli.main import main
+except KeyboardInterrupt:  # all that `program.py` would tell it with takes a third of a second to import
+    import sys
+
+    sys.stderr.write('{"error":{"code":"Interrupted","message":"interrupted","hint":""}}\n' if "--json" in sys.argv
+                     else "chez: interrupted\n")
+    raise SystemExit(130) from None
 
 __all__ = ("main",)
