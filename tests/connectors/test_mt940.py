@@ -103,11 +103,15 @@ def test_overlapping_statements_merge() -> None:
 @pytest.mark.parametrize("bad", [
     line("1,2,3"), line(","), line("x"), line(days="2402310231"), line(days="0000000000"), line(mark="X"), ":61:",
     ":61:24", line(after="N" + "x" * MAX_LINE), line() + "\n:86:" + ("y" * 60 + "\n") * (MAX_PART // 60 + 1),
-], ids=range(10))
+    line("1.234,50"), line("1234.50"), line("1 234,50"), line("1'234,50"), line("1\u202f234,50"), line("1" * 16 + ","),
+    line("1.50", days="240131"), ":62F:C240131EUR1.234,50", ":64:D240131EUR1234.50", ":65:C240131EUR1 234",
+], ids=range(20))
 def test_a_bad_line_costs_itself(bad: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A line that the library does not take, or that is too long, is one reject, and in no log; others are read."""
+    """A line that the library does not take, or takes a part of an amount of, or that is too long, is one reject, and in
+    no log; others are read."""
     items = read_bytes(Mt940(), statement(line("1,"), bad, line("2,")))
     assert [row.amount for row in records(items) if isinstance(row, Transaction)] == [-1, -2]
+    assert [row.amount for row in records(items) if isinstance(row, Balance)] == [1]
     assert [number for number, _ in rejects(items)] == [5]
     assert caplog.records == []
 

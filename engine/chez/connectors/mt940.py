@@ -42,6 +42,10 @@ __all__ = ("Mt940",)
 BEGINNING: Final = re.compile(rb"^:20:.{0,64}\n(?:[^:\r\n-].{0,64}\n)?(?::2[15][A-Z]?:.{0,64}\n){1,2}:28", re.M)
 SUB_FIELDS: Final = re.compile(r"\d{3}\?\d\d")
 TAG: Final = re.compile(r":(\d\d[A-Z]?|NS):")
+TORN: Final = re.compile(r"(?:\d{6}(?:\d{4})?+[A-Z]{1,3}[\n ]?[\d,]{1,15}+|[DC]\d{6}[A-Z]{3}[\d,]{0,16}+)"
+                         r"(?:\.|['\u2019\xa0\u202f ]?\d)")
+"""A line or a balance whose amount goes on where the library takes it to end: it has a comma before its cents, nothing
+else between its digits, and at most 15 of all."""
 MAX_LINE: Final = 2048
 """Bytes of a line; the standard ends at 65, banks that don't wrap exceed it."""
 MAX_PART: Final = 16 * 1024
@@ -104,7 +108,7 @@ class Mt940:
     """Reads MT940 statements into accounts, balances and transactions."""
 
     name = "mt940"
-    version = 1
+    version = 2
     title = "SWIFT MT940 statements of banks"
     types = (Account, Balance, Transaction)
 
@@ -187,6 +191,8 @@ def _part(state: _State, part: _Part) -> Iterator[Item]:
     try:
         if part.problem:
             raise ValueError(part.problem)
+        if TORN.match(part.text):
+            raise ValueError("the amount is not a plain number, such as 1234,50")
         if part.tag == "25":
             yield from _named(state, part)
         elif state.account is not None:
