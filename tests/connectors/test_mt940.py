@@ -107,8 +107,8 @@ def test_overlapping_statements_merge() -> None:
     line("1.50", days="240131"), ":62F:C240131EUR1.234,50", ":64:D240131EUR1234.50", ":65:C240131EUR1 234",
 ], ids=range(20))
 def test_a_bad_line_costs_itself(bad: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A line that the library does not take, or takes a part of an amount of, or that is too long, is one reject, and in
-    no log; others are read."""
+    """A line that the library does not take, or takes a part of an amount of, or that is too long, is one reject, and
+    in no log; others are read."""
     items = read_bytes(Mt940(), statement(line("1,"), bad, line("2,")))
     assert [row.amount for row in records(items) if isinstance(row, Transaction)] == [-1, -2]
     assert [row.amount for row in records(items) if isinstance(row, Balance)] == [1]
