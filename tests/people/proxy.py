@@ -18,6 +18,8 @@ class Proxy:
         """Whether what comes is swallowed: a network that is there no more, and tells nobody."""
         self.drips = False
         """Whether what comes goes on byte by byte, with pauses: a relay that wants to be waited for."""
+        self.rate = 0
+        """Bytes in a second that go on each way, whatever comes; 0: as it comes."""
         self.passes = asyncio.Event()
         """Until this is set, what comes waits: a relay that answers after another one."""
         self.passes.set()
@@ -58,10 +60,11 @@ class Proxy:
                 await self.passes.wait()
                 if self.frozen:
                     continue
-                for piece in (data[n:n + 1] for n in range(len(data))) if self.drips else (data,):
+                step = 1 if self.drips else 1024 if self.rate else len(data)
+                for piece in (data[n:n + step] for n in range(0, len(data), step)):
                     writer.write(piece)
                     await writer.drain()
-                    await asyncio.sleep(0.01 if self.drips else 0)
+                    await asyncio.sleep(0.01 if self.drips else len(piece) / self.rate if self.rate else 0)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection, serve
 
 from chez.errors import InvalidValue, RelayUnreachable
 from chez.sync.connection import open_socket
@@ -106,3 +107,21 @@ async def test_what_can_be_no_silence_ends_the_attempt_with_a_word(monkeypatch: 
     monkeypatch.setenv("CHEZ_PING", "60")
     with pytest.raises(RelayUnreachable):
         await open_socket("ws://127.0.0.1:1")
+
+
+async def test_a_slow_line_is_no_silence() -> None:
+    """A message that takes longer than an answer may, either way, ends no connection: what is asked waits behind it."""
+    async def echo(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async with proxy() as front, serve(echo, "127.0.0.1", 0, max_size=None, compression=None) as server:
+        front.target = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        front.rate = 128 * 1024
+        socket = await open_socket(front.url, pulse=Pulse(shortest=0.1, longest=0.1, answer=0.1))
+        try:
+            message = bytes(128 * 1024)
+            await socket.send(message)
+            assert await anext(socket.messages()) == message
+        finally:
+            await socket.close()

@@ -12,7 +12,7 @@ from typing import Final
 
 from chez.errors import InvalidValue
 
-__all__ = ("LONGEST", "SHORTEST", "Pulse", "longest_from")
+__all__ = ("LONGEST", "SHORTEST", "SLOWEST", "Pulse", "longest_from")
 
 SHORTEST: Final = 20.0
 """Seconds that any path bears."""
@@ -25,6 +25,9 @@ MOST: Final = 270.0
 
 ANSWER: Final = 20.0
 """Seconds in which the answer has to come."""
+
+SLOWEST: Final = 8 * 1024
+"""Bytes in a second that a line carries at the least: what a relay wants as well of a frame (`limits.frame`)."""
 
 _GROWTH: Final = 1.5
 _SPREAD: Final = 0.1

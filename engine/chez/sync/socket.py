@@ -20,7 +20,7 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 
 from chez.sync.failures import DIALLING, ForeignKey, why
-from chez.sync.pulse import Pulse, longest_from
+from chez.sync.pulse import SLOWEST, Pulse, longest_from
 from chez_wire.limits import KIB, MAX_FRAME
 from chez_wire.pins import pin_of
 
@@ -52,9 +52,19 @@ class _Client(ClientConnection):
     take: Callable[[bytes], None] | None = None
     """What waits for `recv` costs a task its turn."""
     _in_parts: bool = False
+    heard: float = 0.0
+    """When something came last, by the loop's clock."""
+    unheard: int = 0
+    """How many bytes of messages were sent since."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came, of whatever."""
+        self.heard, self.unheard = self.loop.time(), 0
+        super().data_received(data)
 
     def connection_made(self, transport: Any) -> None:
         """The socket stands."""
+        self.heard = self.loop.time()
         if hasattr(transport, "max_size"):  # asyncio's own transports of sockets have it
             transport.max_size = READ
         super().connection_made(transport)
@@ -92,7 +102,6 @@ class Socket:
         self._socket = socket
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
         self._asking = asyncio.create_task(self._ask())
 
     @property
@@ -111,6 +120,7 @@ class Socket:
         socket = self._socket
         if socket.state is not State.OPEN or socket.transport.is_closing() or socket.transport.get_write_buffer_size():
             return False
+        socket.unheard += len(data)
         socket.protocol.send_binary(data)
         socket.send_data()
         return True
@@ -119,6 +129,7 @@ class Socket:
         """Send a message. Raises `OSError`."""
         if self.send_now(data):
             return
+        self._socket.unheard += len(data)
         try:
             await self._socket.send(data)
         except ConnectionClosed as error:
@@ -130,19 +141,13 @@ class Socket:
         Who sets it has to ask for these meanwhile, and not to wait between one and the next: so all keep their order.
         None: all are for `messages` again.
         """
-        def heard(message: bytes) -> None:
-            self._heard = self._loop.time()
-            if handle is not None:
-                handle(message)
-
-        self._socket.take = None if handle is None else heard
+        self._socket.take = handle
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What comes, until the other side closes; a text, which no relay sends, as no bytes. Raises `OSError`."""
         try:
             while True:
                 message = await self._socket.recv()
-                self._heard = self._loop.time()
                 yield message if isinstance(message, bytes) else b""
         except ConnectionClosedOK:
             return
@@ -150,27 +155,39 @@ class Socket:
             raise ConnectionError(str(error)) from None
 
     async def alive(self, seconds: float) -> bool:
-        """Whether the other side answers within so many seconds; if not, the connection is given up at once."""
+        """Whether the other side answers, and is not silent for so many seconds; else the connection is given up.
+
+        What comes before its answer, be it a part of a large message, shows that it is there.
+        """
+        asked = self._loop.time()
+        answer = asyncio.ensure_future(self._answer())
         try:
-            async with asyncio.timeout(seconds):
-                await (await self._socket.ping())
-        except (TimeoutError, ConnectionClosed):
-            self._socket.transport.abort()
-            return False
-        return True
+            while (left := max(asked, self._socket.heard) + seconds - self._loop.time()) > 0:
+                if (await asyncio.wait([answer], timeout=left))[0]:
+                    await answer
+                    return True
+        except ConnectionClosed:
+            pass
+        finally:
+            answer.cancel()
+        self._socket.transport.abort()
+        return False
+
+    async def _answer(self) -> None:
+        await (await self._socket.ping())
 
     async def _ask(self) -> None:
         """Ask after each silence whether the other side is there."""
         pause = self._pulse.pause(random.random())
         while True:
-            left = self._heard + pause - self._loop.time()
+            left = self._socket.heard + pause - self._loop.time()
             if left > 0:
                 await asyncio.sleep(left)
                 continue
-            if not await self.alive(self._pulse.answer):
+            # What is asked goes behind what was sent, which a slow line has still to carry.
+            if not await self.alive(self._pulse.answer + self._socket.unheard / SLOWEST):
                 self._pulse.lost()
                 return
-            self._heard = self._loop.time()
             self._pulse.answered()
             pause = self._pulse.pause(random.random())
 
