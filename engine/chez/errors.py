@@ -201,7 +201,14 @@ class BadPairing(Untrusted):
 
 
 class RelayMisbehaved(Untrusted):
-    """A relay withheld, reordered, forked or rolled back what it had shown."""
+    """A relay withheld, reordered, forked or rolled back what it had shown.
+
+    `hearsay`: by another device's word, which may be the lie itself.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, hearsay: bool = False) -> None:
+        super().__init__(message, hint)
+        self.hearsay = hearsay
 
 
 class LockedOut(RelayMisbehaved):

@@ -1,12 +1,28 @@
 """A member says that a relay had shown it what nobody has: all are told, and go on when that member is out."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import chez
+from chez.errors import RelayMisbehaved
 from chez.sync.entry import RelayHead, log_name
 from tests.people.persons import persons, shared, values
 from tests.relay.within import Within
+
+
+async def _lie(liar: chez.Home, space: chez.Space, monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
+    """Write a note that says to have seen a head at an offset of the relay's log which nobody finds there."""
+    replica = space._held.replica
+    (incarnation,) = await liar._database.read(lambda db: db.execute(
+        "SELECT incarnation FROM cursor WHERE space = ?", (replica.space.n,)).fetchone())
+    claim = RelayHead(log_name(incarnation, replica.space.handle), offset, bytes(32))
+    with monkeypatch.context() as patched:
+        patched.setattr("chez.sync.author.seen_last", lambda *_: claim)
+        await space.collection("notes").put({"of": "the liar"}, id="one")
+        await liar.sync()
 
 
 async def test_who_lies_of_a_relay_stops_nobody_once_it_is_out(tmp_path: Path, server: Within,
@@ -15,14 +31,7 @@ async def test_who_lies_of_a_relay_stops_nobody_once_it_is_out(tmp_path: Path, s
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
         (hers,), (his,) = [await shared(trip, anna, guest) for guest in (berta, carl)]
-        replica = hers._held.replica
-        (incarnation,) = await berta._database.read(lambda db: db.execute(
-            "SELECT incarnation FROM cursor WHERE space = ?", (replica.space.n,)).fetchone())
-        claim = RelayHead(log_name(incarnation, replica.space.handle), 2**40, bytes(32))
-        with monkeypatch.context() as patched:
-            patched.setattr("chez.sync.author.seen_last", lambda *_: claim)
-            await hers.collection("notes").put({"of": "berta"}, id="one")
-            await berta.sync()
+        await _lie(berta, hers, monkeypatch, 2**40)
         for home in (anna, carl):
             report = await home.sync()
             assert ["does not show" in one.problem for one in report.problems] == [True]
@@ -44,17 +53,29 @@ async def test_who_was_away_until_the_liar_was_out_is_not_stopped(tmp_path: Path
         trip = await anna.create_space("Trip")
         (hers,), (his,) = [await shared(trip, anna, guest) for guest in (berta, carl)]
         await carl.sync()
-        replica = hers._held.replica
-        (incarnation,) = await berta._database.read(lambda db: db.execute(
-            "SELECT incarnation FROM cursor WHERE space = ?", (replica.space.n,)).fetchone())
-        claim = RelayHead(log_name(incarnation, replica.space.handle), 1, bytes(32))
-        with monkeypatch.context() as patched:
-            patched.setattr("chez.sync.author.seen_last", lambda *_: claim)
-            await hers.collection("notes").put({"of": "berta"}, id="one")
-            await berta.sync()
+        await _lie(berta, hers, monkeypatch, 1)
         assert ["showed other entries" in one.problem for one in (await anna.sync()).problems] == [True]
         await trip.remove(next(one.id for one in await trip.members() if one.name == "berta"))
         for _ in range(2):
             assert not (await anna.sync()).problems
         assert not (await carl.sync()).problems
         assert await values(his) == await values(trip)
+
+
+async def test_who_lies_of_a_relay_keeps_no_connected_home_from_going_on(tmp_path: Path, server: Within,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that stays connected names the relay, and what others write comes all the same, contact after contact."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,), (his,) = [await shared(trip, anna, guest) for guest in (berta, carl)]
+        async with anna.connect() as link, asyncio.timeout(90):
+            await link.synced()
+            await _lie(berta, hers, monkeypatch, 1)
+            while not any("showed other entries" in one.problem for one in (await anna.status()).spaces):
+                await link.turn()
+            await his.collection("notes").put({"of": "carl"}, id="two")
+            with suppress(RelayMisbehaved):
+                await carl.sync()
+            while "two" not in await values(trip):
+                await link.turn()
+            assert (await anna.alarms())[0].author == berta.device_id

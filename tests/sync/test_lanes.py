@@ -14,6 +14,7 @@ from chez.sync.events import RolesEnded
 from chez.sync.lanes import Lanes, State
 from chez.sync.outbox import waiting_spaces
 from chez.sync.patience import SLOWEST_SPAN
+from chez.sync.work import Work
 from chez_relay.effects import Ask, Send
 from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
@@ -468,3 +469,24 @@ def test_who_is_in_step_is_not_taken_for_silent() -> None:
     for now in range(0, 100_000, 1000):
         lanes.listen(float(now))
     assert lanes.settled and not lanes.problems
+
+
+def test_hearsay_is_looked_into_again_and_ever_more_seldom() -> None:
+    """A lane that ended by somebody's word is begun anew, and what it came to since makes the next pause no shorter."""
+    wire, lanes = lanes_of(2)
+    lane = lanes.all[1]
+    for number in range(1, 5):
+        lane.works.append(Work(lambda db: None, hear))
+        (job,) = lanes.take()
+        lanes.done(job, None)
+        assert (lane.state, lane.rests) == (State.RESTING, number) and lanes.settled and lanes.problems
+        lanes.again(lanes.resting.pop())
+        while wire.device.busy:
+            wire.device.work()
+        wire.settle()
+        assert lane.idle and not lanes.problems
+
+
+def hear(_: object) -> list[Work]:
+    """What a member's word leads to."""
+    raise RelayMisbehaved("the relay showed other entries to another device", hearsay=True)

@@ -6,9 +6,9 @@ spaces as for one, and then the relay keeps what is followed for the next one. W
 goes to the lane that it is about.
 
 A lane goes its own way. One that the relay refuses, or whose store or log is damaged, stops
-with its error and the others go on (STOPPED); one that can't go on just now, or that the
-relay lets in no more though nobody took it out, is begun again on the same connection
-(RESTING, until `again`). Only what concerns every space is raised: a
+with its error and the others go on (STOPPED); one that can't go on just now, that the
+relay lets in no more though nobody took it out, or of which somebody says that it lies, is begun again on the same
+connection (RESTING, until `again`). Only what concerns every space is raised: a
 relay that breaks the protocol, a store that fails, a home that was copied, or that no lane
 is left to go on.
 
@@ -71,6 +71,8 @@ class Lane:
     """How much work is being done: what it leads to is not known yet."""
     rests: int = 0
     """How often it could not go on since it last could."""
+    doubts: int = 0
+    """How often it rested on hearsay: each time it goes on longer."""
     heard: int = 0
     """How often the relay said something of the space."""
     silence: Silence = field(default_factory=Silence)
@@ -304,7 +306,8 @@ class Lanes:
     def settled(self) -> bool:
         """Whether every lane is in step, or stopped."""
         return self._welcomed is not None and not self.found and all(
-            lane.idle or lane.stuck or lane.state is State.STOPPED or isinstance(lane.error, RelayRefused)
+            lane.idle or lane.stuck or lane.state is State.STOPPED
+            or isinstance(lane.error, RelayRefused | RelayMisbehaved)
             for lane in self.all)
 
     @property
@@ -402,7 +405,7 @@ class Lanes:
         try:
             lane.works += lane.machine.handle(event)
             if lane.machine.phase is Phase.FOLLOWING:
-                lane.rests = 0
+                lane.rests = lane.doubts
         except (RelayRefused, RelayMisbehaved, RelayUnreachable) as error:
             self._end(lane, error)
 
@@ -430,11 +433,13 @@ class Lanes:
                                     gathers=self._gathers)
 
     def _end(self, lane: Lane, error: ChezError) -> None:
-        rests = self._rests and (isinstance(error, RelayUnreachable) or _left_behind(lane, error)
+        hearsay = isinstance(error, RelayMisbehaved) and error.hearsay
+        rests = self._rests and (isinstance(error, RelayUnreachable) or hearsay or _left_behind(lane, error)
                                  or (self._near and _unfilled(error)))
         lane.state = State.RESTING if rests else State.STOPPED
         if rests:
             lane.rests += 1
+            lane.doubts += hearsay
             self.resting.append(lane)
         lane.error = error
         lane.works.clear()

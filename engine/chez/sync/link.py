@@ -298,7 +298,8 @@ class Link:
                     await self._connection()
                 except (RelayRefused, RelayMisbehaved) as error:
                     self.error = error
-                    return
+                    if not (isinstance(error, RelayMisbehaved) and error.hearsay):
+                        return
                 except RelayUnreachable as error:
                     if self._lanes is not None and self._lanes.following:
                         stood = self._loop.time() - began

@@ -341,7 +341,8 @@ class SyncMachine:
     def _alarmed(self, found: list[Alarm]) -> None:
         """What was found is kept by now; the connection to the relay that it is about ends with it.
 
-        Not by the word of who was taken out (`heads.hidden`): whoever reads the log anew would be stopped by it again.
+        It is hearsay, which a home that stays connected does not take for the last word: any member could stop it for
+        good. Not by the word of who was taken out (`heads.hidden`): whoever reads the log anew would be stopped again.
         """
         right = self.replica.space.membership.state.right
         for alarm in found:
@@ -349,7 +350,8 @@ class SyncMachine:
                 continue
             what = "does not show entries here that it showed" if alarm.hidden else "showed other entries to"
             raise RelayMisbehaved(f"the relay {what} another device of the space (at entry {alarm.offset})",
-                                  "What is here stays. `chez sync --reseed` sends it what it lacks; use another relay.")
+                                  "What is here stays. `chez sync --reseed` sends it what it lacks; use another relay.",
+                                 hearsay=True)
 
     # --- a new epoch --------------------------------------------------------------------
 
