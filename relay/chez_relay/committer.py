@@ -21,6 +21,7 @@ from chez_relay.storage import (
     AddItem,
     AddSpace,
     DropEntries,
+    Expired,
     FindChunks,
     ReadChunk,
     ReadItems,
@@ -170,14 +171,24 @@ class Committer:
         else:
             well = not self._shared or not any(
                 isinstance(one, Refused) and one.code is Code.STORAGE for one in results)
-            self._counts.performed(requests, well=well)
+            if not any(isinstance(one, Expired) and not one.able for one in results):
+                self._note(requests, well=well)
             return results
-        self._counts.performed(requests, well=False)
+        self._note(requests, well=False)
         reading = [request for request in requests if isinstance(request, READING)]
         if not reading or len(reading) == len(requests):
             return [_FAILED] * len(requests)
         answers = iter(await self._performed(reading))
         return [next(answers) if isinstance(request, READING) else _FAILED for request in requests]
+
+    def _note(self, requests: Sequence[Request], *, well: bool) -> None:
+        before = self._counts.writable
+        self._counts.performed(requests, well=well)
+        if self._counts.writable is not before:
+            if well:
+                _log.info("the store can be written to again")
+            else:
+                _log.error("the store can't be written to: the relay is not ready")
 
 
 def _told_nobody(error: Exception) -> None:

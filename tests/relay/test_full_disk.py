@@ -1,5 +1,6 @@
 """The real relay on a filesystem without room: a typed refusal, nothing acknowledged is lost, and on it goes."""
 
+import asyncio
 import errno
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from chez_relay.storage.copies import FILE_NAME
 from chez_wire.frames import Entry
 from chez_wire.login import Role
 from tests.relay.support import Process, Space, relay
+from tests.relay.test_operating import STATUS, fetched, status
 
 SPACE = Space()
 ROOM = 3 * 1024 * 1024
@@ -40,12 +42,12 @@ def cannot_mount(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def cramped(folder: Path) -> AsyncIterator[tuple[Process, Path]]:
+async def cramped(folder: Path, *options: str) -> AsyncIterator[tuple[Process, Path]]:
     """A relay whose data folder has three megabytes of room, and where that folder is to be found from here."""
     folder.mkdir()
     if why := cannot_mount(folder):
         pytest.skip(why)
-    async with relay(folder, command=(*mounting(folder), sys.executable, "-m", "chez_relay")) as process:
+    async with relay(folder, *options, command=(*mounting(folder), sys.executable, "-m", "chez_relay")) as process:
         yield process, Path(f"/proc/{process.process.pid}/root{folder}")
 
 
@@ -120,3 +122,22 @@ async def test_a_filesystem_filled_by_entries_alone_refuses_and_reads_on(tmp_pat
             with pytest.raises(RelayRefused) as caught:
                 await other.append(SPACE.handle, Role.APPEND, SPACE.envelope(5000, 900_000))
             assert caught.value.reason == "storage"
+
+
+async def test_a_relay_on_a_full_filesystem_is_not_ready_until_there_is_room(tmp_path: Path) -> None:
+    """What it does by itself now and then has nothing to write, and does not pass for a write that worked."""
+    often = ("--set", "limits.expiry_interval=0.05")
+    async with cramped(tmp_path / "data", *STATUS, *often) as (process, inside), connect(process.url) as device:
+        url = await status(process)
+        await log_in(device)
+        filler = fill(inside)
+        await append_until_full(device, 0, 300)
+        seen = set()
+        for _ in range(20):
+            seen.add((await fetched(f"{url}/readyz"))[0])
+            await asyncio.sleep(0.05)
+        assert seen == {503}
+        filler.unlink()
+        async with asyncio.timeout(60):
+            while (await fetched(f"{url}/readyz"))[0] != 200:  # noqa: ASYNC110 (nothing announces it)
+                await asyncio.sleep(0.05)

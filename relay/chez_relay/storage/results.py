@@ -119,9 +119,13 @@ class PacketData:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """`more`: deleted spaces, or what was dropped, still hold bytes; another `Expire` goes on with them."""
+    """`more`: deleted spaces, or what was dropped, still hold bytes; another `Expire` goes on with them.
+
+    Not `able`: writing failed before, and there is no room yet for what may come.
+    """
 
     more: bool
+    able: bool = True
 
 
 @dataclass(frozen=True, slots=True)

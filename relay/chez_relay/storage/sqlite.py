@@ -9,22 +9,25 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
-from chez_relay.storage import READING, Quotas, Request, Result
+from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, folder_synced
 from chez_relay.storage.integrity import SQLITE_ERRORS
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
 from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack
+from chez_wire.limits import MAX_FRAME
 
 __all__ = ("SqliteStorage",)
 
@@ -40,7 +43,7 @@ class SqliteStorage:
 
     def __init__(
         self, db: aiosqlite.Connection, raw: sqlite3.Connection, tables: Tables, incarnation: bytes, lock: int,
-        writing_back: WriteBack,
+        writing_back: WriteBack, folder: Path,
     ) -> None:
         self._db = db
         self._raw = raw
@@ -48,6 +51,8 @@ class SqliteStorage:
         self._writing_back = writing_back
         self._incarnation = incarnation
         self._lock = lock
+        self._folder = folder
+        self._failed = False
 
     @classmethod
     async def open(
@@ -91,7 +96,7 @@ class SqliteStorage:
             raise
         raw, incarnation = opened[0]
         return cls(db, raw, Tables(raw, quotas or Quotas(), clock), incarnation, lock,
-                   writing_back(folder / FILE_NAME))
+                   writing_back(folder / FILE_NAME), folder)
 
     @property
     def incarnation(self) -> bytes:
@@ -109,9 +114,20 @@ class SqliteStorage:
             # the only place that uses it.
             results: list[Result] = await self._db._execute(self._group, requests)  # type: ignore[no-untyped-call]
         except SQLITE_ERRORS as error:
+            self._failed = self._failed or not reads
             raise _translated(error) from error
         if self._writing_back.unsound and not reads:
             raise _failed_earlier()
+        return self._weighed(requests, results) if self._failed and not reads else results
+
+    def _weighed(self, requests: Sequence[Request], results: list[Result]) -> list[Result]:
+        """After writing failed: what was done by somebody's wish is proof that it works again.
+
+        An `Expire` is not, which may have had nothing to write; where nothing else comes, there has to be room.
+        """
+        if all(isinstance(request, (Expire, *READING)) for request in requests) and _room(self._folder) < MAX_FRAME:
+            return [replace(one, able=False) if isinstance(one, Expired) else one for one in results]
+        self._failed = False
         return results
 
     @property
@@ -131,6 +147,14 @@ class SqliteStorage:
             await self._db.close()
             os.close(self._lock)
             self._lock = -1
+
+
+def _room(folder: Path) -> int:
+    """Bytes that can still be written there; none where the system does not tell."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def _make(folder: Path) -> None:
