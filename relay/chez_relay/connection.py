@@ -19,6 +19,7 @@ from chez_relay.committer import Committer, cost
 from chez_relay.door import TURN, GuestConnection
 from chez_relay.effects import Ask, Close, Effect, Follow, PassOn, Send
 from chez_relay.ephemeral import Passing
+from chez_relay.errors import Code
 from chez_relay.session import RelaySession, State
 from chez_relay.storage import Credentials, Page, Result
 from chez_wire.limits import MAX_FRAME
@@ -47,6 +48,9 @@ class Followers(Protocol):
 
     def pass_on(self, name: bytes, data: bytes, to: bytes, sender: "Connection | None") -> None:
         """Give a frame to all others who follow `name`, or to the one called `to`, as far as they keep up."""
+
+    def ended(self, why: Code) -> None:
+        """A connection is ended by what its client did."""
 
 
 class Connection:
@@ -212,6 +216,8 @@ class Connection:
                 case Close():
                     self._closing = effect
                     self._deaf = True
+                    if effect.why is not None:
+                        self._followers.ended(effect.why)
                     self._begin_writing()
         if change:
             self._hold(change)

@@ -1,13 +1,14 @@
 """What a relay counts of itself: numbers alone, of kinds that the code knows, never of who or what.
 
-They only rise, but for what says that it is now. `metrics.py` writes them out.
+They only rise, but for what says that it is now. `metrics.py` writes them out. All kinds are there from the start, at
+zero: of a count that begins with its first event Prometheus sees no rise, and an alarm misses that event.
 """
 
 import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar, get_args
 
 from chez_relay.errors import Code
 from chez_relay.storage import READING, AddEntry, Refused, Request, Result, Stored
@@ -16,6 +17,12 @@ __all__ = ("BOUNDS", "Counts", "Durations")
 
 BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds by which groups are told apart: a good disk commits in a few milliseconds, a sick one in seconds."""
+
+K = TypeVar("K")
+
+
+def _at_zero(*kinds: K) -> Counter[K]:
+    return Counter(dict.fromkeys(kinds, 0))
 
 
 @dataclass(slots=True)
@@ -37,15 +44,19 @@ class Counts:
 
     connections: int = 0
     """Connections that were let in."""
-    turned_away: Counter[str] = field(default_factory=Counter)
+    turned_away: Counter[str] = field(default_factory=lambda: _at_zero("connections", "dials"))
     """Connections that were not, by the limit that they met."""
-    let_go: Counter[str] = field(default_factory=Counter)
+    let_go: Counter[str] = field(default_factory=lambda: _at_zero(
+        "fragments", "memory", "never reads", "slow frame", "stalled",
+        Code.FLOOD, Code.MALFORMED, Code.VERSION, Code.WRONG_RELAY))
     """Connections that were dropped, by what they did or did not."""
     handshakes_failed: int = 0
     """Connections that came to no agreement on TLS: too slow, too large, something else, or a client's own no."""
-    requests: Counter[type] = field(default_factory=Counter)
+    requests: Counter[type] = field(default_factory=lambda: _at_zero(*get_args(Request)))
     """Requests to the storage, by kind."""
-    refused: Counter[Code] = field(default_factory=Counter)
+    refused: Counter[Code] = field(default_factory=lambda: _at_zero(
+        Code.AHEAD, Code.DAMAGED, Code.DENIED, Code.EXISTS, Code.FULL, Code.MISSING, Code.QUOTA, Code.ROTATED,
+        Code.STALE, Code.STORAGE, Code.UNKNOWN))
     """Those of them that it refused, by code."""
     entries: int = 0
     """Entries stored, each once."""
@@ -53,7 +64,7 @@ class Counts:
     """Bytes of them."""
     ephemeral: int = 0
     """Ephemeral messages that were passed on, each once for all its readers."""
-    ephemeral_dropped: Counter[str] = field(default_factory=Counter)
+    ephemeral_dropped: Counter[str] = field(default_factory=lambda: _at_zero("cluster", "rate", "slow"))
     """Those that were not, by why: their sender's rate, or once for each reader who is slow, or the cluster."""
     groups: Durations = field(default_factory=Durations)
     """Groups of requests, by how long the storage took for each."""

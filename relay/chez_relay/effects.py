@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from chez_relay.errors import Code
 from chez_relay.storage import ReadChunk, ReadItems, ReadPage, Request
 
 __all__ = ("Ask", "Close", "Effect", "Follow", "PassOn", "Send")
@@ -60,10 +61,14 @@ class PassOn:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the connection with a websocket close code (RFC 6455, 7.4.1) after what was sent."""
+    """Close the connection with a websocket close code (RFC 6455, 7.4.1) after what was sent.
+
+    `why` is what the client did, where it ends by that; the shell counts it.
+    """
 
     code: int
     reason: str
+    why: Code | None = None
 
 
 Effect = Send | Ask | Follow | PassOn | Close

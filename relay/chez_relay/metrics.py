@@ -7,6 +7,7 @@ would take 14 MB and 54 ms for them, more than all the rest of an idle relay.
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -22,7 +23,8 @@ _PREFIX: Final = "chez_relay_"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is now, beside what was counted. `expires` is the certificate's end in seconds since 1970, 0 without one."""
+    """What is now, beside what was counted. `expires` is the certificate's end in seconds since 1970, None without one.
+    """
 
     connections: int
     load: int
@@ -30,7 +32,7 @@ class Moment:
     ready: bool
     version: str
     folder: Path | None = None
-    expires: float = 0.0
+    expires: float | None = None
     agreeing: int = 0
 
 
@@ -73,14 +75,15 @@ def _standing(now: Moment) -> Iterator[str]:
     yield from _one("load_bytes", "gauge", "Bytes held for connections.", now.load)
     yield from _one("followed", "gauge", "Spaces and inboxes that connections follow.", now.followed)
     yield from _one("resident_bytes", "gauge", "Memory of the process.", _resident())
-    if now.expires:
-        yield from _one("certificate_expires", "gauge", "When the certificate ends, in seconds since 1970.",
-                        int(now.expires))
+    if now.expires is not None:
+        yield from _one("certificate_expires", "gauge",
+                        "When the certificate ends, in seconds since 1970; 0: it is not valid.", int(now.expires))
     if now.folder is not None:
         files = (now.folder / f"{FILE_NAME}{end}" for end in ("", "-wal"))
         yield from _one("store_bytes", "gauge", "Size of the store and its log.", sum(map(_size, files)))
-        free = shutil.disk_usage(now.folder).free
-        yield from _one("disk_free_bytes", "gauge", "Room left on the store's disk.", free)
+        with suppress(OSError):  # before the store is made there may be no folder
+            free = shutil.disk_usage(now.folder).free
+            yield from _one("disk_free_bytes", "gauge", "Room left on the store's disk.", free)
 
 
 def _head(name: str, kind: str, why: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.counts import Counts
 from chez_relay.door import Door
+from chez_relay.errors import Code
 from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
 from chez_relay.lan.meeting import Acquaintances, Meeting
@@ -158,6 +159,10 @@ class RelayServer:
         for connection in list(self._followers.get(name, ())):
             if connection is not sender:
                 self.counts.ephemeral_dropped["slow"] += connection.hear(name, data, to)
+
+    def ended(self, why: Code) -> None:
+        """Count a connection that is ended by what its client did."""
+        self.counts.let_go[why] += 1
 
     def _grown(self, growth: Growth) -> None:
         for handle, credentials in growth.rotated.items():

@@ -321,4 +321,4 @@ class RelaySession:
         self._state = State.CLOSED
         self._tickets.forget()
         self._waiting.clear()
-        return [*fail(ref, code, message), Close(close, code)]
+        return [*fail(ref, code, message), Close(close, code, code)]

@@ -122,12 +122,12 @@ def rows(before: Page, after: Page, seconds: float, now: float) -> Iterator[Row]
     half, most = quantile(before, after, 0.5), quantile(before, after, 0.99)
     yield Row("storage", QUIET[1] if half is None or most is None else
               f"half of the groups within {_millis(half)}, 99% within {_millis(most)}", (most or 0.0) > 0.2)
-    if "store_bytes" in after:
+    if "disk_free_bytes" in after:
         free = after["disk_free_bytes"]
         yield Row("disk", f"store {_bytes(after['store_bytes'])}, free {_bytes(free)}", free < 2**30)
     if "certificate_expires" in after:
         days = int((after["certificate_expires"] - now) // 86400)
-        yield Row("certificate", f"ends in {days} days", days < 14)
+        yield Row("certificate", f"ends in {days} days" if days >= 0 else "is not valid", days < 14)
     for name, sample, bad in (("requests", "requests_total", False), ("refused", "refused_total", False),
                               ("turned away", "turned_away_total", True), ("let go", "let_go_total", True)):
         found = rates(before, after, seconds, sample)

@@ -27,6 +27,7 @@ from chez_relay.errors import StorageFailed
 from chez_relay.metrics import Moment, metrics
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
+from chez_relay.tls import Certificate
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role
 from tests.relay.certificates import Authority
@@ -36,8 +37,8 @@ SPACE = Space()
 DEPLOY = Path(__file__).parents[2] / "relay" / "deploy"
 STATUS = ("--set", "status=127.0.0.1:0")
 
-SAMPLE = re.compile(r"chez_relay_[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+-]+\"\})? -?[0-9.e+]+")
-"""One sample in Prometheus' text format, with no label but a word of the code's."""
+SAMPLE = re.compile(r"chez_relay_[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+ -]+\"\})? -?[0-9.e+]+")
+"""One sample in Prometheus' text format, with no label but words of the code's."""
 
 
 async def status(process: Process) -> str:
@@ -161,8 +162,9 @@ class Sick(MemoryStorage):
         return await super().perform(requests)
 
 
-async def test_a_relay_that_can_t_write_is_alive_and_not_ready() -> None:
-    """Readiness goes with the first write that fails, and comes back with the first that works."""
+async def test_a_relay_that_can_t_write_is_alive_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:
+    """Readiness goes with the first write that fails, and comes back with the first that works; the log tells both."""
+    caplog.set_level("INFO")
     storage = Sick(seed("incarnation"))
     async with serving(storage, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{server.port}") as device:
         await log_in(device)
@@ -176,6 +178,8 @@ async def test_a_relay_that_can_t_write_is_alive_and_not_ready() -> None:
             assert server.ready is well
         assert server.counts.failures == 1
     assert not server.ready
+    said = [record.levelname for record in caplog.records if "written to" in record.message]
+    assert said == ["ERROR", "INFO"]
 
 
 async def test_a_defect_in_the_storage_ends_no_task(caplog: pytest.LogCaptureFixture) -> None:
@@ -240,6 +244,35 @@ def test_a_page_of_nothing_is_a_page() -> None:
     found = samples(metrics(Counts(), Moment(0, 0, 0, False, "0.1.0")))
     assert found["chez_relay_entries_total"] == 0 and found["chez_relay_ready"] == 0
     assert found['chez_relay_group_seconds_bucket{le="0.001"}'] == 0
+    assert "chez_relay_certificate_expires" not in found
+
+
+def test_what_is_counted_by_kind_is_there_before_it_happens() -> None:
+    """Prometheus sees no rise in a count that begins with its first event: an alarm would miss that one."""
+    found = samples(metrics(Counts(), Moment(0, 0, 0, False, "0.1.0")))
+    for sample in ('refused_total{code="damaged"}', 'refused_total{code="storage"}', 'let_go_total{why="stalled"}',
+                   'turned_away_total{limit="dials"}', 'ephemeral_dropped_total{why="rate"}',
+                   'requests_total{kind="AddEntry"}', 'let_go_total{why="wrong_relay"}'):
+        assert found[f"chez_relay_{sample}"] == 0
+
+
+def test_a_certificate_that_is_over_is_told_as_one_that_ended(tmp_path: Path) -> None:
+    """An alarm on its end sees that of a relay that was started with an old one, too."""
+    chain, secret = Authority.make(tmp_path).issue(ends=2021)
+    expires = Certificate(chain, secret).expires
+    found = samples(metrics(Counts(), Moment(0, 0, 0, True, "0.1.0", expires=expires)))
+    assert found["chez_relay_certificate_expires"] < 1_700_000_000
+
+
+async def test_devices_that_dial_another_name_are_counted(tmp_path: Path) -> None:
+    """Without the name in `names` all devices are turned away: the operator sees by what."""
+    async with relay(tmp_path, *STATUS, "--name", "relay.example:443") as process:
+        url = await status(process)
+        with pytest.raises(RelayRefused):
+            async with connect(process.url):
+                pass
+        found = samples((await fetched(f"{url}/metrics"))[1])
+    assert found['chez_relay_let_go_total{why="wrong_relay"}'] == 1
 
 
 def levels(settings: dict[str, object]) -> dict[str, int]:

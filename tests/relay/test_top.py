@@ -19,7 +19,7 @@ from tests.relay.support import relay
 from tests.relay.test_operating import STATUS, busy, status
 
 
-def page(entries: int = 0, *, ready: bool = True, seconds: tuple[float, ...] = (), expires: float = 0.0,
+def page(entries: int = 0, *, ready: bool = True, seconds: tuple[float, ...] = (), expires: float | None = None,
          folder: Path | None = None) -> Page:
     """The page of a relay that stored so many entries."""
     counts = Counts(entries=entries, entry_bytes=300 * entries)
