@@ -329,8 +329,13 @@ class Door:
             guest.account = None
 
     def drop_agreeing(self) -> None:
-        """Drop those who have not agreed on TLS: the relay shuts down, and nothing was asked."""
-        for guest in [one for one in self.guests if one.agreeing]:
+        """Drop those who have not agreed on TLS, or on a websocket: the relay shuts down, and nothing was asked."""
+        for guest in [one for one in self.guests if one.agreeing or one.protocol.state is State.CONNECTING]:
+            guest.transport.abort()
+
+    def drop_all(self) -> None:
+        """Drop who is still there: the relay ends."""
+        for guest in list(self.guests):
             guest.transport.abort()
 
     def drop_slow_frames(self) -> None:

@@ -6,16 +6,19 @@ import logging
 import resource
 import signal
 import sys
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chez_relay import logs, supervisor
 from chez_relay.config import Configuration
+from chez_relay.counts import Counts
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.release import release
 from chez_relay.server import RelayServer, serving
 from chez_relay.settings import parse_address, unbound
+from chez_relay.storage import Storage
 from chez_relay.storage.opening import opened
 
 if TYPE_CHECKING:
@@ -72,54 +75,114 @@ def _allow_files(wanted: int) -> None:
                      extra={"numbers": {"allowed": allowed, "wanted": wanted}})
 
 
+class _Signals:
+    """What the operator tells the process, from its first moment on."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        """SIGTERM or SIGINT came."""
+        self.hurry = asyncio.Event()
+        """It came once more: clients are not waited for."""
+        self.renewed = asyncio.Event()
+        """SIGHUP came. A relay that starts takes it up later: unhandled, it would end the process."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: (self.hurry if self.stop.is_set() else self.stop).set())
+        loop.add_signal_handler(signal.SIGHUP, self.renewed.set)
+
+
 async def _serve(
     settings: Configuration, data: Path | None, tokens: tuple[str, ...], certificate: "Certificate | None"
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    signals = _Signals()
+    served: list[RelayServer] = []
     host, port = settings.address
     async with AsyncExitStack() as stack:
-        storage = await opened(settings)
+        # The pages are the first to come and the last to go: bringing a store up to date takes its time, and so does
+        # draining, and who watches the process must not take that for its end.
+        status = await _status(stack, settings, served, data, certificate) if settings["status"] else ""
+        storage = await _unless_stopped(opened(settings), signals.stop, at_once=data is None)
+        if storage is None:
+            _log.info("stopped before it listened")
+            return
         stack.push_async_callback(storage.close)
         try:
             server = await stack.enter_async_context(serving(
                 storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
                 tls=certificate.context if certificate else None, trusted=settings["trusted_proxies"],
-                header=settings["proxy_header"]))
+                header=settings["proxy_header"], hurry=signals.hurry))
         except OSError as error:
             raise unbound("listen", settings["listen"], error) from error
-        status = await _status(stack, settings, server, data, certificate) if settings["status"] else ""
-        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(settings, server, certificate))
+        served.append(server)
+        reloading = asyncio.create_task(_reload_when_told(signals.renewed, settings, server, certificate))
+        stack.callback(reloading.cancel)
         _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
         if status:
             _say(f"chez-relay: status on http://{status}")
         _allow_files(settings.limits.connections + SPARE_FILES)
         supervisor.tell("READY=1")
-        await stop.wait()
+        await signals.stop.wait()
         supervisor.tell("STOPPING=1")
 
 
+async def _unless_stopped(
+    opening: Coroutine[None, None, Storage], stop: asyncio.Event, *, at_once: bool
+) -> Storage | None:
+    """What was opened; None where the operator ended the relay before it was.
+
+    With `at_once` it is given up then: a cluster may give no answer for a minute. A file is opened first, and closed:
+    another thread is at it, which nothing ends.
+    """
+    task, stopped = asyncio.ensure_future(opening), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if at_once and not task.done():
+        task.cancel()
+    await asyncio.wait((task,))
+    if task.cancelled():
+        return None
+    storage = task.result()
+    if stop.is_set():
+        await storage.close()
+        return None
+    return storage
+
+
 async def _status(
-    stack: AsyncExitStack, settings: Configuration, server: RelayServer, data: Path | None,
+    stack: AsyncExitStack, settings: Configuration, served: Sequence[RelayServer], data: Path | None,
     certificate: "Certificate | None"
 ) -> str:
+    """Answer for the server in `served` once there is one; where that is, as HOST:PORT."""
     from chez_relay.metrics import Moment, metrics
     from chez_relay.status import status_pages
 
     host, port = parse_address(settings["status"])
+    idle = Counts()
 
     def page() -> str:
+        expires = certificate.expires if certificate else None
+        if not served:
+            return metrics(idle, Moment(0, 0, 0, False, release(), data, expires))
+        server = served[0]
         return metrics(server.counts, Moment(
-            server.connections, server.load, server.followed, server.ready, release(), data,
-            certificate.expires if certificate else 0.0, server.door.agreeing))
+            server.connections, server.load, server.followed, server.ready, release(), data, expires,
+            server.door.agreeing))
 
     try:
-        port = await stack.enter_async_context(status_pages(host, port, lambda: server.ready, page))
+        port = await stack.enter_async_context(
+            status_pages(host, port, lambda: bool(served) and served[0].ready, page))
     except OSError as error:
         raise unbound("status", settings["status"], error) from error
     return _shown(host, port)
+
+
+async def _reload_when_told(
+    told: asyncio.Event, settings: Configuration, server: RelayServer, certificate: "Certificate | None"
+) -> None:
+    while True:
+        await told.wait()
+        told.clear()
+        _reload(settings, server, certificate)
 
 
 def _reload(settings: Configuration, server: RelayServer, certificate: "Certificate | None") -> None:

@@ -284,13 +284,26 @@ class RelayServer:
             await asyncio.sleep(self._limits.frame / 8)
             self.door.drop_slow_frames()
 
-    async def drain(self) -> None:
+    async def drain(self, hurry: asyncio.Event | None = None) -> None:
         """Answer what was asked, then close all connections (1001, going away): devices come back by themselves.
 
         Whoever does not take the answers within the limit is dropped; a storage that hangs is waited for as long.
+        Once `hurry` is set, nobody is waited for.
         """
         self._draining = True
         _log.info("draining", extra={"numbers": {"connections": len(self._connections)}})
+        waiting: list[asyncio.Future[object]] = [asyncio.ensure_future(self._part())]
+        if hurry is not None:
+            waiting.append(asyncio.ensure_future(hurry.wait()))
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.abort()
+        self.door.drop_all()
+
+    async def _part(self) -> None:
         tasks = [task for task in self._connections.values() if task is not None]
         self.door.drop_agreeing()
         for connection in list(self._connections):
@@ -301,8 +314,6 @@ class RelayServer:
             connection.close(GOING_AWAY, "the relay shuts down")
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.drain)
-        for connection in list(self._connections):
-            connection.abort()
 
 
 def _reached_at(websocket: ServerConnection) -> tuple[str, int]:
@@ -324,15 +335,15 @@ async def serving(
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
     clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None,
     trusted: Collection[str] = (), header: str = "X-Forwarded-For", known: Acquaintances | None = None,
-    listening: socket.socket | None = None,
+    listening: socket.socket | None = None, hurry: asyncio.Event | None = None,
 ) -> AsyncIterator[RelayServer]:
     """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open; with `tls`, wss://.
 
     With `known` it is a home's own relay on its network: for who proves to keep a space that it has, and for
     addresses of such a network alone. `listening` is a socket that is bound already; host and port name it then.
 
-    Leaving it stops accepting, answers what was asked, closes the connections; the
-    storage stays open. Raises OSError when the address can't be bound.
+    Leaving it stops accepting, answers what was asked, closes the connections, without waiting for clients once
+    `hurry` is set; the storage stays open. Raises OSError when the address can't be bound.
     """
     limits = limits or Limits()
     server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock, trusted=trusted,
@@ -355,7 +366,7 @@ async def serving(
             yield server
         finally:
             listener.close(close_connections=False)
-            await server.drain()
+            await server.drain(hurry)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

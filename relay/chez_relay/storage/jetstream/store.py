@@ -103,6 +103,9 @@ class JetStreamStorage:
                 await _dial(client, sorted(urls, key=lambda _: random(8)), reconnected)
         except (TimeoutError, NatsError, OSError) as error:
             raise StorageFailed("no node of the cluster answers", "are the nodes of --nats running?") from error
+        except BaseException:
+            await client.close()
+            raise
         engine = Engine(client)
         try:
             left = end - asyncio.get_running_loop().time()

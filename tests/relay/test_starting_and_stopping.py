@@ -1,0 +1,95 @@
+"""A relay that starts and one that ends, as whoever watches its process sees them."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.ports import free_port
+from tests.relay.raw import raw
+from tests.relay.support import relay
+from tests.relay.test_operating import STATUS, fetched, status
+
+LONG = 300.0
+"""Seconds that nothing here may take: what is waited for comes long before."""
+
+
+@asynccontextmanager
+async def waiting(log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A relay that waits for a cluster which nobody started, and where its pages are, once they are there."""
+    url = f"127.0.0.1:{free_port()}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_relay", "serve", "--nats", f"nats://127.0.0.1:{free_port()}", "--listen",
+        "127.0.0.1:0", "--set", f"status={url}", "--log-file", str(log), stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await fetched(f"http://{url}/healthz")
+                    break
+                except OSError:
+                    await asyncio.sleep(0.05)
+        yield process, f"http://{url}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_relay_that_waits_for_its_store_is_alive_not_ready_and_ends_at_once(tmp_path: Path) -> None:
+    """It says so on its pages, a SIGHUP that comes early does not end it, and SIGTERM does, with 0 and a word."""
+    async with waiting(tmp_path / "log") as (process, url):
+        codes = {page: (await fetched(url + page))[0] for page in ("/healthz", "/readyz", "/metrics")}
+        assert codes == {"/healthz": 200, "/readyz": 503, "/metrics": 200}
+        assert "chez_relay_ready 0\n" in (await fetched(f"{url}/metrics"))[1]
+        process.send_signal(signal.SIGHUP)
+        assert (await fetched(f"{url}/healthz"))[0] == 200
+        begun = time.monotonic()
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), LONG) == 0
+        assert time.monotonic() - begun < 20, "it went on waiting for the cluster"
+    assert "stopped before it listened" in (tmp_path / "log").read_text()
+
+
+async def test_a_certificate_that_is_renewed_early_is_taken_up(tmp_path: Path) -> None:
+    """A relay that was told to read tokens again before it listened has read them when it does."""
+    tokens, log = tmp_path / "tokens", tmp_path / "log"
+    tokens.write_text("one\n")
+    async with relay(tmp_path / "data", "--token-file", str(tokens), "--log-file", str(log)) as process:
+        process.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(60):
+            while "read again" not in log.read_text():  # noqa: ASYNC110 (nothing announces it)
+                await asyncio.sleep(0.02)
+
+
+async def test_a_relay_that_drains_says_so_and_ends_at_once_when_told_again(tmp_path: Path) -> None:
+    """A client never answers the end of its connection: the pages say 503 meanwhile, and a second SIGTERM is enough."""
+    async with relay(tmp_path, *STATUS, "--set", f"limits.drain={LONG}") as process:
+        url = await status(process)
+        async with raw(int(process.name.rpartition(":")[2])) as client:
+            assert b" 101 " in await client.upgrade()
+            process.process.terminate()
+            async with asyncio.timeout(60):
+                while (await fetched(f"{url}/readyz"))[0] != 503:  # noqa: ASYNC110 (nothing announces it)
+                    await asyncio.sleep(0.02)
+            assert (await fetched(f"{url}/healthz"))[0] == 200
+            assert process.process.returncode is None
+            begun = time.monotonic()
+            process.process.terminate()
+            assert await asyncio.wait_for(process.process.wait(), LONG) == 0
+            assert time.monotonic() - begun < 20, "the second signal changed nothing"
+
+
+async def test_who_has_not_ended_its_handshake_keeps_no_relay_from_ending(tmp_path: Path) -> None:
+    """A probe of a balancer, or a slow client: half a request is nothing that a relay waits for."""
+    async with relay(tmp_path, "--set", f"limits.hello={LONG}", "--set", f"limits.drain={LONG}") as process:
+        async with raw(int(process.name.rpartition(":")[2])) as half, raw(int(process.name.rpartition(":")[2])):
+            half.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            await asyncio.sleep(0.3)
+            begun = time.monotonic()
+            process.process.terminate()
+            assert await asyncio.wait_for(process.process.wait(), LONG) == 0
+            assert time.monotonic() - begun < 20
