@@ -8,15 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from chez_relay.errors import BadConfiguration
 from chez_relay.limits import Limits, reasons
 from chez_relay.storage import Quotas
 
-__all__ = ("SETTINGS", "Setting", "parse_address", "unbound")
+__all__ = ("NATS_PORT", "SETTINGS", "Setting", "parse_address", "unbound")
 
 _UNITS: Final = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _LARGEST: Final = 2**62
+
+NATS_PORT: Final = 4222
+"""Where a node of NATS listens that is told nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,10 @@ class Setting:
 
 
 def parse_address(value: object) -> tuple[str, int]:
-    """Host and port of HOST:PORT, where the host may be in brackets. Raises `ValueError`."""
+    """Host and port of HOST:PORT, where the host may be in brackets. Raises `ValueError`, also for a URL."""
     host, separator, port = _text(value).rpartition(":")
-    if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+    if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535 or not re.fullmatch(
+            r"[^\s/@?#\0]*", host):
         raise ValueError
     return host.strip("[]") or "127.0.0.1", int(port)
 
@@ -60,6 +65,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
+
+
+def _path(value: object) -> str:
+    if "\0" in (text := _text(value)):
+        raise ValueError
+    return text
 
 
 def _address(value: object) -> str:
@@ -86,7 +97,7 @@ def _node(value: object) -> str:
     text = _text(value)
     if not re.fullmatch(r"(nats|tls)://[^\s/]+", text):
         raise ValueError
-    return text
+    return text if urlsplit(text).port is not None else f"{text}:{NATS_PORT}"  # raises for what is no port
 
 
 def _word(value: object) -> str:
@@ -136,21 +147,21 @@ def _number(value: object) -> float:
 
 _GENERAL: Final = (
     Setting("listen", "HOST:PORT", _address, "127.0.0.1:8787", "Address to listen on; port 0 takes any free one."),
-    Setting("data", "a folder", _text, "", "Folder for the store; made when missing.", path=True),
+    Setting("data", "a folder", _path, "", "Folder for the store; made when missing.", path=True),
     Setting("names", "HOST:PORT, ...", _list_of(_address), (),
             "The names that devices dial, which logins are bound to. Without one: the listen address and localhost."),
-    Setting("token_file", "a file", _text, "", "Tokens that allow creating spaces, one a line. Without: everybody may.",
+    Setting("token_file", "a file", _path, "", "Tokens that allow creating spaces, one a line. Without: everybody may.",
             path=True),
-    Setting("tls_certificate", "a file", _text, "",
+    Setting("tls_certificate", "a file", _path, "",
             "The certificate with its chain, in PEM: then devices dial wss://. Read again on SIGHUP.", path=True),
-    Setting("tls_key", "a file", _text, "", "The certificate's secret key, in PEM without a passphrase.", path=True),
+    Setting("tls_key", "a file", _path, "", "The certificate's secret key, in PEM without a passphrase.", path=True),
     Setting("trusted_proxies", "networks", _list_of(_network), (),
             "Addresses of proxies in front, whose header is believed. Without: each connection speaks for itself."),
     Setting("proxy_header", "a header", _header, "X-Forwarded-For",
             "Where such a proxy adds the address that it speaks for, at the end."),
     Setting("status", "HOST:PORT", _optional_address, "",
             "Address for health, readiness and metrics, which only the operator should reach. Without: none."),
-    Setting("log_file", "a file", _text, "", "Write the log there. Without: to standard error.", path=True),
+    Setting("log_file", "a file", _path, "", "Write the log there. Without: to standard error.", path=True),
     Setting("log_format", "text or json", _one_of("text", "json"), "text",
             "One line of text, or one JSON object, for each event."),
 )

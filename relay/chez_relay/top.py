@@ -10,9 +10,11 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 
 from chez_relay.errors import BadConfiguration
+from chez_relay.settings import parse_address
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -52,12 +54,16 @@ def parse(text: str) -> dict[str, float]:
 def fetch(address: str, timeout: float = 5.0) -> dict[str, float]:
     """The page of the relay whose status is at HOST:PORT. Raises `BadConfiguration` when there is none."""
     try:
+        parse_address(address)
+    except ValueError:
+        raise BadConfiguration(f"a status address is HOST:PORT, not {address!r}") from None
+    try:
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=timeout) as answer:
             return parse(answer.read(1_000_000).decode())
     except urllib.error.HTTPError as error:
         raise BadConfiguration(f"what answers at {address} is no relay's status page",
                                "give the address of its `status` setting") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise BadConfiguration(f"nothing answers at {address}: {getattr(reason, 'strerror', None) or reason}",
                                "start the relay with --set status=127.0.0.1:8788") from error

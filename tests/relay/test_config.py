@@ -86,6 +86,8 @@ def variable_of(name: str) -> str:
 
 @pytest.mark.parametrize(("name", "bad"), [
     ("listen", "nowhere"), ("listen", "host:99999"), ("listen", 7), ("names", ["x"]), ("names", 1), ("data", 5),
+    ("names", "https://relay.example:443"), ("listen", "user@host:80"), ("status", "http://127.0.0.1:8788"),
+    ("data", "a\0b"), ("cluster.nodes", "nats://host:port"), ("cluster.nodes", "nats://host:99999"),
     ("log_format", "xml"), ("quotas.space_bytes", "5 parsecs"), ("quotas.space_bytes", -1), ("limits.hello", 0),
     ("limits.hello", "nan"), ("limits.hello", True), ("limits.connections", "many"), ("limits.connections", 0),
     ("limits.connections", 2.5), ("quotas.inbox_items", "1" * 5000), ("limits.hello", float("inf")),

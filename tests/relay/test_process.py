@@ -377,8 +377,19 @@ async def test_operators_mistakes_are_one_line(tmp_path: Path) -> None:
             ("serve", "--data", data), ("serve", "--data", data, "--listen", "nowhere"),
             ("serve", "--data", str(tmp_path / "d"), "--listen", "203.0.113.1:1"),
             ("serve", "--data", data, "--token-file", str(tmp_path / "empty")),
-            ("inspect", "--data", str(tmp_path / "nothing")),
+            ("inspect", "--data", str(tmp_path / "nothing")), ("top", "127.0.0.1:port"), ("top", "nowhere"),
+            ("serve", "--data", str(tmp_path / "empty")), ("cluster", "renew", "--nats", "http://127.0.0.1:1"),
         ):
             code, _, errors = await run(*arguments)
             assert code == 1 and re.match(r"chez-relay: .+\n(  .+\n)?$", errors), errors
+    _, _, errors = await run("serve", "--data", data, "--set", "cluster.nodes=nats://127.0.0.1:1")
+    assert "data folder (flag)" in errors and "--data ''" in errors
     assert (await run("version"))[1].startswith("chez-relay ")
+
+
+async def test_the_store_is_its_owners_alone_in_a_folder_that_others_may_enter(tmp_path: Path) -> None:
+    """Whatever mode the folder was made with, nobody else reads a file of the store."""
+    tmp_path.chmod(0o755)
+    async with relay(tmp_path):
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {"relay.sqlite", "relay.sqlite-wal"} <= modes.keys() and set(modes.values()) == {0o600}

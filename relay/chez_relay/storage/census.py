@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chez_relay.storage.copies import FILE_NAME, looking
+from chez_relay.storage.migrations import checked_version, steps
 
 __all__ = ("Census", "SpaceSize", "census")
 
@@ -38,9 +39,10 @@ class Census:
 def census(folder: Path) -> Census:
     """Count what the store in `folder` holds, read-only, also beside a running relay.
 
-    Raises `StoreUnusable` when there is none.
+    Raises `StoreUnusable` when there is none, or a newer version made it.
     """
     with looking(folder / FILE_NAME) as db:
+        checked_version(db, len(steps()))
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
         rows = db.execute(
             "SELECT last, data_bytes + control_bytes,"

@@ -14,7 +14,9 @@ async def opened(settings: Configuration) -> Storage:
 
         return await SqliteStorage.open(settings.data, quotas=settings.quotas)
     if settings["data"]:
-        raise BadConfiguration("both a data folder and a NATS cluster are set", "leave one of them out")
+        folder, nodes = (settings.values[name].origin for name in ("data", "cluster.nodes"))
+        raise BadConfiguration(f"both a data folder ({folder}) and a NATS cluster ({nodes}) are set",
+                               "leave one of them out; a flag takes back what a file or a variable says: --data ''")
     try:
         from chez_relay.storage.jetstream.store import JetStreamStorage
     except ImportError:

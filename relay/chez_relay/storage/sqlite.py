@@ -69,7 +69,8 @@ class SqliteStorage:
             _make(folder)
             lock = _take_lock(folder / "relay.lock")
         except OSError as error:
-            raise StorageFailed(f"the data folder can't be used: {error.strerror}") from error
+            raise StorageFailed(f"the data folder {folder} can't be used: {error.strerror}",
+                                "name another with --data, or let this user write there") from error
         opened: list[tuple[sqlite3.Connection, bytes] | Exception] = []
 
         def connector() -> sqlite3.Connection:
@@ -184,6 +185,11 @@ def _take_lock(path: Path) -> int:
 def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connection, bytes]:
     for kind, same in _AS_THEY_ARE:
         sqlite3.register_adapter(kind, same)
+    # The owner's alone to read, also in a folder that others may enter; SQLite's other files have the mode of this one.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageFailed(f"the store {path} can't be written: {error.strerror}", "let this user write it") from error
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
