@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -261,4 +262,41 @@ async def test_a_cluster_is_started_and_ended_by_command(tmp_path: Path) -> None
                 pass
     finally:
         code, told = await command("down")
-    assert code == 0 and told.count("does not run") == 3
+    assert code == 0 and told.count("does not run\n") == 3
+
+
+def told(verb: str, folder: Path) -> tuple[int, str]:
+    """What a command about the cluster in a folder says, and its exit code."""
+    done = subprocess.run([sys.executable, "-m", "chez_relay", "cluster", verb, "--data", str(folder)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90, check=False)
+    return done.returncode, done.stdout
+
+
+def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: Path) -> None:
+    """Its port is taken: `up` says so of that node alone, and ends with 3; with the port free again it comes up."""
+    needs_server()
+    cluster = Cluster.at(tmp_path)
+    try:
+        with socket.create_server(("127.0.0.1", cluster.nodes[1].client)):
+            code, text = told("up", tmp_path)
+        assert code == 3 and text.count("  answers\n") == 2 and "does not run, see n2.log" in text
+        assert "address already in use" in (tmp_path / "n2.log").read_text()
+        code, text = told("up", tmp_path)
+        assert code == 0 and text.count("  answers\n") == 3
+    finally:
+        told("down", tmp_path)
+
+
+def test_a_cluster_whose_folder_was_moved_stores_where_it_is(tmp_path: Path) -> None:
+    """Nothing is stored at the old place, and what was stored comes along."""
+    needs_server()
+    old, new = tmp_path / "old", tmp_path / "new"
+    try:
+        assert told("up", old)[0] == 0
+        assert told("down", old)[0] == 0
+        old.rename(new)
+        (new / "n1" / "mark").touch()
+        assert told("up", new)[0] == 0
+    finally:
+        told("down", new)
+    assert not old.exists() and str(new / "n1") in (new / "n1.conf").read_text() and (new / "n1" / "mark").exists()

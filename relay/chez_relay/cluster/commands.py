@@ -1,19 +1,22 @@
 """`chez-relay cluster`: three nodes on this machine, to try a relay on a cluster."""
 
 import asyncio
-import socket
-from contextlib import closing
+import time
 from pathlib import Path
 from typing import Final
 
 import click
 
+from chez_relay.cluster.greeting import NoGreeting, greeted
 from chez_relay.cluster.nodes import NODES, Cluster, Node
 from chez_relay.errors import BadConfiguration
+from chez_relay.settings import SETTINGS
 
 __all__ = ("cluster",)
 
 ANSWER_SECONDS: Final = 2.0
+START_SECONDS: Final = 10.0
+"""For a node that was started: it looks through what it has stored first."""
 
 _data = click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
                      help="The folder of the cluster; made when missing.")
@@ -27,11 +30,16 @@ def cluster() -> None:
 @cluster.command()
 @_data
 def up(data: Path) -> None:
-    """Start the nodes that don't run, and show how relays use them."""
+    """Start the nodes that don't run, and show how relays use them. The exit code is 3 when one does not come up."""
     made = Cluster.at(data.absolute())
     made.start()
-    _show(made)
+    end = time.monotonic() + START_SECONDS
+    while any(made.process(node.name) and not _stores(node) for node in made.nodes) and time.monotonic() < end:
+        time.sleep(0.1)
+    storing = _show(made)
     click.echo("chez-relay serve " + " ".join(f"--nats {url}" for url in made.urls))
+    if storing < len(NODES):
+        raise click.exceptions.Exit(3)
 
 
 @cluster.command()
@@ -46,7 +54,7 @@ def down(data: Path) -> None:
 @cluster.command()
 @_data
 def status(data: Path) -> None:
-    """Show which nodes run and answer. The exit code is 3 when fewer than two do: then nothing is acknowledged."""
+    """Show which nodes run and store. The exit code is 3 when fewer than two do: then nothing is acknowledged."""
     made = Cluster.there(data.absolute())
     if _show(made) <= len(NODES) // 2:
         raise click.exceptions.Exit(3)
@@ -61,13 +69,17 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
     For a store that lost entries and no relay noticed; devices say then that it was rolled back.
     """
     try:
+        nodes = SETTINGS["cluster.nodes"].parse(urls)
+    except ValueError:
+        raise BadConfiguration("--nats wants nats://HOST:PORT") from None
+    try:
         from chez_relay.storage.jetstream.engine import Unavailable
         from chez_relay.storage.jetstream.store import JetStreamStorage
     except ImportError:
         raise BadConfiguration("this installation has no NATS client", "pip install chez[cluster]") from None
 
     async def act() -> None:
-        store = await JetStreamStorage.open(urls, prefix=prefix)
+        store = await JetStreamStorage.open(nodes, prefix=prefix)
         try:
             await store.renew()
         finally:
@@ -81,21 +93,24 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
 
 
 def _show(made: Cluster) -> int:
-    """One line for each node; how many answer."""
-    answering = 0
+    """One line for each node; how many store what they are given."""
+    storing = 0
     for node in made.nodes:
-        pid = made.process(node.name)
-        answers = pid is not None and _answers(node)
-        answering += answers
-        state = "answers" if answers else "starts, or hangs" if pid is not None else "does not run"
+        stores = _stores(node) if made.process(node.name) is not None else None
+        storing += stores or False
+        if stores is None:
+            ended = "does not run" + (f", see {node.name}.log" if made.died(node.name) else "")
+            state = ended if made.process(node.name) is None else "starts, or hangs"
+        else:
+            state = "answers" if stores else f"answers and stores nothing, see {node.name}.log; then start it again"
         click.echo(f"{node.name}  {node.url}  {state}")
-    return answering
+    return storing
 
 
-def _answers(node: Node) -> bool:
-    """Whether a node greets who connects: a server of NATS speaks first."""
+def _stores(node: Node) -> bool | None:
+    """Whether a node's JetStream is there, which ends by itself when its disk is full; None while it does not answer.
+    """
     try:
-        with closing(socket.create_connection(("127.0.0.1", node.client), ANSWER_SECONDS)) as line:
-            return line.recv(4) == b"INFO"
-    except OSError:
-        return False
+        return greeted("127.0.0.1", node.client, ANSWER_SECONDS).jetstream
+    except (OSError, NoGreeting):
+        return None

@@ -8,6 +8,7 @@ starts again as it was.
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -123,12 +124,21 @@ class Cluster:
         for name in names or NODES:
             if self.process(name) is not None:
                 continue
+            self._place(name)
             with ExitStack() as files:
                 log = files.enter_context(open(self.folder / f"{name}.log", "ab"))
                 started = subprocess.Popen([server, "-c", str(self.folder / f"{name}.conf")], stdin=subprocess.DEVNULL,
                                            stdout=log, stderr=log, start_new_session=True)
             self._processes[name] = started
             (self.folder / f"{name}.pid").write_text(str(started.pid))
+
+    def _place(self, name: str) -> None:
+        """Have a node store in this folder, which may have been moved, or copied, since its settings were written."""
+        path = self.folder / f"{name}.conf"
+        here = f"store_dir: {json.dumps(str(self.folder / name))}"
+        text = path.read_text()
+        if here not in text:
+            path.write_text(re.sub(r"store_dir: .*", lambda _: here, text, count=1))
 
     def process(self, name: str) -> int | None:
         """The process number of a node that runs."""
@@ -142,6 +152,10 @@ class Cluster:
         except (OSError, ValueError):
             return None
         return pid if str(self.folder / f"{name}.conf").encode() in command else None
+
+    def died(self, name: str) -> bool:
+        """Whether a node was started, and ended by itself: where a port is taken, or its disk is full."""
+        return self.process(name) is None and (self.folder / f"{name}.pid").exists()
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a node a signal, if it runs."""
