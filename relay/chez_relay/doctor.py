@@ -3,6 +3,7 @@
 It opens, measures and tries; it changes nothing, but for a small file that it makes in the data folder and removes.
 """
 
+import asyncio
 import errno
 import os
 import resource
@@ -15,9 +16,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from chez_relay.cluster.greeting import NoGreeting, greeted
 from chez_relay.config import Configuration
 from chez_relay.errors import RelayError
+from chez_relay.settings import NATS_PORT
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.tls import pin_in
@@ -33,6 +37,12 @@ SLOW_SYNC: Final = 0.02
 
 NODE_SECONDS: Final = 5.0
 """For a node of the cluster to take a connection."""
+
+OLDEST_NATS: Final = (2, 12)
+"""Major and minor number of the first nats-server that has all that a store asks of it."""
+
+CLOCKS_APART: Final = 5.0
+"""Seconds that clocks of relays and nodes may differ by before it is told."""
 
 SYNCS: Final = 12
 CERTIFICATE_DAYS: Final = 14
@@ -60,6 +70,7 @@ def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> 
     """Look at everything, one finding after the other. Raises `BadConfiguration` when no data folder is set."""
     if settings["cluster.nodes"]:
         yield from (_node(url) for url in settings["cluster.nodes"])
+        yield from _streams(settings)
         yield _files(settings.limits.connections + SPARE_FILES)
         yield _port(settings)
         yield from _secrets(settings, clock())
@@ -120,12 +131,61 @@ def _timed(handle: int) -> float:
 
 
 def _node(url: str) -> Finding:
-    host, _, port = url.rpartition("/")[2].rpartition("@")[2].rpartition(":")
+    """One node of the cluster, by what it says to whoever connects."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or NATS_PORT
+    at = f"{host}:{port}"
     try:
-        with closing(socket.create_connection((host.strip("[]"), int(port)), NODE_SECONDS)):
-            return Finding("node", 0, f"{host}:{port} takes connections")
-    except (OSError, ValueError) as error:
-        return Finding("node", 2, f"{host}:{port} can't be reached: {error}")
+        node = greeted(host, port, NODE_SECONDS)
+    except NoGreeting as error:
+        # A server may be told to speak TLS from the first byte on.
+        return Finding("node", 0 if parts.scheme == "tls" else 2, f"{at} is there; {error.message}")
+    except OSError as error:
+        return Finding("node", 2, f"{at} can't be reached: {error.strerror or error}")
+    name = f"{at} ({node.server_name}, nats-server {node.version})"
+    if node.release < OLDEST_NATS:
+        return Finding("node", 2, f"{name} is too old: {'.'.join(map(str, OLDEST_NATS))} or newer is needed")
+    if not node.jetstream:
+        return Finding("node", 2, f"{name} stores nothing: its JetStream is not set up, or ended because its disk is "
+                                  "full or failed. Its log says which; make room, then start it again")
+    if node.max_payload < MIB:
+        return Finding("node", 2, f"{name} takes {node.max_payload} bytes at a time: set max_payload to 1 MiB or more")
+    return Finding("node", 0, f"{name} takes connections")
+
+
+def _streams(settings: Configuration) -> Iterator[Finding]:
+    """The store on the cluster, stream by stream, in as few words as there are troubles."""
+    try:
+        from chez_relay.storage.jetstream.engine import Unavailable
+        from chez_relay.storage.jetstream.survey import survey
+    except ImportError:
+        yield Finding("store", 2, "this installation has no NATS client: pip install chez[cluster]")
+        return
+    try:
+        found = asyncio.run(survey(settings["cluster.nodes"], settings["cluster.prefix"]))
+    except Unavailable as error:
+        yield Finding("store", 2, f"the cluster gives no answer ({error}): do two of three nodes run?")
+        return
+    except RelayError as error:
+        yield Finding("store", 2, str(error))
+        return
+    if abs(found.ahead) > CLOCKS_APART:
+        way = "behind" if found.ahead > 0 else "ahead of"
+        yield Finding("clock", 1, f"it is {abs(found.ahead):.0f} s {way} a node's: inboxes expire by both")
+    if not found.streams:
+        yield Finding("store", 0, "none yet")
+    if found.gone:
+        yield Finding("store", 2, f"{found.gone} of its {found.streams} streams are gone (docs/operations.md)")
+    if found.headless:
+        yield Finding("store", 2, f"{found.headless} of its {found.streams} streams have no leader: they store nothing")
+    for node, number in found.behind:
+        yield Finding("store", 1, f"{node} is not in step in {number} of {found.streams} streams: "
+                                  "stop no other node before it is")
+    if found.streams and not (found.gone or found.headless or found.behind):
+        alone = found.replicas == 1
+        yield Finding("store", 1 if alone else 0,
+                      f"{found.streams} streams, {found.bytes // MIB} MiB, each " + (
+                          "on one node alone" if alone else f"on {found.replicas} nodes in step"))
 
 
 def _store(data: Path) -> Iterator[Finding]:

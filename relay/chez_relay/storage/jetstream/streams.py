@@ -11,10 +11,12 @@ from msgspec import Meta
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
 
-__all__ = ("Opened", "configurations", "opened", "record", "renew")
+__all__ = ("NOT_FOUND", "Opened", "configurations", "opened", "record", "renew", "there")
 
 FORMAT: Final = 1
 NOT_FOUND: Final = 10059
+"""The server's code for a stream that is not there."""
+
 MAX_SHARDS: Final = 1024
 
 
@@ -63,13 +65,13 @@ async def opened(engine: Engine, prefix: str, shards: int, replicas: int, incarn
     Raises `StoreUnusable` when streams of it are missing, or a newer version made it; `Unavailable`.
     """
     store = f"{prefix}.store"
-    if await _there(engine, f"{prefix}_store"):
+    if await there(engine, f"{prefix}_store"):
         known = await record(engine, prefix)
         if known is not None:
             names = [one["name"] for one in configurations(prefix, known.shards, replicas)]
-            there = await asyncio.gather(*(_there(engine, name) for name in names))
-            if not all(there):
-                raise StoreUnusable(f"{there.count(False)} of the store's {len(names)} streams are gone",
+            found = await asyncio.gather(*(there(engine, name) for name in names))
+            if not all(found):
+                raise StoreUnusable(f"{found.count(False)} of the store's {len(names)} streams are gone",
                                     "restore them, or remove those that are left: devices fill a new store")
             return known
     for one in configurations(prefix, shards, replicas):
@@ -112,7 +114,8 @@ async def record(engine: Engine, prefix: str) -> Opened | None:
     return Opened(found.incarnation, found.shards, kept.seq)
 
 
-async def _there(engine: Engine, name: str) -> bool:
+async def there(engine: Engine, name: str) -> bool:
+    """Whether a stream is there. Raises `Unavailable`."""
     answer = await engine.api(f"STREAM.INFO.{name}")
     if "error" not in answer:
         return True
