@@ -10,7 +10,7 @@ from msgspec import Meta
 from chez_wire.fields import Frame, Id, Ref, Signature
 from chez_wire.limits import ID_BYTES, MAX_DROPPED
 
-__all__ = ("NO_DROP", "Drop", "Dropped", "drop_hash", "in_rising_order", "united")
+__all__ = ("NO_DROP", "Drop", "Dropped", "drop_hash", "in_rising_order", "uncovered", "united")
 
 NO_DROP: Final = bytes(ID_BYTES)
 """What the first drop of a log follows."""
@@ -74,3 +74,13 @@ def united(ranges: Iterable[Dropped]) -> list[Dropped]:
         else:
             out.append(one)
     return out
+
+
+def uncovered(first: int, last: int, by: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts between two offsets, both included, that none of other ranges has, in order."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(by):
+        if first < begin and first <= last:
+            found.append((first, min(last, begin - 1)))
+        first = max(first, end + 1)
+    return [*found, (first, last)] if first <= last else found

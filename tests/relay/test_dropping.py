@@ -1,18 +1,27 @@
 """Dropping between both cores: who may, on whose word, of which store; and how readers page across what is gone."""
 
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chez.errors import RelayMisbehaved
 from chez.sync.events import ChunksFound, EntriesArrived, Refused
 from chez.sync.following import check_run
 from chez.sync.session import Dropping
+from chez_relay import storage as s
 from chez_relay.errors import Code
 from chez_relay.storage import Expire
-from chez_wire.dropping import NO_DROP, drop_hash, united
+from chez_relay.storage.tables import Tables
+from chez_wire.dropping import NO_DROP, drop_hash, uncovered, united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Dropped, Entry
 from chez_wire.login import Role, vouch_message
 from tests.relay.link import Link, World
+from tests.relay.storing import Clock, codes, create, drop, entry, new_store
 from tests.relay.support import Space, key, seed
 
 SPACE = Space()
@@ -131,6 +140,80 @@ def test_a_page_with_a_hole_is_caught() -> None:
             check_run(EntriesArrived(1, HANDLE, rest, heads()[6], 6, dropped), 0, GENESIS_HEAD)
     assert check_run(EntriesArrived(1, HANDLE, entries[3:], heads()[6], 6, (Dropped(1, 3, heads()[3]),)),
                      0, GENESIS_HEAD) == heads()[6]
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30))))
+def test_what_is_left_of_a_range(first: int, last: int, by: list[tuple[int, int]]) -> None:
+    """The parts of it that no other range has are all of them, in order, and as few as can be."""
+    by = [(min(one), max(one)) for one in by]
+    left = uncovered(first, last, by)
+    has = {offset for begin, end in by for offset in range(begin, end + 1)}
+    assert [offset for begin, end in left for offset in range(begin, end + 1)] == [
+        offset for offset in range(first, last + 1) if offset not in has]
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(left))
+
+
+HOSTILE = Space("hostile")
+
+
+def entries(count: int) -> list[s.AddEntry]:
+    """Appends to the hostile space."""
+    made = [HOSTILE.envelope(number, 200) for number in range(count)]
+    return [s.AddEntry(HOSTILE.handle, entry_id(one), one, False, HOSTILE.keys.append) for one in made]
+
+
+def drops(ways: list[list[tuple[int, int]]], stored: list[bytes]) -> list[s.DropEntries]:
+    """Requests to drop these ranges, each after the one before."""
+    made, follows = [], NO_DROP
+    for spans in ways:
+        ranges = tuple(Dropped(first, last, stored[last - 1]) for first, last in spans)
+        digest = drop_hash(follows, ranges, ())
+        made.append(s.DropEntries(HOSTILE.handle, HOSTILE.keys.admin, HOSTILE.keys.control, follows, digest, ranges))
+        follows = digest
+    return made
+
+
+def test_who_names_entries_again_and_again_holds_up_nobody(tmp_path: Path) -> None:
+    """An owner names its entries in all ranges that there are: each waits once, and others' are let go in time."""
+    clock, count = Clock(), 80
+    with new_store(tmp_path / "relay.sqlite") as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        tables.perform([s.AddSpace(HOSTILE.handle, HOSTILE.keys), create()])
+        stored = [one.head for one in tables.perform(entries(count)) if isinstance(one, s.Stored)]
+        ways = [[(first, first + size - 1) for first in range(start, count - size + 2, size)]
+                for size in range(1, count) for start in range(1, min(size, count - size + 1) + 1)]
+        assert sum(map(len, ways)) > 3000
+        assert set(codes(tables.perform(drops(ways, stored)))) == {None}
+        mine = [one.head for one in tables.perform([entry(1), entry(2)]) if isinstance(one, s.Stored)]
+        tables.perform([drop([s.Dropped(1, 1, mine[0])])])
+        assert db.execute("SELECT count(*) FROM dropping").fetchone()[0] <= count + 1
+        clock.now += 100
+        while tables.perform([s.Expire()]) == [s.Expired(True)]:
+            pass
+        (page,) = tables.perform([s.ReadPage(SPACE.handle, 0, 100_000, SPACE.keys.read)])
+        assert isinstance(page, s.Page) and page.dropped == (s.Dropped(1, 1, mine[0]),)
+
+
+def test_what_a_drop_costs_does_not_grow_with_what_was_dropped_before(tmp_path: Path) -> None:
+    """Of a log with hundreds of gaps, naming one takes no more steps of the database than of a log with few."""
+    steps = []
+    for count in (40, 1600):
+        clock = Clock()
+        with new_store(tmp_path / f"{count}.sqlite") as db:
+            tables = Tables(db, s.Quotas(grace=50), clock)
+            tables.perform([s.AddSpace(HOSTILE.handle, HOSTILE.keys)])
+            stored = [one.head for one in tables.perform(entries(count)) if isinstance(one, s.Stored)]
+            every, again = drops([[(n, n) for n in range(1, count, 2)], [(n, n) for n in range(1, 20, 2)]], stored)
+            tables.perform([every])
+            clock.now += 100
+            while tables.perform([s.Expire()]) == [s.Expired(True)]:
+                pass
+            ticks: list[int] = []
+            db.set_progress_handler(partial(ticks.append, 0), 20)
+            assert tables.perform([again]) == [s.Done()]
+            db.set_progress_handler(None, 0)
+            steps.append(len(ticks))
+    assert steps[1] < 2 * steps[0]
 
 
 def test_ranges_are_put_together() -> None:

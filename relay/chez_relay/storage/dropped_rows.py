@@ -15,7 +15,7 @@ from chez_relay.storage import Done, DropEntries, Dropped, Entry, Page, Result
 from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_SPACE, OTHER_DROP, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
 from chez_relay.storage.space_rows import PLACES, Room, SpaceRow, SpaceRows
-from chez_wire.dropping import united
+from chez_wire.dropping import uncovered, united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.limits import MAX_DROPPED
 
@@ -45,8 +45,9 @@ class DroppedRows:
         if any(self.head(space, one.last) not in (one.head, None) for one in request.ranges):
             return OTHER_HEAD
         due = now + self._grace
-        for one in request.ranges:
-            self._await(space.number, one.first, one.last, due)
+        # Each offset waits once: by naming the same ones in ever other ranges a table would grow that no quota bounds.
+        for first, last in [part for one in request.ranges for part in self._live(space.number, one.first, one.last)]:
+            self._await(space.number, first, last, due)
         self._db.executemany(
             "INSERT OR IGNORE INTO releasing (space, chunk, due, seal) SELECT space, chunk, ?, ? FROM chunks "
             "WHERE space = ? AND chunk = ?",
@@ -54,6 +55,19 @@ class DroppedRows:
         space.drop = request.drop
         self._spaces.changed(request.handle, space)
         return Done()
+
+    def _live(self, number: int, first: int, last: int) -> list[tuple[int, int]]:
+        """What between two offsets neither waits to be dropped nor is gone. Raises `Damaged`."""
+        waiting = []
+        for *fields, due, sealed in self._db.execute(
+                "SELECT first, last, due, seal FROM dropping WHERE space = ? AND first <= ? ORDER BY first DESC",
+                (number, last)):
+            if sealed != seal(number, *fields, due):
+                continue  # what it names is not believed, and stays
+            if fields[1] < first:
+                break
+            waiting.append((fields[0], fields[1]))
+        return uncovered(first, last, [*waiting, *((one.first, one.last) for one in self._gone(number, first, last))])
 
     def _await(self, number: int, first: int, last: int, due: float) -> None:
         self._db.execute("INSERT OR IGNORE INTO dropping (space, first, last, due, seal) VALUES (?, ?, ?, ?, ?)",
@@ -70,11 +84,18 @@ class DroppedRows:
 
     def _gone(self, number: int, first: int, last: int, most: int = -1) -> list[Dropped]:
         """The ranges that end at or after an offset, and begin up to another. Raises `Damaged`."""
-        rows = self._db.execute("SELECT first, last, head, seal FROM dropped WHERE space = ? AND last >= ? AND "
-                                "first <= ? ORDER BY last LIMIT ?", (number, first, last, most)).fetchall()
-        for *fields, sealed in rows:
-            intact(sealed, (number, *fields))
-        return [Dropped(*row[:3]) for row in rows]
+        found = []
+        for *fields, sealed in self._db.execute("SELECT first, last, head, seal FROM dropped WHERE space = ? AND "
+                                                "last >= ? ORDER BY last LIMIT ?", (number, first, most)):
+            whole = sealed == seal(number, *fields)
+            if fields[0] > last:
+                if whole:  # so are all after it, for no two touch
+                    break
+                continue
+            if not whole:
+                raise Damaged
+            found.append(Dropped(*fields))
+        return found
 
     def kept(self, space: SpaceRow, chunk: bytes) -> bool:
         """Whether a chunk stays, for nobody released it."""
@@ -132,12 +153,13 @@ class DroppedRows:
 
     def expire(self, now: float, room: Room) -> bool:
         """Remove a slice of what had its grace; whether there is more."""
-        most = room.rows
+        most, handled = room.rows, False
         ranges = self._db.execute("SELECT space, first, last, due, seal FROM dropping WHERE due <= ? ORDER BY due "
                                   "LIMIT ?", (now, most)).fetchall()
         for number, first, last, due, sealed in ranges:
             with suppress(Damaged):
                 intact(sealed, (number, first, last, due))
+                handled = True
                 if not self._remove(number, first, last, room):
                     return True
         chunks = self._db.execute("SELECT space, chunk, due, seal FROM releasing WHERE due <= ? ORDER BY due LIMIT ?",
@@ -145,10 +167,11 @@ class DroppedRows:
         for number, chunk, due, sealed in chunks:
             with suppress(Damaged):
                 intact(sealed, (number, chunk, due))
+                handled = True
                 if not self._release(number, chunk, room):
                     return True
         # Rows that are damaged stay, and are no reason to look again at once.
-        return room.rows < most and (len(ranges) == most or len(chunks) == max(0, room.rows))
+        return handled and (len(ranges) == most or len(chunks) == max(0, room.rows))
 
     def _remove(self, number: int, first: int, last: int, room: Room) -> bool:
         start = number * PLACES
