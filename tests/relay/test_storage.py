@@ -14,6 +14,7 @@ from chez_relay.errors import Code, StorageFailed, StoreUnusable
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.space_rows import SWEEP_ROWS
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from chez_wire.dropping import NO_DROP, drop_hash, in_rising_order
@@ -32,6 +33,7 @@ from tests.relay.storing import (
     create,
     drop,
     entry,
+    new_store,
     rotate,
 )
 from tests.relay.support import Space, packet, seed
@@ -356,3 +358,27 @@ async def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(StoreUnusable):
             await SqliteStorage.open(folder)
         assert (folder / FILE_NAME).read_bytes()[100:] == before
+
+
+def test_what_expires_at_once_goes_a_slice_at_a_time(tmp_path: Path) -> None:
+    """A flood of inboxes whose time ends together keeps nobody waiting for it: each look takes its slice, to the end.
+
+    From the first moment on nothing of it is shown.
+    """
+    clock, boxes, items = Clock(), 5, 900
+    with new_store(tmp_path / "relay.sqlite") as db:
+        tables = Tables(db, s.Quotas(inbox_items=items), clock)
+        names = [seed(f"inbox {number}") for number in range(boxes)]
+        tables.perform([s.AddInbox(name, seed("owner"), seed("writer"), 100) for name in names])
+        clock.now += 50
+        for name in names:
+            tables.perform([s.AddItem(name, number.to_bytes(2, "big")) for number in range(items)])
+        clock.now += 50
+        slices, more = [], True
+        while more:
+            before = db.total_changes
+            (gone, found) = tables.perform([s.Expire(), s.Lookup(tuple(names))])
+            assert isinstance(gone, s.Expired) and found == s.Found((None,) * boxes)
+            slices.append(db.total_changes - before)
+            more = gone.more
+        assert sum(slices) == boxes * (items + 1) and max(slices) <= SWEEP_ROWS

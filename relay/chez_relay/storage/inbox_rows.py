@@ -17,6 +17,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
 from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
+from chez_relay.storage.space_rows import Room
 
 __all__ = ("InboxRows",)
 
@@ -43,10 +44,26 @@ class InboxRows:
         box = self._inbox(name)
         return None if box is None else InboxInfo(box.owner_key, box.write_key)
 
-    def expire(self) -> None:
-        """Delete inboxes and items whose time is over."""
-        self._db.execute("DELETE FROM inboxes WHERE expires <= ?", (self.now,))
-        self._db.execute("DELETE FROM items WHERE expires <= ?", (self.now,))
+    def expire(self, room: Room) -> bool:
+        """Delete a slice of the inboxes and items whose time is over; whether there is more.
+
+        Nobody is shown them any more: an inbox may be half empty meanwhile.
+        """
+        over = self._db.execute("SELECT inbox FROM inboxes WHERE expires <= ? ORDER BY expires LIMIT ?",
+                                (self.now, room.rows + 1)).fetchall()
+        for (number,) in over:
+            if not (self._emptied("inbox = ?", number, room) and room.take(0)):
+                return True
+            self._db.execute("DELETE FROM inboxes WHERE inbox = ?", (number,))
+        return not self._emptied("expires <= ?", self.now, room)
+
+    def _emptied(self, which: str, value: float, room: Room) -> bool:
+        """Delete items while there is room; whether all of these are gone."""
+        rows = self._db.execute(f"SELECT rowid, length(item) FROM items WHERE {which} LIMIT ?",
+                                (value, room.rows + 1)).fetchall()
+        gone = [(row,) for row, size in rows if room.take(size)]
+        self._db.executemany("DELETE FROM items WHERE rowid = ?", gone)
+        return len(gone) == len(rows)
 
     def _inbox(self, name: bytes) -> _Inbox | None:
         row = self._db.execute(

@@ -29,7 +29,7 @@ from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MIB
 from chez_wire.packets import PACKET_COST, packets_hash
 
-__all__ = ("PLACES", "Room", "SpaceRow", "SpaceRows", "slice_room")
+__all__ = ("PLACES", "SWEEP_ROWS", "Room", "SpaceRow", "SpaceRows", "slice_room")
 
 PLACES: Final = 2**32
 """Places of entries for each space: see the schema."""

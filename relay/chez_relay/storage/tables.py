@@ -154,10 +154,10 @@ class Tables:
             case ReadUsage():
                 return self._usage(request)
             case Expire():
-                self._inboxes.expire()
                 room = slice_room()
-                swept = self._spaces.sweep(room)
-                return Expired(self._dropped.expire(self._inboxes.now, room) or swept)
+                parts = (self._inboxes.expire(room), self._spaces.sweep(room),
+                         self._dropped.expire(self._inboxes.now, room))
+                return Expired(any(parts) or room.rows <= 0)
 
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | Refused | None:
         try:
