@@ -114,6 +114,19 @@ def test_what_is_damaged_is_refused_alone(filled: Path, tmp_path: Path, part: st
     assert not check(path).sound
 
 
+@pytest.mark.parametrize(("part", "again", "question"), [
+    ("an envelope", entry(3), QUESTIONS[2]), ("a chunk", chunk(2), QUESTIONS[6]),
+    ("an item", s.AddItem(INBOX.inbox, b"first item"), QUESTIONS[7])], ids=["entry", "chunk", "item"])
+def test_what_is_put_again_is_whole_again(
+        filled: Path, tmp_path: Path, part: str, again: s.Request, question: s.Request) -> None:
+    """Who sends once more what the disk lost, and hears that it is there, is told the truth."""
+    path = damaged(filled, tmp_path, PARTS[part][0])
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        results = Tables(db, s.Quotas(), Clock()).perform([again, question])
+    assert codes(results) == [None, None] and results[1:] == answers(filled, [question])
+    assert check(path).sound
+
+
 @settings(max_examples=tries(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True))
 @example(at=0.0)

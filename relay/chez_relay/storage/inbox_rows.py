@@ -105,7 +105,9 @@ class InboxRows:
         waiting, same = self._db.execute(
             "SELECT count(*), coalesce(sum(digest = ?), 0) FROM items WHERE inbox = ?", (digest, box.number)
         ).fetchone()
-        if same:
+        if same:  # where the disk lost it, here it is again
+            self._db.execute("UPDATE items SET item = ? WHERE inbox = ? AND digest = ? AND item IS NOT ?",
+                             (request.item, box.number, digest, request.item))
             return Done()
         if waiting >= self._quotas.inbox_items:
             return full(self._quotas.inbox_items)

@@ -236,6 +236,9 @@ class Tables:
             return ROTATED
         if self._chunk(space, request.chunk):
             self._dropped.keep(space, request.chunk)
+            # Where the disk lost it, here it is again.
+            self._db.execute("UPDATE chunks SET data = ? WHERE space = ? AND chunk = ? AND data IS NOT ?",
+                             (request.data, space.number, request.chunk, request.data))
             return Done()
         if space.blob_bytes + len(request.data) > self._quotas.blob_bytes:
             return over_blob_quota(self._quotas.blob_bytes)
