@@ -95,6 +95,18 @@ def test_a_type_that_is_declared_or_was_before_costs_the_cell_that_is_none() -> 
     assert values(data, CsvTable(types={"id": "text"}))[0]["id"] == "1"
 
 
+def test_a_comma_that_delimits_stands_before_no_decimals() -> None:
+    """In a table with commas between its cells 1,234 in quotes may be a thousand and more: it costs its row where the
+    column is declared, or was before, as numbers, and is text elsewhere. With another delimiter it has decimals."""
+    rows = [("id", "a"), ("1", "1,234"), ("2", "5.5")]
+    for delimiter, found in ((",", [5.5]), (";", [1.234, 5.5])):
+        for table in (CsvTable(types={"a": "number"}), CsvTable(before={"a": "number"})):
+            items = read_bytes(table, written(rows, delimiter))
+            assert [one.a for one in records(items)] == found  # type: ignore[attr-defined]
+            assert [line for line, _ in rejects(items)] == [2][: delimiter == ","]
+    assert [one["a"] for one in values(written(rows, ","))] == ["1,234", "5.5"]
+
+
 def test_hostile_tables_are_bounded() -> None:
     """A quote that never ends costs its line, a giant line itself, a million columns the file; zero bytes, wrong text
     and cells too few or many cost their row."""

@@ -57,7 +57,7 @@ class CsvTable:
     collection: str | None = None
 
     name = "csv"
-    version = 1
+    version = 2
     title = "any table of text with a header"
 
     def recognise(self, head: bytes, name: str) -> bool:
@@ -106,7 +106,8 @@ def _record(shape: _Shape, row: Cells, keys: RowKeys) -> msgspec.Struct:
     columns = shape.columns if shape.identity else shape.columns[1:]
     if len(row.values) != len(columns):
         raise ValueError(f"the row has {len(row.values)} cells, and the header {len(columns)}")
-    values: dict[str, Any] = {name: typed(value, kind)
+    comma = shape.dialect.delimiter != ","  # else 1,234 in quotes may be a thousand and more
+    values: dict[str, Any] = {name: typed(value, kind, comma=comma)
                               for (name, kind), value in zip(columns, row.values, strict=True)}
     if shape.identity:
         keys.claim([values[name] for name in shape.identity], row.line)

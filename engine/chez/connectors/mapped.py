@@ -295,9 +295,7 @@ def _value(value: Any, column: Column, piece: Piece) -> Any:
     if value is None or column.type == "json":
         return value
     if piece.text and (column.type == "text" or column.type == "integer" or column.type == "number"):
-        if column.type == "number" and "," in value and not piece.comma:
-            raise ValueError(f"the column {excerpt(column.source)!r} has a value that is not number")
-        return typed(value, column.type)
+        return typed(value, column.type, comma=piece.comma)
     if column.type == "number" and type(value) is int and float(value) == value:
         return float(value)
     if type(value) is not _PLAIN[column.type]:

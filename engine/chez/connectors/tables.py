@@ -169,8 +169,11 @@ class Typing:
                      for pattern, there in zip(self._numeric, self._any, strict=True))
 
 
-def typed(value: str, kind: ColumnType) -> str | int | float | None:
-    """A cell as its column's type has it; None for an empty one. Raises `ValueError`."""
+def typed(value: str, kind: ColumnType, *, comma: bool) -> str | int | float | None:
+    """A cell as its column's type has it, None for an empty one; `comma` is whether one may stand before decimals.
+
+    Raises `ValueError`.
+    """
     value = value.strip()
     if not value:
         return None
@@ -180,7 +183,7 @@ def typed(value: str, kind: ColumnType) -> str | int | float | None:
         if _INTEGER.fullmatch(value) is None:
             raise ValueError("a cell is no whole number, and its column is of such")
         return int(value)
-    if _NUMBER.fullmatch(value) is None and _COMMA.fullmatch(value) is None:
+    if _NUMBER.fullmatch(value) is None and not (comma and _COMMA.fullmatch(value)):
         raise ValueError("a cell is no number, and its column is of such")
     return float(value.replace(",", "."))
 
