@@ -102,6 +102,23 @@ async def test_decimals_are_sorted_as_numbers_in_live_answers(home: chez.Home) -
         assert [record.id for record in await anext(answers)] == ["1.1", "9.5", "10"]
 
 
+async def test_what_becomes_a_decimal_is_one_to_who_asked_before(home: chez.Home) -> None:
+    """A collection that was asked already, and who follows it, go by a type that another part of the app declares, at
+    its first read or write; so do the records that are there."""
+    plain = home.collection("prices")
+    await plain.put({"amount": "9.5"}, id="text")
+    query = plain.where(field("amount") > 1).order_by("amount")
+    async with aclosing(query.live()) as answers, aclosing(plain.where().order_by("amount").live()) as sorted_:
+        assert await anext(answers) == [] == await query.all() and len(await anext(sorted_)) == 1
+        assert await home.collection(Price).count() == 1
+        await home.collection(Price).where().all()
+        assert [record.id for record in await anext(answers)] == ["text"]
+        await home.collection(Price).put(Price(Decimal("10")), id="more")
+        assert [record.id for record in await anext(answers)] == ["text", "more"]
+        assert [record.id for record in await query.all()] == ["text", "more"]
+        assert [record.id for record in await anext(sorted_)] == ["text", "more"]
+
+
 @pytest.fixture
 async def statements(home: chez.Home) -> AsyncIterator[list[str]]:
     """What is asked of the store from here on."""

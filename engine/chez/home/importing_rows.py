@@ -52,7 +52,8 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str) -> Callable[[
 
     def work(db: Connection) -> list[str]:
         for collection, names in numeric.items():
-            decimals.declare(db, collection, names)
+            if decimals.declare(db, collection, names):
+                engine.news.declare()
         return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
                                             item.source, origin) for item in prepared]
 

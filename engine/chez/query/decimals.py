@@ -97,10 +97,15 @@ def _vocabulary(collection: str) -> frozenset[str]:
     return frozenset(name for kind in VOCABULARY if collection_of(kind) == collection for name in fields_of(kind))
 
 
-def declare(db: Connection, collection: str, names: Sequence[str] | frozenset[str]) -> None:
-    """Remember which fields of a collection are decimals, for queries and views everywhere in this home."""
+def declare(db: Connection, collection: str, names: Sequence[str] | frozenset[str]) -> bool:
+    """Remember which fields of a collection are decimals, for queries and views everywhere in this home.
+
+    Whether one of them was none before: who asks goes by another (`chez.records.news.News.declare`).
+    """
+    new = not declared(db, collection).issuperset(names)
     db.executemany("INSERT OR IGNORE INTO decimal_field (collection, name) VALUES (?, ?)",
                    [(collection, name) for name in names])
+    return new
 
 
 # --- functions for SQLite -----------------------------------------------------------------

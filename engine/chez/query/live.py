@@ -86,12 +86,14 @@ async def live_records(source: Followed[R], selection: Selection, follower: Foll
     yield _records(source, shown)
     while await follower.news():
         rows = await source.fetch(*selection.changed(facts, at, MOST_CHANGED + 1))
-        if not rows:
+        # Facts that a commit before this look made out of date: all records are to be seen by the new ones.
+        anew = (await source.facts()).numeric != facts.numeric
+        if not (rows or anew):
             continue
-        at = rows[-1][0]
+        at = rows[-1][0] if rows else at
         changed = [(id, answer.row(id, json, kinds, values) if hit else None)
                    for _, hit, id, json, kinds, *values in rows]
-        if len(rows) > MOST_CHANGED or not answer.take(changed):
+        if anew or len(rows) > MOST_CHANGED or not answer.take(changed):
             facts, at = await _begin(source, selection, answer)
         before, shown = shown, answer[wanted]
         if _differ(source, before, shown):

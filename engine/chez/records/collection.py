@@ -50,7 +50,7 @@ class Collection(Generic[T]):
         """Its name, one for all spaces."""
         self._form = Form(name, type, version, migrations, engine.lately)
         self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self.record_from,
-                              self._follow, engine.tended)
+                              self._follow, engine.tended, engine.news)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r}>"

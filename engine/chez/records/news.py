@@ -81,6 +81,9 @@ class Follower:
 class News:
     """The followers of one home's records; they share one event loop."""
 
+    declarations: int = 0
+    """How many commits said of fields that they are decimals: what queries went by before each is out of date."""
+    _declared: bool = False
     _touched: dict[str, set[str] | None] = field(default_factory=dict)
     _seen: dict[Follower, tuple[Any]] = field(default_factory=dict)
     _ahead: set[Follower] = field(default_factory=set)
@@ -98,6 +101,10 @@ class News:
             ids.add(id)
             if len(ids) > MOST_IDS:
                 self._touched[collection] = None
+
+    def declare(self) -> None:
+        """Fields become decimals with the transaction that is open."""
+        self._declared = True
 
     def look(self, db: Connection) -> None:
         """The transaction that is open is about to commit: see what it leaves for those who gave a look along."""
@@ -117,6 +124,10 @@ class News:
         touched, self._touched = self._touched, {}
         seen, self._seen = self._seen, {}
         self._ahead.clear()
+        if self._declared:
+            self.declarations, self._declared = self.declarations + 1, False
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._all_again)
         if None not in self._followers:
             touched = {collection: ids for collection, ids in touched.items() if collection in self._followers}
         if touched and self._loop is not None:
@@ -163,6 +174,10 @@ class News:
         for followers in self._followers.values():
             for follower in followers:
                 follower.wake(end=True)
+
+    def _all_again(self) -> None:
+        for followers in self._followers.values():
+            self._again(followers)
 
     def _again(self, followers: set[Follower]) -> None:
         for follower in followers:

@@ -14,6 +14,7 @@ from chez.query.indexes import Declared, Index, check, neglected, present, tend,
 from chez.query.live import Following
 from chez.query.paths import parameter
 from chez.query.selection import Facts
+from chez.records.news import News
 from chez.store.database import Connection, Database
 from chez.store.disk import storage_error
 
@@ -34,7 +35,7 @@ class Reader(Generic[R]):
     def __init__(self, database: Database, space: int, collection: str, type: type[Any] | None,
                  indexes: Iterable[Declared], search: Iterable[str], record: Callable[[Sequence[Any]], R],
                  follow: Callable[[frozenset[str] | None], AbstractContextManager[Following]],
-                 tended: set[str]) -> None:
+                 tended: set[str], news: News) -> None:
         self._database = database
         self.space = space
         self.collection = collection
@@ -44,15 +45,19 @@ class Reader(Generic[R]):
         self.record = record
         self.follow = follow
         self._tended = tended
+        self._news = news
         self._facts: Facts | None = None
+        self._as_of = 0
         self._finding: asyncio.Task[Facts] | None = None
 
     async def facts(self) -> Facts:
         """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""
-        if self._facts is not None:
+        if self._facts is not None and self._as_of == self._news.declarations:
             return self._facts
+        as_of = self._news.declarations
         if self._finding is None and (seen := self._database.glance(self._look)) is not None and not seen[1]:
-            self._facts = seen[0]  # mostly there is nothing to make, and nobody has to wait
+            # Mostly there is nothing to make, and nobody has to wait.
+            self._facts, self._as_of = seen[0], as_of
             return self._facts
         if self._finding is None:  # asked by many at once it is found out once, and not undone with the first of them
             self._finding = asyncio.create_task(self._find())
@@ -65,12 +70,14 @@ class Reader(Generic[R]):
             finding.exception()  # told to whoever waits; nobody may any more
 
     async def _find(self) -> Facts:
+        as_of = self._news.declarations
         found, missing = await self._database.read(self._look)
         if missing:
             if not self._database.read_only:  # without indexes the answers are the same
                 await self._database.write(self._declare)
+            as_of = self._news.declarations
             found, _ = await self._database.read(self._look)
-        self._facts = found
+        self._facts, self._as_of = found, as_of
         return found
 
     def _look(self, db: Connection) -> tuple[Facts, bool]:
@@ -88,7 +95,8 @@ class Reader(Generic[R]):
         return Facts(there, numeric), missing
 
     def _declare(self, db: Connection) -> None:
-        decimals.declare(db, self.collection, self._numeric)
+        if decimals.declare(db, self.collection, self._numeric):
+            self._news.declare()
         wanted = self._wanted(decimals.declared(db, self.collection))
         tend(db, self.collection, wanted, anew=self.collection not in self._tended)
         if wanted:

@@ -244,7 +244,8 @@ class Intake:
                     raise InvalidValue(f"this address takes no records of {collection!r}")
                 if collection not in checks:
                     checks[collection] = kind.checker()
-                    decimals.declare(db, collection, kind.decimals)
+                    if decimals.declare(db, collection, kind.decimals):
+                        self._engine.news.declare()
                 checked = checks[collection](line)
             except InvalidValue as error:
                 outcomes["refused"] += 1
