@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -95,6 +96,39 @@ async def test_a_backup_beside_a_writing_relay_is_whole_and_another_store(tmp_pa
     assert [one.envelope for one in page.entries] == [entry(n).envelope for n in range(page.end)]
     assert back.incarnation != incarnation
     await back.close()
+
+
+async def begun(folder: Path, copy: Path) -> bytes:
+    """The incarnation of a store that begins with a copy."""
+    folder.mkdir()
+    shutil.copy(copy, folder / FILE_NAME)
+    return await incarnation_of(folder)
+
+
+async def incarnation_of(folder: Path) -> bytes:
+    store = await SqliteStorage.open(folder)
+    await store.close()
+    return store.incarnation
+
+
+async def test_a_copy_that_is_put_in_place_again_is_again_another_store(tmp_path: Path) -> None:
+    """What came after it the first time is lacking the second time: else honest devices would call the relay a liar.
+
+    The same holds of the copy that is made before a store is brought up to date.
+    """
+    store = await SqliteStorage.open(tmp_path / "data")
+    await store.perform([create(), entry(1)])
+    await store.close()
+    backup(tmp_path / "data", tmp_path / "copy")
+    store_of(tmp_path / "data" / FILE_NAME, [*steps(), "CREATE TABLE more (x INTEGER) STRICT;"]).close()
+    before = tmp_path / "data" / f"{FILE_NAME}.before-{len(steps()) + 1:04}"
+    known = {store.incarnation}
+    for number, copy in enumerate((tmp_path / "copy", tmp_path / "copy", before, before)):
+        folder = tmp_path / f"back {number}"
+        known.add(await begun(folder, copy))
+        known.add(await incarnation_of(folder))
+        assert len(known) == number + 2
+        assert check(folder / FILE_NAME).sound
 
 
 async def test_a_backup_replaces_nothing_and_is_not_made_of_a_damaged_store(tmp_path: Path) -> None:

@@ -2,19 +2,18 @@
 
 The copy is a store of its own, with an incarnation of its own: what came after it is lacking there, so
 devices that find it in the other's place must not take it for a relay that forgot. They see
-that it is another one, and send what it lacks.
+that it is another one, and send what it lacks. The same copy put in place again is again another one.
 """
 
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage.checking import Report, check
-from chez_relay.storage.copies import FILE_NAME, copied, looking
+from chez_relay.storage.copies import FILE_NAME, copied, looking, made_another
 from chez_relay.storage.migrations import checked_version, steps
 
 __all__ = ("backup",)
@@ -33,7 +32,7 @@ def backup(folder: Path, target: Path, random: Callable[[int], bytes] = secrets.
         db.execute("COMMIT")
         try:
             with copied(db, target) as made:
-                _renew(made, random)
+                made_another(made, random)
                 report = check(made)
                 if not report.sound:
                     raise StoreUnusable("the store is damaged, so there is no backup of it",
@@ -43,9 +42,3 @@ def backup(folder: Path, target: Path, random: Callable[[int], bytes] = secrets.
         except OSError as error:
             raise StorageFailed(f"the backup can't be written: {os.strerror(error.errno or 0)}") from error
     return report
-
-
-def _renew(path: Path, random: Callable[[int], bytes]) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE facts SET value = ? WHERE name = 'incarnation'", (random(32),))
-        db.commit()

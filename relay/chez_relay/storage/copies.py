@@ -4,8 +4,9 @@ A copy is whole or not there: it is made under another name, synced, then rename
 """
 
 import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.integrity import SQLITE_ERRORS
 
-__all__ = ("FILE_NAME", "copied", "folder_synced", "looking")
+__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up")
 
 FILE_NAME: Final = "relay.sqlite"
 """The store's file in a relay's data folder."""
@@ -66,6 +67,27 @@ def copied(db: sqlite3.Connection, target: Path) -> Iterator[Path]:
             made.unlink(missing_ok=True)
         raise
     folder_synced(target.parent)
+
+
+def made_another(path: Path, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    """Make a copy a store of its own, by its incarnation: what comes after it is lacking there.
+
+    And so is each store that begins with it (`taken_up`), for a copy may be put in place more than once.
+    """
+    with closing(sqlite3.connect(path)) as db:
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'facts'").fetchone() is not None:
+            db.execute("UPDATE facts SET value = ? WHERE name = 'incarnation'", (random(32),))
+            db.execute("INSERT OR REPLACE INTO facts VALUES ('copied', ?)", (b"",))
+            db.commit()
+
+
+def taken_up(db: sqlite3.Connection, random: Callable[[int], bytes]) -> None:
+    """A store begins with this file (`db` in autocommit mode): where it is a copy it is another store from now on."""
+    if db.execute("SELECT 1 FROM facts WHERE name = 'copied'").fetchone() is not None:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE facts SET value = ? WHERE name = 'incarnation'", (random(32),))
+        db.execute("DELETE FROM facts WHERE name = 'copied'")
+        db.execute("COMMIT")
 
 
 def folder_synced(folder: Path) -> None:

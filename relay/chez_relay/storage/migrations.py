@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chez_relay.errors import StorageFailed, StoreUnusable
-from chez_relay.storage.copies import copied
+from chez_relay.storage.copies import copied, made_another
 
 __all__ = ("APPLICATION_ID", "checked_version", "migrate", "steps")
 
@@ -44,8 +44,8 @@ def checked_version(db: sqlite3.Connection, newest: int) -> int:
 def migrate(db: sqlite3.Connection, path: Path, known: Sequence[str]) -> None:
     """Bring the store in `db`, whose file is `path`, to the last of the known steps.
 
-    A store that had an earlier version is kept as `NAME.before-VERSION`. Raises `StoreUnusable` as
-    `checked_version`, and when a step fails; `StorageFailed` when there is no room for the copy.
+    A store that had an earlier version is kept as `NAME.before-VERSION`, a store of its own like a backup. Raises
+    `StoreUnusable` as `checked_version`, and when a step fails; `StorageFailed` when there is no room for the copy.
     """
     version = checked_version(db, len(known))
     if version == len(known):
@@ -53,8 +53,8 @@ def migrate(db: sqlite3.Connection, path: Path, known: Sequence[str]) -> None:
     before = path.with_name(f"{path.name}.before-{version + 1:04}")
     if version:
         try:
-            with copied(db, before):
-                pass
+            with copied(db, before) as made:
+                made_another(made)
         except (sqlite3.Error, OSError) as error:
             raise StorageFailed(f"the store can't be copied before it is brought up to date: {error}",
                                 "make room for a second copy; the store is as it was") from error

@@ -22,7 +22,7 @@ import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
-from chez_relay.storage.copies import FILE_NAME, folder_synced
+from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up
 from chez_relay.storage.integrity import SQLITE_ERRORS
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
@@ -101,7 +101,7 @@ class SqliteStorage:
 
     @property
     def incarnation(self) -> bytes:
-        """32 random bytes made when the file was created."""
+        """32 random bytes made when the file was created, or taken up from a copy."""
         return self._incarnation
 
     async def perform(self, requests: Sequence[Request]) -> list[Result]:
@@ -203,6 +203,7 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         migrate(db, path, steps())
         db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(32),))
+        taken_up(db, random)
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
     except BaseException:
         db.close()
