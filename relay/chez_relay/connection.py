@@ -33,6 +33,9 @@ WINDOW: Final = 2 * MAX_FRAME
 """Load above which a connection waits: one page under way and one being prepared."""
 
 
+TAKEN: Final = 4096
+"""Bytes that a client takes at least between two looks, if any wait for it."""
+
 BATCH_BYTES: Final = 16 * 1024
 """Bytes of frames that go to the socket together: many answers are one write, a page is one of its own."""
 
@@ -56,8 +59,9 @@ class Followers(Protocol):
 class Connection:
     """Drives one `RelaySession` over one websocket until it closes (`run`)."""
 
-    __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_load", "_outbox", "_passing", "_room",
-                 "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon", "_writer", "followed")
+    __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_left_before", "_load", "_outbox",
+                 "_passing", "_room", "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon",
+                 "_writer", "followed")
 
     def __init__(
         self, socket: GuestConnection, session: RelaySession, committer: Committer, followers: Followers
@@ -77,6 +81,7 @@ class Connection:
         self._soon = False
         self._sent = 0
         self._sent_before = -1
+        self._left_before = 0
         self._closing: Close | None = None
         self._deaf = False
         self._writer: asyncio.Task[None] | None = None
@@ -173,14 +178,16 @@ class Connection:
         self._socket.transport.abort()
 
     def drop_if_stalled(self) -> bool:
-        """Drop the connection if the client took nothing since the last call, with bytes waiting; whether it was so.
+        """Drop the connection if the client took next to nothing since the last call, with bytes waiting; whether so.
 
-        (Pings don't notice: behind a full socket they wait as well.)
+        A page takes minutes on a slow line: what counts is bytes, not frames that have gone. (Pings don't notice:
+        behind a full socket they wait as well.)
         """
-        stalled = self._sending and self._sent == self._sent_before
+        left = self._socket.untaken if self._sending else 0
+        stalled = self._sending and self._sent == self._sent_before and left > self._left_before - TAKEN
         if stalled:
             self.abort()
-        self._sent_before = self._sent
+        self._sent_before, self._left_before = self._sent, left
         return stalled
 
     def _hello_is_late(self) -> None:

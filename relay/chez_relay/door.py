@@ -5,10 +5,14 @@ there is a websocket or a Hello.
 """
 
 import asyncio
+import fcntl
 import http
 import ipaddress
 import ssl
+import sys
+import termios
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from types import GeneratorType
 from typing import Any, Final
 
@@ -148,6 +152,14 @@ class GuestConnection(ServerConnection):
         """The socket is closed."""
         super().connection_lost(exc)
         self.door.left(self)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the other side has not taken, those that the system holds for it included where it tells."""
+        answer = bytes(4)
+        with suppress(OSError, AttributeError):
+            answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
+        return self.transport.get_write_buffer_size() + int.from_bytes(answer, sys.byteorder)
 
     @property
     def _between_frames(self) -> bool:
