@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
@@ -339,3 +340,24 @@ async def test_an_import_that_was_cut_off_goes_on_under_the_same_mapping(
         done = await home.import_file(path, connector=Mapped(text.encode()), in_process=True)
         assert (done.resumed, done.added, done.unchanged) == (resumed, added, BATCH + 90 - added)
     assert await home.collection("dating_x").count() == BATCH + 90
+
+
+async def test_of_rows_that_are_about_one_thing_the_last_one_stays(home: chez.Home, tmp_path: Path) -> None:
+    """A file that says a thing twice, and not alike, changes nothing when it is imported again, nor does a zip that it
+    is in; a corrected export counts as any."""
+    card = "BEGIN:VCARD\nVERSION:3.0\nUID:{}\nFN:{}\nEND:VCARD\n"
+    path, packed = tmp_path / "cards.vcf", tmp_path / "cards.zip"
+    path.write_text("".join(card.format(*one) for one in ((1, "old"), (2, "other"), (1, "new"))))
+    with zipfile.ZipFile(packed, "w") as made:
+        made.writestr("cards: 2.vcf", path.read_text())
+    contacts = home.collection("contacts")
+    for file in (path, packed):
+        done = await home.import_file(file)
+        assert (done.added + done.unchanged, done.rejected) == (3 - done.updated, 0)
+        before = await home.cursor_now()
+        again = await home.import_file(file)
+        assert (again.unchanged, again.updated, again.added) == (3, 0, 0) and await home.cursor_now() == before
+        assert sorted([record.value["name"] async for record in contacts]) == ["new", "other"]
+    path.write_text("".join(card.format(*one) for one in ((1, "corrected"), (2, "other"))))
+    assert (await home.import_file(path)).updated == 1
+    assert sorted([record.value["name"] async for record in contacts]) == ["corrected", "other"]

@@ -55,6 +55,6 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str) -> Callable[[
             if decimals.declare(db, collection, names):
                 engine.news.declare()
         return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
-                                            item.source, origin) for item in prepared]
+                                            item.source, origin, in_rows=True) for item in prepared]
 
     return work

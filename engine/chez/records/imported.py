@@ -8,6 +8,7 @@ separately make the very same change, and a receiver checks it by making it agai
 """
 
 import base64
+import re
 from typing import Final
 
 import msgspec
@@ -18,11 +19,12 @@ from chez.records.automerge import BadChange, RawChange
 from chez.records.encode import encode_fields, is_flat
 from chez.records.values import Value, to_json
 
-__all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "record_id")
+__all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "is_earlier_row", "record_id")
 
 IMPORT_ACTOR: Final = b"chez/1 import actor"
 """19 bytes, so that it can never be a device's id, which has 32."""
 
+_ROW: Final = re.compile(r"(.*[ :])(\d{1,18})", re.ASCII | re.DOTALL)
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -38,6 +40,15 @@ def identity_change(identity: dict[str, Value]) -> RawChange:
     if not identity or not is_flat(identity):
         raise BadChange("an imported record's identity is made of one or more plain fields")
     return encode_fields(IMPORT_ACTOR, 1, 1, (), dict(sorted(identity.items())))
+
+
+def is_earlier_row(source: str, before: object) -> bool:
+    """Whether a source, "connector/version file row" or "... member:row", is of a row before another one of that file.
+
+    So of rows that are about one thing the last one stays, and reading the file again changes nothing.
+    """
+    found, other = _ROW.fullmatch(source), _ROW.fullmatch(before) if isinstance(before, str) else None
+    return found is not None and other is not None and found[1] == other[1] and int(found[2]) < int(other[2])
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:

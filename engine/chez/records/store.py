@@ -23,7 +23,7 @@ from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import first_change, same, shown, write_difference
 from chez.records.draft import Draft
-from chez.records.imported import identity_change
+from chez.records.imported import identity_change, is_earlier_row
 from chez.records.merge import Incoming, Refusal, follows, merge, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
@@ -254,11 +254,12 @@ class RecordStore:
             resolution(past, field, choice, self._rows.own_sequence(db, n) + 1, self.actor),))
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
-                     values: dict[str, Value], source: str, origin: str) -> str:
+                     values: dict[str, Value], source: str, origin: str, *, in_rows: bool = False) -> str:
         """Bring one outside record home; returns "added", "updated", "unchanged" or "purged".
 
         Fields the person added stay; a record the person deleted stays deleted, and one
-        that was purged stays purged.
+        that was purged stays purged. Where sources are `in_rows` of files, of several rows of one file
+        the last one stays.
         """
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
@@ -266,7 +267,8 @@ class RecordStore:
             return "purged"
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
-            if row.state != HERE or same(row.value, after):
+            if row.state != HERE or same(row.value, after) or (
+                    in_rows and is_earlier_row(source, row.value.get("_source"))):
                 return "unchanged"
             self._edit(db, row, after | {"_source": source}, origin)
             return "updated"
