@@ -349,7 +349,7 @@ async def test_of_rows_that_are_about_one_thing_the_last_one_stays(home: chez.Ho
     path, packed = tmp_path / "cards.vcf", tmp_path / "cards.zip"
     path.write_text("".join(card.format(*one) for one in ((1, "old"), (2, "other"), (1, "new"))))
     with zipfile.ZipFile(packed, "w") as made:
-        made.writestr("cards: 2.vcf", path.read_text())
+        made.writestr("a 2/cards.vcf", path.read_text())
     contacts = home.collection("contacts")
     for file in (path, packed):
         done = await home.import_file(file)
