@@ -10,6 +10,7 @@ import pytest
 from chez.errors import HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.space import make_space
 from chez.spaces.statements import Kind
+from chez.sync.entry import STATEMENTS
 from chez.sync.events import RolesEnded
 from chez.sync.lanes import Lanes, State
 from chez.sync.outbox import waiting_spaces
@@ -20,9 +21,10 @@ from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
-from chez_wire.frames import Append, Open, Opened, decode_client, decode_relay, encode
+from chez_wire.frames import Append, Failed, Open, Opened, decode_client, decode_relay, encode
+from chez_wire.login import Role
 from tests.simulation.device import RELAY, Device
-from tests.simulation.household import household, place_name
+from tests.simulation.household import NOW, household, place_name
 
 NAME = place_name(RELAY)
 
@@ -490,3 +492,31 @@ def test_hearsay_is_looked_into_again_and_ever_more_seldom() -> None:
 def hear(_: object) -> list[Work]:
     """What a member's word leads to."""
     raise RelayMisbehaved("the relay showed other entries to another device", hearsay=True)
+
+
+def test_a_relay_without_room_is_given_what_is_said_of_a_space() -> None:
+    """Changes wait there; a statement that another relay brought goes past them."""
+    wire, lanes = lanes_of(1)
+    device, honest = wire.device, wire._carry
+    device.learn(2)
+
+    def carry(data: bytes) -> list[bytes]:
+        frame = decode_client(data)
+        if isinstance(frame, Append) and frame.role is Role.APPEND:
+            return [encode(Failed(frame.ref, "quota", "full", False))]
+        return honest(data)
+
+    wire._carry = carry  # type: ignore[method-assign]
+    wire.put(1, "a")
+    wire.settle()
+    assert lanes.all[0].stuck
+    made = device.write(lambda db: device.replica.author._append(db, NOW, STATEMENTS, []))
+    device.db.execute("UPDATE cursor SET acknowledged = ?", (made[0],))
+    device.db.execute("INSERT INTO lacking (relay, entry) VALUES (1, ?)", (made[0],))
+    wire.up.clear()
+    lanes.forward(at_once=True)
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert Role.CONTROL in [frame.role for frame in wire.sent(Append) if isinstance(frame, Append)]
+    assert lanes.all[0].stuck and not device.db.execute("SELECT 1 FROM lacking").fetchall()

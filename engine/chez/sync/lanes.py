@@ -229,10 +229,9 @@ class Lanes:
         `at_once`: what they brought just now too, though its author may be about to bring it.
         """
         for lane in self.all:
-            if lane.stuck:
+            if lane.idle or lane.stuck:
+                lane.works += lane.machine.forward(at_once=at_once)  # what is said of a space has room in a full one
                 lane.works += lane.machine.retry()
-            if lane.idle:
-                lane.works += lane.machine.forward(at_once=at_once)
 
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""

@@ -206,7 +206,7 @@ class SyncMachine:
     def forward(self, *, at_once: bool) -> list[Work]:
         """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show."""
         alone = len(self.replica.relays.kept) < 2
-        return [] if alone or not self.idle else [
+        return [] if alone or not (self.idle or self.stuck) else [
             Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once), self._send)]
 
     def _flush(self) -> list[Work]:
