@@ -22,6 +22,7 @@ from chez.sync.checkpoints.format import (
     read_manifest,
     read_vouch,
 )
+from chez.sync.checkpoints.site import TRIED
 from chez.sync.connection import connect
 from chez.sync.entry import CHECKPOINTS, GENESIS, MANIFEST, Inner, Item, seal, sign_entry
 from chez.sync.vector import vector_of
@@ -170,3 +171,34 @@ def test_memory_does_not_grow_with_what_is_said_of_checkpoints() -> None:
     few = peak()
     say(20, 3)
     assert peak() < 2 * few
+
+
+@pytest.mark.parametrize("far", [True, False])
+async def test_checkpoints_by_the_dozen_cost_nobody_a_question_each(tmp_path: Path, server: Within, far: bool,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader makes up many, of what is here or of more: a few are looked for, and an honest one is dropped on."""
+    sought: list[bytes] = []
+    missing = Desk.missing
+    monkeypatch.setattr(Desk, "missing", lambda desk, db: (sought.append(b""), missing(desk, db))[1])
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        (his,) = await shared(trip, anna, carl, role="reader")
+        for _ in range(3):
+            await written(trip, "anna", 3)
+            await anna.sync()
+            await berta.sync()
+        await carl.sync()
+        assert await hers.checkpoint() is not None
+        replica = his._held.replica
+        vector = await carl._database.read(lambda db: vector_of(db, replica.space.n))
+        upto = [Upto(author, sequence + far, hash, bytes(64), None)
+                for author, (sequence, hash) in sorted(vector.items())]
+        await slip_in(carl, his, [signed(replica.space, replica.access.keys.signing, 50 + n, MANIFEST,
+                                         made_up(upto, ids(2, 10 * n))) for n in range(4 * TRIED)])
+        await anna.sync()
+        assert 0 < len(sought) <= 2 * TRIED
+        for home in (berta, anna):
+            await home.sync()
+        assert "entries-dropped" in {one.kind for one in await anna.journal.receipts()}
+        assert await shown(hers) == await shown(trip)

@@ -13,7 +13,7 @@ from chez.sync.checkpoints import making
 from chez.sync.checkpoints.due import done, due, own, want
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
 from chez.sync.checkpoints.format import Manifest
-from chez.sync.checkpoints.heard import HEARD, MADE, manifest_of, set_state, state_of, vouches
+from chez.sync.checkpoints.heard import HEARD, MADE, manifest_of, set_state, state_of
 from chez.sync.checkpoints.order import last_known, standing, upto_of
 from chez.sync.checkpoints.policy import worth
 from chez.sync.checkpoints.site import Site
@@ -175,7 +175,7 @@ class Drafting:
         """
         replica, n = self.site.replica, self.site.space
         persons = replica.space.membership.state.persons_of
-        vouched = {vouch.manifest for _, voucher, vouch, _ in vouches(db, n) if self.site.counts(db, voucher, vouch)}
+        vouched = self.site.vouched(db)
         for entry, author, manifest in self.site.manifests(db):
             if (state_of(db, n, entry) != HEARD or entry in vouched
                     or persons(author) & persons(replica.access.device)) and self.site.holds(db, manifest):

@@ -1,19 +1,25 @@
 """One space at one relay: what is asked of the store about checkpoints there, whatever is to be done about them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez.store.database import Connection
 from chez.sync.chains import place_of
 from chez.sync.checkpoints import taking
 from chez.sync.checkpoints.errands import Answer
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import REFUSED, checkpoints, manifest_of
+from chez.sync.checkpoints.heard import REFUSED, checkpoints, manifest_of, vouches
 from chez.sync.checkpoints.order import goes_as_far, standing, upto_of
 from chez.sync.entry import CHANGES, log_name
 from chez.sync.replica import Replica
 
-__all__ = ("Site",)
+__all__ = ("TRIED", "Site")
+
+TRIED: Final = 8
+"""Checkpoints of one person, the newest, that are looked for at a relay. A device makes one at a time, and who may only
+read could make thousands up, each of which would cost everybody a round trip with each connection."""
 
 
 @dataclass(slots=True)
@@ -49,9 +55,33 @@ class Site:
         for entry, author in checkpoints(db, self.replica.space):
             yield entry, author, manifest_of(db, self.space, entry)
 
+    def tried(self, db: Connection) -> Iterator[tuple[bytes, bytes]]:
+        """The checkpoints that are looked for, by their entries, with their authors, the newest first.
+
+        Of each person the newest ones, and those that somebody vouched for who may.
+        """
+        count: Counter[bytes] = Counter()
+        vouched: set[bytes] | None = None
+        for entry, author in checkpoints(db, self.replica.space):
+            person = self.person(author)
+            count[person] += 1
+            if count[person] > TRIED:
+                vouched = self.vouched(db) if vouched is None else vouched
+                if entry not in vouched:
+                    continue
+            yield entry, author
+
+    def vouched(self, db: Connection) -> set[bytes]:
+        """The checkpoints, by their entries, that somebody vouched for who may."""
+        return {vouch.manifest for _, voucher, vouch, _ in vouches(db, self.space) if self.counts(db, voucher, vouch)}
+
+    def person(self, device: bytes) -> bytes:
+        """Whose a device is; of who consented to several one, and the device itself where nobody is known."""
+        return min(self.replica.space.membership.state.persons_of(device), default=device)
+
     def unheld(self, db: Connection) -> bytes | None:
         """The newest checkpoint, by its entry, that has what is not here, and can be read."""
-        for entry, _ in checkpoints(db, self.replica.space):
+        for entry, _ in self.tried(db):
             if entry in self.lacking or entry in self.held:
                 continue
             if not self.holds(db, manifest_of(db, self.space, entry)):

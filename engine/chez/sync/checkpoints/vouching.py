@@ -8,7 +8,7 @@ from chez.store.database import Connection
 from chez.sync.checkpoints import taking
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Send
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import ASKED, OPEN, SOUND, UNFIT, state_of, vouches
+from chez.sync.checkpoints.heard import ASKED, OPEN, SOUND, UNFIT, manifest_of, state_of, vouches
 from chez.sync.checkpoints.site import Site
 from chez.sync.entry import VOUCH, Item
 from chez_wire.dropping import Dropped, drop_hash, united
@@ -28,14 +28,17 @@ class Vouching:
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to do for the newest checkpoint that a drop could rest on."""
-        for entry, author, manifest in self.site.manifests(db):
-            if entry not in self.site.lacking | self.site.dead:
+        for entry, author in self.site.tried(db):
+            if entry in self.site.lacking | self.site.dead:
+                continue
+            manifest = manifest_of(db, self.site.space, entry)
+            if self.site.holds(db, manifest):
                 return self._one(db, entry, author, manifest, answer)
         return None
 
     def _one(self, db: Connection, entry: bytes, author: bytes, manifest: Manifest, answer: Answer | None) -> Errand:
         site, space = self.site, self.site.replica.space
-        if not site.independent(site.replica.access.device, author) or not site.holds(db, manifest):
+        if not site.independent(site.replica.access.device, author):
             return None
         waiting = self._waiting(db)
         mine = {name: vouch for name, (voucher, vouch) in waiting.items()
