@@ -66,13 +66,14 @@ class Account:
     packets: Bucket
     ephemeral: Bucket
     kept: Bucket
+    logins: Bucket
     guests: set[Guest] = field(default_factory=set)
     places: int = 0
     held: int = 0
 
     def idle(self, now: float) -> bool:
         """Whether nothing is to be remembered of it."""
-        buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral, self.kept)
+        buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral, self.kept, self.logins)
         return not self.guests and not self.places and all(bucket.full(now) for bucket in buckets)
 
 
@@ -100,7 +101,8 @@ class Addresses:
                 inboxes=Bucket(most.inboxes_burst_per_address, most.inboxes_rate_per_address),
                 packets=Bucket(most.packets_burst_per_address, most.packets_rate_per_address),
                 ephemeral=Bucket(most.ephemeral_burst_per_address, most.ephemeral_rate_per_address),
-                kept=Bucket(most.kept_burst_per_address, most.kept_rate_per_address))
+                kept=Bucket(most.kept_burst_per_address, most.kept_rate_per_address),
+                logins=Bucket(most.logins_burst_per_address, most.logins_rate_per_address))
         return account
 
     def forget_idle(self) -> None:

@@ -20,6 +20,9 @@ class May(Protocol):
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
 
+    def prove(self, claims: int) -> bool:
+        """Have so many proofs of roles looked at."""
+
     def keep(self, spaces: int) -> bool:
         """Keep so many spaces for a later connection, or take up as many."""
 
@@ -38,6 +41,8 @@ class _Anything:
 
     def keep(self, spaces: int) -> bool:
         return True
+
+    prove = keep
 
     def put(self, inbox: bytes) -> bool:
         return True

@@ -65,7 +65,7 @@ class Code(enum.StrEnum):
     TOO_MANY = "too_many"
     """The connection holds as many spaces open as it may."""
     TOO_OFTEN = "too_often"
-    """More packets were asked for, spaces or inboxes made, or spaces kept, than this connection or address may now."""
+    """More packets were asked for, roles proven, spaces or inboxes made or kept, than a connection or address may."""
     UNKNOWN = "unknown"
     """No such space or inbox here."""
     VERSION = "version"

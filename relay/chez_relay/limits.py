@@ -28,6 +28,10 @@ class Limits:
     dials_rate_per_address: float = _limit(50.0, "New connections of one address each second after that.")
     places_per_address: int = _limit(
         65_536, "Spaces and inboxes that all connections of one address hold open: about 1 KB each.")
+    logins_burst_per_address: float = _limit(
+        262_144.0, "Roles that connections of one address prove at once: a few at each place that it may hold open.")
+    logins_rate_per_address: float = _limit(
+        4096.0, "Roles proven from one address each second after that: some sixty microseconds each, right or wrong.")
     memory: int = _limit(
         1024 * MIB, "Bytes held for all connections: what they sent and wait for. Above, the largest are let go.")
     memory_per_address: int = _limit(

@@ -66,6 +66,10 @@ class _May:
         """Make or renew one more inbox."""
         return self._addresses.take(self._account.inboxes)
 
+    def prove(self, claims: int) -> bool:
+        """Have so many proofs of roles looked at."""
+        return self._addresses.take(self._account.logins, claims)
+
     def keep(self, spaces: int) -> bool:
         """Keep so many spaces for a later connection, or take up as many."""
         return self._addresses.take(self._account.kept, spaces)

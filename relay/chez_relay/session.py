@@ -239,6 +239,9 @@ class RelaySession:
             case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace() | Drop():
                 return self._signed(frame)
             case Open():
+                if not self._may.prove(len(frame.claims)):
+                    return fail(frame.ref, Code.TOO_OFTEN, "too many roles were proven from your address just now",
+                                retry=True)
                 self._state = after
                 lookup = Lookup(tuple(claim.handle for claim in frame.claims))
                 return [self._tickets.ask(lookup, lambda r: self._opened(frame, r))]

@@ -328,6 +328,17 @@ async def test_subscriptions_are_held_to_the_address() -> None:
             await until(lambda: server.connections == 1)
 
 
+async def test_roles_are_proven_at_a_rate() -> None:
+    """Each proof costs a signature to look at, right or wrong: so many for an address, on whichever connections."""
+    async with relay(logins_burst_per_address=9.0, logins_rate_per_address=0.001) as server:
+        async with connect(url(server)) as one, connect(url(server)) as two:
+            assert [each.error for each in await one.open(SPACE.claims(Role.READ, Role.APPEND) * 2)] == [""] * 4
+            with pytest.raises(RelayRefused) as caught:
+                await two.open(SPACE.claims(Role.READ) * 4)
+            assert caught.value.reason == "too_often"
+            assert [each.error for each in await two.open(SPACE.claims(Role.READ))] == [""]
+
+
 async def talk(socket: ClientConnection, *asked: frames.ClientFrame) -> list[frames.RelayFrame]:
     """Send frames, and take an answer for each."""
     for one in asked:
