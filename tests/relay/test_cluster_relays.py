@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -285,6 +286,26 @@ def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: P
         assert code == 0 and text.count("  answers\n") == 3
     finally:
         told("down", tmp_path)
+
+
+def test_a_relay_with_a_wrong_password_is_told_that_and_at_once(tmp_path: Path) -> None:
+    """A node that lets it not in is no node that does not answer: `serve` ends, and the doctor says the same."""
+    needs_server()
+    cluster = Cluster.at(tmp_path)
+    settings = tmp_path / "n1.conf"
+    settings.write_text(settings.read_text() + "authorization { user: relay, password: right }\n")
+    url = cluster.nodes[0].url.replace("//", "//relay:wrong@")
+    try:
+        cluster.start("n1")
+        for command in ("serve", "doctor"):
+            begun = time.monotonic()
+            found = subprocess.run(
+                [sys.executable, "-m", "chez_relay", command, "--listen", "127.0.0.1:0", "--nats", url],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+            assert found.returncode != 0 and "lets nobody in with this user and password" in found.stdout
+            assert "wrong" not in found.stdout and time.monotonic() - begun < 30
+    finally:
+        cluster.stop()
 
 
 def test_a_cluster_whose_folder_was_moved_stores_where_it_is(tmp_path: Path) -> None:

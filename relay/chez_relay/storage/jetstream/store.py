@@ -1,9 +1,10 @@
 """`JetStreamStorage`: the relay's store on a cluster, shared by as many relays as there are."""
 
 import asyncio
+import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -32,6 +33,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.boxes import Boxes
+from chez_relay.storage.jetstream.dialling import dial
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.lanes import Lanes
@@ -43,6 +45,8 @@ from chez_relay.storage.jetstream.streams import opened, record, renew
 from chez_relay.storage.refusals import DAMAGED
 
 __all__ = ("JetStreamStorage",)
+
+_log = logging.getLogger("chez_relay")
 
 SWEEP: Final = 16
 """Deleted lives that one `Expire` removes."""
@@ -95,17 +99,12 @@ class JetStreamStorage:
 
         async def reconnected() -> None:
             if storage:
+                _log.warning("a node of the cluster was gone: this or another one is asked")
                 storage[0]._news.look_again()
 
         storage: list[JetStreamStorage] = []
-        try:
-            async with asyncio.timeout(seconds):
-                await _dial(client, sorted(urls, key=lambda _: random(8)), reconnected)
-        except (TimeoutError, NatsError, OSError) as error:
-            raise StorageFailed("no node of the cluster answers", "are the nodes of --nats running?") from error
-        except BaseException:
-            await client.close()
-            raise
+        await dial(client, sorted(urls, key=lambda _: random(8)), seconds, reconnected=reconnected, name="chez-relay",
+                   max_reconnect_attempts=-1, reconnect_time_wait=1, ping_interval=2, max_outstanding_pings=2)
         engine = Engine(client)
         try:
             left = end - asyncio.get_running_loop().time()
@@ -272,16 +271,3 @@ class JetStreamStorage:
             return list(found.values())
 
         return await patiently(self.engine, look)
-
-
-async def _dial(client: Client, urls: Sequence[str], reconnected: Callable[[], Awaitable[None]]) -> None:
-    """Connect to the first of these nodes that answers; when that connection ends, to those after it, in turn."""
-
-    async def quiet(_: Exception) -> None:
-        """Errors show where something is asked; nats-py would print them."""
-
-    await client.connect(
-        list(urls), dont_randomize=True, error_cb=quiet, reconnected_cb=reconnected, name="chez-relay",
-        max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2, ping_interval=2, max_outstanding_pings=2)
-
-

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
-from chez_relay.storage.jetstream.engine import Engine, Unavailable
+from chez_relay.storage.jetstream.dialling import dial
+from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.streams import NOT_FOUND, configurations, record, there
 
@@ -45,25 +45,18 @@ class Survey:
 async def survey(urls: Sequence[str], prefix: str, clock: Callable[[], float] = time.time) -> Survey:
     """Look at a store; nothing is made or changed.
 
-    Raises `Unavailable` when the cluster gives no answer, `StoreUnusable` when a newer version made the store.
+    Raises `StorageFailed` when no node answers, `Unavailable` when the cluster as a whole gives no answer,
+    `StoreUnusable` when a newer version made the store.
     """
     client = Client()
-
-    async def quiet(_: Exception) -> None:
-        """Errors show where something is asked; nats-py would print them."""
-
+    await dial(client, urls, SECONDS, name="chez-relay doctor", max_reconnect_attempts=-1, reconnect_time_wait=1)
     try:
-        async with asyncio.timeout(SECONDS):
-            await client.connect(list(urls), error_cb=quiet, name="chez-relay doctor", connect_timeout=2,
-                                 max_reconnect_attempts=1, reconnect_time_wait=0)
         engine, end = Engine(client), time.monotonic() + PATIENCE
         while True:
             found = await patiently(engine, lambda: _looked(engine, prefix, clock), end - time.monotonic())
             if not found.headless or time.monotonic() + 1 > end:
                 return found
             await asyncio.sleep(1)
-    except (TimeoutError, NatsError, OSError) as error:
-        raise Unavailable("no node of the cluster answers") from error
     finally:
         await client.close()
 
