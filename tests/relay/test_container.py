@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from chez.sync.connection import connect
+from chez_relay.config import load
 from chez_wire.login import Role
 from tests.relay.support import Space, relay
 from tests.relay.test_operating import status
@@ -112,3 +113,18 @@ async def test_what_it_copies_serves_is_well_and_stops(tmp_path: Path, monkeypat
         assert await process.process.wait() == 0
     assert ran(*probe[1:]).returncode != 0
     assert (folder / "data" / "relay.sqlite").exists() and os.stat(folder / "data").st_mode & 0o077 == 0
+
+
+def test_a_relay_on_a_cluster_runs_from_it(tmp_path: Path) -> None:
+    """The client of NATS is among its packages with all that it loads, and a flag takes the data folder back."""
+    wanted = re.search(r"\^\(([a-z|-]+)\)==", given("RUN")[0])
+    assert wanted
+    modules = {"pynacl": "nacl", "nats-py": "nats", "typing-extensions": "typing_extensions"}
+    installed = {modules.get(name, name) for name in wanted[1].split("|")}
+    loaded = ran("-c", "import sys, chez_relay.storage.jetstream.store\nfor name, module in sys.modules.items():"
+                       " print(name.partition('.')[0], getattr(module, '__file__', None) or '')").stdout
+    packages = {line.split()[0] for line in loaded.splitlines() if "site-packages" in line}
+    assert "nats" in packages
+    assert {name for name in packages if not name.startswith("_")} <= installed
+    said = load({"data": "", "cluster.nodes": ("nats://n1.example:4222",)}, variables())
+    assert not said["data"] and said["cluster.nodes"] == ("nats://n1.example:4222",)
