@@ -69,8 +69,10 @@ class Finding:
 def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Look at everything, one finding after the other. Raises `BadConfiguration` when no data folder is set."""
     if settings["cluster.nodes"]:
-        yield from (_node(url) for url in settings["cluster.nodes"])
-        yield from _streams(settings)
+        nodes = [_node(url) for url in settings["cluster.nodes"]]
+        yield from nodes
+        if any(node.level == 0 for node in nodes):
+            yield from _streams(settings)
         yield _files(settings.limits.connections + SPARE_FILES)
         yield _port(settings)
         yield from _secrets(settings, clock())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
@@ -9,7 +10,7 @@ from nats.errors import Error as NatsError
 
 from chez_relay.errors import StorageFailed
 
-__all__ = ("dial",)
+__all__ = ("dial", "let_go")
 
 
 async def dial(
@@ -41,16 +42,23 @@ async def dial(
     except (NatsError, OSError) as error:
         last[:] = [error]
     except BaseException:
-        await client.close()
+        await let_go(client)
         raise
     finally:
         turned_away.cancel()
         if not connecting.done():
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
-    await client.close()
+    await let_go(client)
     if refused.is_set():
         raise StorageFailed("the cluster lets nobody in with this user and password",
                             "compare those of --nats with the authorization that the nodes are set to")
     why = f" ({type(last[0]).__name__})" if last else ""
     raise StorageFailed(f"no node of the cluster answers{why}", "are the nodes of --nats running?")
+
+
+async def let_go(client: Client) -> None:
+    """Close a connection; of one whose other end is gone already that may fail, and is done all the same."""
+    if not client.is_closed:
+        with suppress(NatsError, OSError):
+            await client.close()

@@ -5,11 +5,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
@@ -33,7 +31,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.boxes import Boxes
-from chez_relay.storage.jetstream.dialling import dial
+from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.lanes import Lanes
@@ -110,12 +108,12 @@ class JetStreamStorage:
             left = end - asyncio.get_running_loop().time()
             known = await patiently(engine, lambda: opened(engine, prefix, shards, replicas, random(32)), left)
         except Unavailable as error:
-            await client.close()
+            await let_go(client)
             raise StorageFailed(
                 f"the cluster is not ready after {seconds:.0f} s: {error}",
                 f"do {replicas} nodes run, as the store wants, and have they found each other?") from error
         except BaseException:
-            await client.close()
+            await let_go(client)
             raise
         made = cls(client, engine, Places(prefix, known.shards), known.incarnation, quotas or Quotas(), clock, random)
         storage.append(made)
@@ -135,9 +133,7 @@ class JetStreamStorage:
     async def close(self) -> None:
         """Let go of the cluster."""
         await self._news.close()
-        if not self._client.is_closed:
-            with suppress(NatsError, OSError):
-                await self._client.close()
+        await let_go(self._client)
 
     # --- what other relays do -----------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 
-from chez_relay.storage.jetstream.dialling import dial
+from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.streams import NOT_FOUND, configurations, record, there
@@ -58,7 +58,7 @@ async def survey(urls: Sequence[str], prefix: str, clock: Callable[[], float] = 
                 return found
             await asyncio.sleep(1)
     finally:
-        await client.close()
+        await let_go(client)
 
 
 async def _looked(engine: Engine, prefix: str, clock: Callable[[], float]) -> Survey:

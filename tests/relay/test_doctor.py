@@ -1,0 +1,135 @@
+"""What `chez-relay doctor` finds on a machine, and hears from the nodes of a cluster."""
+
+import asyncio
+import json
+import socket
+import socketserver
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from chez_relay.config import load
+from chez_relay.doctor import examine
+from chez_relay.storage.sqlite import SqliteStorage
+from tests.relay.certificates import Authority
+
+
+def levels(settings: dict[str, object]) -> dict[str, int]:
+    """The worst that the doctor says of each thing."""
+    found: dict[str, int] = {}
+    for one in examine(load({"listen": "127.0.0.1:0", **settings}, {})):
+        assert one.text and "Traceback" not in one.text
+        found[one.what] = max(found.get(one.what, 0), one.level)
+    return found
+
+
+def test_the_doctor_finds_what_must_be_mended(tmp_path: Path) -> None:
+    """A fresh folder is good; open permissions, an overdue certificate, no tokens, a foreign store are told."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    well = levels({"data": str(data)})
+    assert {name: level for name, level in well.items() if name not in ("disk", "fsync", "open files")} == {
+        "data folder": 0, "store": 0, "clock": 0, "port": 0}
+    chain, secret = Authority.make(tmp_path).issue(ends=2021)
+    (tmp_path / "tokens").touch(mode=0o644)
+    secret.chmod(0o644)
+    data.chmod(0o755)
+    (data / "relay.sqlite").write_bytes(b"x" * 5000)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = levels({"data": str(data), "token_file": str(tmp_path / "tokens"), "tls_certificate": str(chain),
+                        "tls_key": str(secret), "listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+    assert {name: level for name, level in found.items() if name not in ("disk", "fsync", "open files")} == {
+        "data folder": 1, "store": 2, "clock": 0, "port": 1, "tokens": 2, "certificate's key": 1, "certificate": 2}
+    assert sorted(path.name for path in data.iterdir()) == ["relay.sqlite"]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor waits for no new leaders: what greets here answers nothing else."""
+    monkeypatch.setattr("chez_relay.storage.jetstream.survey.PATIENCE", 0.1)
+
+
+@contextmanager
+def greeting(data: bytes) -> Iterator[str]:
+    """Something that says this to whoever connects; its URL, as if it were a node."""
+    class Greeter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(data)
+            self.request.recv(1)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield f"nats://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+INFO = {"server_name": "n1", "version": "2.15.1", "jetstream": True, "max_payload": 2**20}
+
+
+@pytest.mark.parametrize(("said", "level", "word"), [
+    pytest.param(INFO, 0, "takes connections", id="well"),
+    pytest.param({**INFO, "jetstream": False}, 2, "disk is full", id="its JetStream ended"),
+    pytest.param({**INFO, "version": "2.9.25"}, 2, "too old", id="an old one"),
+    pytest.param({**INFO, "max_payload": 65536}, 2, "max_payload", id="small messages alone"),
+    pytest.param(None, 2, "no server of NATS", id="something else"),
+])
+@pytest.mark.usefixtures("hasty")
+def test_the_doctor_hears_how_a_node_is(said: dict[str, object] | None, level: int, word: str) -> None:
+    """A node that takes connections and stores nothing, as after its disk was full, is no good node."""
+    data = b"HTTP/1.1 400 Bad Request\r\n" if said is None else b"INFO " + json.dumps(said).encode() + b"\r\n"
+    with greeting(data) as url:
+        found = [one for one in examine(load({"cluster.nodes": (url,)}, {})) if one.what == "node"]
+    assert [one.level for one in found] == [level] and word in found[0].text
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_doctor_looks_for_the_nodes_of_a_cluster() -> None:
+    """With a cluster in place of a folder it tries each node, and says which does not answer; NATS's port is known."""
+    with greeting(b"INFO " + json.dumps(INFO).encode() + b"\r\n") as there, socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
+        away = f"nats://user:word@127.0.0.1:{gone.getsockname()[1]}"
+        lines = list(examine(load({"cluster.nodes": (there, away)}, {})))
+    assert [one.level for one in lines if one.what == "node"] == [0, 2]
+    assert {one.what for one in lines}.isdisjoint({"fsync", "disk"}) and "word" not in str(lines)
+    assert load({"cluster.nodes": "nats://n1.example"}, {})["cluster.nodes"] == ("nats://n1.example:4222",)
+
+
+def test_the_doctor_knows_a_store_of_a_newer_version(tmp_path: Path) -> None:
+    """What no relay of this version would open is not called good."""
+    asyncio.run(made_empty(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "relay.sqlite")) as db:
+        db.execute("PRAGMA user_version = 9999")
+    found = {one.what: one for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))}
+    assert found["store"].level == 2 and "newer" in found["store"].text
+
+
+async def made_empty(folder: Path) -> None:
+    await (await SqliteStorage.open(folder)).close()
+
+
+def test_the_doctor_knows_a_clock_that_went_back(tmp_path: Path) -> None:
+    """A clock behind the last write of the store must be mended: inboxes expire by it."""
+    (tmp_path / "relay.sqlite").touch()
+    settings = load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {})
+    found = {one.what: one.level for one in examine(settings, clock=lambda: 1.0e9)}
+    assert found["clock"] == 2
+
+
+def test_the_doctor_from_the_command_line(tmp_path: Path) -> None:
+    """A line for each thing; 3 when something must be mended, 1 without a data folder."""
+    command = (sys.executable, "-m", "chez_relay", "doctor", "--listen", "127.0.0.1:0")
+    well = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert well.returncode == 0 and "fsync: " in well.stdout and "ms for 4 KiB" in well.stdout
+    (tmp_path / "relay.sqlite").write_bytes(b"x" * 5000)
+    bad = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert bad.returncode == 3 and "bad      store" in bad.stdout
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
