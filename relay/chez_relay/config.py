@@ -22,6 +22,9 @@ FILE_VARIABLE: Final = "CHEZ_RELAY_CONFIG"
 
 _PREFIX: Final = "CHEZ_RELAY_"
 
+EVERYWHERE: Final = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of a machine: no device dials one of these."""
+
 MAX_FILE: Final = 1024 * 1024
 """Bytes of a file of settings or tokens: some ten thousand tokens; a device that never ends is neither."""
 
@@ -47,6 +50,11 @@ class Configuration:
     def address(self) -> tuple[str, int]:
         """Where to listen: host and port."""
         return parse_address(self["listen"])
+
+    @property
+    def nameless(self) -> bool:
+        """Whether devices of other machines would be turned away: it listens for them, and goes by no name for them."""
+        return not self["names"] and self.address[0] in EVERYWHERE
 
     @property
     def data(self) -> Path:

@@ -74,7 +74,7 @@ def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> 
         if any(node.level == 0 for node in nodes):
             yield from _streams(settings)
         yield _files(settings.limits.connections + SPARE_FILES)
-        yield _port(settings)
+        yield from _reached(settings)
         yield from _secrets(settings, clock())
         return
     data = settings.data
@@ -85,7 +85,7 @@ def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> 
     yield from _store(data)
     yield _clock(data, clock())
     yield _files(settings.limits.connections + SPARE_FILES)
-    yield _port(settings)
+    yield from _reached(settings)
     yield from _secrets(settings, clock())
 
 
@@ -220,6 +220,12 @@ def _files(wanted: int) -> Finding:
     if hard != resource.RLIM_INFINITY and hard < wanted:
         return Finding("open files", 1, f"the system allows {hard}, limits.connections asks for {wanted} (ulimit -n)")
     return Finding("open files", 0, f"{wanted} are allowed")
+
+
+def _reached(settings: Configuration) -> Iterator[Finding]:
+    yield _port(settings)
+    if settings.nameless:
+        yield Finding("names", 2, "none is set, and devices of other machines dial one: name each HOST:PORT of theirs")
 
 
 def _port(settings: Configuration) -> Finding:

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from chez_relay import logs, supervisor
 from chez_relay.config import Configuration
 from chez_relay.counts import Counts
@@ -117,6 +119,8 @@ async def _serve(
         reloading = asyncio.create_task(_reload_when_told(signals.renewed, settings, server, certificate))
         stack.callback(reloading.cancel)
         _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
+        if settings.nameless:
+            _log.warning("no name is set: devices of other machines are turned away (names, or --name HOST:PORT)")
         if status:
             _say(f"chez-relay: status on http://{status}")
         _allow_files(settings.limits.connections + SPARE_FILES)
@@ -203,5 +207,4 @@ def _shown(host: str, port: int) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    click.echo(line)  # whose failing is told as standard output's

@@ -116,6 +116,15 @@ async def made_empty(folder: Path) -> None:
     await (await SqliteStorage.open(folder)).close()
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_the_doctor_misses_a_name_where_others_dial(tmp_path: Path, host: str) -> None:
+    """A relay that listens on all addresses is dialled by a name; without one it would turn everybody away."""
+    data = {"data": str(tmp_path), "listen": f"{host}:0"}
+    assert levels(data)["names"] == 2
+    assert "names" not in levels({**data, "names": ("relay.example:443",)}) and "names" not in levels(
+        {"data": str(tmp_path)})
+
+
 def test_the_doctor_knows_a_clock_that_went_back(tmp_path: Path) -> None:
     """A clock behind the last write of the store must be mended: inboxes expire by it."""
     (tmp_path / "relay.sqlite").touch()
