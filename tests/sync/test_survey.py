@@ -166,3 +166,24 @@ def test_arbitrary_bytes_are_passed_over(parts: list[bytes | int]) -> None:
         log.raw(part if isinstance(part, bytes) else good[: len(good) - 1 - part])
     found, _ = read(log, Random(8))
     assert found.unreadable == len(parts) and len(found.epochs) == 1
+
+
+@settings(deadline=None)
+@given(seeds, st.integers(1, 25))
+def test_entries_that_are_dropped_meanwhile_end_no_survey_never(number: int, steps: int) -> None:
+    """What a checkpoint stands for by now is passed over, also where what was to be read next ends with it."""
+    random = Random(number)
+    log = grown(random, steps)
+    log.write()
+    core = Surveying(HANDLE, log.space, log.newest)
+    end, kept, pages = len(log.entries), list(log.entries), 0
+    while (after := core.after) is not None:
+        page = [entry for entry in kept if entry.offset > after][:random.randint(1, 5)]
+        core.take(page, len(log.entries))
+        pages += 1
+        assert pages <= 100 * end
+        if random.random() < 0.5:  # changes are dropped, and another entry comes behind them
+            kept = [entry for entry in kept if random.random() < 0.5]
+            log.write()
+            kept.append(log.entries[-1])
+    assert core.progress[0] <= core.progress[1] <= end

@@ -108,6 +108,7 @@ class Surveying:
         last = self._spans[-1][1] if self._spans else 0
         for entry in entries:
             if entry.offset > last:
+                self._position = last  # what was left of this part was dropped meanwhile, or was never there
                 break
             self._position = entry.offset
             self._look_at(entry)
