@@ -10,6 +10,7 @@ import pytest
 from chez.errors import HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.space import make_space
 from chez.spaces.statements import Kind
+from chez.sync.checkpoints.desk import Desk
 from chez.sync.entry import STATEMENTS
 from chez.sync.events import RolesEnded
 from chez.sync.lanes import Lanes, State
@@ -520,3 +521,22 @@ def test_a_relay_without_room_is_given_what_is_said_of_a_space() -> None:
     wire.settle()
     assert Role.CONTROL in [frame.role for frame in wire.sent(Append) if isinstance(frame, Append)]
     assert lanes.all[0].stuck and not device.db.execute("SELECT 1 FROM lacking").fetchall()
+
+
+def test_a_checkpoint_that_waits_for_an_entry_is_looked_at_when_that_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes on meanwhile costs no step of the desk, however long it is until then."""
+    wire, lanes = lanes_of(1)
+    steps: list[object] = []
+    step = Desk.step
+    monkeypatch.setattr(Desk, "step", lambda desk, db: (steps.append(desk), step(desk, db))[1])
+    site, author = lanes.all[0].machine.course.desk.site, wire.device.member.keys.id
+    site.awaited[bytes(32)] = author, 2**40, bytes(32)
+    for number in range(5):
+        wire.put(1, f"{number}")
+        wire.settle()
+    assert not steps and lanes.settled
+    place = wire.device.db.execute("SELECT author, sequence, hash FROM entry WHERE kind <> 0 LIMIT 1").fetchone()
+    site.awaited[bytes(32)] = tuple(place)
+    wire.put(1, "last")
+    wire.settle()
+    assert steps and not site.awaited and lanes.settled

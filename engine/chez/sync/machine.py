@@ -474,8 +474,10 @@ class SyncMachine:
         more = self.send([])
         more += [] if self.sealing else self._seal()
         desk = self.course.desk
-        waited = desk.site.awaited or 0 < desk.dropping.unread <= self.progress.position
+        waited = 0 < desk.dropping.unread <= self.progress.position
         more += self.look() if moved.checkpoints or moved.gap or waited else self._due()
+        if desk.site.awaited:  # of what never comes: a step of the desk takes long where there are many checkpoints
+            more.append(Work(desk.site.came, lambda freed: self.look() if freed else []))
         if moved.owed or before < self._until <= self.progress.position:
             more += self._reached()
         self._alarmed(moved.alarms)

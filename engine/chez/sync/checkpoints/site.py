@@ -89,12 +89,13 @@ class Site:
             self.held.add(entry)
         return None
 
-    def came(self, db: Connection) -> None:
-        """Checkpoints whose awaited entry is here by now may be read."""
-        for checkpoint, place in [*self.awaited.items()]:
-            if taking.kept_at(db, self.space, *place) is not None:
-                del self.awaited[checkpoint]
-                self.lacking.discard(checkpoint)
+    def came(self, db: Connection) -> bool:
+        """Checkpoints whose awaited entry is here by now may be read; whether there are any."""
+        freed = [one for one, place in self.awaited.items() if taking.kept_at(db, self.space, *place) is not None]
+        for checkpoint in freed:
+            del self.awaited[checkpoint]
+            self.lacking.discard(checkpoint)
+        return bool(freed)
 
     def covered(self, db: Connection, manifest: Manifest) -> set[bytes]:
         """The hashes of the entries that a checkpoint stands for."""
