@@ -77,11 +77,19 @@ def test_equal_times_are_several_values(monkeypatch: pytest.MonkeyPatch) -> None
     found = [one for one in records(read_bytes(AppleHealth(), whole(
         "".join(foods) + f"<Correlation>{''.join(foods)}</Correlation>"))) if isinstance(one, Measurement)]
     assert [(one.value, one.start.microsecond, one.end - one.start) for one in found[:3]] == [
-        (100, 0, timedelta(minutes=30)), (50, 1, timedelta(minutes=30)), (100, 2, timedelta(minutes=30))]
+        (100, 0, timedelta(minutes=30)), (50, 1000, timedelta(minutes=30)), (100, 2000, timedelta(minutes=30))]
     assert found[3:] == found[:3]
     turned = records(read_bytes(AppleHealth(), whole(foods[1] + other + foods[0] + other + foods[2])))
     assert {identity_of(one) for one in turned if isinstance(one, Measurement) and one.unit == "kcal"} == {
         identity_of(one) for one in found}
+
+
+def test_more_of_one_time_than_a_second_has_room_for_are_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be of the next second, in the place of what was measured then."""
+    monkeypatch.setattr(apple_health, "ALIKE", 3)
+    items = read_bytes(AppleHealth(), whole(record("HKQuantityTypeIdentifierHeight", "1") * 5))
+    assert len({identity_of(one) for one in records(items)}) == 3 == len(records(items))
+    assert [reason for _, reason in rejects(items)] == ["more than 3 values are of one source, and have one time"] * 2
 
 
 def test_equal_values_are_told_apart_however_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_flow_and_unit() -> None:
                   for flow in ("Consommation", "Production"))
     assert used.watts == made.watts == 1500.0
     assert identity_of(used) != identity_of(made)
-    assert identity_of(used) == ("12345678901234", "consumption", "2023-12-31T23:00:00Z")
+    assert identity_of(used) == ("12345678901234", "consumption", "2023-12-31T23:00:00.000Z")
 
 
 def test_bad_rows_cost_themselves() -> None:

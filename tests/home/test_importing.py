@@ -361,3 +361,14 @@ async def test_of_rows_that_are_about_one_thing_the_last_one_stays(home: chez.Ho
     path.write_text("".join(card.format(*one) for one in ((1, "corrected"), (2, "other"))))
     assert (await home.import_file(path)).updated == 1
     assert sorted([record.value["name"] async for record in contacts]) == ["corrected", "other"]
+
+
+async def test_values_of_one_time_are_several_at_home(home: chez.Home, tmp_path: Path) -> None:
+    """What a connector tells apart by times, the store does: to the millisecond."""
+    food = ('<Record type="HKQuantityTypeIdentifierDietaryEnergyConsumed" sourceName="a" value="100" unit="kcal" '
+            'startDate="2024-01-31 08:00:00 +0100" endDate="2024-01-31 08:00:00 +0100"/>')
+    file = tmp_path / "export.xml"
+    file.write_text(f"<HealthData>{food * 3}</HealthData>")
+    done = await home.import_file(file)
+    assert (done.added, done.updated, await home.collection("measurements").count()) == (3, 0, 3)
+    assert (await home.import_file(file)).unchanged == 3

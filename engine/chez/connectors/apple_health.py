@@ -7,9 +7,10 @@ connector of GPX reads. The file declares its document type in itself; entities,
 What the file does not say, and how it is settled here:
 
 - Values of one kind, source, beginning and end, as of two foods that are noted together, are several. The format has
-  whole seconds, so each begins and ends a microsecond after the one before it in the file, however far that is, and
-  also when both say the same: an export has all that the service holds, so the next one has as many. Beyond `MOST`
-  values, and `NEAR` that have equals, they are taken for one, of which the last counts, unless they lie near together.
+  whole seconds, so each begins and ends a millisecond after the one before it in the file, however far that is, and
+  also when both say the same: an export has all that the service holds, so the next one has as many. Of more than
+  `ALIKE` the others are rejects: they would be of the next second. Beyond `MOST` values, and `NEAR` that have equals,
+  they are taken for one, of which the last counts, unless they lie near together.
 - A summary is of a day, and the zone of its day is not said: it is from midnight to midnight UTC, without an offset.
 - Records inside a correlation stand by themselves as well: both become one, the first of equal ones the first.
 
@@ -75,6 +76,9 @@ MOST: Final = 10_000_000
 """Values of which it is remembered that they were there, in twelve to twenty-four bytes each: some of the memory that
 reading has."""
 
+ALIKE: Final = 1000
+"""Values of one kind, source, beginning and end that a second has room for, in milliseconds: no store keeps less."""
+
 SLOTS: Final = 4096
 """Places for them to begin with."""
 
@@ -92,7 +96,7 @@ class AppleHealth:
     """Reads `export.xml` into measurements, workouts and a profile."""
 
     name = "apple-health"
-    version = 3
+    version = 4
     title = "Apple Health export, XML"
     types = (Measurement, Profile, Workout)
 
@@ -144,7 +148,7 @@ class _Equals:
         self._before: dict[int, int] = {}
 
     def apart(self, record: Measurement) -> Measurement:
-        """The record; one that has equals before it, so many microseconds later."""
+        """The record; one that has equals before it, so many milliseconds later. Raises `ValueError` beyond `ALIKE`."""
         key = hash((record.kind, record.source, record.start, record.end)) & _SLOT or 1
         known = self._seen.add(key)
         if known is False:
@@ -155,7 +159,9 @@ class _Equals:
             self._recent, self._before = {}, self._recent
         if not count:
             return record
-        later = timedelta(microseconds=count)
+        if count >= ALIKE:
+            raise ValueError(f"more than {ALIKE:,} values are of one source, and have one time")
+        later = timedelta(milliseconds=count)
         return msgspec.structs.replace(record, start=record.start + later, end=record.end + later)
 
 

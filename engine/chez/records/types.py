@@ -4,6 +4,9 @@ The types that jobs, apps and connectors have in common are in `chez.vocabulary`
 its own in the same way, as a msgspec Struct with `__collection__` and, to be imported, `__identity__`.
 """
 
+from contextlib import suppress
+from datetime import UTC, datetime
+
 import msgspec
 
 from chez.errors import InvalidValue
@@ -29,4 +32,12 @@ def identity_of(record: msgspec.Struct) -> tuple[str, ...]:
     if not isinstance(fields, tuple) or not fields:
         raise InvalidValue(f"{type(record).__name__} does not say what identifies a record",
                            "Give the Struct a class attribute `__identity__`.")
-    return tuple(str(msgspec.to_builtins(getattr(record, field))) for field in fields)
+    return tuple(_text(getattr(record, field)) for field in fields)
+
+
+def _text(value: object) -> str:
+    if type(value) is datetime and value.tzinfo is not None:
+        with suppress(OverflowError):  # such a time no store keeps
+            value = value.astimezone(UTC)
+        return value.isoformat(timespec="milliseconds")[:23] + "Z"
+    return str(msgspec.to_builtins(value))
