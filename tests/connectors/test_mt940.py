@@ -100,12 +100,22 @@ def test_overlapping_statements_merge() -> None:
     assert len(set(first)) == 4 and set(first[1:]) == set(later[:3])
 
 
+def test_an_amount_on_the_next_line_is_whole_or_refused() -> None:
+    """Some banks break a line before its amount; what it says is taken whole, and no texts are taken for amounts."""
+    items = read_bytes(Mt940(), statement(":61:2401310131D\n1234,50NMSC", ":61:2401310131D\n1.234,50NMSC", line("2,"),
+                                          ":62F:C240131EUR1,", ":86:240131RE2024 17 and 241127EUR1.234,50"))
+    assert [row.amount for row in records(items) if isinstance(row, Transaction)] == [Decimal("-1234.50"), -2]
+    assert [number for number, _ in rejects(items)] == [6]
+
+
 @pytest.mark.parametrize("bad", [
     line("1,2,3"), line(","), line("x"), line(days="2402310231"), line(days="0000000000"), line(mark="X"), ":61:",
     ":61:24", line(after="N" + "x" * MAX_LINE), line() + "\n:86:" + ("y" * 60 + "\n") * (MAX_PART // 60 + 1),
     line("1.234,50"), line("1234.50"), line("1 234,50"), line("1'234,50"), line("1\u202f234,50"), line("1" * 16 + ","),
     line("1.50", days="240131"), ":62F:C240131EUR1.234,50", ":64:D240131EUR1234.50", ":65:C240131EUR1 234",
-], ids=range(20))
+    line("1.234,50", days="240131    "), line("1.234,50", mark="d"), line("1\u2009234,50"), line("1,50-"),
+    ":64:c240131eur1.234,50",
+], ids=range(25))
 def test_a_bad_line_costs_itself(bad: str, caplog: pytest.LogCaptureFixture) -> None:
     """A line that the library does not take, or takes a part of an amount of, or that is too long, is one reject, and
     in no log; others are read."""

@@ -42,10 +42,11 @@ __all__ = ("Mt940",)
 BEGINNING: Final = re.compile(rb"^:20:.{0,64}\n(?:[^:\r\n-].{0,64}\n)?(?::2[15][A-Z]?:.{0,64}\n){1,2}:28", re.M)
 SUB_FIELDS: Final = re.compile(r"\d{3}\?\d\d")
 TAG: Final = re.compile(r":(\d\d[A-Z]?|NS):")
-TORN: Final = re.compile(r"(?:\d{6}(?:\d{4})?+[A-Z]{1,3}[\n ]?[\d,]{1,15}+|[DC]\d{6}[A-Z]{3}[\d,]{0,16}+)"
-                         r"(?:\.|['\u2019\xa0\u202f ]?\d)")
+TORN: Final = re.compile(r":(?:61:\d{6}(?:\d\d|\s\s){0,2}+[A-Z]{1,3}[\n ]?[\d,]{1,15}+"
+                         r"|6[0245][FM]?:[DC]\d{6}[A-Z]{3}[\d,]{0,16}+)"
+                         r"(?:[.-]|['\u2019\xa0\u2009\u202f ]?\d)", re.IGNORECASE)
 """A line or a balance whose amount goes on where the library takes it to end: it has a comma before its cents, nothing
-else between its digits, and at most 15 of all."""
+else between its digits, at most 15 of all, and no sign."""
 MAX_LINE: Final = 2048
 """Bytes of a line; the standard ends at 65, banks that don't wrap exceed it."""
 MAX_PART: Final = 16 * 1024
@@ -191,7 +192,7 @@ def _part(state: _State, part: _Part) -> Iterator[Item]:
     try:
         if part.problem:
             raise ValueError(part.problem)
-        if TORN.match(part.text):
+        if TORN.match("\n".join(part.lines[:2])):  # some banks write the amount on the next line
             raise ValueError("the amount is not a plain number, such as 1234,50")
         if part.tag == "25":
             yield from _named(state, part)
