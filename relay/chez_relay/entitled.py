@@ -103,11 +103,12 @@ class Entitled:
 
     def put(self, frame: Put) -> list[Effect]:
         """An item into an inbox."""
-        if self._roles.under(frame.inbox, Role.PUT) is None:
+        under = self._roles.under(frame.inbox, Role.PUT)
+        if under is None:
             return self._closed(frame.ref, frame.inbox, "putting needs the role put, opened first")
         if not self._may.put(frame.inbox):
             return fail(frame.ref, Code.TOO_OFTEN, "too much was put into this inbox just now", retry=True)
-        return [self._tickets.ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
+        return [self._tickets.ask(AddItem(frame.inbox, frame.item, under), lambda r: done(frame.ref, r))]
 
     def chunk(self, frame: ChunkFrame) -> list[Effect]:
         """A chunk of an attachment, into a space, out of it, or whether it is there."""

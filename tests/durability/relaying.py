@@ -18,7 +18,7 @@ __all__ = ("STORING", "WRITING_BACK")
 
 GROUPS: Final[tuple[tuple[s.Request, ...], ...]] = (
     (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)), (entry(6),),
-    (INBOX, s.AddItem(INBOX.inbox, b"item")))
+    (INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)))
 """What is asked, a group at a time."""
 
 ENTRIES: Final = (0, 1, 5, 5, 6, 6)

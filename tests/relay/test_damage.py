@@ -46,7 +46,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with new_store(path) as db:
         results = Tables(db, s.Quotas(), Clock()).perform([
             create(3), *(entry(n) for n in range(5)), entry(9, 1500), chunk(1, 9000), chunk(2), INBOX,
-            s.AddItem(INBOX.inbox, b"first item"), s.AddItem(INBOX.inbox, b"second item"),
+            s.AddItem(INBOX.inbox, b"first item", INBOX.write_key),
+            s.AddItem(INBOX.inbox, b"second item", INBOX.write_key),
             s.AddSpace(OTHER.handle, OTHER.keys)])
         assert set(codes(results)) == {None}
     assert check(path).sound
@@ -116,7 +117,8 @@ def test_what_is_damaged_is_refused_alone(filled: Path, tmp_path: Path, part: st
 
 @pytest.mark.parametrize(("part", "again", "question"), [
     ("an envelope", entry(3), QUESTIONS[2]), ("a chunk", chunk(2), QUESTIONS[6]),
-    ("an item", s.AddItem(INBOX.inbox, b"first item"), QUESTIONS[7])], ids=["entry", "chunk", "item"])
+    ("an item", s.AddItem(INBOX.inbox, b"first item", INBOX.write_key), QUESTIONS[7]),
+], ids=["entry", "chunk", "item"])
 def test_what_is_put_again_is_whole_again(
         filled: Path, tmp_path: Path, part: str, again: s.Request, question: s.Request) -> None:
     """Who sends once more what the disk lost, and hears that it is there, is told the truth."""

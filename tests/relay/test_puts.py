@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
 from chez_relay.limits import Limits
@@ -36,3 +38,22 @@ async def test_a_flood_into_an_inbox_is_held_whoever_has_its_key() -> None:
             assert await put(second, boxes[1], 2) == ["done"] * 2
             now[0] += 2
             assert await put(second, boxes[0], 3) == ["done"] * 2 + ["too_often"]
+
+
+async def test_who_had_the_key_of_an_inbox_that_expired_puts_nothing_into_the_next() -> None:
+    """On a connection that it opened before as well: the role is worth what its key is worth."""
+    now = [0.0]
+    storage = MemoryStorage(seed("i"), clock=lambda: now[0])
+    async with serving(storage, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{server.port}") as device:
+        owner, first, later = key("owner"), key("first writer"), key("later writer")
+        inbox = inbox_of(owner.public)
+        await device.create_inbox(owner, first.public, 60)
+        await device.open([(inbox, Role.PUT, first)])
+        await device.put(inbox, b"while it stands")
+        now[0] += 61
+        await device.create_inbox(owner, later.public, 60)
+        with pytest.raises(RelayRefused) as caught:
+            await device.put(inbox, b"with the key of the one before")
+        assert caught.value.reason == "rotated"
+        await device.open([(inbox, Role.PUT, later)])
+        await device.put(inbox, b"with its own")

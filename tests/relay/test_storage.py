@@ -104,8 +104,8 @@ async def test_creating_is_idempotent_and_never_changes_keys(store: s.Storage) -
 async def test_inbox_items_are_numbered_once_and_deleted_when_taken(store: s.Storage) -> None:
     """Numbers rise over deletions, equal items wait once, and the limit holds."""
     name = INBOX.inbox
-    put = [s.AddItem(name, item) for item in (b"a", b"b", b"a", b"c", b"d")]
-    results = await store.perform([INBOX, *put, s.DropItems(name, 2), s.AddItem(name, b"e")])
+    put = [s.AddItem(name, item, INBOX.write_key) for item in (b"a", b"b", b"a", b"c", b"d")]
+    results = await store.perform([INBOX, *put, s.DropItems(name, 2), s.AddItem(name, b"e", INBOX.write_key)])
     assert [getattr(result, "code", None) for result in results] == [None] * 5 + [Code.FULL, None, None]
     (page,) = await store.perform([s.ReadItems(name, 0, 10_000)])
     assert page == s.ItemPage((s.InboxItem(3, b"c"), s.InboxItem(4, b"e")), 4)
@@ -157,15 +157,24 @@ async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
 
 async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
     """An item lives as long as the inbox's ttl, a renewed inbox longer; then it is unknown."""
-    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"early")])
+    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"early", INBOX.write_key)])
     clock.now += 60
-    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"late")])
+    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"late", INBOX.write_key)])
     clock.now += 60
     (page, _) = await store.perform([s.ReadItems(INBOX.inbox, 0, 10_000), s.Expire()])
     assert page == s.ItemPage((s.InboxItem(2, b"late"),), 2)
     clock.now += 60
-    gone, found, _ = await store.perform([s.AddItem(INBOX.inbox, b"x"), s.Lookup((INBOX.inbox,)), s.Expire()])
+    gone, found, _ = await store.perform([
+        s.AddItem(INBOX.inbox, b"x", INBOX.write_key), s.Lookup((INBOX.inbox,)), s.Expire()])
     assert isinstance(gone, s.Refused) and gone.code is Code.UNKNOWN and found == s.Found((None,))
+
+
+async def test_an_item_rests_on_the_write_key_that_stands(store: s.Storage, clock: Clock) -> None:
+    """An inbox that expired and was made anew with another write key takes nothing of who had the first one."""
+    again = replace(INBOX, write_key=seed("next writer"))
+    clock.now += 2 * INBOX.ttl
+    old, new = (s.AddItem(INBOX.inbox, b"x", each.write_key) for each in (INBOX, again))
+    assert codes(await store.perform([again, old, new])) == [None, Code.ROTATED, None]
 
 
 NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle, seed("nowhere")])
@@ -322,7 +331,8 @@ async def test_a_failing_group_leaves_nothing_behind(tmp_path: Path) -> None:
 async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
     """Incarnation, spaces, entries, heads and items survive closing and opening."""
     store = await SqliteStorage.open(tmp_path)
-    before = await store.perform([create(), entry(1), INBOX, s.AddItem(INBOX.inbox, b"x"), chunk(1, 700)])
+    before = await store.perform([
+        create(), entry(1), INBOX, s.AddItem(INBOX.inbox, b"x", INBOX.write_key), chunk(1, 700)])
     incarnation = store.incarnation
     await store.close()
     store = await SqliteStorage.open(tmp_path, quotas=QUOTAS)
@@ -372,7 +382,7 @@ def test_what_expires_at_once_goes_a_slice_at_a_time(tmp_path: Path) -> None:
         tables.perform([s.AddInbox(name, seed("owner"), seed("writer"), 100) for name in names])
         clock.now += 50
         for name in names:
-            tables.perform([s.AddItem(name, number.to_bytes(2, "big")) for number in range(items)])
+            tables.perform([s.AddItem(name, number.to_bytes(2, "big"), seed("writer")) for number in range(items)])
         clock.now += 50
         slices, more = [], True
         while more:

@@ -77,7 +77,7 @@ async def test_a_backup_beside_a_writing_relay_is_whole_and_another_store(tmp_pa
     """Made while entries come in, it has those acknowledged before it, each whole, and an incarnation of its own."""
     store = await SqliteStorage.open(tmp_path / "data")
     await store.perform([create(2), *(entry(n) for n in range(50)), chunk(1, 5000), INBOX,
-                         s.AddItem(INBOX.inbox, b"x")])
+                         s.AddItem(INBOX.inbox, b"x", INBOX.write_key)])
     copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "data", tmp_path / "copy"))
     number = 50
     while not copying.done():

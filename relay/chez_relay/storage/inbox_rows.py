@@ -16,7 +16,7 @@ from chez_relay.storage import (
     Result,
 )
 from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
-from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
+from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 from chez_relay.storage.space_rows import Room
 
 __all__ = ("InboxRows",)
@@ -100,6 +100,8 @@ class InboxRows:
         box = self._inbox(request.inbox)
         if box is None:
             return NO_INBOX
+        if request.under != box.write_key:
+            return OTHER_WRITER
         digest = item_digest(request.item)
         self._db.execute("DELETE FROM items WHERE inbox = ? AND expires <= ?", (box.number, self.now))
         waiting, same = self._db.execute(

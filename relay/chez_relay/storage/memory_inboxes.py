@@ -17,7 +17,7 @@ from chez_relay.storage import (
     Result,
 )
 from chez_relay.storage.integrity import item_digest
-from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
+from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 
 __all__ = ("MemoryInboxes",)
 
@@ -81,6 +81,8 @@ class MemoryInboxes:
         box = self._inbox(request.inbox)
         if box is None:
             return NO_INBOX
+        if request.under != box.write_key:
+            return OTHER_WRITER
         digest = item_digest(request.item)
         if any(item.digest == digest for item in box.items.values()):
             return Done()

@@ -7,7 +7,8 @@ from chez_relay.storage import Refused
 
 __all__ = (
     "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_DROP", "OTHER_HEAD",
-    "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full",
+    "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "OTHER_WRITER", "PAGE_AHEAD", "ROTATED", "STALE",
+    "UNVOUCHED", "full",
     "over_blob_quota", "over_quota",
 )
 
@@ -17,6 +18,7 @@ NO_CHUNK: Final = Refused(Code.MISSING, "this relay does not hold this chunk")
 NO_PACKET: Final = Refused(Code.UNKNOWN, "this relay has no such packet")
 NOT_OWNER: Final = Refused(Code.DENIED, "neither the space's admin key nor its relay recovery key signed this")
 ROTATED: Final = Refused(Code.ROTATED, "the space's credentials were replaced: open it with the new ones")
+OTHER_WRITER: Final = Refused(Code.ROTATED, "the inbox was made anew with another write key: open it with that one")
 UNVOUCHED: Final = Refused(Code.DENIED, "the space's admin key signs this, and its control key vouches for it")
 OTHER_HEAD: Final = Refused(Code.STALE, "the log has another head at the end of a range: it is another log")
 OTHER_DROP: Final = Refused(Code.STALE, "another drop came first: this one follows an earlier one")

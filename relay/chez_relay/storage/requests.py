@@ -148,10 +148,14 @@ class AddInbox:
 
 @dataclass(frozen=True, slots=True)
 class AddItem:
-    """Put an item -> `Done`, or UNKNOWN, FULL. The bytes of an item that waits are not stored again."""
+    """Put an item -> `Done`, or UNKNOWN, ROTATED, FULL. The bytes of an item that waits are not stored again.
+
+    `under` is the write key that it rests on: an inbox that expired may have been made anew with another.
+    """
 
     inbox: bytes
     item: bytes = field(repr=False)
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)

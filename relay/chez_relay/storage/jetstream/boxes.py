@@ -28,7 +28,7 @@ from chez_relay.storage.jetstream.blocks import FORMAT, Box, Item, decode_box, e
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
-from chez_relay.storage.refusals import DAMAGED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
+from chez_relay.storage.refusals import DAMAGED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 
 __all__ = ("BoxRequest", "Boxes")
 
@@ -106,6 +106,8 @@ class Boxes:
         return Done(), replace(box, ttl=request.ttl, expires=expires)
 
     async def _with(self, inbox: bytes, box: Box, request: AddItem) -> tuple[Result, Box | None]:
+        if request.under != box.write_key:
+            return OTHER_WRITER, None
         digest = item_digest(request.item)
         if any(item.digest == digest for item in box.items):
             return Done(), None
