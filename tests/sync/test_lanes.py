@@ -2,6 +2,7 @@
 
 import itertools
 from collections import deque
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 
@@ -540,3 +541,29 @@ def test_a_checkpoint_that_waits_for_an_entry_is_looked_at_when_that_comes(monke
     wire.put(1, "last")
     wire.settle()
     assert steps and not site.awaited and lanes.settled
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_neighbours_log_that_is_another_is_read_anew(monkeypatch: pytest.MonkeyPatch, near: bool) -> None:
+    """Whose store it is nobody proves on a network: a member may have said so, or it was set back with its device.
+    A relay that people name is refused for it."""
+    wire = Wire(1)
+    wire.put(1, "a")
+    wire.connect()
+    before = deepcopy(wire.storage)
+    wire.put(1, "b")
+    wire.settle()
+    wire.storage = before
+    monkeypatch.setattr(Lanes, "_near", near)
+    if not near:
+        with pytest.raises(RelayMisbehaved):
+            wire.connect()
+        return
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None and lanes.all[0].state is State.RESTING and lanes.problems
+    lanes.again(lanes.resting.pop())
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert lanes.settled and not lanes.problems and wire.sent(Append)

@@ -170,7 +170,7 @@ def test_arbitrary_bytes_are_passed_over(parts: list[bytes | int]) -> None:
 
 @settings(deadline=None)
 @given(seeds, st.integers(1, 25))
-def test_entries_that_are_dropped_meanwhile_end_no_survey_never(number: int, steps: int) -> None:
+def test_a_survey_ends_though_entries_are_dropped_meanwhile(number: int, steps: int) -> None:
     """What a checkpoint stands for by now is passed over, also where what was to be read next ends with it."""
     random = Random(number)
     log = grown(random, steps)

@@ -433,6 +433,9 @@ class Lanes:
 
     def _end(self, lane: Lane, error: ChezError) -> None:
         hearsay = isinstance(error, RelayMisbehaved) and error.hearsay
+        if self._near and isinstance(error, RelayMisbehaved) and not hearsay:
+            hearsay = True  # any member may have said to have this store
+            lane.replica.relays.doubted.add(self._relay)
         rests = self._rests and (isinstance(error, RelayUnreachable) or hearsay or _left_behind(lane, error)
                                  or (self._near and _unfilled(error)))
         lane.state = State.RESTING if rests else State.STOPPED

@@ -170,8 +170,8 @@ class Replica:
     def resume(self, db: Connection, relay: int, incarnation: bytes) -> tuple[Cursor, bool, Epoch]:
         """Where to go on reading a relay, whether its store is another than last time, and whose credentials it has.
 
-        In that case everything is read again, and then what it lacks is sent, whoever's it is:
-        who wrote it may not come again.
+        In that case, and where it is doubted, everything is read again, and then what it lacks is sent, whoever's it
+        is: who wrote it may not come again.
         """
         self.access.refresh(db)
         self.room.check(db)
@@ -181,7 +181,9 @@ class Replica:
         self.author.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
-        if row is not None and row[0] == incarnation:
+        doubted = relay in self.relays.doubted
+        self.relays.doubted.discard(relay)
+        if row is not None and row[0] == incarnation and not doubted:
             # Statements that wait may have come from elsewhere, and be in what is still to be read.
             self.relays.resume(db, self.space.n, relay, self.access.device, waits=has_statements(db, self.space.n))
             return Cursor(row[1], row[2]), False, self.access.epoch_at(db, relay)
@@ -190,7 +192,7 @@ class Replica:
         self.reseed(db, relay)
         if row is not None and lost(db, self.space.n, relay):
             self.relays.want_checkpoint(db, self.space.n, {relay})
-        return Cursor(0, GENESIS_HEAD), row is not None, self.space.epoch
+        return Cursor(0, GENESIS_HEAD), row is not None and not doubted, self.space.epoch
 
     def reseed(self, db: Connection, relay: int) -> None:
         """Read a relay from its beginning, then send it every entry that it turns out not to have."""

@@ -25,6 +25,8 @@ class Several:
         """Those that links keep it in step with, whether they can be reached or not."""
         self.reseeding: set[int] = set()
         """Those that are read to their end to learn what they lack, before anything is sent."""
+        self.doubted: set[int] = set()
+        """Those on this network, of devices, whose log is not what was read of it: what is known of it is forgotten."""
         self.checkpoints_due: set[int] = set()
         """Those at which a checkpoint is to be made, as was seen last (`checkpoints.due` has it)."""
         self._owed: dict[int, set[int]] = {}
