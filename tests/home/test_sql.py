@@ -200,6 +200,29 @@ async def test_a_query_ends_before_memory_does(notes: chez.Home, query: str, mon
     assert (await notes.sql("SELECT count(*) FROM notes")).rows == [(2,)]
 
 
+async def test_two_collections_are_joined_by_what_no_index_knows(home: chez.Home, monkeypatch: pytest.MonkeyPatch
+                                                                 ) -> None:
+    """That looks at the rows of each, where one is small, and not at each pair; the rows are those of each pair."""
+    readings, days = home.collection("readings"), home.collection("days")
+
+    def fill(transaction: chez.Transaction) -> None:
+        for number in range(500):
+            transaction.put(days, {"date": f"day {number}", "colour": number % 3})
+            transaction.put(readings, {"local": f"day {number} 12:00", "watts": number})
+
+    await home.transaction(fill)
+    joins = (
+        "SELECT colour, sum(watts) FROM readings JOIN days ON date = substr(local, 1, length(local) - 6) GROUP BY 1",
+        "SELECT count(*), count(b.date) FROM days a LEFT JOIN days b ON b.date = a.date || ' 1'",
+    )
+    with monkeypatch.context() as large:
+        large.setattr("chez.query.sql.SMALL", 0)
+        each_pair = [(await home.sql(query)).rows for query in joins]
+    monkeypatch.setattr("chez.query.sql.STEPS", 500_000)
+    assert [(await home.sql(query)).rows for query in joins] == each_pair
+    assert each_pair[0] == [(rest, sum(range(rest, 500, 3))) for rest in range(3)] and each_pair[1] == [(500, 0)]
+
+
 async def test_a_statement_that_the_engine_prepared_before_is_asked_for_permission(notes: chez.Home) -> None:
     """Statements are kept by their text: the engine's own, on this connection, opens nothing to the same text here."""
     query = "SELECT value FROM meta WHERE key = 'device.signing'"

@@ -62,6 +62,7 @@ _TABLES: Final = frozenset(("json_each", "json_tree"))
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")+)"')
 _TOKEN: Final = re.compile(rf"(?is)'[^']*'|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<alias>\bas\s*)?{_QUOTED.pattern}")
 """Texts, comments, and names in double quotes."""
+_JOIN: Final = re.compile(r"(?i)\bjoin\b")
 _WORD: Final = re.compile(r"(?<!\w)\w+(?!\w|\s*\()")
 """One that is not a function's."""
 _RESERVED: Final = frozenset(
@@ -72,6 +73,8 @@ STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
 MEMORY: Final = 256 * 1024 * 1024
 """Bytes that SQLite may take for a statement, and as many its answer may have (sorted joins, large values)."""
+SMALL: Final = 1024 * 1024
+"""Bytes of the records of a collection that is laid out as a table before it is joined."""
 _TICK: Final = 1_000
 """Steps between two looks."""
 
@@ -211,7 +214,20 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
                    f"FROM {source} AS record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
                    f"{offers + _others(db, private, name) if _fold(name).startswith(OPEN) else foreign}")
-        db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
+        rows = f"SELECT * FROM temp.{quote(under, chr(34))}"
+        if as_of is None and _JOIN.search(query) and _is_small(db, name):
+            # Else SQLite reads each record anew for each row that it is joined to: it indexes columns by itself, and
+            # no expression.
+            rows = f"WITH rows AS MATERIALIZED ({rows}) SELECT * FROM rows"
+        db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS {rows}")
+
+
+def _is_small(db: Connection, collection: str) -> bool:
+    """Whether a collection's records, of which each counts as 64 bytes at least, are `SMALL` together."""
+    (size,) = db.execute(
+        "SELECT coalesce(sum(max(size, 64)), 0) FROM (SELECT octet_length(json) AS size FROM main.space CROSS JOIN "
+        "main.record ON record.space = space.n WHERE collection = ? LIMIT ?)", (collection, SMALL // 64)).fetchone()
+    return bool(size < SMALL)
 
 
 @dataclass(frozen=True, slots=True)
