@@ -2,10 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import chez
 from chez.agent.asking import plain
 from chez.crypto import Kdf
+from chez.errors import InvalidValue
 from tests.home.consistency import problems
 
 VALUE = {"body": chez.Text("Hello", (chez.Mark(0, 4, "bold", True),)), "n": chez.Counter(7),
@@ -53,3 +57,25 @@ async def test_zero_has_no_sign(home: chez.Home) -> None:
         assert await home._database.read(lambda db: problems(db, home.device_id)) == []
     await asyncio.gather(*(notes.put({"x": 0.0 * sign, "n": n}, id="b") for n in range(4) for sign in (1.0, -1.0)))
     assert await home._database.read(lambda db: problems(db, home.device_id)) == []
+
+
+async def test_a_receipt_is_given_as_it_is_kept(home: chez.Home) -> None:
+    """What JSON writes otherwise is read back so at once; what it does not, and what is no kind, is a typed error."""
+    made = await home.journal.append("note", {"bytes": b"x", "none": float("nan"), "set": {1}})
+    assert made.body == {"bytes": "eA==", "none": None, "set": [1]}
+    assert made in await home.journal.receipts("note")
+    endless: list[object] = []
+    endless.append(endless)
+    bad: list[tuple[Any, dict[Any, Any]]] = [
+        ("\ud800", {}), ("a\nb", {}), (None, {}), (1, {}), ("note", {1: 2}), ("note", {"x": "\ud800"}),
+        ("note", {"x": endless})]
+    for kind, body in bad:
+        with pytest.raises(InvalidValue):
+            await home.journal.append(kind, body)
+    assert (await home.journal.verify()).ok
+
+
+async def test_a_collection_whose_fields_sql_can_not_name_has_its_records(home: chez.Home) -> None:
+    """They are counted, and have their ids."""
+    await home.collection("odd").put({"zero\0": 1}, id="a")
+    assert (await home.sql("SELECT _id FROM odd")).rows == [("a",)]

@@ -192,13 +192,15 @@ def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body:
     time = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         text = _canonical.encode(body).decode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
+    if not isinstance(kind, str) or not kind.isprintable():
+        raise InvalidValue(f"{kind!r} is no kind of a receipt", "Name it by a word, such as 'note'.")
     digest = _hash(number, time, kind, text, previous)
     db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature, waits) "
                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                (number, time, kind, text, previous, digest, device.signing.sign("chez/1 receipt", digest), waits))
-    return Receipt(number, time, kind, dict(body), previous, digest)
+    return Receipt(number, time, kind, msgspec.json.decode(text), previous, digest)
 
 
 def close_accounts(db: Connection) -> None:

@@ -198,8 +198,9 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     fields: dict[str, list[str]] = {}
     low = query.lower()
     for collection, name in db.execute("SELECT collection, name FROM field"):
-        if collection.lower() in low and "\0" not in name:  # no SQL can name that
-            fields.setdefault(collection, []).append(name)
+        if collection.lower() in low:
+            known = fields.setdefault(collection, [])
+            known += [] if "\0" in name else [name]  # no SQL can name that
     said = _said(query)
     _tell_apart(db, query, said, fields)
     _tell_fields_apart(db, said, fields)
