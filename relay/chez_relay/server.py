@@ -9,7 +9,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -109,8 +109,8 @@ class RelayServer:
         self._known = known
         self._meetings: dict[Connection, Meeting] = {}
         self._shared = storage if isinstance(storage, SharedStorage) else None
-        self.tokens = tokens
-        """What is accepted for making spaces, by connections that begin from now on."""
+        # One list for all connections: a token that is taken back is worth nothing on those that are open either.
+        self._tokens = list(tokens)
         self._limits = limits
         self._random = random
         self._clock = clock
@@ -124,6 +124,15 @@ class RelayServer:
         self.names: frozenset[str] = frozenset()
         self.port = 0
         self._draining = False
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """What is accepted for making spaces, on connections that are open as well; empty: everybody may."""
+        return tuple(self._tokens)
+
+    @tokens.setter
+    def tokens(self, accepted: Collection[str]) -> None:
+        self._tokens[:] = accepted
 
     @property
     def connections(self) -> int:
@@ -190,7 +199,7 @@ class RelayServer:
         may = _May(self.door.addresses, account, self._limits, self._clock, self._puts, self.counts)
         session = RelaySession(
             names=self._names_for(websocket), nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self.tokens, may=may, kept=kept, known=self._known,
+            tokens=self._tokens, may=may, kept=kept, known=self._known,
         )
         connection = Connection(socket, session, self._committer, self)
         if session.meeting is not None:

@@ -95,7 +95,7 @@ class RelaySession:
     """The relay's side of one connection.
 
     `names` are the host:port names this relay answers to, in lower case; `nonce` is 32 fresh random
-    bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
+    bytes; `incarnation` the storage's; `tokens` what an operator accepts, at any moment, for creating
     spaces (empty: everybody may); `may` is asked before what needs no role, or costs
     memory: packets, making spaces and inboxes, holding them open. `kept` is what this connection keeps for
     the next, and finds of the one before. With `known` a space in common is to be proven first.
@@ -110,7 +110,7 @@ class RelaySession:
     ) -> None:
         self._names = names
         self._incarnation = incarnation
-        self._tokens = tuple(tokens)
+        self._tokens = tokens
         self._may = may
         self._state = State.GREETING
         self._signatures = Signatures("", b"", nonce)

@@ -5,7 +5,7 @@ purpose. Rotating, deleting and dropping could be undone by somebody else before
 so their `ref` is signed and must rise: not even this connection can carry one twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from chez_relay import verify
@@ -47,7 +47,7 @@ class Signatures:
     relay_nonce: bytes
     _last_ref: int = 0
 
-    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop, tokens: Sequence[str],
+    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop, tokens: Collection[str],
                 incarnation: bytes) -> Signed | Refused:
         """What a frame that brings its own signature asks of the storage."""
         match frame:
@@ -62,7 +62,7 @@ class Signatures:
             case Drop():
                 return self.dropping(frame, incarnation)
 
-    def creation(self, frame: CreateSpace, tokens: Sequence[str]) -> AddSpace | Refused:
+    def creation(self, frame: CreateSpace, tokens: Collection[str]) -> AddSpace | Refused:
         """What a creation asks of the storage, if it has a token (where one is wanted) and the admin key's word."""
         if tokens and not verify.token_ok(frame.token, tokens):
             return _WRONG_TOKEN if frame.token else _NO_TOKEN

@@ -328,6 +328,19 @@ async def test_subscriptions_are_held_to_the_address() -> None:
             await until(lambda: server.connections == 1)
 
 
+async def test_a_token_that_is_taken_back_is_worth_nothing_on_open_connections() -> None:
+    """Who has a connection since before makes no space with it any more, and with the next one as anybody."""
+    async with serving(MemoryStorage(seed("i")), "127.0.0.1", 0, tokens=["leaked"]) as server:
+        async with connect(url(server)) as device:
+            await device.create_space(SPACE.admin, *SPACE.others, token="leaked")
+            server.tokens = ["next"]
+            other = Space("other")
+            with pytest.raises(RelayRefused) as caught:
+                await device.create_space(other.admin, *other.others, token="leaked")
+            assert caught.value.reason == "token"
+            await device.create_space(other.admin, *other.others, token="next")
+
+
 async def test_roles_are_proven_at_a_rate() -> None:
     """Each proof costs a signature to look at, right or wrong: so many for an address, on whichever connections."""
     async with relay(logins_burst_per_address=9.0, logins_rate_per_address=0.001) as server:
