@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+import msgspec
 import pytest
 
 import chez
@@ -372,3 +373,48 @@ async def test_values_of_one_time_are_several_at_home(home: chez.Home, tmp_path:
     done = await home.import_file(file)
     assert (done.added, done.updated, await home.collection("measurements").count()) == (3, 0, 3)
     assert (await home.import_file(file)).unchanged == 3
+
+
+class Said(msgspec.Struct):
+    """What a member says of a thing."""
+
+    __collection__ = "things"
+    __identity__ = ("id",)
+    id: int
+    name: str
+
+
+class SaidMore(Said):
+    """What another one does."""
+
+    colour: str
+
+
+class Things:
+    """Two members, in some order."""
+
+    name, version, title = "things", 1, "things"
+    types = (Said, SaidMore)
+    found = (Found(SaidMore(1, "old", "red"), 3, "a"), Found(SaidMore(2, "old", "red"), 4, "a"),
+             Found(Said(1, "new"), 1, "b: 2"), Found(Said(2, "new"), 2, "b: 2"))
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        return False
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        yield from self.found[:: self.step]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+async def test_of_members_that_are_about_one_thing_one_stays(home: chez.Home, file: Path, step: int) -> None:
+    """That of the last name, with what only another one says, in whichever order they are in their archive; bringing it
+    home again changes nothing."""
+    await home.import_file(file, connector=Things(step), in_process=True)
+    before = await home.cursor_now()
+    again = await home.import_file(file, connector=Things(step), in_process=True)
+    assert (again.unchanged, again.updated, again.added) == (4, 0, 0) and await home.cursor_now() == before
+    found = [record.value async for record in home.collection("things")]
+    assert [(one["name"], one["colour"]) for one in found] == [("new", "red")] * 2

@@ -24,7 +24,7 @@ __all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "is_earli
 IMPORT_ACTOR: Final = b"chez/1 import actor"
 """19 bytes, so that it can never be a device's id, which has 32."""
 
-_ROW: Final = re.compile(r"(.*[ :])(\d{1,18})", re.ASCII | re.DOTALL)
+_ROW: Final = re.compile(r"(.*? [0-9a-f]{16} )(?:(.*):)?(\d{1,18})", re.ASCII | re.DOTALL)
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -45,10 +45,12 @@ def identity_change(identity: dict[str, Value]) -> RawChange:
 def is_earlier_row(source: str, before: object) -> bool:
     """Whether a source, "connector/version file row" or "... member:row", is of a row before another one of that file.
 
-    So of rows that are about one thing the last one stays, and reading the file again changes nothing.
+    Members of an archive count by their names. So of rows that are about one thing one stays, and reading the file
+    again changes nothing.
     """
     found, other = _ROW.fullmatch(source), _ROW.fullmatch(before) if isinstance(before, str) else None
-    return found is not None and other is not None and found[1] == other[1] and int(found[2]) < int(other[2])
+    return found is not None and other is not None and found[1] == other[1] and (
+        (found[2] or "", int(found[3])) < (other[2] or "", int(other[3])))
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:

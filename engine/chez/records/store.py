@@ -259,7 +259,7 @@ class RecordStore:
 
         Fields the person added stay; a record the person deleted stays deleted, and one
         that was purged stays purged. Where sources are `in_rows` of files, of several rows of one file
-        the last one stays.
+        the last one stays, with what only others say.
         """
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
@@ -267,8 +267,10 @@ class RecordStore:
             return "purged"
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
-            if row.state != HERE or same(row.value, after) or (
-                    in_rows and is_earlier_row(source, row.value.get("_source"))):
+            if in_rows and is_earlier_row(source, row.value.get("_source")):
+                after |= row.value  # this one adds what that one does not say
+                source = after["_source"]
+            if row.state != HERE or same(row.value, after):
                 return "unchanged"
             self._edit(db, row, after | {"_source": source}, origin)
             return "updated"
