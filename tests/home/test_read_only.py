@@ -2,8 +2,10 @@
 
 import asyncio
 import sys
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import chez
@@ -38,6 +40,23 @@ async def test_another_process_reads_beside_the_owner(home: chez.Home) -> None:
     reader.stdin.close()
     assert await reader.wait() == 0
     await notes.put({"n": 3})
+
+
+class Price(msgspec.Struct):
+    """A price."""
+
+    __collection__ = "prices"
+    amount: Decimal
+
+
+async def test_what_the_owner_declares_counts_for_who_reads(home: chez.Home) -> None:
+    """A field that becomes a decimal is one to a reader that asked before."""
+    await home.collection("prices").put({"amount": "9.5"}, id="text")
+    async with chez.open(home.path, passphrase=PASSPHRASE, read_only=True) as reader:
+        query = reader.collection("prices").where(field("amount") > 1)
+        assert await query.all() == []
+        await home.collection(Price).where().all()
+        assert [record.id for record in await query.all()] == ["text"]
 
 
 async def test_every_write_is_refused(path: Path) -> None:

@@ -52,7 +52,8 @@ class Reader(Generic[R]):
 
     async def facts(self) -> Facts:
         """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""
-        if self._facts is not None and self._as_of == self._news.declarations:
+        # Who only reads is not told of what the home's owner declares meanwhile.
+        if self._facts is not None and self._as_of == self._news.declarations and not self._database.read_only:
             return self._facts
         as_of = self._news.declarations
         if self._finding is None and (seen := self._database.glance(self._look)) is not None and not seen[1]:
