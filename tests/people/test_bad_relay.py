@@ -1,5 +1,6 @@
 """A relay that forks, rolls back, hides, repeats or loses its store is caught and named, and nothing is lost."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -125,3 +126,21 @@ async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Wi
         await link.synced(90)
         await b.sync(server.url)
         assert await ids(b) == {"one", "two"}
+
+
+async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(tmp_path: Path) -> None:
+    """The link ended with what the relay did; who asks for it has it begun again."""
+    async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
+        await _put(a, "early", front.url)
+        await _copied(first, tmp_path / "old")
+        async with behind(front, tmp_path / "r"):
+            await _put(a, "late", front.url)
+        async with behind(front, tmp_path / "old"), a.connect(front.url) as link, asyncio.timeout(60):
+            while link.status != "failed":
+                await link.turn()
+            with pytest.raises(RelayMisbehaved, match="rolled back"):
+                await a.sync(front.url)
+            await a.sync(front.url, reseed=True)
+            assert link.status in ("synced", "syncing")
+            await b.sync(front.url, reseed=True)
+            assert await ids(b) == {"early", "late"}

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chez
-from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.errors import InvalidValue, NotFound, RelayRefused, StorageFailed
 from chez.home.relay_list import MAX_RELAYS, RelayList, _sound
 from tests.home.pairing import paired
+from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, open_again
 from tests.relay.within import Within, relay
@@ -280,3 +281,19 @@ async def test_recovery_brings_the_list(tmp_path: Path, server: Within) -> None:
             await a.sync()
             await c.sync()
             assert _urls(c) == [server.url, second.url]
+
+
+async def test_a_token_that_is_said_while_the_home_is_connected_is_used(tmp_path: Path) -> None:
+    """A relay that wants one refuses the home, which stays connected; once it has it, it is in step by itself."""
+    (tmp_path / "tokens").write_text("given\n")
+    (tmp_path / "tokens").chmod(0o600)
+    async with relay(tmp_path / "r", "--token-file", str(tmp_path / "tokens")) as server, persons(
+            tmp_path, "anna", relay=server.url) as (anna,):
+        await anna.collection("notes").put({"n": 1}, id="one")
+        async with anna.connect() as link, asyncio.timeout(60):
+            while link.status != "failed":
+                await link.turn()
+            assert isinstance(link.error, RelayRefused) and link.error.reason == "token"
+            await anna.relays.token(server.url, "given")
+            await anna.synced(timeout=30)
+            assert [one.link for one in (await anna.status()).relays] == ["synced"]

@@ -1266,7 +1266,7 @@ class Link(Front[AsyncLink]):
         return self._inner.near
 
     def begin_anew(self) -> None:
-        """End the connection; the next one begins from what the store says."""
+        """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
         self._portal.do(lambda: self._inner.begin_anew())
 
     def check(self, seconds: float = 5.0) -> None:

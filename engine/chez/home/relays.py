@@ -71,6 +71,7 @@ class Relays:
         if len(token) > MAX_TEXT:
             raise InvalidValue(f"a token has at most {MAX_TEXT} characters")
         await self._list.note(url, token=token)
+        await self._syncing.settle()
 
     async def pin(self, url: str, pins: Sequence[str]) -> None:
         """Dial a relay from now on only if its certificate's key is one of these; without any, as any that is trusted.

@@ -354,7 +354,9 @@ class Syncing:
         running.steady.set()
 
     async def settle(self) -> None:
-        """Go by what the store says of relays now: begin links, end them, and dial anew where pins changed."""
+        """Go by what the store says of relays now: begin links, end them, and dial anew where pins changed, or what
+        refused the home may not any more.
+        """
         async with self._settling:
             former = self._home
             await self.load()
@@ -384,7 +386,8 @@ class Syncing:
                 link.drop(held.replica)
         if not kept:
             await self._end(link)
-        elif link.address != self.address(link.url):
+        elif link.ended or link.address != self.address(link.url) or any(
+                isinstance(error, RelayRefused) and error.reason == "token" for error in link.problems.values()):
             link.address = self.address(link.url)
             link.begin_anew()
 

@@ -196,11 +196,15 @@ class Link:
             self._forget(replica)
 
     def begin_anew(self) -> None:
-        """End the connection; the next one begins from what the store says."""
+        """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
         driver = self._driver
         self._disconnected()
         if driver is not None:
             driver.end(ConnectionError("begun anew"))
+        elif self._ended and self._retry:
+            self._ended, self.error = False, None
+            self._backoff.begin_anew()
+            self.start()
 
     def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
