@@ -1,7 +1,9 @@
 """What answers at a relay's address, and what is said of it when that is no relay."""
 
 import asyncio
+import random
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +14,12 @@ from websockets.asyncio.client import connect as dial
 from websockets.asyncio.server import ServerConnection, serve
 
 from chez.errors import NotARelay, RelayRefused, RelayUnreachable
-from chez.sync.connection import connect, open_socket
+from chez.sync.connection import RelayConnection, connect, open_socket
 from chez.sync.failures import why
-from tests.people.persons import persons
-from tests.people.proxy import Proxy
+from chez_wire.chunks import chunk_id
+from tests.people.persons import persons, shared, values
+from tests.people.proxy import Proxy, proxy
+from tests.relay.support import Space
 from tests.relay.within import Within, relay
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
@@ -49,6 +53,14 @@ async def silent(answers: int) -> AsyncIterator[Silent]:
     async with serve(made.serve, "127.0.0.1", 0) as server:
         made.name = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield made
+
+
+@asynccontextmanager
+async def connected(front: Proxy, url: str) -> AsyncIterator[RelayConnection]:
+    """A connection to the relay at `url` by way of `front`."""
+    front.target = url
+    async with connect(front.url) as opened:
+        yield opened
 
 
 @asynccontextmanager
@@ -153,6 +165,49 @@ async def test_a_request_that_is_not_answered_ends(tmp_path: Path, monkeypatch: 
             for _ in range(2):
                 with pytest.raises(RelayUnreachable, match="does not answer"):
                     await opened.get_packet(bytes(32), bytes(32))
+
+
+async def test_an_answer_that_takes_long_on_a_slow_line_is_no_silence(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes of it meanwhile counts: else a piece of an attachment would never arrive, nor a page of entries."""
+    async with (proxy() as front, relay(tmp_path / "r", "--name", front.name) as server,
+                persons(tmp_path, "anna", "berta", relay=front.url) as (anna, berta), asyncio.timeout(60)):
+        front.target = server.url
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await trip.collection("notes").put({"of": random.randbytes(200_000).hex()}, id="long")
+        await anna.sync()
+        front.rate = 64 * 1024
+        for name, value in (("patience.SLOWEST_SPAN", 1.0), ("patience.SLOWEST_BYTES", 16 * 1024),
+                            ("lookout.TICK", 0.1), ("connection.LISTEN", 0.1)):
+            monkeypatch.setattr(f"chez.sync.{name}", value)
+        async with berta.connect() as link:
+            await link.synced()
+            assert "long" in await values(hers) and link.connections == 1
+        space, chunk = Space(), bytes(200_000)
+        async with connect(front.url) as opened:
+            await opened.create_space(space.admin, *space.others)
+            await opened.open(space.claims())
+            front.rate = 0
+            await opened.put_chunk_soon(space.handle, chunk)
+            front.rate = 64 * 1024
+            assert (await opened.get_chunk_soon(space.handle, chunk_id(chunk))).data == chunk
+
+
+async def test_who_was_held_reads_what_came_before_it_gives_a_relay_up(tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that stood still longer than an answer may take was asked nothing meanwhile."""
+    for name, value in (("patience.SLOWEST_SPAN", 1.5), ("patience.LATE", 0.5), ("connection.LISTEN", 1.0)):
+        monkeypatch.setattr(f"chez.sync.{name}", value)
+    async with (proxy() as front, relay(tmp_path / "r", "--name", front.name) as server,
+                connected(front, server.url) as opened):
+        front.passes.clear()
+        asked = asyncio.ensure_future(opened.get_packet(bytes(32), bytes(32)))
+        await asyncio.sleep(1.2)  # one look
+        front.passes.set()
+        time.sleep(3)  # noqa: ASYNC251 (the program is held)
+        with pytest.raises(RelayRefused):
+            await asked
 
 
 async def test_what_hears_no_tls_is_told_apart() -> None:

@@ -447,16 +447,16 @@ def test_a_space_of_which_the_relay_says_nothing_rests_and_is_told() -> None:
         return [] if isinstance(frame, Append) and frame.handle == quiet else honest(data)
 
     wire._carry = carry  # type: ignore[method-assign]
-    lanes.listen(0.0)
+    lanes.listen(0.0, 0)
     wire.put(1, "a")
     wire.put(2, "b")
     wire.settle()
     for now in (1.0, 2.0, 119.0):
-        lanes.listen(now)
+        lanes.listen(now, 0)
         assert not lanes.problems
     wire.put(2, "c")  # what the others say is no word of this one
     wire.settle()
-    lanes.listen(1.0 + 2 * SLOWEST_SPAN)
+    lanes.listen(1.0 + 2 * SLOWEST_SPAN, 0)
     assert [type(one) for one in lanes.problems.values()] == [RelayUnreachable] and not lanes.settled
     assert lanes.all[0].state is State.RESTING and other.idle
     wire._carry = honest  # type: ignore[method-assign]
@@ -471,7 +471,7 @@ def test_who_is_in_step_is_not_taken_for_silent() -> None:
     """A relay that was asked nothing says nothing."""
     _, lanes = lanes_of(2)
     for now in range(0, 100_000, 1000):
-        lanes.listen(float(now))
+        lanes.listen(float(now), 0)
     assert lanes.settled and not lanes.problems
 
 

@@ -13,6 +13,7 @@ go out in the order they were made, and one round trip serves them all.
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -38,7 +39,7 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.meeting import Acquaintances, Near
-from chez.sync.patience import Silence
+from chez.sync.patience import Silence, Sleep
 from chez.sync.pinning import split
 from chez.sync.pulse import Pulse
 from chez.sync.pushes import Push, Pushes
@@ -152,7 +153,6 @@ class RelayConnection:
         self._wake.set()
         self._welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answered = 0  # requests
-        self._carried = 0  # bytes, either way
         self._tasks = tuple(asyncio.create_task(work) for work in (self._read(), self._write(), self._listen()))
 
     # --- requests -----------------------------------------------------------------------
@@ -299,13 +299,11 @@ class RelayConnection:
                 await self._wake.wait()
                 self._wake.clear()
                 for data in self._session.data_to_send():
-                    self._carried += len(data)
                     await self._socket.send(data)
 
     async def _read(self) -> None:
         try:
             async for message in self._socket.messages():
-                self._carried += len(message)
                 for event in self._session.receive(message):
                     self._dispatch(event, len(message))
                 if self._session.sends:  # what is proven behind the welcome
@@ -319,10 +317,12 @@ class RelayConnection:
 
     async def _listen(self) -> None:
         """End the connection of a relay that is there, was asked something, and does not answer."""
-        silence, now = Silence(), asyncio.get_running_loop().time
+        silence, sleep, now = Silence(), Sleep(LISTEN), asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(LISTEN)
-            if silence.over(now(), asked=bool(self._answers), heard=self._answered, carried=self._carried):
+            held = sleep.tick(now(), time.time())  # then what came meanwhile is still to be read
+            if not held and silence.over(now(), asked=bool(self._answers), heard=self._answered,
+                                         carried=self._socket.carried):
                 break
         self._fail(RelayUnreachable(f"{self.relay} was asked something, and does not answer", "try again later"))
         await self._socket.close()

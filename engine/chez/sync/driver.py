@@ -117,8 +117,10 @@ class Driver:
 
     def listen(self) -> None:
         """Look whether the relay answers what it was asked: to be called now and then."""
+        if self._inbox:  # it may be among what was not looked at yet: the store has much to do
+            return
         try:
-            self.lanes.listen(self._loop.time())
+            self.lanes.listen(self._loop.time(), self._socket.carried)
         except ChezError as error:  # as in `durable`
             self._gone = self._gone or error
         self._news.set()

@@ -125,7 +125,6 @@ class Lanes:
         self._keeping = keeping
         self._opening = Opening(session, keeping)
         self._opened_more = False
-        self._carried = 0  # bytes of frames, either way
         self._asked: dict[int, Channel] = {}
         self._lanes: dict[Channel, Lane] = {}
         self.all: tuple[Lane, ...] = ()
@@ -168,18 +167,17 @@ class Lanes:
 
     def receive(self, message: bytes) -> None:
         """One websocket message. Raises `RelayMisbehaved`, and when no lane is left, what the first one ended with."""
-        self._carried += len(message)
         for event in self._session.receive(message):
             self._event(event)
         self._check()
 
-    def listen(self, now: float) -> None:
+    def listen(self, now: float, carried: int) -> None:
         """Give up, for a while, spaces of which the relay was asked something and says nothing. Raises as `receive`.
 
-        To be called now and then; `now` is in seconds, of a clock that does not go back.
+        To be called now and then; `now` is in seconds, of a clock that does not go back; `carried` is as for `Silence`.
         """
         for lane in self.all:
-            if lane.silence.over(now, asked=lane.asks, heard=lane.heard, carried=self._carried):
+            if lane.silence.over(now, asked=lane.asks, heard=lane.heard, carried=carried):
                 self._end(lane, RelayUnreachable("the relay was asked about this space, and does not answer",
                                                  "It is asked again."))
         self._check()
@@ -247,9 +245,7 @@ class Lanes:
         """The frames to send now, in order; each is returned once."""
         self._open()
         self._keep()
-        frames = self._session.data_to_send()
-        self._carried += sum(map(len, frames))
-        return frames
+        return self._session.data_to_send()
 
     @property
     def sends(self) -> bool:

@@ -344,7 +344,7 @@ class Link:
         """Now and then; `changed`: the device slept, or is in another network."""
         if changed:
             self.check()
-        if self._driver is not None:
+        elif self._driver is not None:  # what came while the program was held is still to be read
             self._driver.listen()
         self.forward(at_once=False)
 

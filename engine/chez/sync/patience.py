@@ -124,7 +124,8 @@ class Silence:
 
     def over(self, now: float, *, asked: bool, heard: int, carried: int) -> bool:
         """Whether it says nothing: to be asked now and then, with whether it was `asked` something, how often it was
-        `heard` so far, and how many bytes the connection has `carried` either way.
+        `heard` so far, and how many bytes the connection has `carried` either way: of a message that takes minutes
+        as they come.
         """
         if not asked or self._since is None or heard != self._heard:
             self._since, self._heard, self._carried = now if asked else None, heard, carried

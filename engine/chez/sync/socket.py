@@ -56,10 +56,18 @@ class _Client(ClientConnection):
     """When something came last, by the loop's clock."""
     unheard: int = 0
     """How many bytes of messages were sent since."""
+    passed: int = 0
+    """How many bytes came, and were sent, all in all."""
+
+    def sends(self, size: int) -> None:
+        """A message of so many bytes is about to be sent."""
+        self.unheard += size
+        self.passed += size
 
     def data_received(self, data: bytes) -> None:
         """Bytes came, of whatever."""
         self.heard, self.unheard = self.loop.time(), 0
+        self.passed += len(data)
         super().data_received(data)
 
     def connection_made(self, transport: Any) -> None:
@@ -110,6 +118,11 @@ class Socket:
         return self._socket.close_reason or ""
 
     @property
+    def carried(self) -> int:
+        """How many bytes came, and how many of those that were sent the system took: of messages not yet whole, too."""
+        return self._socket.passed - self._socket.transport.get_write_buffer_size()
+
+    @property
     def certificate(self) -> bytes | None:
         """What the other side showed, in DER; None where there is no TLS."""
         tls = self._socket.transport.get_extra_info("ssl_object")
@@ -120,7 +133,7 @@ class Socket:
         socket = self._socket
         if socket.state is not State.OPEN or socket.transport.is_closing() or socket.transport.get_write_buffer_size():
             return False
-        socket.unheard += len(data)
+        socket.sends(len(data))
         socket.protocol.send_binary(data)
         socket.send_data()
         return True
@@ -129,7 +142,7 @@ class Socket:
         """Send a message. Raises `OSError`."""
         if self.send_now(data):
             return
-        self._socket.unheard += len(data)
+        self._socket.sends(len(data))
         try:
             await self._socket.send(data)
         except ConnectionClosed as error:
