@@ -279,8 +279,11 @@ def lost(db: Connection, space: int, relay: int) -> bool:
 
 def announced(db: Connection, space: int, relay: int) -> bool | None:
     """Whether the relay holds what announces the draft's segments; None when that was not said yet."""
-    said, there = db.execute("SELECT said, acknowledged >= said FROM draft JOIN cursor USING (space, relay) "
-                             "WHERE space = ? AND relay = ?", (space, relay)).fetchone()
+    # What comes after it may be acknowledged first, where there is no room for it.
+    said, there = db.execute(
+        "SELECT said, acknowledged >= said AND NOT EXISTS (SELECT 1 FROM sealed WHERE entry = said AND "
+        "sealed.relay = draft.relay) FROM draft JOIN cursor USING (space, relay) WHERE space = ? AND relay = ?",
+        (space, relay)).fetchone()
     return None if said is None else bool(there)
 
 
