@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,15 +185,20 @@ def _value(one: Setting, given: object, origin: str) -> Value:
         return Value(one.parse(given), origin)
     except ValueError:
         said = "" if origin == "flag" else f" ({origin})"
-        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {given!r}") from None
+        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {_open(repr(given))}") from None
 
 
 # --- for people ---------------------------------------------------------------------------
 
 
+def _open(text: str) -> str:
+    """Text without the password of a URL in it: it goes to logs, terminals and reports."""
+    return re.sub(r"(://[^:@/\s]*):[^@/\s]*@", r"\1:***@", text)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return "[" + ", ".join(f'"{part}"' for part in value) + "]"
+        return "[" + ", ".join(f'"{_open(part)}"' for part in value) + "]"
     return f'"{value}"' if isinstance(value, str) else f"{value}"
 
 

@@ -158,7 +158,13 @@ def test_every_setting_has_a_reason_and_is_on_the_page() -> None:
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
-    """The settings name the file of tokens, never a token."""
+    """The settings name the file of tokens, never a token, and a node of the cluster without its password."""
+    node = load({"cluster.nodes": "nats://relay:very-secret@n1.example:4222"}, {})
+    assert node["cluster.nodes"] == ("nats://relay:very-secret@n1.example:4222",)
+    assert "nats://relay:***@n1.example:4222" in shown(node) and "very-secret" not in shown(node)
+    with pytest.raises(BadConfiguration) as caught:
+        load({"cluster.nodes": "nats://relay:very-secret@n1.example:port"}, {})
+    assert "very-secret" not in str(caught.value)
     (tmp_path / "tokens").write_text("very-secret")
     found = load({"token_file": str(tmp_path / "tokens")}, {})
     assert found.tokens() == ("very-secret",) and "very-secret" not in shown(found) + repr(found)
