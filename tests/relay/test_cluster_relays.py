@@ -24,9 +24,11 @@ from chez_relay.cluster.nodes import Cluster, free_ports
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
 from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role
+from tests.relay.certificates import Authority
 from tests.relay.clusters import emptied, needs_server
 from tests.relay.support import Process, Space, key, packet, relay
 
@@ -288,13 +290,19 @@ def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: P
         told("down", tmp_path)
 
 
-def test_a_relay_with_a_wrong_password_is_told_that_and_at_once(tmp_path: Path) -> None:
-    """A node that lets it not in is no node that does not answer: `serve` ends, and the doctor says the same."""
+@pytest.mark.parametrize("what", ["password", "certificate"])
+def test_a_relay_that_a_cluster_will_never_let_in_says_why_and_at_once(tmp_path: Path, what: str) -> None:
+    """That is no node which does not answer: `serve` ends, and the doctor says the same."""
     needs_server()
-    cluster = Cluster.at(tmp_path)
-    settings = tmp_path / "n1.conf"
-    settings.write_text(settings.read_text() + "authorization { user: relay, password: right }\n")
-    url = cluster.nodes[0].url.replace("//", "//relay:wrong@")
+    cluster = Cluster.at(tmp_path / "nodes")
+    settings = tmp_path / "nodes" / "n1.conf"
+    chain, secret = Authority.make(tmp_path).issue()
+    more, user, told_why = {
+        "password": ("authorization { user: relay, password: right }", "relay:wrong@", "lets nobody in"),
+        "certificate": (f'tls {{ cert_file: "{chain}", key_file: "{secret}" }}', "", "is not trusted"),
+    }[what]
+    settings.write_text(f"{settings.read_text()}{more}\n")
+    url = cluster.nodes[0].url.replace("//", f"//{user}")
     try:
         cluster.start("n1")
         for command in ("serve", "doctor"):
@@ -302,8 +310,23 @@ def test_a_relay_with_a_wrong_password_is_told_that_and_at_once(tmp_path: Path) 
             found = subprocess.run(
                 [sys.executable, "-m", "chez_relay", command, "--listen", "127.0.0.1:0", "--nats", url],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
-            assert found.returncode != 0 and "lets nobody in with this user and password" in found.stdout
+            assert found.returncode != 0 and told_why in found.stdout, found.stdout
             assert "wrong" not in found.stdout and time.monotonic() - begun < 30
+    finally:
+        cluster.stop()
+
+
+async def test_one_node_that_lets_nobody_in_keeps_no_relay_from_the_others(tmp_path: Path) -> None:
+    """Its certificate is not trusted: a relay that dials it first goes on to the next."""
+    needs_server()
+    cluster = Cluster.at(tmp_path / "nodes")
+    chain, secret = Authority.make(tmp_path).issue()
+    settings = tmp_path / "nodes" / "n1.conf"
+    settings.write_text(f'{settings.read_text()}tls {{ cert_file: "{chain}", key_file: "{secret}" }}\n')
+    try:
+        cluster.start()
+        store = await JetStreamStorage.open(cluster.urls, shards=1, seconds=120, random=bytes)  # in their order
+        await store.close()
     finally:
         cluster.stop()
 

@@ -1,9 +1,10 @@
 """Reaching a cluster, and telling why where that fails."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -12,49 +13,72 @@ from chez_relay.errors import StorageFailed
 
 __all__ = ("dial", "let_go")
 
+TRY_SECONDS: Final = 5.0
+"""For one try: the client asks one node after the other, but waits for ever behind a certificate that it does not
+trust."""
+
+PAUSE: Final = 0.2
+
 
 async def dial(
-    client: Client, urls: Sequence[str], seconds: float, *, reconnected: Callable[[], Awaitable[None]] | None = None,
-    **options: Any,
-) -> None:
+    urls: Sequence[str], seconds: float, *, reconnected: Callable[[], Awaitable[None]] | None = None, **options: Any
+) -> Client:
     """Connect to the first of these nodes that answers; when that connection ends, to those after it, in turn.
 
-    They are tried over and over for so many seconds, unless one says that it lets nobody in with this name and
-    password. Raises `StorageFailed`; then the client is closed.
+    They are tried over and over for so many seconds, unless each says what no trying changes: that it lets nobody in
+    with this name and password, or a certificate that is not trusted. Raises `StorageFailed`.
     """
-    last: list[Exception] = []
-    refused = asyncio.Event()
+    time = asyncio.get_running_loop().time
+    end, turn, in_vain = time() + seconds, 0, 0
+    why: Exception | None = None
+    final: StorageFailed | None = None
+    while time() < end and in_vain < len(urls):
+        order = [*urls[turn % len(urls):], *urls[:turn % len(urls)]]
+        found = await _try(order, min(TRY_SECONDS, end - time()), reconnected, options)
+        if isinstance(found, Client):
+            return found
+        why, known = found, _final(found)
+        final, in_vain, turn = known or final, in_vain + 1 if known else 0, turn + 1
+        await asyncio.sleep(PAUSE)
+    if final is not None:
+        raise final
+    raise StorageFailed(f"no node of the cluster answers ({type(why).__name__})", "are the nodes of --nats running?")
 
-    async def failed(error: Exception) -> None:
+
+async def _try(
+    urls: Sequence[str], seconds: float, reconnected: Callable[[], Awaitable[None]] | None, options: dict[str, Any]
+) -> Client | Exception:
+    """One try: the connection, or the last error; at once one that no trying changes."""
+    client, refused = Client(), asyncio.Event()
+    error: Exception = TimeoutError()
+
+    async def failed(one: Exception) -> None:
         # Errors of later show where something is asked; nats-py would print them.
-        last[:] = [error]
-        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
+        nonlocal error
+        if not refused.is_set():  # else what follows from that one
+            error = one
+        if _final(one) is not None:
             refused.set()
 
     connecting = asyncio.ensure_future(client.connect(
         list(urls), dont_randomize=True, error_cb=failed, reconnected_cb=reconnected, connect_timeout=2, **options))
     turned_away = asyncio.ensure_future(refused.wait())
+    connected = False
     try:
         await asyncio.wait((connecting, turned_away), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done() and not refused.is_set():
             await connecting
-            return
-    except (NatsError, OSError) as error:
-        last[:] = [error]
-    except BaseException:
-        await let_go(client)
-        raise
+            connected = True
+            return client
+    except (NatsError, OSError) as other:
+        error = other
     finally:
         turned_away.cancel()
-        if not connecting.done():
+        if not connected:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
-    await let_go(client)
-    if refused.is_set():
-        raise StorageFailed("the cluster lets nobody in with this user and password",
-                            "compare those of --nats with the authorization that the nodes are set to")
-    why = f" ({type(last[0]).__name__})" if last else ""
-    raise StorageFailed(f"no node of the cluster answers{why}", "are the nodes of --nats running?")
+            await let_go(client)
+    return error
 
 
 async def let_go(client: Client) -> None:
@@ -62,3 +86,14 @@ async def let_go(client: Client) -> None:
     if not client.is_closed:
         with suppress(NatsError, OSError):
             await client.close()
+
+
+def _final(error: Exception) -> StorageFailed | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return StorageFailed("the certificate of a node of the cluster is not trusted",
+                             "--nats has the name that it was made for, and SSL_CERT_FILE may name its authority")
+    said = str(error).lower()
+    if "authorization" in said or "authentication" in said:
+        return StorageFailed("the cluster lets nobody in with this user and password",
+                             "compare those of --nats with the authorization that the nodes are set to")
+    return None

@@ -93,7 +93,7 @@ class JetStreamStorage:
         nodes enough for `replicas`. Raises `StoreUnusable` when a part of the store is missing or of another make,
         `StorageFailed` when the cluster gives no answer in time.
         """
-        client, end = Client(), asyncio.get_running_loop().time() + seconds
+        end = asyncio.get_running_loop().time() + seconds
 
         async def reconnected() -> None:
             if storage:
@@ -101,8 +101,9 @@ class JetStreamStorage:
                 storage[0]._news.look_again()
 
         storage: list[JetStreamStorage] = []
-        await dial(client, sorted(urls, key=lambda _: random(8)), seconds, reconnected=reconnected, name="chez-relay",
-                   max_reconnect_attempts=-1, reconnect_time_wait=1, ping_interval=2, max_outstanding_pings=2)
+        client = await dial(
+            sorted(urls, key=lambda _: random(8)), seconds, reconnected=reconnected, name="chez-relay",
+            max_reconnect_attempts=-1, reconnect_time_wait=1, ping_interval=2, max_outstanding_pings=2)
         engine = Engine(client)
         try:
             left = end - asyncio.get_running_loop().time()

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from nats.aio.client import Client
-
 from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.patience import patiently
@@ -48,8 +46,7 @@ async def survey(urls: Sequence[str], prefix: str, clock: Callable[[], float] = 
     Raises `StorageFailed` when no node answers, `Unavailable` when the cluster as a whole gives no answer,
     `StoreUnusable` when a newer version made the store.
     """
-    client = Client()
-    await dial(client, urls, SECONDS, name="chez-relay doctor", max_reconnect_attempts=-1, reconnect_time_wait=1)
+    client = await dial(urls, SECONDS, name="chez-relay doctor", max_reconnect_attempts=-1, reconnect_time_wait=1)
     try:
         engine, end = Engine(client), time.monotonic() + PATIENCE
         while True:
