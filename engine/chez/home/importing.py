@@ -7,7 +7,7 @@ far the file was read: an import that was cut off goes on from there when it is 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ import msgspec
 
 from chez import connectors
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source
+from chez.connectors.archive import MAX_MEMBERS
 from chez.connectors.folders import left_out
 from chez.connectors.walled import WalledReading
 from chez.errors import ChezError, ImportStopped, InvalidValue, StorageFailed
@@ -116,7 +117,7 @@ class Importer:
                 batches = _Batches(chain(left_out(file), items), report, progress, source.size, there)
                 while batch := await asyncio.to_thread(batches.next):
                     await self._keep(batch, f"{chosen.name}/{chosen.version} {mark.digits}",
-                                     partial(mark.set, position=batches.taken), report)
+                                     partial(mark.set, position=batches.taken), report, batches.members)
         except ImportStopped as stop:
             await self._receipt(chosen, source, report, {"stopped": stop.message})
             raise
@@ -134,7 +135,8 @@ class Importer:
             "sha256": source.sha256.hex(), "added": report.added, "updated": report.updated,
             "unchanged": report.unchanged, "purged": report.purged, "rejected": report.rejected, **more})
 
-    async def _keep(self, batch: list[Found], provenance: str, mark: "_SetMark", report: ImportReport) -> None:
+    async def _keep(self, batch: list[Found], provenance: str, mark: "_SetMark", report: ImportReport,
+                    members: Mapping[str, int]) -> None:
         """Write a batch. What the store does not take (a reserved name, a record too large) costs itself alone."""
         prepared: list[Prepared] = []
         for found in batch:
@@ -143,18 +145,18 @@ class Importer:
             except InvalidValue as error:
                 reject(report, Reject(found.row, error.message, "", found.member))
         try:
-            await self._write(prepared, provenance, mark, report)
+            await self._write(prepared, provenance, mark, report, members)
         except InvalidValue:
             for one in prepared:
                 try:
-                    await self._write([one], provenance, partial(mark, position=0), report)
+                    await self._write([one], provenance, partial(mark, position=0), report, members)
                 except InvalidValue as error:
                     reject(report, Reject(one.row, error.message, "", one.member))
-            await self._write([], provenance, mark, report)
+            await self._write([], provenance, mark, report, members)
 
     async def _write(self, prepared: list[Prepared], provenance: str, mark: "_SetMark",
-                     report: ImportReport) -> None:
-        work = writing(self._engine, prepared, provenance)
+                     report: ImportReport, members: Mapping[str, int]) -> None:
+        work = writing(self._engine, prepared, provenance, members)
 
         def both(db: Connection) -> list[str]:
             outcomes = work(db)
@@ -185,6 +187,8 @@ class _Batches:
         self._error: ChezError | None = None
         self.taken = 0
         """Records that came so far, those skipped included."""
+        self.members: dict[str, int] = {}
+        """The members of an archive that they are of, in their order, and the place of each in it."""
 
     def next(self) -> list[Found]:
         """The next records, none at the end. Raises what reading raises, after the records before it."""
@@ -204,6 +208,8 @@ class _Batches:
         for item in self._items:
             if isinstance(item, Found):
                 self.taken += 1
+                if len(self.members) < MAX_MEMBERS:
+                    self.members.setdefault(item.member, len(self.members))
                 if self.taken <= self._skip:
                     continue
                 try:

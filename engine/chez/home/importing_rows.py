@@ -1,6 +1,6 @@
 """What a connector found, as the store keeps it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,8 +45,12 @@ def prepare(found: Found, key: bytes, provenance: str) -> Prepared:
     return Prepared(kind, collection, id, identity, plain, f"{found.by or by} {file} {where}", found.row, found.member)
 
 
-def writing(engine: Engine, prepared: list[Prepared], origin: str) -> Callable[[Connection], list[str]]:
-    """What writes a batch in a transaction, and says what became of each: "added", "updated", ..."""
+def writing(engine: Engine, prepared: list[Prepared], origin: str,
+            members: Mapping[str, int]) -> Callable[[Connection], list[str]]:
+    """What writes a batch in a transaction, and says what became of each: "added", "updated", ...
+
+    `members` are those of the file that were read so far, each with its place in their order.
+    """
     numeric = {collection: decimals.fields_of(kind) for collection, kind in
                {item.collection: item.kind for item in prepared}.items()}
 
@@ -55,6 +59,6 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str) -> Callable[[
             if decimals.declare(db, collection, names):
                 engine.news.declare()
         return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
-                                            item.source, origin, in_rows=True) for item in prepared]
+                                            item.source, origin, members=members) for item in prepared]
 
     return work

@@ -9,6 +9,7 @@ separately make the very same change, and a receiver checks it by making it agai
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -42,15 +43,19 @@ def identity_change(identity: dict[str, Value]) -> RawChange:
     return encode_fields(IMPORT_ACTOR, 1, 1, (), dict(sorted(identity.items())))
 
 
-def is_earlier_row(source: str, before: object) -> bool:
+def is_earlier_row(source: str, before: object, members: Mapping[str, int]) -> bool:
     """Whether a source, "connector/version file row" or "... member:row", is of a row before another one of that file.
 
-    Members of an archive count by their names. So of rows that are about one thing one stays, and reading the file
-    again changes nothing.
+    `members` says which members of an archive were read so far, and in which order: those that are not there come
+    later. So of rows that are about one thing the last one stays, and reading the file again changes nothing.
     """
     found, other = _ROW.fullmatch(source), _ROW.fullmatch(before) if isinstance(before, str) else None
-    return found is not None and other is not None and found[1] == other[1] and (
-        (found[2] or "", int(found[3])) < (other[2] or "", int(other[3])))
+    if found is None or other is None or found[1] != other[1]:
+        return False
+    if found[2] == other[2]:
+        return int(found[3]) < int(other[3])
+    here = members.get(found[2] or "")
+    return here is not None and members.get(other[2] or "", here + 1) > here
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:

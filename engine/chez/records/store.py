@@ -8,7 +8,7 @@ edit that was concurrent to the deletion does not bring it back), `_source` (whe
 imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -254,12 +254,13 @@ class RecordStore:
             resolution(past, field, choice, self._rows.own_sequence(db, n) + 1, self.actor),))
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
-                     values: dict[str, Value], source: str, origin: str, *, in_rows: bool = False) -> str:
+                     values: dict[str, Value], source: str, origin: str, *,
+                     members: Mapping[str, int] | None = None) -> str:
         """Bring one outside record home; returns "added", "updated", "unchanged" or "purged".
 
         Fields the person added stay; a record the person deleted stays deleted, and one
-        that was purged stays purged. Where sources are `in_rows` of files, of several rows of one file
-        the last one stays, with what only others say.
+        that was purged stays purged. Where sources are rows of files, whose `members` were read so far in
+        this order, of several rows of one file the last one stays, with what only others say.
         """
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
@@ -267,7 +268,7 @@ class RecordStore:
             return "purged"
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
-            if in_rows and is_earlier_row(source, row.value.get("_source")):
+            if members is not None and is_earlier_row(source, row.value.get("_source"), members):
                 after |= row.value  # this one adds what that one does not say
                 source = after["_source"]
             if row.state != HERE or same(row.value, after):
