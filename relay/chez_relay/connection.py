@@ -178,13 +178,14 @@ class Connection:
         self._socket.transport.abort()
 
     def drop_if_stalled(self) -> bool:
-        """Drop the connection if the client took next to nothing since the last call, with bytes waiting; whether so.
+        """Drop the connection if the client took next to nothing of what waited at the last call; whether so.
 
         A page takes minutes on a slow line: what counts is bytes, not frames that have gone. (Pings don't notice:
         behind a full socket they wait as well.)
         """
         left = self._socket.untaken if self._sending else 0
-        stalled = self._sending and self._sent == self._sent_before and left > self._left_before - TAKEN
+        # Nothing of it waited at the last call: what does was begun since, a moment ago for all that is known.
+        stalled = self._sent == self._sent_before and 0 < self._left_before < left + TAKEN and left > 0
         if stalled:
             self.abort()
         self._sent_before, self._left_before = self._sent, left

@@ -157,7 +157,7 @@ class GuestConnection(ServerConnection):
     def untaken(self) -> int:
         """Bytes that the other side has not taken, those that the system holds for it included where it tells."""
         answer = bytes(4)
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError, ValueError):  # whose number is -1 once it is closed
             answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
         return self.transport.get_write_buffer_size() + int.from_bytes(answer, sys.byteorder)
 

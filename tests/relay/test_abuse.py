@@ -1,7 +1,6 @@
 """Clients that mean harm, over real sockets: each is bounded, those beside it are served as ever."""
 
 import asyncio
-import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -199,48 +198,6 @@ async def test_a_compression_bomb_meets_no_decompression() -> None:
         client.send(frame(BINARY, bomb, first=0xC0))
         answer = await client.ended()
         assert b"\x03\xea" in answer  # 1002, a protocol error
-
-
-async def test_whoever_takes_a_page_slowly_is_not_stalled() -> None:
-    """A page that takes its reader longer than the relay waits between two looks arrives; the next reader takes none.
-    """
-    size = 1_000_000
-    async with serving(MemoryStorage(seed("i")), "127.0.0.1", 0, limits=Limits(stall=600.0)) as server:
-        name = f"127.0.0.1:{server.port}"
-        async with connect(url(server)) as device:
-            await log_in(device)
-            for number in range(6):
-                await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(number, size))
-        for slow in (True, False):
-            connected = socket.socket()
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-            connected.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(connected, ("127.0.0.1", server.port))
-            client = Raw(*await asyncio.open_connection(sock=connected, limit=4096))
-            await client.upgrade()
-            client.send(frame(BINARY, frames.encode(frames.Hello([1], seed("c"), name))))
-            head = await client.reader.readexactly(2)
-            welcome = frames.decode_relay(await client.reader.readexactly(head[1]))
-            assert isinstance(welcome, frames.Welcome)
-            signed = SPACE.credential(Role.READ).sign_bytes(
-                login_message(name, seed("c"), welcome.nonce, SPACE.handle, Role.READ))
-            client.send(frame(BINARY, frames.encode(frames.Open(1, [frames.Claim(SPACE.handle, Role.READ, signed)]))))
-            client.send(frame(BINARY, frames.encode(frames.Subscribe(2, SPACE.handle, 0, 16 * MIB))))
-            taken = looked = 0
-            async with asyncio.timeout(60):
-                while slow and taken < 6 * size:
-                    data = await client.reader.read(8192)
-                    assert data, f"let go after {taken} bytes"
-                    taken += len(data)
-                    if taken - looked > 100_000:
-                        looked = taken
-                        assert not any(one.drop_if_stalled() for one in list(server._connections))
-                while not slow:
-                    if any(one.drop_if_stalled() for one in list(server._connections)):
-                        break
-                    await asyncio.sleep(0.2)
-            client.writer.transport.abort()
-            await until(lambda: server.connections == 0)
 
 
 async def test_a_half_open_connection_is_noticed() -> None:
