@@ -223,6 +223,16 @@ async def test_two_collections_are_joined_by_what_no_index_knows(home: chez.Home
     assert each_pair[0] == [(rest, sum(range(rest, 500, 3))) for rest in range(3)] and each_pair[1] == [(500, 0)]
 
 
+async def test_a_join_reads_no_more_of_many_fields_than_it_asks_for(home: chez.Home, monkeypatch: pytest.MonkeyPatch
+                                                                    ) -> None:
+    """A collection whose records have few fields each, and many together, is no table that is made first."""
+    await home.transaction(lambda transaction: [
+        transaction.put(home.collection("wide"), {"n": number, f"field{number % 300}": 1}) for number in range(900)])
+    await home.collection("one").put({"which": 7})
+    monkeypatch.setattr("chez.query.sql.STEPS", 200_000)
+    assert (await home.sql("SELECT count(*) FROM one JOIN wide ON n = which")).rows == [(1,)]
+
+
 async def test_a_statement_that_the_engine_prepared_before_is_asked_for_permission(notes: chez.Home) -> None:
     """Statements are kept by their text: the engine's own, on this connection, opens nothing to the same text here."""
     query = "SELECT value FROM meta WHERE key = 'device.signing'"

@@ -216,18 +216,22 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
                    f"{offers + _others(db, private, name) if _fold(name).startswith(OPEN) else foreign}")
         rows = f"SELECT * FROM temp.{quote(under, chr(34))}"
-        if as_of is None and _JOIN.search(query) and _is_small(db, name):
+        if as_of is None and _JOIN.search(query) and _is_small(db, name, len(known)):
             # Else SQLite reads each record anew for each row that it is joined to: it indexes columns by itself, and
             # no expression.
             rows = f"WITH rows AS MATERIALIZED ({rows}) SELECT * FROM rows"
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS {rows}")
 
 
-def _is_small(db: Connection, collection: str) -> bool:
-    """Whether a collection's records, of which each counts as 64 bytes at least, are `SMALL` together."""
+def _is_small(db: Connection, collection: str, fields: int) -> bool:
+    """Whether a collection's records are `SMALL` together.
+
+    Each counts as 64 bytes at least, and eight for each of the collection's `fields`, which are all laid out.
+    """
     (size,) = db.execute(
-        "SELECT coalesce(sum(max(size, 64)), 0) FROM (SELECT octet_length(json) AS size FROM main.space CROSS JOIN "
-        "main.record ON record.space = space.n WHERE collection = ? LIMIT ?)", (collection, SMALL // 64)).fetchone()
+        "SELECT coalesce(sum(max(size, 64, 8 * ?)), 0) FROM (SELECT octet_length(json) AS size FROM main.space "
+        "CROSS JOIN main.record ON record.space = space.n WHERE collection = ? LIMIT ?)",
+        (fields, collection, SMALL // 64)).fetchone()
     return bool(size < SMALL)
 
 
