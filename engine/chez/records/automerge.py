@@ -375,8 +375,7 @@ def _marks(document: Document, text: bytes) -> tuple[Mark, ...]:
 
 def plain(value: Any) -> Value:
     """A scalar as a record has it."""
-    kind = type(value)
-    return _time(value) if kind is datetime else value + 0.0 if kind is float else value
+    return _time(value) if type(value) is datetime else value
 
 
 def _time(value: datetime) -> datetime:

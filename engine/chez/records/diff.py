@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
+from math import copysign
 from operator import is_not
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def shown(document: Document, before: dict[str, Value], after: dict[str, Value])
 
 
 def same(a: Value, b: Value) -> bool:
-    """Whether putting `b` where `a` is writes nothing (1 is not True, 1.0 is not 1)."""
+    """Whether putting `b` where `a` is writes nothing (1 is not True, 1.0 is not 1, -0.0 is not 0.0)."""
     if type(a) is not type(b):
         return _same_plain(a, b)
     if type(a) is dict:
@@ -93,7 +94,12 @@ def same(a: Value, b: Value) -> bool:
         return str(a) == str(b) and all(type(step) is Splice for step in b.steps)
     if type(a) is Counter:
         return int(a) == int(b)
-    return bool(a == b)
+    return bool(a == b) and not _turned(a, b)
+
+
+def _turned(a: Value, b: Value) -> bool:
+    """Whether of two equal values one is 0.0 and the other -0.0."""
+    return type(a) is float and not a and type(b) is float and copysign(1, a) != copysign(1, b)
 
 
 def _unlike(a: dict[str, Value], b: dict[str, Value]) -> Iterable[str]:
@@ -215,6 +221,12 @@ class _Writer:
         elif kind is Text:
             self.new_text(self.tx.put_object(obj, key, ObjType.Text), value)
         else:
+            if kind is float and _turned(old, value):
+                # The library takes -0.0 for the 0.0 that is there, and writes nothing.
+                self.tx.delete(obj, key)
+                if type(key) is int:
+                    self.tx.insert(obj, key, _SCALARS[kind], value)
+                    return
             self.tx.put(obj, key, _SCALARS[kind], value)
 
     def _nested(self, obj: bytes, key: str | int, kind: Any) -> bytes | None:

@@ -169,7 +169,7 @@ def read_scalar(kind: int, raw: bytes) -> Value:
         case 4:
             return signed(raw, 0)[0]
         case 5:
-            return struct.unpack("<d", raw)[0] + 0.0  # as `values` has it: -0.0 is 0.0
+            return struct.unpack("<d", raw)[0]
         case 6:
             return raw.decode(errors="replace")
         case 7:

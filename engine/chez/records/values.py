@@ -1,7 +1,7 @@
 """What a record may hold, checked; and its projection to JSON.
 
 A value is a JSON-like tree: maps with text keys, lists, text, whole numbers of 64 bits,
-finite floats (zero without a sign), booleans, null, bytes, points in time (aware datetimes, kept to the
+finite floats, booleans, null, bytes, points in time (aware datetimes, kept to the
 millisecond in UTC, which is what Automerge stores), collaborative texts (`Text`), and in
 maps counters (`Counter`).
 
@@ -118,7 +118,7 @@ def _check(value: Any, path: str, depth: int) -> Value:
     if kind is float:
         if not math.isfinite(value):
             raise InvalidValue(f"field {path!r}: {value} is not a finite number", "Store None instead.")
-        return value + 0.0  # zero has no sign: the document library takes -0.0 for the 0.0 that is there already
+        return value
     if kind is datetime:
         if value.tzinfo is None:
             raise InvalidValue(f"field {path!r}: a time without a time zone names no instant",
