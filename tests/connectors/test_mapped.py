@@ -259,8 +259,12 @@ def test_no_mapping_writes_where_something_else_lives() -> None:
         for service in services & TAKEN:
             with pytest.raises(InvalidValue, match="begin so"):
                 read_mapping(TINY.replace("dating", service).encode())
+    for service in ("open", "open_velov"):  # tables of open data, whose rows their publishers sign
+        with pytest.raises(InvalidValue, match="begin so"):
+            read_mapping(TINY.replace("dating", service).encode())
+    read_mapping(TINY.replace("dating", "opened").encode())
     seen = TableSeen("a.csv", "csv", "rows", "", 1, 1, [ColumnSeen("a", "text", 1, [], False, False)])
-    assert propose("Kept!", [seen]).name == "my_kept"
+    assert propose("Kept!", [seen]).name == "my_kept" and propose("Open data", [seen]).name == "my_open_data"
 
 
 # --- nothing is lost -----------------------------------------------------------------------

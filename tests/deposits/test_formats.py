@@ -178,12 +178,14 @@ def test_no_deposit_refers_to_an_attachment(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("wrong", [
-    {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "sqlite_x"}, {"identity": []},
+    {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "Open_velov"},
+    {"collection": "sqlite_x"}, {"identity": []},
     {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}}, {"fields": {"_id": "text"}},
     {"collection": "transactions"}, {"more": 1}, {"fields": {"number": "text", "a\nb": "text"}},
 ])
 def test_a_type_that_nobody_may_leave_is_refused(wrong: dict[str, Any]) -> None:
-    """Chez's own collections, those of the vocabulary under other fields, and identities that may be missing."""
+    """Chez's own collections, tables of open data, those of the vocabulary under other fields, and identities that may
+    be missing."""
     good = {"collection": "policies", "identity": ["number"], "fields": {"number": "text", "until": "date?"}}
     assert read_type(json.dumps(good).encode()).collection == "policies"
     with pytest.raises(InvalidValue):

@@ -21,13 +21,13 @@ from chez.connectors.mapping import (
     MAX_WITHIN,
     PARENT,
     RESERVED,
-    TAKEN,
     Column,
     ColumnKind,
     Form,
     Mapping,
     Shape,
     TableMapping,
+    is_taken,
 )
 from chez.connectors.pieces import Piece, form_of, inner, is_rows, pieces
 from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, slug
@@ -299,7 +299,7 @@ def propose(name: str, tables: Iterable[TableSeen]) -> Mapping:
     service = slug(name)[:32].strip("_")
     if not service:
         raise InvalidValue(f"{name!r} has no letters or digits for a name", "Name the service, as in `dating`.")
-    if service in TAKEN:
+    if is_taken(service):
         service = f"my_{service}"
     taken: Counter[str] = Counter()
     mapped = tuple(_table(service, one, taken) for one in tables)

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from chez.errors import InvalidValue
+from chez.records.types import OPEN
 
 __all__ = (
     "FORMAT", "MAX_MAPPING", "MAX_WITHIN", "PARENT", "RESERVED", "TAKEN", "Column", "ColumnKind", "Form", "Mapping",
-    "Shape", "TableMapping", "mapping_text", "parent_of", "read_mapping", "schema",
+    "Shape", "TableMapping", "is_taken", "mapping_text", "parent_of", "read_mapping", "schema",
 )
 
 FORMAT: Final = 2
@@ -102,6 +103,11 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """What the export is, for people."""
 
 
+def is_taken(name: str) -> bool:
+    """Whether a service can't be called so, for collections that mean something already begin with it and "_"."""
+    return name in TAKEN or f"{name}_".startswith(OPEN)
+
+
 def read_mapping(data: bytes) -> Mapping:
     """The mapping in a file's bytes. Raises `InvalidValue` with the place of what is wrong."""
     if len(data) > MAX_MAPPING:
@@ -116,7 +122,7 @@ def read_mapping(data: bytes) -> Mapping:
 
 def _check(mapping: Mapping) -> None:
     seen: set[str] = set()
-    if mapping.name in TAKEN:
+    if is_taken(mapping.name):
         raise InvalidValue(f"a mapping can't be called {mapping.name!r}: collections of Chez begin so", _HINT)
     for table in mapping.tables:
         name = table.collection

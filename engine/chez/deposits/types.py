@@ -28,7 +28,7 @@ from msgspec import Meta
 
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.records.reference import is_reference
-from chez.records.types import collection_of
+from chez.records.types import OPEN, collection_of
 from chez.records.values import Value, check_collection, check_value
 from chez.vocabulary import VOCABULARY
 
@@ -205,6 +205,9 @@ def _check_type(one: RecordType) -> None:
     if one.collection.casefold().startswith("chez"):
         # Contacts, relays, grants and addresses are kept there: nobody else may ever write them.
         raise InvalidValue(f"{one.collection!r} is Chez's own collection, in which nobody may leave anything")
+    if one.collection.casefold().startswith(OPEN):
+        raise InvalidValue(f"{one.collection!r} is called as a table of open data, whose rows its publisher signs",
+                           "Choose another name.")
     for name in one.fields:
         if name.startswith("_"):
             raise InvalidValue(f"field {name!r}: names that begin with '_' are kept for Chez")

@@ -39,18 +39,17 @@ from chez.query import decimals
 from chez.query.decimals import decimal_column
 from chez.query.paths import column, place, quote, steps
 from chez.records.then import State, records_then
+from chez.records.types import OPEN
 from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
 """The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
 CATALOGUES: Final = "chez.catalogues"
 """That of providers' catalogues (`chez_sandbox.offers.following`)."""
-OPEN: Final = "open_"
-"""How the collections of open data begin."""
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
 _THEN: Final = "chez then "

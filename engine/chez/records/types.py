@@ -6,12 +6,16 @@ its own in the same way, as a msgspec Struct with `__collection__` and, to be im
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
 from chez.errors import InvalidValue
 
-__all__ = ("collection_of", "identity_of")
+__all__ = ("OPEN", "collection_of", "identity_of")
+
+OPEN: Final = "open_"
+"""How the collections of open data begin, whose rows their publishers sign (`chez.opendata`)."""
 
 
 def collection_of(kind: type[msgspec.Struct]) -> str:

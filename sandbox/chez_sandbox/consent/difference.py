@@ -7,7 +7,7 @@ sentence says whether it is more or less, where that can be said.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from chez.query.sql import OPEN
+from chez.records.types import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.grants import Granted

@@ -11,7 +11,7 @@ from typing import Any
 from mnemonic import Mnemonic
 
 from chez.crypto import hash_fields
-from chez.query.sql import OPEN
+from chez.records.types import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase

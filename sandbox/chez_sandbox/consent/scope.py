@@ -14,7 +14,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from chez.errors import InvalidValue, NotAllowed
-from chez.query.sql import FOLLOWED, OPEN
+from chez.query.sql import FOLLOWED
+from chez.records.types import OPEN
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
