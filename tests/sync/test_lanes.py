@@ -12,7 +12,7 @@ from chez.errors import HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreacha
 from chez.spaces.space import make_space
 from chez.spaces.statements import Kind
 from chez.sync.checkpoints.desk import Desk
-from chez.sync.entry import STATEMENTS
+from chez.sync.entry import CHANGES, STATEMENTS
 from chez.sync.events import RolesEnded
 from chez.sync.lanes import Lanes, State
 from chez.sync.outbox import waiting_spaces
@@ -497,7 +497,7 @@ def hear(_: object) -> list[Work]:
 
 
 def test_a_relay_without_room_is_given_what_is_said_of_a_space() -> None:
-    """Changes wait there; a statement that another relay brought goes past them."""
+    """Changes wait there; a statement that another relay brought goes past them, and a change is left to its author."""
     wire, lanes = lanes_of(1)
     device, honest = wire.device, wire._carry
     device.learn(2)
@@ -512,16 +512,18 @@ def test_a_relay_without_room_is_given_what_is_said_of_a_space() -> None:
     wire.put(1, "a")
     wire.settle()
     assert lanes.all[0].stuck
-    made = device.write(lambda db: device.replica.author._append(db, NOW, STATEMENTS, []))
-    device.db.execute("UPDATE cursor SET acknowledged = ?", (made[0],))
-    device.db.execute("INSERT INTO lacking (relay, entry) VALUES (1, ?)", (made[0],))
+    change, said = (device.write(lambda db, kind=kind: device.replica.author._append(db, NOW, kind, []))[0]
+                    for kind in (CHANGES, STATEMENTS))
+    device.db.execute("UPDATE cursor SET acknowledged = ?", (said,))
+    device.db.executemany("INSERT INTO lacking (relay, entry) VALUES (1, ?)", [(change,), (said,)])
     wire.up.clear()
     lanes.forward(at_once=True)
     while wire.device.busy:
         wire.device.work()
     wire.settle()
     assert Role.CONTROL in [frame.role for frame in wire.sent(Append) if isinstance(frame, Append)]
-    assert lanes.all[0].stuck and not device.db.execute("SELECT 1 FROM lacking").fetchall()
+    assert lanes.all[0].stuck and device.db.execute("SELECT entry FROM lacking").fetchall() == [(change,)]
+    assert not device.db.execute("SELECT 1 FROM sealed WHERE entry = ?", (change,)).fetchall()
 
 
 def test_a_checkpoint_that_waits_for_an_entry_is_looked_at_when_that_comes(monkeypatch: pytest.MonkeyPatch) -> None:

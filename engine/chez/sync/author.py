@@ -175,12 +175,12 @@ class Author:
             self._seal(db, relay, *one)
         return sealed_for(db, space.n, relay)
 
-    def overdue(self, db: Connection, relay: int, *, at_once: bool = False) -> list[Sealed]:
+    def overdue(self, db: Connection, relay: int, *, at_once: bool = False, said: bool = False) -> list[Sealed]:
         """What another relay brought a while ago, or `at_once` at any time, and this one does not show, sealed for it.
 
-        Nothing for who is mute.
+        `said`: what is said of the space, and no changes. Nothing for who is mute.
         """
-        late = self._relays.overdue(db, self._access.space.n, relay, at_once=at_once)
+        late = self._relays.overdue(db, self._access.space.n, relay, at_once=at_once, said=said)
         return [self._seal(db, relay, *one) for one in self._signed(db, relay, late) if not self._access.mute]
 
     def say(self, db: Connection, relay: int, item: Item) -> tuple[Sealed, bytes]:

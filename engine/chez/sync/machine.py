@@ -204,10 +204,14 @@ class SyncMachine:
         return self._rotate()
 
     def forward(self, *, at_once: bool) -> list[Work]:
-        """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show."""
-        alone = len(self.replica.relays.kept) < 2
-        return [] if alone or not (self.idle or self.stuck) else [
-            Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once), self._send)]
+        """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show.
+
+        Where changes have no room what is said of the space alone: sealed, they would wait for room on every device,
+        and each would send them all once there is some.
+        """
+        alone, said = len(self.replica.relays.kept) < 2, self.stuck
+        return [] if alone or not (self.idle or said) else [
+            Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once, said=said), self._send)]
 
     def _flush(self) -> list[Work]:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind

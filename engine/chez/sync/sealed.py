@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from chez.errors import RelayUnreachable
 from chez.store.database import Connection
-from chez.sync.entry import CHECKPOINTS, STATEMENTS
+from chez.sync.entry import CHANGES, CHECKPOINTS, STATEMENTS
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 
 __all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sealed", "lacking", "sealed_for",
@@ -56,10 +56,14 @@ def sealed_for(db: Connection, space: int, relay: int) -> list[Sealed]:
                 "WHERE relay = ? AND space = ? ORDER BY entry.n, sealed.n", (relay, space))]
 
 
-def lacking(db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
-    """The entries, whoever's, that a relay is not known to have: row, packed bytes and kind, in order."""
+def lacking(db: Connection, space: int, relay: int, *, said: bool = False) -> list[tuple[int, bytes, int]]:
+    """The entries, whoever's, that a relay is not known to have: row, packed bytes and kind, in order.
+
+    `said`: of these what is said of the space, and no changes.
+    """
     return list(db.execute("SELECT n, inner, kind FROM entry JOIN lacking ON lacking.entry = entry.n "
-                           "WHERE lacking.relay = ? AND space = ? ORDER BY n", (relay, space)))
+                           "WHERE lacking.relay = ? AND space = ? AND NOT (? AND kind = ?) ORDER BY n",
+                           (relay, space, said, CHANGES)))
 
 
 def unsealed(db: Connection, space: int, relay: int, author: bytes) -> list[tuple[int, bytes, int]]:

@@ -146,10 +146,13 @@ class Several:
                    "AND (missed = 0 OR missed > ?)", (first, space, *there, first))
         self._left_out = there
 
-    def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool) -> list[tuple[int, bytes, int]]:
+    def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool,
+                said: bool) -> list[tuple[int, bytes, int]]:
         """What a relay lacked at the last look, and lacks still, or `at_once` all that it lacks: it is given that now.
+
+        `said`: of what is said of the space alone.
         """
-        now = {entry[0]: entry for entry in lacking(db, space, relay)} if len(self.kept) > 1 else {}
+        now = {entry[0]: entry for entry in lacking(db, space, relay, said=said)} if len(self.kept) > 1 else {}
         late = [now[row] for row in sorted(now.keys() if at_once else self._late.get(relay, set()) & now.keys())]
         self._late[relay] = set(now) - {row for row, _, _ in late}
         db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])
