@@ -273,4 +273,5 @@ def _needles(laptop: Device) -> list[bytes]:
     found |= {"laptop", "tariff-advisor", PLACE, COMPANY, "least_days", "off_peak", "cheapest", "0.5486"}
     # What stands in the relay's own program (its table definitions, say) is no sign of a leak.
     own = b"".join(file.read_bytes() for folder in RELAY for file in sorted(folder.rglob("*")) if file.is_file())
-    return sorted(text.encode() for text in found if len(text.encode()) >= 6 and text.encode() not in own)
+    texts = {text.encode() for text in found if len(text.encode()) >= 6}
+    return sorted(texts.difference(Search(texts)(own)))
