@@ -13,11 +13,12 @@ from chez_relay.errors import Code, StoreUnusable
 from chez_relay.storage.jetstream import log
 from chez_relay.storage.jetstream.attachments import Attachments
 from chez_relay.storage.jetstream.engine import Unavailable
+from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from tests.relay.clusters import blocks, emptied, lose
-from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
+from tests.relay.storing import INBOX, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
 from tests.tries import tries
@@ -215,6 +216,17 @@ async def ends(store: s.Storage) -> list[int]:
     (found,) = await store.perform([s.Lookup((SPACE.handle,))])
     assert isinstance(found, s.Found)
     return [one.offset for one in found.known if isinstance(one, s.SpaceInfo)]
+
+
+async def test_an_item_that_the_cluster_lost_is_whole_again_when_it_is_put_again(cluster: Cluster) -> None:
+    """Who sends it once more, and hears that it is there, is told the truth; it waits once, as before."""
+    put, read = s.AddItem(INBOX.inbox, b"item", INBOX.write_key), s.ReadItems(INBOX.inbox, 0, 1000)
+    async with emptied(cluster) as store:
+        await store.perform([INBOX, put])
+        await patiently(store.engine, lambda: store.engine.purge("chez_box_0", f"chez.box.0.i.{INBOX.inbox.hex()}.>"))
+        assert codes(await store.perform([read])) == [Code.DAMAGED]
+        assert codes(await store.perform([put])) == [None]
+        assert await store.perform([put, read]) == [s.Done(), s.ItemPage((s.InboxItem(1, b"item"),), 1)]
 
 
 async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Cluster) -> None:

@@ -109,11 +109,14 @@ class Boxes:
         if request.under != box.write_key:
             return OTHER_WRITER, None
         digest = item_digest(request.item)
-        if any(item.digest == digest for item in box.items):
+        place, waits = self._places.item(inbox, box.birth, digest), any(item.digest == digest for item in box.items)
+        if waits and await self._engine.exists(place):
             return Done(), None
-        if len(box.items) >= self._quotas.inbox_items:
+        if not waits and len(box.items) >= self._quotas.inbox_items:
             return full(self._quotas.inbox_items), None
-        await self._engine.publish(self._places.item(inbox, box.birth, digest), request.item, ttl=box.ttl + LEEWAY)
+        await self._engine.publish(place, request.item, ttl=box.ttl + LEEWAY)
+        if waits:  # the cluster had lost it, and here it is again
+            return Done(), None
         item = Item(box.last + 1, digest, self._clock() + box.ttl, len(request.item))
         # What waits in an inbox goes with it: renewing renews it, so its message must outlive its last item.
         return Done(), replace(box, last=box.last + 1, items=(*box.items, item))
