@@ -192,8 +192,8 @@ def _value(one: Setting, given: object, origin: str) -> Value:
 
 
 def _open(text: str) -> str:
-    """Text without the password of a URL in it: it goes to logs, terminals and reports."""
-    return re.sub(r"(://[^:@/\s]*):[^@/\s]*@", r"\1:***@", text)
+    """Text without the password or token of a URL in it, whatever they are: it goes to logs, terminals and reports."""
+    return re.sub(r"(\w+://(?:[^:@/\s]*:)?).*@|[^\s'\"]+@", r"\1***@", text, flags=re.DOTALL)
 
 
 def _shown(value: Any) -> str:

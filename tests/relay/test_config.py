@@ -162,9 +162,14 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     node = load({"cluster.nodes": "nats://relay:very-secret@n1.example:4222"}, {})
     assert node["cluster.nodes"] == ("nats://relay:very-secret@n1.example:4222",)
     assert "nats://relay:***@n1.example:4222" in shown(node) and "very-secret" not in shown(node)
-    with pytest.raises(BadConfiguration) as caught:
-        load({"cluster.nodes": "nats://relay:very-secret@n1.example:port"}, {})
-    assert "very-secret" not in str(caught.value)
+    for secret in ("relay:very@secret", "very-secret"):
+        said = shown(load({"cluster.nodes": f"nats://{secret}@n1.example:4222"}, {}))
+        assert "***@n1.example:4222" in said and "secret" not in said and "very" not in said
+    for wrong in ("nats://relay:very-secret@n1.example:port", "nats://relay:very/secret@n1.example:4222",
+                  "relay:very-secret@n1.example:4222", "nats://very-secret@n1.example:port"):
+        with pytest.raises(BadConfiguration) as caught:
+            load({"cluster.nodes": wrong}, {})
+        assert "secret" not in str(caught.value) and "@n1.example" in str(caught.value)
     (tmp_path / "tokens").write_text("very-secret")
     found = load({"token_file": str(tmp_path / "tokens")}, {})
     assert found.tokens() == ("very-secret",) and "very-secret" not in shown(found) + repr(found)
