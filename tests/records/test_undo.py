@@ -41,7 +41,7 @@ def _play(value: dict[str, Any], random: Random) -> None:
     for _ in range(random.randint(1, 3)):
         match random.randrange(9):
             case 0 | 1:
-                value[random.choice("ab")] = random.choice([random.randint(0, 3), "x", None, b"y", 2.5])
+                value[random.choice("ab")] = random.choice([random.randint(0, 3), "x", None, b"y", 2.5, 0.0, -0.0])
             case 2:
                 value.pop(random.choice(sorted(value)), None) if value else None
             case 3:
@@ -246,6 +246,22 @@ def test_a_conflict_that_was_settled_shows_as_before() -> None:
             undo(a, redo=True)
             meet(a, b)
             assert a.read() == b.read() == settled
+
+
+def test_a_zero_goes_back_to_the_sign_that_it_had() -> None:
+    """In a field, a map and a list, whose elements stay as many when two devices turn one at once."""
+    def zeros(value: float) -> dict[str, Any]:
+        return {"x": value, "map": {"y": value}, "list": [value]}
+
+    a, b = pair()
+    a.put(zeros(0.0))
+    meet(a, b)
+    a.put(zeros(-0.0))
+    assert undo(a).left == () and typed(a.read()) == typed(zeros(0.0))
+    assert undo(a, redo=True).left == () and typed(a.read()) == typed(zeros(-0.0))
+    b.put(zeros(-0.0))
+    meet(a, b)
+    assert typed(a.read()) == typed(b.read()) == typed(zeros(-0.0))
 
 
 def test_redo_does_not_hide_what_showed() -> None:

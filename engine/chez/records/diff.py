@@ -223,10 +223,7 @@ class _Writer:
         else:
             if kind is float and _turned(old, value):
                 # The library takes -0.0 for the 0.0 that is there, and writes nothing.
-                self.tx.delete(obj, key)
-                if type(key) is int:
-                    self.tx.insert(obj, key, _SCALARS[kind], value)
-                    return
+                self.tx.put(obj, key, ScalarType.Null, None)
             self.tx.put(obj, key, _SCALARS[kind], value)
 
     def _nested(self, obj: bytes, key: str | int, kind: Any) -> bytes | None:

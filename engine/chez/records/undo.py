@@ -83,6 +83,7 @@ class _Inverter:
     def __init__(self, document: Document, change: RawChange, moved: Moved, actor: bytes, start: int) -> None:
         self._document = document
         self._operations = {one.id: one for one in decode(change)}
+        self._written_over = {id for one in self._operations.values() for id in one.before}
         self._heads = change.dependencies
         self._hash = change.hash
         self._moved = dict(moved)
@@ -109,7 +110,7 @@ class _Inverter:
                 self._uninsert(one)
             elif one.action == DELETE:
                 self._restore(one)
-            else:
+            elif one.id not in self._written_over:  # else by the change itself, and that puts back what was before both
                 self._unset(one)
         self._out.moved = self._moved
         return self._out
