@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from chez.deposits.types import type_named
 from chez_deposit import Standing
-from tests.runtime.conftest import KEY, compiled_code
+from tests.runtime.conftest import job_cache
 from tests.tries import tries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,12 +117,7 @@ def test_a_value_that_is_where_it_should_not_be_fails_the_pilot() -> None:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     """A cache of `chez-job` with the compiled code that other tests keep."""
-    code, folder = compiled_code(), tmp_path / "cache"
-    (code / "key").write_bytes(KEY)
-    (code / "key").chmod(0o600)
-    folder.mkdir()
-    (folder / "chez-job").symlink_to(code)
-    return folder
+    return job_cache(tmp_path / "cache")
 
 
 @pytest.mark.slow

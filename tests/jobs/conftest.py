@@ -10,9 +10,7 @@ import chez
 from chez.crypto import Kdf
 from chez_sandbox.runtime.host import Runtime
 from tests.relay.within import relay_beside
-from tests.runtime.conftest import KEY, ROOT, compiled_code
-
-FOLDER = ROOT / ".cache" / "tests-runtime"
+from tests.runtime.conftest import KEY, compiled_code, job_cache
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +28,9 @@ async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
-def provider_cache(code_folder: Path, tmp_path: Path) -> Path:
+def provider_cache(tmp_path: Path) -> Path:
     """An XDG cache folder in which chez-job finds the same compiled code."""
-    (FOLDER / "key").write_bytes(KEY)
-    (FOLDER / "key").chmod(0o600)
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "chez-job").symlink_to(FOLDER)
-    return tmp_path / "cache"
+    return job_cache(tmp_path / "cache")
 
 
 @pytest.fixture

@@ -42,6 +42,16 @@ def compiled_code() -> Path:
     return folder
 
 
+def job_cache(folder: Path) -> Path:
+    """An XDG cache folder, made here, in which `chez-job` finds that code."""
+    code = compiled_code()
+    (code / "key").write_bytes(KEY)
+    (code / "key").chmod(0o600)
+    folder.mkdir()
+    (folder / "chez-job").symlink_to(code)
+    return folder
+
+
 @pytest.fixture(scope="session")
 async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
     """One runtime for all tests; each run is a process of its own anyway."""
