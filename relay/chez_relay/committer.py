@@ -32,6 +32,7 @@ from chez_relay.storage import (
     RotateSpace,
     SharedStorage,
     Storage,
+    Stored,
 )
 from chez_wire.limits import MAX_CHUNK
 
@@ -171,7 +172,9 @@ class Committer:
         else:
             well = not self._shared or not any(
                 isinstance(one, Refused) and one.code is Code.STORAGE for one in results)
-            if not any(isinstance(one, Expired) and not one.able for one in results):
+            if any(isinstance(one, Expired) and not one.able for one in results):
+                self._can_write(False)
+            elif self._counts.writable or not well or any(map(_written, requests, results)):
                 self._note(requests, well=well)
             return results
         self._note(requests, well=False)
@@ -184,11 +187,22 @@ class Committer:
     def _note(self, requests: Sequence[Request], *, well: bool) -> None:
         before = self._counts.writable
         self._counts.performed(requests, well=well)
-        if self._counts.writable is not before:
-            if well:
+        after, self._counts.writable = self._counts.writable, before
+        self._can_write(after)
+
+    def _can_write(self, able: bool) -> None:
+        if able is not self._counts.writable:
+            self._counts.writable = able
+            if able:
                 _log.info("the store can be written to again")
             else:
                 _log.error("the store can't be written to: the relay is not ready")
+
+
+def _written(request: Request, result: Result) -> bool:
+    """Whether something was written for it, as far as its result tells: what was there already proves nothing."""
+    return not isinstance(request, READING) and not isinstance(result, Refused) and (
+        not isinstance(result, Stored) or result.fresh)
 
 
 def _told_nobody(error: Exception) -> None:

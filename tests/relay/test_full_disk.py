@@ -125,15 +125,18 @@ async def test_a_filesystem_filled_by_entries_alone_refuses_and_reads_on(tmp_pat
 
 
 async def test_a_relay_on_a_full_filesystem_is_not_ready_until_there_is_room(tmp_path: Path) -> None:
-    """What it does by itself now and then has nothing to write, and does not pass for a write that worked."""
+    """What it does by itself now and then, or for who sends again what is there, has nothing to write, and does not
+    pass for a write that worked."""
     often = ("--set", "limits.expiry_interval=0.05")
     async with cramped(tmp_path / "data", *STATUS, *often) as (process, inside), connect(process.url) as device:
         url = await status(process)
         await log_in(device)
+        await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(2000))
         filler = fill(inside)
         await append_until_full(device, 0, 300)
         seen = set()
         for _ in range(20):
+            await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(2000))  # it is there
             seen.add((await fetched(f"{url}/readyz"))[0])
             await asyncio.sleep(0.05)
         assert seen == {503}

@@ -53,6 +53,7 @@ class SqliteStorage:
         self._lock = lock
         self._folder = folder
         self._failed = False
+        self._changed = False  # whether the last group wrote anything
 
     @classmethod
     async def open(
@@ -122,11 +123,12 @@ class SqliteStorage:
         return self._weighed(requests, results) if self._failed and not reads else results
 
     def _weighed(self, requests: Sequence[Request], results: list[Result]) -> list[Result]:
-        """After writing failed: what was done by somebody's wish is proof that it works again.
+        """After writing failed: what was written by somebody's wish is proof that it works again.
 
-        An `Expire` is not, which may have had nothing to write; where nothing else comes, there has to be room.
+        An `Expire` is not, nor what is there already; where nothing else comes, there has to be room.
         """
-        if all(isinstance(request, (Expire, *READING)) for request in requests) and _room(self._folder) < MAX_FRAME:
+        wished = self._changed and not all(isinstance(request, (Expire, *READING)) for request in requests)
+        if not wished and _room(self._folder) < MAX_FRAME:
             return [replace(one, able=False) if isinstance(one, Expired) else one for one in results]
         self._failed = False
         return results
@@ -137,7 +139,9 @@ class SqliteStorage:
 
     def _group(self, requests: Sequence[Request]) -> list[Result]:
         self._writing_back.finish(self._raw)
+        before = self._raw.total_changes
         results = self._tables.perform(requests)
+        self._changed = self._raw.total_changes > before
         self._writing_back.wrote(requests)
         return results
 
