@@ -111,6 +111,23 @@ async def test_an_import_that_was_cut_off_does_not_go_on_where_another_file_said
     assert (done.resumed, done.updated) == (0, ROWS) and await colours(home) == {"blue"}
 
 
+async def test_an_import_that_was_cut_off_does_not_go_on_where_an_export_was_brought_back(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that `export` wrote is a file as others are."""
+    first, corrected, folder = tmp_path / "first", tmp_path / "corrected", tmp_path / "exported"
+    first.write_bytes(b"x" * 6)
+    corrected.write_bytes(b"x" * 7)
+    await home.import_file(corrected, connector=Days(), in_process=True)
+    await home.export(folder)
+    monkeypatch.setattr(Days, "mood", "bad")
+    with pytest.raises(InvalidValue):
+        await home.import_file(first, connector=Days(), in_process=True)
+    assert (await home.import_file(folder)).updated and await colours(home) == {"white"}
+    monkeypatch.setattr(Days, "mood", "good")
+    done = await home.import_file(first, connector=Days(), in_process=True)
+    assert done.resumed == 0 and await colours(home) == {"blue"}
+
+
 async def test_a_corrected_export_that_comes_while_another_is_read_is_not_skipped_afterwards(
         home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What two imports wrote at once is as the one has it that is finished last, all of it."""

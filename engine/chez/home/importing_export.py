@@ -32,6 +32,7 @@ from chez.home.archive import (
 )
 from chez.home.attached import bring_back, index_lines, retargeted
 from chez.home.importing import BATCH, ImportReport, OnProgress, reject
+from chez.home.importing_marks import forget_marks
 from chez.journal import Journal
 from chez.records.engine import Engine
 from chez.records.rows import PURGED
@@ -245,6 +246,8 @@ def _writing(engine: Engine, collection: str, batch: list[_Line]) -> Callable[[C
             engine.records.put(db, engine.space, collection, line.id, line.value)
             same = before == db.execute(find, at).fetchone()
             outcomes.append("unchanged" if same else "added" if before is None or before[2] else "updated")
+        if "updated" in outcomes:
+            forget_marks(db, engine.space)
         return outcomes
 
     return work

@@ -12,7 +12,7 @@ from chez.connectors.frames import configuration_of
 from chez.connectors.zipped import Zipped
 from chez.store.database import Connection
 
-__all__ = ("ImportMark",)
+__all__ = ("ImportMark", "forget_marks")
 
 _ELSEWHERE: Final = """
 SELECT 1 FROM record INDEXED BY record_by_change WHERE changed > ? AND born <= ? AND space = ?
@@ -20,6 +20,14 @@ AND editor IS NOT NULL AND json ->> '$._source' IS NOT NULL AND instr(json ->> '
 """
 """Whether a record that was there was changed elsewhere, and is of another file: perhaps by an import there. Those on
 this device take marks away."""
+
+
+def forget_marks(db: Connection, space: int, *, but: str = "") -> None:
+    """Another file changed records of a space: whatever was cut off there begins at its first record again.
+
+    `but` is the setting of an import that stays.
+    """
+    db.execute("DELETE FROM meta WHERE key GLOB ? AND key != ?", (f"import.{space}.*", but))
 
 
 class ImportMark:
@@ -48,7 +56,7 @@ class ImportMark:
         away meanwhile, it sets none any more.
         """
         if updated:  # what other imports, also of this file by other means, wrote of these is no more
-            db.execute("DELETE FROM meta WHERE key GLOB ? AND key != ?", (f"import.{self._space}.*", self._setting))
+            forget_marks(db, self._space, but=self._setting)
         if not position:
             return
         if self._begun:
