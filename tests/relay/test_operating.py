@@ -1,6 +1,7 @@
 """What an operator sees of a serving relay: health, metrics, the log, and how it ends and comes back."""
 
 import asyncio
+import inspect
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from chez import inboxes
 from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
+from chez_relay import door
 from chez_relay import storage as s
 from chez_relay.config import load
 from chez_relay.counts import Counts
@@ -38,6 +40,9 @@ STATUS = ("--set", "status=127.0.0.1:0")
 
 SAMPLE = re.compile(r"chez_relay_[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+ -]+\"\})? -?[0-9.e+]+")
 """One sample in Prometheus' text format, with no label but words of the code's."""
+
+LEAVES = re.compile(r"\.leave\(\"([a-z ]+)\"\)")
+"""Why a connection is let go, where the code says so."""
 
 
 async def status(process: Process) -> str:
@@ -251,7 +256,8 @@ def test_what_is_counted_by_kind_is_there_before_it_happens() -> None:
     found = samples(metrics(Counts(), Moment(0, 0, 0, False, "0.1.0")))
     for sample in ('refused_total{code="damaged"}', 'refused_total{code="storage"}', 'let_go_total{why="stalled"}',
                    'turned_away_total{limit="dials"}', 'ephemeral_dropped_total{why="rate"}',
-                   'requests_total{kind="AddEntry"}', 'let_go_total{why="wrong_relay"}'):
+                   'requests_total{kind="AddEntry"}', 'let_go_total{why="wrong_relay"}',
+                   *(f'let_go_total{{why="{why}"}}' for why in LEAVES.findall(inspect.getsource(door)))):
         assert found[f"chez_relay_{sample}"] == 0
 
 
