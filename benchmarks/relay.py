@@ -27,6 +27,9 @@ SECONDS: Final = 4
 STEADY: Final = 10_000
 FANOUT: Final = 4000
 IDLE: Final = 1000
+PACED: Final = "the same frames, as fast, through a bare websocket server"
+STORED: Final = (f"{PACED} that puts all that came meanwhile into bare SQLite, WAL, synchronous=FULL, and then sends "
+                 "each back")
 LATE: Final = "how late the load was to send an entry to the relay (99th percentile): no server's doing"
 
 
@@ -47,10 +50,10 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    f"acknowledged, durable, at half the rate that the relay reached just before: {load}, evenly paced "
                    f"for {SECONDS} s. Paced entries come one by one: less is done together than at the full rate. "
                    "Where the load itself is late to send, that counts too.", 20,
-                   {"echo": "the same frames, as fast, through a bare websocket server", "load": LATE}),
+                   {"bare": STORED, "echo": PACED, "load": LATE}),
             Figure("relay.append_p99_steady", "ms", "less", f"The same at {STEADY:,} entries a second, half of the "
                    "rate that `relay.append` is to reach.", None,
-                   {"echo": "the same frames, as fast, through a bare websocket server", "load": LATE}),
+                   {"bare": STORED, "echo": PACED, "load": LATE}),
         ), _paced),
         Benchmark((
             Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
@@ -77,9 +80,9 @@ async def _relay(bench: Bench) -> AsyncIterator[tuple[asyncio.subprocess.Process
 
 
 @asynccontextmanager
-async def _bare(kind: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def _bare(kind: str, *files: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     port = free_port()
-    async with start(sys.executable, "-m", "benchmarks.bare", kind, str(port)) as process:
+    async with start(sys.executable, "-m", "benchmarks.bare", kind, str(port), *map(str, files)) as process:
         await wait_for_port(port)
         yield process, port
 
@@ -150,9 +153,11 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
         for found, pace in ((runs, half), (steady, float(STEADY))):
             async with _relay(bench) as (_, port):
                 ours, late = await p99(port, pace, True)
+            async with _bare("store", bench.folder("bare") / "entries.sqlite") as (_, port):
+                bare, _ = await p99(port, pace, False)
             async with _bare("echo") as (_, port):
                 echo, _ = await p99(port, pace, False)
-            found.add(ours, echo=echo, load=late)
+            found.add(ours, bare=bare, echo=echo, load=late)
     return {"relay.append_p99": runs, "relay.append_p99_steady": steady}
 
 
