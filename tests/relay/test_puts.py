@@ -1,6 +1,7 @@
 """Who has an inbox's key puts so much into it and no more, however fast its owner takes it out."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +9,11 @@ from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
 from chez_relay.limits import Limits
 from chez_relay.server import serving
+from chez_relay.storage import Quotas
 from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.login import Role, inbox_of
-from tests.relay.support import key, seed
+from tests.relay.support import Space, key, seed
 
 
 async def test_a_flood_into_an_inbox_is_held_whoever_has_its_key() -> None:
@@ -57,3 +60,37 @@ async def test_who_had_the_key_of_an_inbox_that_expired_puts_nothing_into_the_ne
         assert caught.value.reason == "rotated"
         await device.open([(inbox, Role.PUT, later)])
         await device.put(inbox, b"with its own")
+
+
+async def test_what_is_left_of_a_disk_is_for_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where little room is left, on the disk and in the file, inboxes take no more; all else goes on as before.
+
+    Inboxes need no token: a stranger could fill the disk for all who have one.
+    """
+    disk = [2**40]
+    monkeypatch.setattr("chez_relay.storage.sqlite._room", lambda folder: disk[0])
+    storage = await SqliteStorage.open(tmp_path / "relay", quotas=Quotas(inbox_reserve=2**20))
+    space, owner, writer = Space(), key("owner"), key("writer")
+    inbox = inbox_of(owner.public)
+    async with serving(storage, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{server.port}") as device:
+
+        async def refused(*items: bytes) -> list[str]:
+            answers = await asyncio.gather(*(device.put(inbox, item) for item in items), return_exceptions=True)
+            return [answer.reason for answer in answers if isinstance(answer, RelayRefused)]
+
+        await device.create_inbox(owner, writer.public, 600)
+        await device.open([(inbox, Role.PUT, writer), (inbox, Role.TAKE, owner)])
+        large = [bytes((number,)) * 60_000 for number in range(20)]
+        assert await refused(*large) == []
+        disk[0] = 2**20 - 1
+        assert await refused(b"more", large[0]) == ["full"]  # what waits already is done
+        with pytest.raises(RelayRefused, match="nearly full"):
+            await device.create_inbox(key("stranger"), writer.public, 600)
+        await device.create_inbox(owner, writer.public, 600)  # it lives on
+        await device.create_space(space.admin, *space.others)
+        await device.open(space.claims())
+        await device.append(space.handle, Role.APPEND, space.envelope(1))
+        await device.ack(inbox, 20)
+        disk[0] = 0  # the file gives what was taken out: more than a megabyte
+        assert await refused(b"more") == []
+    await storage.close()

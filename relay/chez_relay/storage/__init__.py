@@ -88,6 +88,7 @@ __all__ = (
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
+DEFAULT_INBOX_RESERVE: Final = 256 * MIB
 """Control entries of one space: some thousands of device statements, far from a way
 around the quota for data."""
 
@@ -103,6 +104,8 @@ class Quotas:
     space_bytes: int = MAX_SPACE_BYTES
     control_bytes: int = DEFAULT_CONTROL_BYTES
     inbox_items: int = MAX_INBOX_ITEMS
+    inbox_reserve: int = DEFAULT_INBOX_RESERVE
+    """Bytes of the store's disk that inboxes leave to spaces; where a store is no file of this machine, none."""
     blob_bytes: int = MAX_BLOB_BYTES
     grace: float = DEFAULT_GRACE
     """Seconds that dropped entries and released chunks stay."""

@@ -1,6 +1,7 @@
 """The tables of inboxes and their items, on the open transaction of `Tables`."""
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from chez_relay.storage import (
@@ -16,7 +17,7 @@ from chez_relay.storage import (
     Result,
 )
 from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
-from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
+from chez_relay.storage.refusals import CROWDED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 from chez_relay.storage.space_rows import Room
 
 __all__ = ("InboxRows",)
@@ -32,11 +33,12 @@ class _Inbox:
 
 
 class InboxRows:
-    """Inboxes on `db`; `now` is the time of the group that is performed, in seconds."""
+    """Inboxes on `db`, on whose disk there is so much `room` in bytes; `now` is the time of the group, in seconds."""
 
-    def __init__(self, db: sqlite3.Connection, quotas: Quotas) -> None:
+    def __init__(self, db: sqlite3.Connection, quotas: Quotas, room: Callable[[], int]) -> None:
         self._db = db
         self._quotas = quotas
+        self._room = room
         self.now = 0.0
 
     def info(self, name: bytes) -> InboxInfo | None:
@@ -80,6 +82,8 @@ class InboxRows:
         expires = self.now + request.ttl
         box = self._inbox(request.inbox)
         if box is None:
+            if self._crowded():
+                return CROWDED
             self._db.execute("DELETE FROM inboxes WHERE name = ?", (request.inbox,))
             self._db.execute(
                 "INSERT INTO inboxes (name, owner_key, write_key, ttl, expires, last, seal)"
@@ -113,12 +117,23 @@ class InboxRows:
             return Done()
         if waiting >= self._quotas.inbox_items:
             return full(self._quotas.inbox_items)
+        if self._crowded():
+            return CROWDED
         self._db.execute("UPDATE inboxes SET last = last + 1 WHERE inbox = ?", (box.number,))
         self._db.execute(
             "INSERT INTO items (inbox, number, digest, expires, item) VALUES (?, ?, ?, ?, ?)",
             (box.number, box.last + 1, digest, self.now + box.ttl, request.item),
         )
         return Done()
+
+    def _crowded(self) -> bool:
+        """Whether what is left is for spaces. What was deleted leaves room inside the file."""
+        lacking = self._quotas.inbox_reserve - self._room()
+        if lacking <= 0:
+            return False
+        (pages,), (size,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size"))
+        inside: int = pages * size
+        return inside < lacking
 
     def read_items(self, request: ReadItems) -> Result:
         """A page of items."""

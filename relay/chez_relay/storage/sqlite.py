@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,8 +98,8 @@ class SqliteStorage:
             os.close(lock)
             raise
         raw, incarnation = opened[0]
-        return cls(db, raw, Tables(raw, quotas or Quotas(), clock), incarnation, lock,
-                   writing_back(folder / FILE_NAME), folder)
+        tables = Tables(raw, quotas or Quotas(), clock, partial(_room, folder))
+        return cls(db, raw, tables, incarnation, lock, writing_back(folder / FILE_NAME), folder)
 
     @property
     def incarnation(self) -> bytes:

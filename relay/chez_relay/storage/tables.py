@@ -5,6 +5,7 @@ spaces and their keys, `inbox_rows` the inboxes.
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
@@ -56,16 +57,20 @@ __all__ = ("Tables",)
 class Tables:
     """Performs groups on `db` (autocommit mode, schema in place).
 
-    `unsound` tells that the disk or the file turned out to fail: then nothing is written any more.
+    `room` tells how many bytes its disk has left. `unsound` tells that the disk or the file turned out to fail: then
+    nothing is written any more.
     """
 
-    def __init__(self, db: sqlite3.Connection, quotas: Quotas, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, quotas: Quotas, clock: Callable[[], float],
+        room: Callable[[], int] = lambda: sys.maxsize,
+    ) -> None:
         db.text_factory = bytes  # damage can turn bytes into text that is none
         self._db = db
         self._quotas = quotas
         self._clock = clock
         self._spaces = SpaceRows(db, quotas)
-        self._inboxes = InboxRows(db, quotas)
+        self._inboxes = InboxRows(db, quotas, room)
         self._entries = EntryRows(db, self._spaces, quotas)
         self._dropped = DroppedRows(db, self._spaces, quotas.grace)
         self.unsound = False
