@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez.agent import protocol
+from chez.agent import paths, protocol
 from chez.agent.ui import FarUi, NearUi
 from chez.cli.client import OwnerGone, exchange
 from chez.errors import ChezError, InvalidValue, NotAllowed
 from tests.agent.owning import Face
+from tests.cli.support import Chez
 from tests.cli.test_protocol import FROM_OWNER
 from tests.tries import tries
 
@@ -119,3 +120,31 @@ async def test_asking_near_does_not_stop_the_home() -> None:
     assert await asyncio.to_thread(asked.wait, 20)
     answered.set()
     assert await task == "yes"
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_an_owner_that_locks_itself_just_then_says_what_to_do(empty: Chez, locks: bool) -> None:
+    """It hangs up on what it has not begun, and another program goes on at its socket; one that lives on may have done
+    what it was asked, which nobody asks for twice."""
+    empty.home.mkdir(0o700)
+    listener = paths.listen(empty.home)
+    listener.socket.setblocking(True)
+    heard: list[str] = []
+
+    def owner() -> None:
+        answers = [None, protocol.Result({"locked": locks, "pid": 1}),
+                   protocol.Failed("HomeLocked", "the home locked itself", "chez unlock opens it")]
+        for answer in answers[:3 if locks else 2]:
+            with listener.socket.accept()[0] as link:
+                (body,) = protocol.Deframer().feed(link.recv(4096))
+                heard.append(protocol.decode_client(body).verb)  # type: ignore[union-attr]
+                if answer is not None:
+                    link.sendall(protocol.encode(answer))
+
+    thread = threading.Thread(target=owner)
+    thread.start()
+    error = empty.error("put", "notes", "n=1")
+    thread.join(90)
+    listener.close()
+    assert error["code"] == ("HomeLocked" if locks else "OwnerGone")
+    assert heard == ["put", "owner", "put"][:3 if locks else 2]

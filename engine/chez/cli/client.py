@@ -58,8 +58,7 @@ def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | 
 def _call(chosen: Settings, face: "_Face", verb: str, params: dict[str, Any]) -> Any:
     path = chosen.path
     if (link := connect(path)) is not None:
-        with link:
-            return exchange(link, face, verb, params)
+        return _ask(path, link, face, verb, params)
     if not path.exists():
         raise HomeMissing(f"there is no home at {path}",
                           "chez init makes one; --home or CHEZ_HOME name another")
@@ -74,11 +73,27 @@ def _call(chosen: Settings, face: "_Face", verb: str, params: dict[str, Any]) ->
         except HomeBusy:
             # Another command, or an owner that is just starting: its socket may be there by now.
             if (link := connect(path)) is not None:
-                with link:
-                    return exchange(link, face, verb, params)
+                return _ask(path, link, face, verb, params)
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def _ask(home: Path, link: socket.socket, face: "_Face", verb: str, params: dict[str, Any]) -> Any:
+    """One request on a connection that is closed then.
+
+    An owner that locks itself has nothing under way, and hangs up on what comes just then: once it says that it is
+    locked it is asked again, for it says what to do.
+    """
+    try:
+        with link:
+            return exchange(link, face, verb, params)
+    except OwnerGone:
+        state = asked_twice(home, lambda again: exchange(again, face, "owner", {}))
+        if state is None or not state["locked"] or (again := connect(home)) is None:
+            raise
+    with again:
+        return exchange(again, face, verb, params)
 
 
 def exchange(link: socket.socket, face: "Face", verb: str, params: dict[str, Any]) -> Any:
