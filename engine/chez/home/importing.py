@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -44,8 +43,6 @@ MAX_REJECTS: Final = 10_000
 """Rejected rows that a report keeps; the rest are counted (a wrong file has nothing else)."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_SetMark = Callable[..., None]
-"""`ImportMark.set`, its position given."""
 
 
 @dataclass(slots=True)
@@ -117,7 +114,7 @@ class Importer:
                 batches = _Batches(chain(left_out(file), items), report, progress, source.size, there)
                 while batch := await asyncio.to_thread(batches.next):
                     await self._keep(batch, f"{chosen.name}/{chosen.version} {mark.digits}",
-                                     partial(mark.set, position=batches.taken), report, batches.members)
+                                     mark, batches.taken, report, batches.members)
         except ImportStopped as stop:
             await self._receipt(chosen, source, report, {"stopped": stop.message})
             raise
@@ -135,9 +132,11 @@ class Importer:
             "sha256": source.sha256.hex(), "added": report.added, "updated": report.updated,
             "unchanged": report.unchanged, "purged": report.purged, "rejected": report.rejected, **more})
 
-    async def _keep(self, batch: list[Found], provenance: str, mark: "_SetMark", report: ImportReport,
+    async def _keep(self, batch: list[Found], provenance: str, mark: ImportMark, position: int, report: ImportReport,
                     members: Mapping[str, int]) -> None:
-        """Write a batch. What the store does not take (a reserved name, a record too large) costs itself alone."""
+        """Write a batch, up to a position of its file. What the store does not take (a reserved name, a record too
+        large) costs itself alone.
+        """
         prepared: list[Prepared] = []
         for found in batch:
             try:
@@ -145,22 +144,22 @@ class Importer:
             except InvalidValue as error:
                 reject(report, Reject(found.row, error.message, "", found.member))
         try:
-            await self._write(prepared, provenance, mark, report, members)
+            await self._write(prepared, provenance, mark, position, report, members)
         except InvalidValue:
             for one in prepared:
                 try:
-                    await self._write([one], provenance, partial(mark, position=0), report, members)
+                    await self._write([one], provenance, mark, 0, report, members)
                 except InvalidValue as error:
                     reject(report, Reject(one.row, error.message, "", one.member))
-            await self._write([], provenance, mark, report, members)
+            await self._write([], provenance, mark, position, report, members)
 
-    async def _write(self, prepared: list[Prepared], provenance: str, mark: "_SetMark",
+    async def _write(self, prepared: list[Prepared], provenance: str, mark: ImportMark, position: int,
                      report: ImportReport, members: Mapping[str, int]) -> None:
         work = writing(self._engine, prepared, provenance, members)
 
         def both(db: Connection) -> list[str]:
             outcomes = work(db)
-            mark(db, updated="updated" in outcomes)
+            mark.set(db, position=position, updated="updated" in outcomes)
             return outcomes
 
         outcomes = await self._engine.database.write(both)

@@ -56,8 +56,7 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str,
 
     def work(db: Connection) -> list[str]:
         for collection, names in numeric.items():
-            if decimals.declare(db, collection, names):
-                engine.news.declare()
+            engine.news.declare(db, collection, names)
         return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
                                             item.source, origin, members=members) for item in prepared]
 

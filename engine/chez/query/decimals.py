@@ -100,7 +100,7 @@ def _vocabulary(collection: str) -> frozenset[str]:
 def declare(db: Connection, collection: str, names: Sequence[str] | frozenset[str]) -> bool:
     """Remember which fields of a collection are decimals, for queries and views everywhere in this home.
 
-    Whether one of them was none before: who asks goes by another (`chez.records.news.News.declare`).
+    Whether one of them was none before: who asks goes by another. `chez.records.news.News.declare` tells them.
     """
     new = not declared(db, collection).issuperset(names)
     db.executemany("INSERT OR IGNORE INTO decimal_field (collection, name) VALUES (?, ?)",

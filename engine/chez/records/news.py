@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chez.query import decimals
 from chez.records.store import Shown
 from chez.store.database import Connection
 
@@ -102,9 +103,10 @@ class News:
             if len(ids) > MOST_IDS:
                 self._touched[collection] = None
 
-    def declare(self) -> None:
-        """Fields become decimals with the transaction that is open."""
-        self._declared = True
+    def declare(self, db: Connection, collection: str, names: Sequence[str] | frozenset[str]) -> None:
+        """Fields of a collection are decimals, with the transaction that is open: who asked before goes by it too."""
+        if decimals.declare(db, collection, names):
+            self._declared = True
 
     def look(self, db: Connection) -> None:
         """The transaction that is open is about to commit: see what it leaves for those who gave a look along."""

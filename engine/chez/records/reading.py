@@ -96,8 +96,7 @@ class Reader(Generic[R]):
         return Facts(there, numeric), missing
 
     def _declare(self, db: Connection) -> None:
-        if decimals.declare(db, self.collection, self._numeric):
-            self._news.declare()
+        self._news.declare(db, self.collection, self._numeric)
         wanted = self._wanted(decimals.declared(db, self.collection))
         tend(db, self.collection, wanted, anew=self.collection not in self._tended)
         if wanted:

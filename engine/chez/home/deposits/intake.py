@@ -33,7 +33,6 @@ from chez.deposits.types import Checked, RecordType
 from chez.errors import BadEntry, InvalidValue
 from chez.home.deposits.addresses import AddressBook, Stored, moment
 from chez.home.held import Held
-from chez.query import decimals
 from chez.records.imported import record_id
 from chez.records.rows import ABSENT, HERE, PURGED, Row
 from chez.records.values import to_json
@@ -244,8 +243,7 @@ class Intake:
                     raise InvalidValue(f"this address takes no records of {collection!r}")
                 if collection not in checks:
                     checks[collection] = kind.checker()
-                    if decimals.declare(db, collection, kind.decimals):
-                        self._engine.news.declare()
+                    self._engine.news.declare(db, collection, kind.decimals)
                 checked = checks[collection](line)
             except InvalidValue as error:
                 outcomes["refused"] += 1
