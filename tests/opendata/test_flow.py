@@ -462,6 +462,33 @@ async def test_two_names_of_one_table_are_refused_before_rows_came(two: Two, tmp
         await subscribe(anna, "velov-")
 
 
+async def test_nobody_elses_space_has_rows_in_a_table_that_somebody_signs(two: Two, tmp_path: Path) -> None:
+    """Who shares a space with somebody, or is followed for another reason, puts no row among those of a dataset that
+    they subscribed or publish, now or as of then; what no publisher has is anybody's."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(2)))
+    await follow(city, anna)
+    other = await city.create_space("other", public=True)
+    await other.collection("open_velov").put({"id": 9}, id="bent")
+    await city.sync()
+    await anna.follow(other.address)
+    for home in two:
+        club = await home.create_space("club")
+        await club.collection("open_velov").put({"id": 8}, id="bent")
+        await club.collection("OPEN_VELOV").put({"id": 8}, id="bent")
+        await club.collection("open_tasks").put({"id": 8}, id="theirs")
+        await home.collection("open_velov").put({"id": 7}, id="my own")
+        await home.sync()
+        for as_of in (None, await home.cursor_now()):
+            rows = await home.sql("SELECT id, _space FROM open_velov ORDER BY id", as_of=as_of)
+            assert rows.rows == [(0, "velov"), (1, "velov"), (7, "private")]
+            assert (await home.sql("SELECT id FROM open_tasks", as_of=as_of)).rows == [(8,)]
+    await city.space("velov").collection("notes").put({"text": "ours"}, id="x")
+    assert (await city.sql("SELECT text FROM notes")).rows == [("ours",)]
+    await unsubscribe(anna, "velov")
+    assert (await anna.sql('SELECT DISTINCT id FROM "open_velov" ORDER BY id')).rows == [(7,), (8,), (9,)]
+
+
 async def test_of_what_it_is_not_known_has_no_table(two: Two, tmp_path: Path) -> None:
     """A space that is followed as open data, of which it is still to come what it is followed as, has no rows in any
     table: not in another dataset's."""

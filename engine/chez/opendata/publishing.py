@@ -40,6 +40,7 @@ from chez.opendata.held import chain_of, content_of, filled
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
+from chez.query.sql import FOLLOWED, PUBLISHED
 from chez.spaces.public import Address
 from chez.succession import Succession, check_chain
 
@@ -176,13 +177,14 @@ async def publish(
 
     def work(transaction: "Transaction") -> None:
         for part, record, gone in zip(draft.parts, records, pruned, strict=True):
-            _write(transaction, part, record, gone)
+            _write(transaction, home, part, record, gone)
 
     await home.transaction(work)
     return draft
 
 
-def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pruned: Iterable[str]) -> None:
+def _write(transaction: "Transaction", home: "Home", part: Part, record: Mapping[str, Any],
+           pruned: Iterable[str]) -> None:
     edition, space = part.edition, part.space
     if transaction.receipts("data-published", space=space.id, number=edition.number):
         raise NotAllowed(f"an edition {edition.number} of {edition.dataset} was signed here before",
@@ -199,9 +201,22 @@ def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pr
     transaction.put(editions, dict(record), id=_edition_id(edition.number))
     for id in pruned:
         transaction.delete(editions, id)
+    if edition.dataset != CATALOGUE:
+        _note(transaction, home, edition)
     transaction.receipt("data-published", {
         "space": space.id, "dataset": edition.dataset, "publisher": edition.publisher.hex(), "number": edition.number,
         "rows": edition.rows, "edition": edition.hash.hex()})
+
+
+def _note(transaction: "Transaction", home: "Home", edition: Edition) -> None:
+    """Note whose tables are in the space, so that SQL has no row among them from any other."""
+    kept, id = home.collection(FOLLOWED), edition.space.hex()
+    try:
+        value = transaction.get(kept, id).value
+    except NotFound:
+        value = {}
+    if value.get("wanted") is not True and (value.get("kind"), value.get("dataset")) != (PUBLISHED, edition.dataset):
+        transaction.put(kept, {**value, "kind": PUBLISHED, "dataset": edition.dataset}, id=id)
 
 
 async def _pruned(part: Part) -> list[str]:

@@ -44,10 +44,12 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "PUBLISHED", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
-"""The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
+"""The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`); of
+what the person publishes, too, which is of this kind:"""
+PUBLISHED: Final = "published"
 CATALOGUES: Final = "chez.catalogues"
 """That of providers' catalogues (`chez_sandbox.offers.following`)."""
 
@@ -201,7 +203,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
             known = fields.setdefault(collection, [])
             known += [] if "\0" in name else [name]  # no SQL can name that
     said = _said(query)
-    _tell_apart(db, query, said, fields)
+    _tell_apart(db, query, said, fields, private)
     _tell_fields_apart(db, said, fields)
     offers = _outside(db, private, CATALOGUES)
     foreign = offers + _outside(db, private, FOLLOWED)
@@ -264,13 +266,13 @@ def _exact(said: _Said, alike: Collection[str], own: Collection[str]) -> list[st
     return [*exact, *(name for name in rivals if name not in exact)] if exact else []
 
 
-def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[str]]) -> None:
+def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[str]], private: int) -> None:
     """Leave one of collections that differ by upper and lower case only, which SQL can't tell apart.
 
     Whoever publishes a space that is followed calls its collections as they like, and must not spoil queries of others:
-    a name in double quotes is exactly that one, so that no row of another is taken for its; then those of spaces where
-    the person belongs come first, then the one that is spelt as in the query. Raises `InvalidValue` where that leaves
-    several.
+    a name in double quotes is exactly that one, so that no row of another is taken for its; then a table of open data
+    that a publisher has, then those of spaces where the person belongs come first, then the one that is spelt as in the
+    query. Raises `InvalidValue` where that leaves several.
     """
     for name in [name for name in fields if _fold(name) in _TABLES and not _is_own(db, name)]:
         del fields[name]  # it would hide the function
@@ -282,8 +284,10 @@ def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[
     for name in fields:
         if folded[_fold(name)] > 1:
             alike.setdefault(_fold(name), []).append(name)
-    for names in alike.values():
-        own = [name for name in names if _is_own(db, name)]
+    for folded_name, names in alike.items():
+        # Tables of open data are in small letters: a member of some space of the person's hides none by others.
+        signed = folded_name in names and folded_name.startswith(OPEN) and _whose(db, private, folded_name)[0]
+        own = [folded_name] if signed else [name for name in names if _is_own(db, name)]
         spelt = _exact(said, names, own) or own or [name for name in names if name in query] or names
         if len(spelt) > 1:
             raise InvalidValue(f"some of these collections differ by upper and lower case only: "
@@ -340,23 +344,36 @@ def _outside(db: Connection, private: int, followed: str) -> str:
     none."""
     # In the private space alone: a member of a shared one could else hide any space's rows.
     found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
-                       "(SELECT id FROM record WHERE space = ? AND collection = ? AND deleted IN (0, 2))",
-                       (private, private, followed))  # 2: what it says is still to come
+                       "(SELECT id FROM record WHERE space = ? AND collection = ? AND deleted IN (0, 2) "
+                       "AND json ->> '$.kind' IS NOT ?)",
+                       (private, private, followed, PUBLISHED))  # 2: what it says is still to come
     return _without(n for (n,) in found)
 
 
 def _others(db: Connection, private: int, table: str) -> str:
-    """The condition that leaves out, of a table of open data, what is followed as something else than its dataset."""
+    """The condition that leaves out, of a table of open data, what is followed as something else than its dataset.
+
+    Of a dataset's that the person follows, or publishes, every other space is left out as well, but for the private
+    one: who shares a space with the person must not put rows among those that a publisher signed.
+    """
+    its, followed = _whose(db, private, table)
+    spaces = db.execute("SELECT n, lower(hex(id)) FROM space WHERE n != ?", (private,)).fetchall()
+    return _without(n for n, id in spaces if (id not in its if its else id in followed))
+
+
+def _whose(db: Connection, private: int, table: str) -> tuple[set[str], set[str]]:
+    """The ids of the spaces of the dataset that has a table, none where no known one has it; and of those that are
+    followed as something else."""
     # 2: what it says is still to come, so that its space has no table yet.
     followed = db.execute("SELECT record.id, record.json ->> '$.kind', record.json ->> '$.dataset', "
                           "record.json ->> '$.wanted' FROM record WHERE space = ? AND collection = ? "
                           "AND deleted IN (0, 2)", (private, FOLLOWED)).fetchall()
-    wanted = [dataset for _, kind, dataset, wanted in followed
-              if kind != "catalogue" and wanted == 1 and isinstance(dataset, str)]
-    out = {id for id, kind, dataset, _ in followed
-           if kind == "catalogue" or not isinstance(dataset, str) or not is_table_of(table, dataset, wanted)}
-    return _without(n for n, id in db.execute("SELECT n, lower(hex(id)) FROM space WHERE n != ?", (private,))
-                    if id in out)
+    datasets = {id: dataset for id, kind, dataset, wanted in followed
+                if isinstance(dataset, str) and (kind == PUBLISHED or (kind != "catalogue" and wanted == 1))}
+    names = datasets.values()
+    its = {id for id, dataset in datasets.items() if is_table_of(table, dataset, names)}
+    return its, {id for id, kind, dataset, _ in followed
+                 if kind == "catalogue" or not isinstance(dataset, str) or not is_table_of(table, dataset, names)}
 
 
 def is_table_of(collection: str, dataset: str, followed: Iterable[str] = ()) -> bool:
