@@ -131,6 +131,40 @@ async def test_the_list_of_relays_neither_leaves_nor_comes(home: chez.Home, tmp_
     assert home.relay == "ws://127.0.0.1:9"
 
 
+async def test_nothing_that_a_home_acts_on_comes_from_an_export(home: chez.Home, template: Path, tmp_path: Path
+                                                                 ) -> None:
+    """Whoever made an export makes nobody a verified contact, has nothing followed or granted, and puts no row into a
+    table of open data; an older one of one's own takes nothing back. It is told; shared spaces' tables come."""
+    shutil.copytree(template, tmp_path / "mallory")
+    club, home_card = await home.create_space("club"), await home.card()
+    async with chez.open(tmp_path / "mallory", passphrase=PASSPHRASE) as other:
+        friend = await other.contacts.add(home_card, "Bob")
+        assert (await other.contacts.verify(friend.id)).verified
+        for name in ("chez.open_data", "chez.grants", "chez.catalogues", "chez-deposit-addresses", "Chez.Grants",
+                     "open_velov", "OPEN_velov", "chezmoi", "openings"):
+            await other.collection(name).put({"kind": "dataset", "wanted": True, "dataset": "velov"}, id="00" * 32)
+        await other.export(tmp_path / "out")
+    shutil.copytree(template, tmp_path / "mine")
+    async with chez.open(tmp_path / "mine", passphrase=PASSPHRASE) as mine:
+        report = await mine.import_file(tmp_path / "out")
+        assert report.left_out == ["Chez.Grants", "OPEN_velov", "chez-contacts", "chez-deposit-addresses",
+                                   "chez.catalogues", "chez.grants", "chez.open_data", "open_velov"]
+        assert (report.added, report.rejected, report.collections) == (2, 0, {"chezmoi", "openings"})
+        assert await mine.contacts.all() == []
+        assert {one.name for one in await mine.collections()} == {"chezmoi", "openings"}
+
+    async with chez.open(tmp_path / "mallory", passphrase=PASSPHRASE) as other:
+        await other.contacts.verify("Bob", False)
+        await other.import_file(tmp_path / "out")
+        assert not (await other.contacts.find("Bob")).verified, "an older state of one's own is not believed either"
+
+    await club.collection("open_issues").put({"n": 1}, id="a")
+    await home.export(tmp_path / "ours")
+    await club.collection("open_issues").delete("a")
+    back = await home.import_file(tmp_path / "ours")
+    assert (back.added, back.left_out) == (1, [])
+
+
 async def test_history_has_every_change(home: chez.Home, tmp_path: Path) -> None:
     """Each record's changes, deleted ones included, make its Automerge document, with author and time."""
     notes = home.collection("notes")

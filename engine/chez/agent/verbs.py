@@ -231,7 +231,7 @@ async def _report(report: "ImportReport", ui: Ui) -> dict[str, Any]:
     return {"connector": report.connector, "version": report.version, "source": str(report.source),
             "added": report.added, "updated": report.updated, "unchanged": report.unchanged,
             "resumed": report.resumed, "purged": report.purged, "rejected": report.rejected, "kept": report.kept,
-            "skipped": report.skipped, "collections": sorted(report.collections)}
+            "skipped": report.skipped, "left_out": report.left_out, "collections": sorted(report.collections)}
 
 
 async def kept_exports(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

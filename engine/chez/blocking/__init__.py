@@ -899,7 +899,8 @@ class Home(Opened[AsyncHome]):
         your own. What an import that was cut off had written is not written again. With `keep` the
         file itself is kept as an attachment, so that `import_again` can read it by a better connector.
         `progress(done, total)` in bytes; `total` is 0 while a large file is read once for its hash. Of an
-        export every record becomes as it was then, those deleted since included; other records stay. Raises
+        export every record becomes as it was then, those deleted since included; other records stay, and Chez's own
+        collections (contacts, grants, what is followed) and tables of open data are not taken. Raises
         `NotFound`, `InvalidValue` for a file of no known format, `BadArchive` for an export or a zip that is
         incomplete or was altered, `ImportStopped` when the parser met a limit (what came before stays),
         `WallMissing`.

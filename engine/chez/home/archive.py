@@ -25,7 +25,8 @@ only. Integers have 64 bits: a reader that turns them into floats loses digits.
 An attachment's line: `id`, `bytes`, `sha256`. One that was not whole on the exporting
 device is not here; what only deleted records or older values hold is not either.
 
-The list of the person's relays (`chez-relays`) is in no export, and is not taken from one.
+The list of the person's relays (`chez-relays`) is in no export. No collection of Chez's own (`is_own`) is taken from
+one, and no table of open data into the private space: what is in them is believed (decision 0064).
 
 Whoever made an export may have made it to do harm: a file of it is named by a pattern that
 leads nowhere else, and read only if it is a plain file of the size that its line says.
@@ -46,10 +47,11 @@ from msgspec import Meta
 from chez.errors import BadArchive
 from chez.home.relay_list import COLLECTION
 from chez.records.reference import MAX_SIZE
+from chez.records.types import OPEN
 
 __all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "LEFT_OUT", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "SPACES",
            "AttachmentLine", "ChangeLine", "File", "Holds", "Manifest", "Part", "RecordLine", "file_name", "is_export",
-           "open_file", "read_manifest")
+           "is_own", "open_file", "read_manifest")
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = "chez export"
@@ -60,8 +62,8 @@ SPACES: Final = "spaces"
 INDEX: Final = f"{ATTACHMENTS}/index.jsonl"
 
 LEFT_OUT: Final = (COLLECTION,)
-"""Collections that no export holds and no import takes: where the person's devices go, with the tokens that operators
-gave them. In plain text those would let others in, and whoever made an export could lead a home to theirs."""
+"""Collections that no export holds: where the person's devices go, with the tokens that operators gave them, which in
+plain text would let others in."""
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes of one line: a record takes at most a few changes' worth, and this is far more."""
@@ -172,6 +174,16 @@ def file_name(collection: str) -> str:
         return f"{collection}.jsonl"
     rest = re.sub(r"[^a-z0-9_-]", "", collection.lower())[:40].lstrip("0123456789_-")
     return f"{rest}~{hashlib.sha256(collection.encode()).hexdigest()[:16]}.jsonl"
+
+
+def is_own(collection: str, private: bool) -> bool:
+    """Whether an import leaves a collection out: Chez's own, and in the `private` space tables of open data.
+
+    Contacts, grants, budgets, addresses and whom the person follows are kept there: devices act on what they find, and
+    nothing of it is signed by whoever gave the person this export.
+    """
+    name = collection.casefold()
+    return name.startswith(("chez-", "chez.")) or (private and name.startswith(OPEN))
 
 
 def is_export(path: Path) -> bool:

@@ -52,8 +52,8 @@ class ImportReport:
     `resumed` of the `unchanged` records had come with an import of this file that was cut off.
     `purged` records were in the source, and are not brought back. `version` is the connector's;
     `kept` says whether the file itself is kept. `skipped` are the spaces in an export, by name, that
-    are not on this device: nothing of them was brought home. `collections` are those of the records
-    that were added, updated or found unchanged.
+    are not on this device: nothing of them was brought home. `left_out` are the collections in it that no
+    import takes, Chez's own. `collections` are those of the records that were added, updated or found unchanged.
     """
 
     connector: str
@@ -68,6 +68,7 @@ class ImportReport:
     kept: bool = False
     rejects: list[Reject] = field(default_factory=list, repr=False)
     skipped: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     collections: set[str] = field(default_factory=set)
 
 

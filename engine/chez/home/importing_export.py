@@ -20,13 +20,13 @@ from chez.connectors.api import excerpt
 from chez.errors import BadArchive, ChezError, InvalidValue
 from chez.home.archive import (
     ATTACHMENTS,
-    LEFT_OUT,
     MANIFEST,
     MAX_LINE,
     RECORDS,
     File,
     Manifest,
     RecordLine,
+    is_own,
     open_file,
     read_manifest,
 )
@@ -54,20 +54,23 @@ Into = Callable[[str], "tuple[Engine, Blobs] | None"]
 
 
 async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: Into, path: Path,
-                        progress: OnProgress | None) -> ImportReport:
+                        progress: OnProgress | None, *, private: int) -> ImportReport:
     """Import an export's records; see `Home.import_file`.
 
-    What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs.
+    What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs. `private`
+    is the number of the private space.
     """
     folder = path if path.is_dir() else path.parent
-    first = await asyncio.to_thread(_open, folder, "")
+    first = await asyncio.to_thread(_open, folder, "", engine.space == private)
     report = ImportReport(CONNECTOR, folder.name, first.manifest.version)
     exports = [(first, engine, blobs)]
     for part in first.manifest.spaces:
         if (there := into(part.id)) is None:
             report.skipped.append(part.name)
         else:
-            exports.append((await asyncio.to_thread(_open, folder / part.path, part.sha256), *there))
+            opened = await asyncio.to_thread(_open, folder / part.path, part.sha256, there[0].space == private)
+            exports.append((opened, *there))
+    report.left_out = sorted({name for export, _, _ in exports for name in export.left_out})
     total, done = sum(export.bytes for export, _, _ in exports), 0
     for export, target, attached in exports:
         before = done
@@ -95,27 +98,25 @@ class _Opened:
     manifest: Manifest
     sha256: str
     bytes: int
-
-    @property
-    def records(self) -> list[File]:
-        """The files of records, as far as they are brought home."""
-        return _records(self.manifest)
-
-
-def _records(manifest: Manifest) -> list[File]:
-    return [file for file in manifest.files if file.holds == RECORDS and file.collection not in LEFT_OUT]
+    records: tuple[File, ...]
+    """The files of records, as far as they are brought home."""
+    left_out: frozenset[str]
+    """The collections of the others."""
 
 
-def _open(folder: Path, sha256: str) -> _Opened:
-    """Read and check an export; `sha256` is what its manifest must have, if that is known. Raises `BadArchive`."""
+def _open(folder: Path, sha256: str, private: bool) -> _Opened:
+    """Read and check an export that goes into the private space, or another; `sha256` is what its manifest must have,
+    if that is known. Raises `BadArchive`."""
     manifest = read_manifest(folder)
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     if sha256 not in ("", digest):
         raise BadArchive(f"{folder / MANIFEST} is not what the export says: it was altered", "Export again.")
-    files = _records(manifest)
-    for file in files:
+    every = [file for file in manifest.files if file.holds == RECORDS]
+    for file in every:
         check_collection(file.collection)
-    return _Opened(folder, manifest, digest, sum(file.bytes for file in files) + _verify(folder, manifest.files))
+    files = tuple(file for file in every if not is_own(file.collection, private))
+    return _Opened(folder, manifest, digest, sum(file.bytes for file in files) + _verify(folder, manifest.files), files,
+                   frozenset(file.collection for file in every if file not in files))
 
 
 async def _bring(export: _Opened, engine: Engine, blobs: Blobs, report: ImportReport,

@@ -148,7 +148,8 @@ class Space:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
-            return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress)
+            return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress,
+                                       private=home.spaces.private.engine.space)
         keeping = self._kept().keep if keep else None
         return await self._importer().import_file(chosen, connector, progress, in_process, keeping)
 

@@ -179,6 +179,9 @@ def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> N
     for space in report["skipped"]:
         click.echo(f"  space {safe(space)!r} is not on this device: left out. Make it, and import its folder "
                    "(spaces/…) with --space.", err=True)
+    if report["left_out"]:
+        click.echo(f"  left out: {', '.join(map(safe, report['left_out']))}. What a home acts on is taken from no "
+                   "export; a backup has it.", err=True)
     for reject in rejects[:REJECTS_SHOWN]:
         where = f"{safe(str(reject['member']))}, " if reject.get("member") else ""
         click.echo(f"  {where}line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
