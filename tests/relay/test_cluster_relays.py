@@ -21,6 +21,8 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
 from chez_relay.cluster.nodes import Cluster, free_ports
+from chez_relay.errors import StorageFailed
+from chez_relay.storage.jetstream.dialling import dial
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
 from chez_relay.storage.jetstream.places import Places
@@ -314,6 +316,30 @@ def test_a_relay_that_a_cluster_will_never_let_in_says_why_and_at_once(tmp_path:
             assert "wrong" not in found.stdout and time.monotonic() - begun < 30
     finally:
         cluster.stop()
+
+
+@pytest.mark.parametrize(("said", "told_why"), [
+    ("Authentication Timeout", "no node of the cluster answers"), ("Authorization Timeout", "no node of the cluster"),
+    ("Authorization Violation", "lets nobody in")])
+async def test_a_node_that_heard_the_password_too_late_is_asked_again(said: str, told_why: str) -> None:
+    """It had much to do: that it did not come to look at the password says nothing of that."""
+    asked = 0
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(b'INFO {"server_id":"x","version":"2.10.0","auth_required":true,"max_payload":1048576}\r\n')
+        with contextlib.suppress(OSError):
+            await reader.readuntil(b"PING\r\n")
+            writer.write(f"-ERR '{said}'\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(node, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StorageFailed, match=told_why):
+            await dial([f"nats://relay:right@127.0.0.1:{port}"], 1.5, reconnect_time_wait=0.1)
+    assert (asked > 1) is (told_why != "lets nobody in")
 
 
 async def test_one_node_that_lets_nobody_in_keeps_no_relay_from_the_others(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def _final(error: Exception) -> StorageFailed | None:
         return StorageFailed("the certificate of a node of the cluster is not trusted",
                              "--nats has the name that it was made for, and SSL_CERT_FILE may name its authority")
     said = str(error).lower()
+    if "timeout" in said:  # "Authentication Timeout": a node that has much to do heard the password too late
+        return None
     if "authorization" in said or "authentication" in said:
         return StorageFailed("the cluster lets nobody in with this user and password",
                              "compare those of --nats with the authorization that the nodes are set to")
