@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.errors import NotAllowed, NotFound, RelayUnreachable
+from chez.errors import ChezError, NotAllowed, NotFound, RelayUnreachable
 from chez.store.database import Connection
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import PASSPHRASE, paired
@@ -68,6 +68,26 @@ async def test_who_left_forgets_the_space_here_alone(tmp_path: Path, server: Wit
 async def _findings(home: chez.Home):  # type: ignore[no-untyped-def]
     for finding in await home.examine():
         yield finding
+
+
+async def test_who_is_no_member_has_nothing_to_repair(tmp_path: Path, server: Within) -> None:
+    """Who left, follows, or was taken out by another device of the person, has its keys; who stays, nothing aside."""
+    async with paired(tmp_path, server.url) as (a, b), persons(tmp_path, "anna", relay=server.url) as (anna,):
+        for home in (a, b):
+            await home.set_relay(server.url)
+        trip, news = await anna.create_space("Trip"), await anna.create_space("News", public=True)
+        (hers,) = await shared(trip, anna, a)
+        await hers.collection("notes").put({"n": 1}, id="a")
+        await a.follow(news.address)
+        await in_step(a, anna)
+        await hers.leave()
+        await in_step(a, anna)
+        assert await a.examine() == [] and await anna.examine() == []
+        await a.devices.remove("b")
+        await in_step(a)
+        with pytest.raises(ChezError):
+            await b.sync()
+        assert (await b.status()).removed and await b.examine() == []
 
 
 async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, server: Within) -> None:

@@ -31,11 +31,12 @@ from chez.records.counting import BEYOND
 from chez.records.derived import DEVICE_ID
 from chez.records.rows import ABSENT, DELETED, PURGED, Rows
 from chez.records.values import shows
-from chez.spaces.space import load_space
+from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.statements import Certify
 from chez.store.checks import store_problems
 from chez.store.database import Connection
 from chez.sync import copied
-from chez.sync.entry import GENESIS, read_kept, read_signed, signature_of
+from chez.sync.entry import CHANGES, GENESIS, read_kept, read_signed, signature_of
 
 __all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
 
@@ -77,9 +78,10 @@ def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total
     try:
         device = own_device(db)
         spaces = [row[0] for row in db.execute("SELECT n FROM space ORDER BY n").fetchall()]
-        for n in spaces:
-            if device.id not in load_space(db, n).membership.devices:
-                raise BadEntry("no statement certifies this device")
+        held = [load_space(db, n) for n in spaces]
+        # Of a shared space that was left, or one that is followed, it need be no member.
+        if not any(space.private and _certified(space, device.id) for space in held):
+            raise BadEntry("no statement certifies this device")
     except (ChezError, sqlcipher3.Error) as error:
         why = error.message if isinstance(error, ChezError) else str(error)
         return [Finding("keys", "the device and its spaces", why,
@@ -89,6 +91,11 @@ def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total
                 *_outbox(db, device.id), *_journal(db, device), *_set_aside(db)]
     except sqlcipher3.Error as error:
         return [Finding("store", "the file", str(error), f"{_REPAIR} saves all that can be read into a new file")]
+
+
+def _certified(space: SpaceKeys, device: bytes) -> bool:
+    """Whether a device was ever certified there, though it may have been taken out since."""
+    return any(isinstance(one.body, Certify) and one.body.device == device for one in space.membership.statements)
 
 
 def _copies(db: Connection) -> Iterator[Finding]:
@@ -212,8 +219,10 @@ def _set_aside(db: Connection) -> Iterator[Finding]:
         yield Finding("set-aside", f"device {author.hex()[:16]}",
                       f"it broke a rule in entry {sequence}; nothing of it is taken in from there on",
                       "update Chez there; if it is not yours, remove it", harm=False)
-    for author, standing, count in db.execute("SELECT author, standing, count(*) FROM entry WHERE standing > 0 "
-                                              "GROUP BY author, standing ORDER BY author, standing"):
+    # What is said of members beyond a removal's cut is judged as statements are: so is the word by which one leaves.
+    for author, standing, count in db.execute(
+            "SELECT author, standing, count(*) FROM entry WHERE standing > 0 AND (kind = ? OR standing <> ?) "
+            "GROUP BY author, standing ORDER BY author, standing", (CHANGES, BEYOND)):
         yield Finding("set-aside", f"{how_many(count, 'entry', 'entries')} of device {author.hex()[:16]}",
                       "they came after what its removal accepted" if standing == BEYOND else
                       "it made two different ones under one number",
