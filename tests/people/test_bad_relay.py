@@ -144,3 +144,25 @@ async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(tmp_path
             assert link.status in ("synced", "syncing")
             await b.sync(front.url, reseed=True)
             assert await ids(b) == {"early", "late"}
+
+
+async def test_a_relay_that_is_put_right_is_met_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It showed a store that was rolled back, and has the right one again: nobody has to ask for it."""
+    monkeypatch.setattr("chez.sync.link.LONGEST_PAUSE", 1.0)
+    async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
+        await _put(a, "early", front.url)
+        await _copied(first, tmp_path / "old")
+        async with behind(front, tmp_path / "r"):
+            await _put(a, "late", front.url)
+        async with a.connect(front.url) as link, asyncio.timeout(60):
+            async with behind(front, tmp_path / "old"):
+                while link.status != "failed":
+                    await link.turn()
+                assert isinstance(link.error, RelayMisbehaved) and link.next_try is not None
+                await a.collection("notes").put({"n": 1}, id="meanwhile")
+            async with behind(front, tmp_path / "r"):
+                while link.status != "synced":
+                    await link.turn()
+                assert link.error is None
+                await b.sync(front.url)
+        assert await ids(b) == {"early", "late", "meanwhile"}

@@ -64,7 +64,7 @@ class _Lanes:
         self.said: list[Any] = []
         self.resting: list[Any] = []
         self.settled = self.gathering = False
-        self.lane = SimpleNamespace(replica=SimpleNamespace(stand="stand"), rests=1, idle=True)
+        self.lane = SimpleNamespace(replica=SimpleNamespace(stand="stand"), rests=1, turned_away=False, idle=True)
 
     @property
     def busy(self) -> bool:
@@ -275,8 +275,9 @@ async def test_acknowledgements_wait_for_each_other_unless_somebody_waits_for_th
 
 
 async def test_a_lane_that_rests_is_begun_again_while_the_connection_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And spaces that were told of are opened, each once."""
+    """And spaces that were told of are opened, each once. One that the relay turned away rests for longer."""
     monkeypatch.setattr("chez.sync.driver.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("chez.sync.driver.LONGEST_PAUSE", 0.5)
     played = Played()
     async with played.driver:
         played.lanes.resting.append(played.lanes.lane)
@@ -285,7 +286,14 @@ async def test_a_lane_that_rests_is_begun_again_while_the_connection_stands(monk
         assert played.found == [5] and played.lanes.found == set() and played.lanes.told == []
         await asyncio.sleep(0.05)
         assert played.lanes.told == ["again"]
+        played.lanes.lane.turned_away = True
+        played.lanes.resting.append(played.lanes.lane)
+        await played.driver.round(awaited=False)
+        await asyncio.sleep(0.05)
+        assert played.lanes.told == ["again"]
+        await asyncio.sleep(0.5)
+        assert played.lanes.told == ["again"] * 2
         played.lanes.resting.append(played.lanes.lane)
         await played.driver.round(awaited=False)
     await asyncio.sleep(0.05)
-    assert played.lanes.told == ["again"]
+    assert played.lanes.told == ["again"] * 2

@@ -186,9 +186,10 @@ def refuse(wire: Wire, n: int, why: str = "too many") -> None:
 
 
 def test_one_space_that_is_refused_stops_alone() -> None:
-    """The others are in step, the refused one has its error, and what it has to send waits."""
+    """The others are in step, the refused one has its error, and what it has to send waits: it is tried again."""
     wire = Wire(3)
     wire.connect()
+    honest = wire._carry
     refuse(wire, 2)
     wire.device.disconnect()
     for n in (1, 2, 3):
@@ -196,9 +197,18 @@ def test_one_space_that_is_refused_stops_alone() -> None:
     wire.connect()
     lanes = wire.device.lanes
     assert lanes is not None and lanes.settled
-    assert [lane.state for lane in lanes.all] == [State.LIVE, State.STOPPED, State.LIVE]
+    assert [lane.state for lane in lanes.all] == [State.LIVE, State.RESTING, State.LIVE]
     assert [type(error) for error in lanes.problems.values()] == [RelayRefused]
     assert waiting_spaces(wire.device.db, wire.house.founder.keys.id) == {2}
+    (lane,) = lanes.resting
+    assert lane.turned_away  # for long
+    wire._carry = honest  # type: ignore[method-assign]
+    lanes.again(lane)
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert wire.device.idle and lanes.problems == {} and lane.state is State.LIVE
+    assert waiting_spaces(wire.device.db, wire.house.founder.keys.id) == set()
 
 
 def test_a_space_that_was_refused_is_begun_anew_when_keys_come() -> None:

@@ -165,7 +165,7 @@ def test_a_log_that_went_back_is_told_of_its_space_alone(lies: bool) -> None:
     wire.connect()
     lanes = wire.device.lanes
     assert lanes is not None
-    assert [lane.state for lane in lanes.all] == [State.LIVE, State.STOPPED, State.LIVE]
+    assert [lane.state for lane in lanes.all] == [State.LIVE, State.RESTING, State.LIVE]
     assert isinstance(lanes.all[1].error, RelayMisbehaved)
     assert len(received(wire, Resumed)) == 1 and len(wire.sent(Open)) == 1
 

@@ -1249,7 +1249,7 @@ class Link(Front[AsyncLink]):
 
     @property
     def ended(self) -> bool:
-        """Whether it ended by itself, and begins no connection any more."""
+        """Whether it ended by itself: for good, or until `next_try`."""
         return self._inner.ended
 
     def wake(self, space: bytes) -> None:

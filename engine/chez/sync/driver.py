@@ -258,7 +258,7 @@ class Driver:
 
     def _rest(self, lane: Lane) -> None:
         """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
-        pause = min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
+        pause = LONGEST_PAUSE if lane.turned_away else min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
         self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lane)
 
     def _again(self, lane: Lane) -> None:

@@ -5,9 +5,9 @@ for all lanes at once (`chez.sync.opening`), so it takes as many round trips for
 spaces as for one, and then the relay keeps what is followed for the next one. What arrives
 goes to the lane that it is about.
 
-A lane goes its own way. One that the relay refuses, or whose store or log is damaged, stops
+A lane goes its own way. One whose store or log is damaged, or that has no part in its space any more, stops
 with its error and the others go on (STOPPED); one that can't go on just now, that the
-relay lets in no more though nobody took it out, or of which somebody says that it lies, is begun again on the same
+relay refuses, or of which somebody says that it lies, is begun again on the same
 connection (RESTING, until `again`). Only what concerns every space is raised: a
 relay that breaks the protocol, a store that fails, a home that was copied, or that no lane
 is left to go on.
@@ -73,6 +73,8 @@ class Lane:
     """How often it could not go on since it last could."""
     doubts: int = 0
     """How often it rested on hearsay: each time it goes on longer."""
+    turned_away: bool = False
+    """Whether it rests on a relay's word that no other device changes: for long, until its operator may have."""
     heard: int = 0
     """How often the relay said something of the space."""
     silence: Silence = field(default_factory=Silence)
@@ -432,8 +434,10 @@ class Lanes:
         if self._near and isinstance(error, RelayMisbehaved) and not hearsay:
             hearsay = True  # any member may have said to have this store
             lane.replica.relays.doubted.add(self._relay)
-        rests = self._rests and (isinstance(error, RelayUnreachable) or hearsay or _left_behind(lane, error)
-                                 or (self._near and _unfilled(error)))
+        soon = isinstance(error, RelayUnreachable) or hearsay or _left_behind(lane, error) or (
+            self._near and _unfilled(error))
+        lane.turned_away = not (soon or self._near or _over(lane, error))
+        rests = self._rests and (soon or lane.turned_away)
         lane.state = State.RESTING if rests else State.STOPPED
         if rests:
             lane.rests += 1
@@ -444,6 +448,11 @@ class Lanes:
         lane.channel.claims = []
         # What is still under way to it is nobody's.
         self._lanes.pop(lane.channel, None)
+
+    @property
+    def over(self) -> bool:
+        """Whether each lane ended with what a relay changes no more."""
+        return bool(self.all) and all(lane.error is not None and _over(lane, lane.error) for lane in self.all)
 
     @property
     def met(self) -> frozenset[bytes]:
@@ -467,6 +476,14 @@ class Lanes:
 def _left_behind(lane: Lane, error: ChezError) -> bool:
     """Whether a lane was refused that nobody took out: another device may be about to see to that."""
     return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.access.removed
+
+
+def _over(lane: Lane, error: ChezError) -> bool:
+    """Whether a lane ended with what a relay can do nothing about: it is this home's, or the device was taken out."""
+    if not isinstance(error, RelayRefused | RelayMisbehaved | RelayUnreachable):
+        return True
+    return isinstance(error, RelayRefused) and (error.reason in ("handle", "dropped", "stranger") or (
+        error.reason == "denied" and lane.replica.access.removed))
 
 
 def _unfilled(error: ChezError) -> bool:

@@ -21,7 +21,7 @@ from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lanes, State
 from chez.sync.lookout import look_out
 from chez.sync.meeting import Acquaintances
-from chez.sync.patience import Backoff
+from chez.sync.patience import LONGEST_PAUSE, Backoff
 from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane, Sealer
@@ -115,7 +115,7 @@ class Link:
 
     @property
     def ended(self) -> bool:
-        """Whether it ended by itself, and begins no connection any more."""
+        """Whether it ended by itself: for good, or until `next_try`."""
         return self._ended
 
     @property
@@ -204,7 +204,10 @@ class Link:
         elif self._ended and self._retry:
             self._ended, self.error = False, None
             self._backoff.begin_anew()
-            self.start()
+            if self.next_try is None:
+                self.start()
+            else:
+                self._hurry.set()
 
     def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
@@ -297,12 +300,13 @@ class Link:
             if self._retry:
                 await self._database.make_room()
             while True:
-                began, stood = self._loop.time(), 0.0
+                began, stood, refused = self._loop.time(), 0.0, False
                 try:
                     await self._connection()
                 except (RelayRefused, RelayMisbehaved) as error:
                     self.error = error
-                    if not (isinstance(error, RelayMisbehaved) and error.hearsay):
+                    refused = not (isinstance(error, RelayMisbehaved) and error.hearsay)
+                    if refused and (self.near or self._lanes is None or self._lanes.over):
                         return
                 except RelayUnreachable as error:
                     if self._lanes is not None and self._lanes.following:
@@ -316,7 +320,12 @@ class Link:
                     self._disconnected()
                 if not self._retry:
                     return
-                await self._wait(self._backoff.pause(stood, random.random()))
+                if refused:  # its operator may see to it, and nobody here hears of that
+                    self._ended = True
+                    await self._wait(LONGEST_PAUSE * random.uniform(0.5, 1.0))
+                    self._ended = False
+                else:
+                    await self._wait(self._backoff.pause(stood, random.random()))
         except ChezError as error:  # of this home: nothing to retry
             self.error = error
         except Exception as error:  # a defect of ours must not pass for the end of a connection
