@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,9 @@ from hypothesis import strategies as st
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.artifact import find_artifact
-from chez_sandbox.runtime.host import Limits, Outcome, Runtime, doctor
+from chez_sandbox.runtime.handover import begin, converse
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table, doctor
+from chez_sandbox.runtime.messages import PROGRESS_STEPS, Progress
 from chez_sandbox.runtime.process import Child
 from tests.tries import tries
 
@@ -313,6 +317,37 @@ def test_whatever_a_worker_says_is_bounded(noise: bytes, framed: bool) -> None:
                 await child.receive()
 
     asyncio.run(listen())
+
+
+async def test_a_worker_that_never_stops_talking_is_not_listened_to() -> None:
+    """One that reports its progress without end ends as CRASHED at once; the engine's loop does not stand still."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    def flood() -> None:
+        body = msgspec.msgpack.encode(Progress(1))
+        with suppress(OSError), theirs:
+            for _ in range(400):
+                theirs.sendall(1000 * (len(body).to_bytes(4, "big") + body))
+
+    heard = list[int]()
+    talking = asyncio.create_task(asyncio.to_thread(flood))
+    with ours:
+        started = begin(None, b"{}", (), Limits(), b"s", "2026-11-24")
+        done = await converse(Child(None, ours), started, (), lambda rows, _: heard.append(rows))  # type: ignore[arg-type]
+    await talking
+    assert done.outcome is Outcome.CRASHED and len(heard) <= PROGRESS_STEPS + 1
+
+
+async def test_progress_is_reported_as_often_as_was_said(runtime: Runtime) -> None:
+    """A job that takes its rows one by one is heard of 50 times at most, whatever their number."""
+    for rows in (49, 99):
+        table = Table("t", ("n",), tuple((n,) for n in range(rows)))
+        told = list[int]()
+        source = "def run(data, params):\n    while data._host.next_batch('t', 1): pass\n    return 1\n"
+        done = await runtime.run_python(source, b"{}", (table,), Limits(), b"s", "2026-11-24",
+                                        on_progress=lambda rows, _, told=told: told.append(rows))  # type: ignore[misc]
+        assert done.outcome is Outcome.OK and rows / 3 < len(told) <= PROGRESS_STEPS and told == sorted(set(told))
 
 
 def test_the_artifact_is_one_file() -> None:

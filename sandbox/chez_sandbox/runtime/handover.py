@@ -12,6 +12,7 @@ import msgspec
 from chez_sandbox.errors import BadInput, WorkerFailed
 from chez_sandbox.runtime.messages import (
     MESSAGE_LIMIT,
+    PROGRESS_STEPS,
     Done,
     Go,
     Limits,
@@ -89,14 +90,17 @@ async def converse(
         await child.send(Go())
         total = sum(head.rows for head in job.tables)
         with anyio.move_on_after(job.limits.seconds + _GRACE_SECONDS):
-            while True:
+            # What is there already is received without a pause: a worker that went on and on would stop the loop,
+            # and its clock with it.
+            for _ in range(PROGRESS_STEPS + 1):
                 message = await child.receive()
                 if isinstance(message, Done):
                     return _checked(message, job.limits)
                 if not isinstance(message, Progress):
-                    raise WorkerFailed("The worker broke its protocol")
+                    break
                 if on_progress is not None:
                     on_progress(min(message.rows, total), total)
+            raise WorkerFailed("The worker broke its protocol")
         return Done(Outcome.TIME, log="stopped: the worker was killed when its time was over")
     except WorkerFailed as failure:
         return Done(Outcome.CRASHED, log=f"stopped: {failure.message}")

@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> None:
     if isinstance(first, StandBy):
         first = receive(channel, decoder)
     start, tables, budget = _receive_job(first, channel, decoder, ticker)
-    step = max(1, sum(head.rows for head in start.tables) // PROGRESS_STEPS)
+    step = max(1, -(-sum(head.rows for head in start.tables) // PROGRESS_STEPS))
     reported = 0
 
     def progress(rows: int) -> None:
