@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chez
-from chez.crypto import SigningKey
+from chez.crypto import Kdf, SigningKey
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import Bundle, build_bundle, open_bundle
 from chez_sandbox.consent import verbs
@@ -27,7 +27,7 @@ from chez_sandbox.job_errors import BudgetSpent, BundleForged, GrantPaused, Mani
 from chez_sandbox.provider.cli import cli
 from chez_sandbox.provider.keys import MAX_FORMERLY, ProviderKeys, load_keys, save_keys
 from chez_sandbox.succession import succeed
-from tests.jobs.samples import MEAN, SIGNING, manifest_text
+from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, grant
 from tests.tries import tries
@@ -100,6 +100,51 @@ async def test_an_unsigned_key_is_suspended_and_finds_the_budget_as_it_left_it(h
     assert (await home.journal.verify()).ok
 
 
+async def test_of_two_successors_of_a_key_either_may_be_the_impostor(home: chez.Home) -> None:
+    """Whoever kept a key that was replaced makes it a second successor: that one is loud, both are suspended, and its
+    versions, however high, keep none of the other's back; whichever of them is granted first."""
+    first = await grant(home, of(NEXT, SIGNING))
+    stolen = of(THIRD, SIGNING, version=2**31)
+    person = Person("yes")
+    await verbs.job_grant(home, {"bundle": stolen.encoded}, person)
+    said = "\n".join(person.shown[-1]["job"]["words"])
+    assert "HAD ANOTHER KEY BEFORE" in said and "begins suspended" in said and "signed" not in said
+    (second,) = [one for one in await list_grants(home) if one.grant.id != first.grant.id]
+    assert second.pauses and (await load_grant(home, first.grant.id)).pauses
+    honest = await grant(home, of(NEXT, SIGNING, version=2), 2)
+    assert honest.pauses, "it is the other one to the thief's, too"
+    await debit(home, second, 990)
+    with pytest.raises(BudgetSpent):
+        await debit(home, honest, 11)
+
+
+async def test_a_key_that_was_replaced_signs_no_newer_version(home: chez.Home) -> None:
+    """A job that was granted under a later key is granted under the one before no more, whatever its version; another
+    job is, for it may be from before, with a loud word."""
+    await grant(home, of(NEXT, SIGNING, version=3))
+    for version in (2, 3, 4):
+        with pytest.raises(VersionWentBack):
+            await grant(home, of(SIGNING, version=version), 2)
+    other = of(SIGNING, job="another")
+    told = "\n".join(news_words(await list_grants(home), other))
+    assert "HAS REPLACED THIS KEY" in told and "has a new key" not in told
+    assert not (await grant(home, other, 3)).pauses
+
+
+async def test_what_another_device_granted_is_not_granted_older_here(home: chez.Home, tmp_path: Path) -> None:
+    """A second device knows the versions of the first by the records in the private space."""
+    given = await grant(home, of(SIGNING, version=3))
+    record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
+    path = tmp_path / "phone"
+    await chez.create(path, passphrase="correct horse", name="phone", kdf=Kdf.minimum())
+    async with chez.open(path, passphrase="correct horse") as phone:
+        await phone.collection(COLLECTION).put(record, id=given.grant.id)
+        for older in (of(SIGNING), of(SIGNING, version=3, reads=READS.replace("365", "30"))):
+            with pytest.raises(VersionWentBack):
+                await grant(phone, older, 2)
+        await grant(phone, of(SIGNING, version=3), 2)
+
+
 async def test_a_name_is_known_from_the_journal_when_its_record_is_gone(home: chez.Home) -> None:
     """With the old keys' records deleted the new one is loud, suspended and finds their root's account all the same;
     and a record that is put back comes back suspended."""
@@ -156,11 +201,14 @@ def test_a_chain_of_keys_is_signed_link_by_link() -> None:
     ("\u00c9nergie Conseil", "x.example", True), ("e\u0301NERGIE conseil", "x.example", True),
     (" \u00c9nergie  Conseil ", "x.example", True), ("\u00c9nergie \uff23onseil", "x.example", True),
     ("Other", "example.org.", True), ("Other", ".example.org", True),
+    ("\u00c9nergie\ufe0f Conseil", "x.example", True), ("\u00c9ner\u3164gie Conseil\u034f", "x.example", True),
+    ("E\ufe0e\u0301nergieConseil", "x.example", True), ("\u00c9nergie\u2800Conse1l", "x.example", False),
+    ("\u00c9nergie ConseiI", "x.example", True),
     ("\u00c9nergi\u0435 Conseil", "x.example", False), ("\u00c9nergie Conseils", "example.com", False),
 ])  # fmt: skip
 def test_a_name_is_compared_as_it_looks(name: str, domain: str, same: bool) -> None:
-    """Another form, case or spacing of a name, or a dot at a domain's end, is the same; another letter is not, nor one
-    of another script that looks like it (a residual)."""
+    """Another form, case or spacing of a name, what is not seen in it, I for l, or a dot at a domain's end, is the
+    same; another letter is not, nor one of another script that looks like it (a residual)."""
     def named(key: SigningKey, name: str, domain: str) -> Bundle:
         text = manifest_text(signing=key).decode().replace("Example Energy Advice", name)
         return build_bundle(text.replace('"example.org"', f'"{domain}"').encode(), MEAN, "python", key)

@@ -35,7 +35,8 @@ def foreign_keys(
     grants: Iterable[Granted], bundle: Bundle, language: Language = "en", receipts: Sequence[Card] = ()
 ) -> list[str]:
     """Loud sentences when a provider that goes by the same name or domain had another key before, which did not
-    sign this one; and a plain one when the key is new and was signed. `receipts` as in `identify`."""
+    sign this one, and when it replaced this key by another; and a plain one when the key is new and was signed.
+    `receipts` as in `identify`."""
     provider, grants = bundle.manifest.provider, list(grants)
     found = identify(bundle, grants, receipts)
 
@@ -43,9 +44,9 @@ def foreign_keys(
         return phrase(language, key, name=provider.name, domain=provider.domain, words=fingerprint(old))
 
     granted = {*(one.grant.provider for one in grants), *(one.key for one in receipts)}
-    before = granted & found.keys
-    signed = sorted(before - {provider.signing_key}) if provider.signing_key not in before else []
-    loud = [say("changed.key", key) for key in found.foreign]
+    known, later = granted & found.keys, sorted(granted & found.later)
+    signed = sorted(known - found.later) if provider.signing_key not in known else []
+    loud = [*(say("changed.key", key) for key in found.foreign), *(say("changed.key-older", key) for key in later)]
     return [*loud, *(say("changed.key-signed", key) for key in signed)]
 
 

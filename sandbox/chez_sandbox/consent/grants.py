@@ -224,7 +224,7 @@ def _put_grant(
     """Store a grant with its receipt; the pauses that it begins with, for the sake of another key's."""
     grants, body = home.collection(COLLECTION), grant.body
     provider = identify(bundle, others, receipted(transaction))
-    require_rising(transaction, provider.keys, bundle)
+    require_rising(transaction, provider, bundle, others)
     transaction.put(grants, _record(home, bundle, body, seed), id=grant.id)
     transaction.receipt("grant", {**_receipt(grant, bundle, body), "accounts": list(provider.accounts)})
     if not provider.foreign:

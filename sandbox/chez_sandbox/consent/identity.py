@@ -11,14 +11,21 @@ until the person resumes each; and what it is told is debited from the other's a
 that comes back under a new key finds the budget as it left it. Under a new name as well, it finds
 what is left of the collections.
 
-Names are compared as they look: compatibility forms (Unicode NFKC, UAX 15), case and space tell nothing apart, nor
-do dots at a domain's ends. Letters of two scripts that look the same do: such a name is a new one here.
+One key has one successor. Where it signed two, whoever has it may have made the second: each of them is to the
+other as a key that was not signed. And a key that was succeeded is still there for whoever kept it: a job that was
+granted under the later one is granted under it no more (`versions`).
+
+Names are compared as they look: compatibility forms (Unicode NFKC, UAX 15), case, space, what is not seen at all, and
+which of I, l and 1, of O and 0 it is tell nothing apart, nor do dots at a domain's ends. Letters of two scripts that
+look the same do: such a name is a new one here.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from chez_sandbox.bundle import Bundle
 
@@ -48,11 +55,13 @@ class Card:
 class Identity:
     """What is known of a bundle's provider; keys are hexadecimal.
 
-    `keys` are its own, by what was signed; `foreign` the others under its name or domain that something was
-    granted under; `accounts` whose accounts its runs are debited from.
+    `keys` are its own, by what was signed; `later` those of them that succeeded the one that signed the bundle.
+    `foreign` are others that something was granted under: by its name or domain, or signed by a key that signed
+    another successor. `accounts` is whose accounts its runs are debited from.
     """
 
     keys: frozenset[str]
+    later: frozenset[str]
     foreign: tuple[str, ...]
     accounts: tuple[str, ...]
 
@@ -74,21 +83,37 @@ def identify(bundle: Bundle, grants: Iterable["Granted"], receipts: Iterable[Car
     own = _card(bundle)
     cards = [*(_card(one.bundle) for one in grants), *receipts]
     known = [*cards, own]
-    keys = _tied({own.key}, known)
-    foreign = {card.key for card in cards if card.key not in keys and _namesakes(card, own)}
+    tied, steps = _tied({own.key}, known), {step for card in known for step in pairwise(card.chain)}
+    later, before = _reached(own.key, steps), _reached(own.key, {(new, old) for old, new in steps})
+    keys = later | before | {own.key}
+    foreign = {card.key for card in cards if card.key not in keys and (card.key in tied or _namesakes(card, own))}
     accounts = {root for key in sorted(foreign) for root in _roots(_tied({key}, known), cards)}
-    first = sorted(_roots(keys, known))
-    return Identity(keys, tuple(sorted(foreign)), (*first, *sorted(accounts - set(first))))
+    first = sorted(_roots(tied, known))
+    return Identity(keys, later, tuple(sorted(foreign)), (*first, *sorted(accounts - set(first))))
 
 
 def _namesakes(one: Card, other: Card) -> bool:
-    return one.domain.strip(".") == other.domain.strip(".") or _plain(one.name) == _plain(other.name)
+    return one.domain.strip(".") == other.domain.strip(".") or not _forms(one.name).isdisjoint(_forms(other.name))
+
+
+_UNSEEN: Final = re.compile(
+    "[\\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
+)
+"""What a screen shows nothing of, and what parts words (Unicode's Default_Ignorable_Code_Point, and blanks)."""
+
+_ALIKE: Final = str.maketrans("I1|0", "lllO")
+
+
+def _forms(name: str) -> set[str]:
+    """A name without what is hardly seen of it, with and without letters that look like another."""
+    # What is not seen keeps an accent from its letter.
+    composed = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
+    return {_plain(composed), _plain(composed.translate(_ALIKE))}
 
 
 def _plain(name: str) -> str:
-    """A name without what is hardly seen of it. Folding case can undo the normal form, so that is made twice."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join(folded.split())
+    """In the normal form, which folding case can undo, so that it is made again."""
+    return _UNSEEN.sub("", unicodedata.normalize("NFKC", name.casefold()))
 
 
 def _card(bundle: Bundle) -> Card:
@@ -105,6 +130,15 @@ def _tied(keys: set[str], cards: Sequence[Card]) -> frozenset[str]:
             if tied.intersection(card.chain):
                 tied.update(card.chain)
     return frozenset(tied)
+
+
+def _reached(key: str, steps: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The keys to which one step after another leads from this one."""
+    found, fresh = set[str](), {key}
+    while fresh:
+        fresh = {to for of, to in steps if of in fresh} - found
+        found |= fresh
+    return frozenset(found - {key})
 
 
 def _roots(keys: frozenset[str], cards: Sequence[Card]) -> set[str]:

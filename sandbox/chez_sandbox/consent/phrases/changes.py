@@ -15,6 +15,8 @@ CHANGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                          "Ce que vous autorisez commence en pause, et l'autre clé l'est aussi : à vous de reprendre."),
     "changed.key-signed": ("{name} ({domain}) has a new key, which the one it had before signed: {words}.",
                            "{name} ({domain}) a une nouvelle clé, signée par celle d'avant : {words}."),
+    "changed.key-older": ("{name} ({domain}) HAS REPLACED THIS KEY, by one that you know: {words}. Ask why it signed.",
+                          "{name} ({domain}) A REMPLACÉ CETTE CLÉ par une autre, connue de vous : {words}. Vérifiez."),
     "changed.reads-new": ("it reads more: {collection} ({fields})", "elle lit en plus : {collection} ({fields})"),
     "changed.reads-gone": ("it reads {collection} no longer", "elle ne lit plus {collection}"),
     "changed.fields-more": ("it reads more of {collection}: {fields}", "elle lit plus de {collection} : {fields}"),
