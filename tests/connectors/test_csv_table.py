@@ -98,13 +98,39 @@ def test_a_type_that_is_declared_or_was_before_costs_the_cell_that_is_none() -> 
 def test_a_comma_that_delimits_stands_before_no_decimals() -> None:
     """In a table with commas between its cells 1,234 in quotes may be a thousand and more: it costs its row where the
     column is declared, or was before, as numbers, and is text elsewhere. With another delimiter it has decimals."""
-    rows = [("id", "a"), ("1", "1,234"), ("2", "5.5")]
-    for delimiter, found in ((",", [5.5]), (";", [1.234, 5.5])):
+    for delimiter, cell, found in ((",", "1,234", [5.5]), (";", "1,23", [1.23, 5.5])):
+        rows = [("id", "a"), ("1", cell), ("2", "5.5")]
         for table in (CsvTable(types={"a": "number"}), CsvTable(before={"a": "number"})):
             items = read_bytes(table, written(rows, delimiter))
             assert [one.a for one in records(items)] == found  # type: ignore[attr-defined]
             assert [line for line, _ in rejects(items)] == [2][: delimiter == ","]
-    assert [one["a"] for one in values(written(rows, ","))] == ["1,234", "5.5"]
+    assert [one["a"] for one in values(b'id,a\n1,"1,234"\n2,5.5\n')] == ["1,234", "5.5"]
+
+
+@pytest.mark.parametrize(("cells", "other", "found", "declared"), [
+    (["1.234", "2.500"], "7,25", ["1.234", "2.500"], []),  # thousands, by what the table has elsewhere
+    (["1,234", "-2,500"], "7.25", ["1,234", "-2,500"], []),
+    (["1.234", "2.5"], "7,25", [1.234, 2.5], [1.234, 2.5]),  # the column itself has decimals
+    (["1.234", "0.500"], "7,25", [1.234, 0.5], [1.234, 0.5]),  # no thousands begin with a zero
+    (["1.234", "7,25"], "x", ["1.234", "7,25"], [7.25]),
+    (["1,234", "7.25"], "x", ["1,234", "7.25"], [7.25]),
+    (["1.234", "1,234"], "x", ["1.234", "1,234"], []),
+    (["1.234", "2.500"], "8.125", [1.234, 2.5], [1.234, 2.5]),  # nothing says otherwise
+    (["1.234", "2.500"], "7.25", [1.234, 2.5], [1.234, 2.5]),
+    (["1.234.567", "2.500"], "7,25", ["1.234.567", "2.500"], []),
+    (["1234", "2.500"], "7,25", ["1234", "2.500"], [1234.0]),
+])
+def test_thousands_are_no_decimals(cells: list[str], other: str, found: list[object], declared: list[float]) -> None:
+    """Whether a point or a comma parts thousands is said by the whole column, and else by the others: what may be both
+    is text, and where numbers are declared it costs its row and is no number that nobody wrote."""
+    rows = [("id", "a", "b"), *((str(n), cell, other) for n, cell in enumerate(cells))]
+    for delimiter in ";\t":
+        data = written(rows, delimiter)
+        assert [one["a"] for one in values(data)] == found
+        for table in (CsvTable(types={"a": "number"}), CsvTable(before={"a": "number"})):
+            items = read_bytes(table, data)
+            assert [one.a for one in records(items)] == declared  # type: ignore[attr-defined]
+            assert len(rejects(items)) == len(cells) - len(declared)
 
 
 def test_hostile_tables_are_bounded() -> None:

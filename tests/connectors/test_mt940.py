@@ -126,6 +126,16 @@ def test_a_bad_line_costs_itself(bad: str, caplog: pytest.LogCaptureFixture) -> 
     assert caplog.records == []
 
 
+def test_a_bad_opening_balance_takes_no_lines_currency() -> None:
+    """Lines behind an opening balance whose amount can't be read are in its currency, and are the same lines as in an
+    export in which it can."""
+    for tag in ("60F", "60M"):
+        good, bad = [statement(f":{tag}:C240130USD{amount}", line("1,")) for amount in ("5,", "1.234,50")]
+        (found,) = transactions(bad)
+        assert found.currency == "USD" and [found] == transactions(good)
+    assert [number for number, _ in rejects(read_bytes(Mt940(), statement(":60F:C240130USD1.234,50")))] == [4]
+
+
 def test_a_broken_statement_costs_that_statement() -> None:
     """Without an account a statement's lines are left out with one word for all; the next statement is read."""
     data = statement(line(), line(), account="") + statement(line("3,"))

@@ -38,6 +38,8 @@ class _Shape:
     kind: type[msgspec.Struct]
     header: int
     """The line that names the columns."""
+    doubtful: tuple[str, ...]
+    """Of each column of the file the signs that may part thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class CsvTable:
     collection: str | None = None
 
     name = "csv"
-    version = 2
+    version = 3
     title = "any table of text with a header"
 
     def recognise(self, head: bytes, name: str) -> bool:
@@ -86,7 +88,7 @@ class CsvTable:
         if header is None:
             raise InvalidValue("the table has no header", "Its first line names the columns.")
         names = column_names(header.values, () if self.identity else ("row",))
-        typing = Typing(len(names), comma=dialect.delimiter != ",")
+        typing = Typing(len(names), comma=dialect.delimiter != ",", signs=True)
         for row in rows:
             if len(row.values) == len(names):
                 typing.look(row.values)
@@ -99,7 +101,8 @@ class CsvTable:
         if not key:
             columns = (("row", "text"), *columns)
         collection = self.collection or f"table_{slug(PurePath(source.name).stem, 'rows')}"
-        return _Shape(dialect, columns, key, row_type(collection, columns, key or ("row",)), header.line)
+        return _Shape(dialect, columns, key, row_type(collection, columns, key or ("row",)), header.line,
+                      typing.doubtful)
 
 
 def _record(shape: _Shape, row: Cells, keys: RowKeys) -> msgspec.Struct:
@@ -107,8 +110,9 @@ def _record(shape: _Shape, row: Cells, keys: RowKeys) -> msgspec.Struct:
     if len(row.values) != len(columns):
         raise ValueError(f"the row has {len(row.values)} cells, and the header {len(columns)}")
     comma = shape.dialect.delimiter != ","  # else 1,234 in quotes may be a thousand and more
-    values: dict[str, Any] = {name: typed(value, kind, comma=comma)
-                              for (name, kind), value in zip(columns, row.values, strict=True)}
+    values: dict[str, Any] = {
+        name: typed(value, kind, comma=comma, doubtful=doubtful)
+        for (name, kind), value, doubtful in zip(columns, row.values, shape.doubtful, strict=True)}
     if shape.identity:
         keys.claim([values[name] for name in shape.identity], row.line)
     else:

@@ -47,6 +47,8 @@ TORN: Final = re.compile(r":(?:61:\d{6}(?:\d\d|\s\s){0,2}+[A-Z]{1,3}[\n ]?[\d,]{
                          r"(?:[.-]|['\u2019\xa0\u2009\u202f ]?\d)", re.IGNORECASE)
 """A line or a balance whose amount goes on where the library takes it to end: it has a comma before its cents, nothing
 else between its digits, at most 15 of all, and no sign."""
+OPENING: Final = re.compile(r"[DC]\d{6}([A-Z]{3})", re.ASCII)
+"""How an opening balance begins: its sign, its day, its currency."""
 MAX_LINE: Final = 2048
 """Bytes of a line; the standard ends at 65, banks that don't wrap exceed it."""
 MAX_PART: Final = 16 * 1024
@@ -109,7 +111,7 @@ class Mt940:
     """Reads MT940 statements into accounts, balances and transactions."""
 
     name = "mt940"
-    version = 2
+    version = 3
     title = "SWIFT MT940 statements of banks"
     types = (Account, Balance, Transaction)
 
@@ -190,6 +192,9 @@ def _part(state: _State, part: _Part) -> Iterator[Item]:
         state.line, state.told = part.line if begins else 0, False
         return
     try:
+        if state.account is not None and part.tag in ("60F", "60M") and (said := OPENING.match(part.text)):
+            # Also where the amount can't be read: without it each line would be another than in the next export.
+            state.account.currency = state.account.currency or said[1]
         if part.problem:
             raise ValueError(part.problem)
         if TORN.match("\n".join(part.lines[:2])):  # some banks write the amount on the next line
@@ -226,8 +231,6 @@ def _said(state: _State, account: Account, part: _Part) -> Iterator[Item]:
         yield Found(_transaction(state, account, part), part.line)
     elif part.tag in BALANCES:
         state.holdings.balance(_balance(state, account, part), part.line)
-    elif part.tag == "60M":
-        account.currency = currency(part.text[7:10])
 
 
 def _close(state: _State) -> Iterator[Item]:

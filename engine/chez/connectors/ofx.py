@@ -12,6 +12,9 @@ forgiving and replaced where they are not:
 - its strict models are not used: each transaction is checked here, and a bad one is one
   `Reject`.
 
+A row's id (FITID) is to be another for each row of an account; banks use one again, in another year or for a payment
+and its fee, and a row of one file would take another file's place: `chez.connectors.references` tells them apart.
+
 Read: accounts with balances, transactions of bank and card statements, and the cash
 side of brokers' statements. A broker's trades are reported as rejects, not dropped.
 """
@@ -66,7 +69,7 @@ class _State:
     organisation: str = ""
     statement: _Statement | None = None
     holdings: Holdings = field(default_factory=Holdings)
-    seen: dict[bytes, bytes] = field(default_factory=dict)
+    seen: set[bytes] = field(default_factory=set)
     references: References = field(default_factory=References)
 
 
@@ -74,7 +77,7 @@ class Ofx:
     """Reads OFX statements into accounts and transactions."""
 
     name = "ofx"
-    version = 3
+    version = 4
     title = "OFX 1 and 2 statements of banks, cards and brokers"
     types = (Account, Transaction)
 
@@ -244,22 +247,20 @@ def _transaction(state: _State, fields: dict[str, str]) -> Transaction:
 
 
 def _reference(state: _State, record: Transaction, given: str) -> str:
-    """The bank's id of a row; for a row without, a hash of its content and which of its equals it is.
+    """The bank's id of a row with its day and amount; for a row without, a hash of its content and which of its equals
+    it is.
 
-    Raises `ValueError` when the id was seen in this file already: a repeated row, or a
-    second row that would overwrite the first.
+    Raises `ValueError` for a row that stands in this file already, id and all.
     """
     if not given:
         return state.references.numbered(record)
     if len(state.seen) >= MAX_SEEN:
         raise InvalidValue(f"the file has more than {MAX_SEEN} transactions", "Export a shorter period.")
-    content = content_of(record)
-    key = hashlib.blake2b(f"{record.account}\n{given}".encode(), digest_size=16).digest()
-    earlier = state.seen.setdefault(key, content)
-    if earlier is not content:
-        raise ValueError("the row is given twice" if earlier == content
-                         else "another row of this file has the same id (FITID)")
-    return given
+    key = hashlib.blake2b(given.encode() + content_of(record), digest_size=16).digest()
+    if key in state.seen:
+        raise ValueError("the row is given twice")
+    state.seen.add(key)
+    return state.references.named(record, given)
 
 
 def _currency(text: str) -> str | None:

@@ -7,6 +7,9 @@ What a file does not say, and how it is settled here:
 - The delimiter is the one of `, ; TAB |` by which most of the first lines have as many cells as the header.
 - A column is a number if every cell of it that is not empty is one, written as numbers are: `02010` has a zero
   in front that a number would lose, so it is text. A decimal comma counts where the delimiter is none.
+- Where commas and points both stand in numbers, one of them may part thousands: `1.234` beside `7,25`. Three digits
+  behind a sign are decimals only if its column, or else the table, has no other sign before decimals; else the column
+  is text, and such a cell of a declared one costs its row.
 
 Source: RFC 4180 for quotes; the rest is what people export.
 """
@@ -54,6 +57,7 @@ ColumnType = Literal["integer", "number", "text"]
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})", re.ASCII)
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?", re.ASCII)
 _COMMA: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:,\d{1,17})?", re.ASCII)
+_GROUPED: Final = re.compile(r"-?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 _PYTHON: Final[Mapping[ColumnType, Any]] = {"integer": int | None, "number": float | None, "text": str | None}
 _CHUNK: Final = 1 << 20
 
@@ -140,15 +144,25 @@ def column_names(header: Sequence[str], taken: Iterable[str] = ()) -> tuple[str,
 
 
 class Typing:
-    """What the columns of a table are, from all cells that were looked at."""
+    """What the columns of a table are, from all cells that were looked at.
 
-    def __init__(self, width: int, *, comma: bool) -> None:
+    With `signs` it is found as well where a number may be another one (`doubtful`).
+    """
+
+    def __init__(self, width: int, *, comma: bool, signs: bool = False) -> None:
         self._numeric: list[re.Pattern[str] | None] = [_INTEGER] * width
         self._any = [False] * width
         self._decimal = _COMMA if comma else _NUMBER
+        self._signs: list[set[str]] | None = [set() for _ in range(width)] if comma and signs else None
+        """Of each column how its numbers with a sign are written: ".", "," or, where it may part thousands, ".3", ",3".
+        """
 
     def look(self, values: Sequence[str]) -> None:
         """Take a row's cells into account."""
+        if self._signs is not None:
+            for value, known in zip(values, self._signs, strict=True):
+                if ("," in value or "." in value) and (written := _sign(value.strip())):
+                    known.add(written)
         for at, value in enumerate(values):
             pattern = self._numeric[at]
             if pattern is None or not (value := value.strip()):
@@ -164,13 +178,40 @@ class Typing:
 
     @property
     def types(self) -> tuple[ColumnType, ...]:
-        """The types found; a column without any value is text."""
-        return tuple("text" if pattern is None or not there else "integer" if pattern is _INTEGER else "number"
-                     for pattern, there in zip(self._numeric, self._any, strict=True))
+        """The types found; a column without any value is text, and one in which a number may be another."""
+        return tuple("text" if pattern is None or not there or doubtful else "integer" if pattern is _INTEGER
+                     else "number"
+                     for pattern, there, doubtful in zip(self._numeric, self._any, self.doubtful, strict=True))
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Of each column the signs behind which three digits may be no decimals: "", ".", "," or both."""
+        if self._signs is None:
+            return ("",) * len(self._numeric)
+        table = {sign for known in self._signs for sign in known if len(sign) == 1}
+        return tuple("".join(sign for sign in ".," if f"{sign}3" in known and not _decides(sign, known, table))
+                     for known in self._signs)
 
 
-def typed(value: str, kind: ColumnType, *, comma: bool) -> str | int | float | None:
-    """A cell as its column's type has it, None for an empty one; `comma` is whether one may stand before decimals.
+def _sign(value: str) -> str:
+    """How a number with a sign is written, as in `Typing`; empty for what is none."""
+    sign = "," if "," in value else "."
+    if (_COMMA if sign == "," else _NUMBER).fullmatch(value) is None:
+        return ""
+    return f"{sign}3" if _GROUPED.fullmatch(value) else sign
+
+
+def _decides(sign: str, column: set[str], table: set[str]) -> bool:
+    """Whether a sign stands before decimals, by what else its column has, or else the table."""
+    other = "," if sign == "." else "."
+    if other in column or f"{other}3" in column:
+        return False
+    return sign in column or table != {other}
+
+
+def typed(value: str, kind: ColumnType, *, comma: bool, doubtful: str = "") -> str | int | float | None:
+    """A cell as its column's type has it, None for an empty one; `comma` is whether one may stand before decimals, and
+    `doubtful` are the signs that may part thousands (`Typing`).
 
     Raises `ValueError`.
     """
@@ -185,6 +226,8 @@ def typed(value: str, kind: ColumnType, *, comma: bool) -> str | int | float | N
         return int(value)
     if _NUMBER.fullmatch(value) is None and not (comma and _COMMA.fullmatch(value)):
         raise ValueError("a cell is no number, and its column is of such")
+    if doubtful and value[-4:-3] in tuple(doubtful) and _GROUPED.fullmatch(value):
+        raise ValueError("a cell may have decimals, or thousands: others of this table have another sign before theirs")
     return float(value.replace(",", "."))
 
 

@@ -45,7 +45,7 @@ class TableRows:
     """Reads any table of text with a header into `TableRow`s; `configuration` is what it is made of elsewhere."""
 
     name = "csv"
-    version = 1
+    version = 2
     title = CsvTable.title
     types = (TableRow,)
     example = "Größe;Zeit\n1,5;2024-12-31\n".encode("cp1252")
