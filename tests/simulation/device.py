@@ -195,7 +195,7 @@ class Device:
         self.told.clear()
         if job.work.ahead is not None and (tell := job.work.ahead(self.db)) is not None:
             tell()
-        result = self.write(job.work.run)
+        result = self.write(job.run)
         for shown in self.told:
             there = self.db.execute("SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? "
                                     "AND deleted = 0", (shown.space, shown.collection, shown.row[0])).fetchone()

@@ -82,7 +82,7 @@ class _Lanes:
 
     def take(self) -> list[Job]:
         works, self.works = self.works, []
-        return [Job(cast("Any", self.lane), cast("Any", None), work) for work in works]
+        return [Job(cast("Any", self.lane), cast("Any", None), work, met=False) for work in works]
 
     def done(self, job: Job, result: Any) -> None:
         self.told.append(("done", result))

@@ -42,7 +42,7 @@ from chez.sync.outbox import (
     waiting_changes,
 )
 from chez.sync.planning import by_epoch, plan
-from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, keep_sealed, sealed_for, unsealed
+from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, keep_sealed, places, sealed_for, unsealed
 from chez.sync.sealing import epoch_for, seal_anew, stranded
 from chez.sync.several import Several
 from chez.sync.straight import straight
@@ -118,7 +118,12 @@ class Author:
     # --- sealed for a relay -------------------------------------------------------------
 
     def outgoing(self, db: Connection, relay: int, found: Waits | None = None) -> list[Sealed]:
-        """Collect what waits and seal it for a relay; the bytes returned are stored first. `found` as for `collect`."""
+        """Collect what waits and seal it for a relay; the bytes returned are stored first. `found` as for `collect`.
+
+        Nothing where the relay was never met, or the space was taken to another place since.
+        """
+        if not places(db, self._access.space.n, relay):
+            return []
         made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db, found)]
         self._relays.made((one[0] for one in made), relay)
         if due := self._relays.due(relay):  # rows that were undone are not there, or are what was made just now

@@ -215,7 +215,7 @@ class Driver:
             work, tell = job.work, None
             with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
                 tell = None if work.ahead is None else self._database.glance(work.ahead)
-            done = self._database.submit(work.run, shown_first=work.shown_first, ahead=tell is not None)
+            done = self._database.submit(job.run, shown_first=work.shown_first, ahead=tell is not None)
             self._begun.append((job, done))
             if tell is not None:
                 tell()

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
+from chez.store.database import Connection
 from chez.sync.channel import Channel
 from chez.sync.events import (
     AppendDone,
@@ -107,6 +108,14 @@ class Job:
     lane: Lane
     machine: SyncMachine
     work: Work
+    met: bool
+    """Whether the machine read how far the relay was read."""
+
+    def run(self, db: Connection) -> Any:
+        """The work, in the store's transaction. Raises what it does, and `RelayUnreachable` for a space that went."""
+        if self.met:
+            self.machine.replica.check_place(db, self.machine.relay)
+        return self.work.run(db)
 
 
 class Lanes:
@@ -261,7 +270,7 @@ class Lanes:
 
     def take(self) -> list[Job]:
         """The work to do next, in order: all that is there."""
-        jobs = [Job(lane, lane.machine, work) for lane in self.all for work in lane.works]
+        jobs = [Job(lane, lane.machine, work, lane.machine.met) for lane in self.all for work in lane.works]
         for lane in self.all:
             lane.under_way += len(lane.works)
             lane.works.clear()
@@ -288,7 +297,7 @@ class Lanes:
         job.lane.under_way -= 1
         if isinstance(error, HomeCopied | StorageFailed):
             raise error
-        if job.lane.machine is job.machine:
+        if job.lane.machine is job.machine and job.lane.state is State.LIVE:
             self._end(job.lane, error)
         self._check()
 

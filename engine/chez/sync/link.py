@@ -316,6 +316,12 @@ class Link:
                     if not self._retry:
                         raise
                     self.error = error
+                except ChezError:  # of this home: nothing to retry
+                    raise
+                except Exception as error:  # a defect of ours must not pass for the end of a connection
+                    self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
+                                                 "Your data is still here. Please report it.")
+                    refused = True
                 finally:
                     self._disconnected()
                 if not self._retry:
@@ -326,11 +332,8 @@ class Link:
                     self._ended = False
                 else:
                     await self._wait(self._backoff.pause(stood, random.random()))
-        except ChezError as error:  # of this home: nothing to retry
+        except ChezError as error:
             self.error = error
-        except Exception as error:  # a defect of ours must not pass for the end of a connection
-            self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
-                                         "Your data is still here. Please report it.")
         finally:
             if looking is not None:
                 looking.cancel()

@@ -104,6 +104,11 @@ class SyncMachine:
         self.course = Course(Desk(self.replica, self.relay), self.session, self.send, self._took, self._whole)
 
     @property
+    def met(self) -> bool:
+        """Whether it is known how far the relay was read."""
+        return self._cursor is not None
+
+    @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
         return self._done and not self._window.full
@@ -249,7 +254,7 @@ class SyncMachine:
 
     def _resume(self) -> list[Work]:
         """Begin, or begin anew: the relay's keys were replaced."""
-        self.phase, self.sealing, self._begun = Phase.GREETING, False, False
+        self.phase, self.sealing, self._begun, self._cursor = Phase.GREETING, False, False, None
         self.course.begin()
         self._window.forget()
         self.tries.begin()

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from chez import crypto
+from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.records.anew import unsettled
@@ -38,7 +39,7 @@ from chez.sync.requests import Rotation
 from chez.sync.retiring import retire_expelled
 from chez.sync.room import Bound
 from chez.sync.rotating import Creation, creation_of, learn_epochs, rotation_at, start_epoch, take_packet
-from chez.sync.sealed import Cursor, advance, begin_anew
+from chez.sync.sealed import Cursor, advance, begin_anew, places
 from chez.sync.several import Several
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD
@@ -167,6 +168,14 @@ class Replica:
 
     # --- in -------------------------------------------------------------------------
 
+    def check_place(self, db: Connection, relay: int) -> None:
+        """Raise `RelayUnreachable` when a space that a relay was read of is at another place meanwhile.
+
+        Another space's entry may have told of that in the transaction before: who keeps it in step is told after that.
+        """
+        if not places(db, self.space.n, relay):
+            raise RelayUnreachable("the space was taken to another place", "It is looked for there.")
+
     def resume(self, db: Connection, relay: int, incarnation: bytes) -> tuple[Cursor, bool, Epoch]:
         """Where to go on reading a relay, whether its store is another than last time, and whose credentials it has.
 
@@ -174,6 +183,9 @@ class Replica:
         is: who wrote it may not come again.
         """
         self.access.refresh(db)
+        (handle,) = db.execute("SELECT handle FROM space WHERE n = ?", (self.space.n,)).fetchone()
+        if handle != self.space.handle:
+            raise RelayUnreachable("the space was taken to another place", "It is looked for there.")
         self.room.check(db)
         copy_person(db, self.space.n, self.space.membership)
         self._left = self.leaves(db)

@@ -7,8 +7,8 @@ from chez.store.database import Connection
 from chez.sync.entry import CHANGES, CHECKPOINTS, STATEMENTS
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 
-__all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sealed", "lacking", "sealed_for",
-           "unsealed")
+__all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sealed", "lacking", "places",
+           "sealed_for", "unsealed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,11 @@ def advance(db: Connection, space: int, relay: int, first: int, to: Cursor) -> N
     if not moved:
         # The page before was not taken in: going on would skip it for ever.
         raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
+
+
+def places(db: Connection, space: int, relay: int) -> bool:
+    """Whether it is known how far a relay was read of a space: of one that was taken to another place, it is not."""
+    return db.execute("SELECT 1 FROM cursor WHERE space = ? AND relay = ?", (space, relay)).fetchone() is not None
 
 
 def begin_anew(db: Connection, space: int, relay: int, author: bytes) -> None:
