@@ -21,10 +21,12 @@ from chez_sandbox.provider.following import Taking, take_results
 from chez_sandbox.provider.hook import Hook
 from chez_sandbox.provider.results import BEGINNING, Place, ResultBook
 from tests.jobs.messages import BUNDLE, KEYS, message
+from tests.jobs.samples import RESULT
 from tests.jobs.test_grants import bundle
 from tests.tries import tries
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+INTEGER = 'type = "integer"\nminimum = 0\nmaximum = 10000\nmultipleOf = 10\n'
 
 
 class Killed(BaseException):
@@ -214,6 +216,25 @@ def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_pat
             ("another-job", first[0]["received"])
         ]
     assert hooked == [first[0]["id"], late[3]["id"]]
+
+
+def test_a_result_that_nests_deeper_than_any_schema_is_none(tmp_path: Path) -> None:
+    """Held against no schema, a result of many levels is no line that some readers find and others pass over: what is
+    there is there for whoever reads, from however deep in the interpreter, and nothing is kept twice."""
+    wide = bundle(rest=RESULT.replace(INTEGER, 'type = "array"\nmaxItems = 500\nitems = { type = "null" }\n'))
+    items = [message(depth, result=b"[" * depth + b"]" * depth, of=wide) for depth in (9, 10, 930, 960)]
+    path = tmp_path / "results.jsonl"
+    with ResultBook(path, KEYS) as book:
+        assert [book.keep(item, NOW).line["outcome"] for item in items] == ["result", *["invalid"] * 3]
+
+    def read(frames: int) -> list[bool]:
+        if frames:
+            return read(frames - 1)
+        with ResultBook(path, KEYS) as book:
+            assert sum(1 for _ in book.lines(BEGINNING)) == len(items)
+            return [book.keep(item, NOW).new for item in items]
+
+    assert read(100) == [False] * 4
 
 
 def test_what_is_no_result_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ from chez.store.disk import sync_folder
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
 from chez_sandbox.provider.keys import ProviderKeys
+from chez_sandbox.release.parse import MAX_DEPTH
 from chez_sandbox.release.release import Release, message_id, message_size, open_message
 from chez_sandbox.release.strict_json import read_json
 from chez_wire.limits import MAX_INBOX_ITEM
@@ -267,8 +268,17 @@ def _value(text: bytes) -> dict[str, Any] | None:
 
 
 def _plain(result: bytes) -> object:
-    read_json(result)  # refuses what Python's reader would tolerate
-    return json.loads(result, parse_float=_finite)
+    """A result that no schema bounds. Raises `ResultRefused` for what Python's reader would tolerate, and for more
+    levels than any schema has: whether a line with thousands can be read again depends on who reads it."""
+    read_json(result)
+    value = json.loads(result, parse_float=_finite)
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for some in inner for one in some]
+        if not level:
+            return value
+    raise ResultRefused("result", f"is nested deeper than {MAX_DEPTH} levels")
 
 
 def _finite(text: str) -> float:

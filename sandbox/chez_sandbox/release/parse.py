@@ -20,7 +20,7 @@ from chez_sandbox.release.types import (
     Type,
 )
 
-__all__ = ("MAX_RESULT", "parse_schema")
+__all__ = ("MAX_DEPTH", "MAX_RESULT", "parse_schema")
 
 MAX_RESULT: Final = 32 * 1024
 """Bytes of the longest result a schema may allow: it must fit an inbox item, padded and
