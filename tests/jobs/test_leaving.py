@@ -102,6 +102,17 @@ async def test_what_was_withdrawn_leaves_as_none_in_its_place(home: chez.Home, r
         await withdraw(home, "ffff")
 
 
+async def test_the_order_of_messages_tells_of_no_withdrawal(home: chez.Home, relay: Relay) -> None:
+    """What was withdrawn leaves in the place that its result had among those of its time, not behind them."""
+    for number in (1, 2, 3):
+        await run_held(home, number)
+    for number in (2, 1):
+        await withdraw(home, (bytes([number]) * 16).hex())
+    assert (await deliver(home, LATER)).sent == 3
+    came = [open_message(item, SEALING, INBOX) for item in relay.items]
+    assert [(one.grant[0], one.outcome) for one in came] == [(1, "none"), (2, "none"), (3, "result")]
+
+
 @pytest.mark.parametrize("failure", [RelayUnreachable("no answer"), asyncio.CancelledError()], ids=["relay", "ended"])
 async def test_what_may_have_left_is_not_withdrawn(home: chez.Home, relay: Relay, failure: BaseException) -> None:
     """After one attempt without an answer, also when the clock went back, the same bytes are sent again."""

@@ -83,7 +83,8 @@ def _due(transaction: "Transaction", *, now: datetime) -> tuple[list[Leaving], l
     for leaving in leavings(transaction):
         if not leaving.delivered and leaving.receipt.body["message"]:
             (due if leaving.sending or leaving.leaves <= now else held).append(leaving)
-    return due, held
+    # Not in the order in which they were made: what was withdrawn was made again, and would come last.
+    return sorted(due, key=lambda one: (one.leaves, one.run)), held
 
 
 def _begin(transaction: "Transaction", *, home: "Home", run: tuple[str, int]) -> Leaving | None:
