@@ -315,7 +315,7 @@ async def test_what_another_device_sent_is_told_by_all(
 
     monkeypatch.setattr("chez.inboxes.put", put)
     laptop, phone = devices
-    given = await grant(laptop, bundle(reads=WHOLE), 7)
+    given = await grant(laptop, bundle(reads=WHOLE, version=2), 7)
     for declined in (False, True):
         await run_once(laptop, given.grant.id, INSTANT, decline=declined)
     assert (await VERBS["job-send"](laptop, {}, Person("")))["sent"] == 2
