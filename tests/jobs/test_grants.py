@@ -10,13 +10,17 @@ import chez
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import COLLECTION, Grant, Granted, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.narrowing import Narrowing
+from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.run import GrantedRun, authorise
 from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 
 TODAY = date(2026, 11, 24)
 NOW = "2026-11-24T12:00:00+00:00"
+THIEF = SigningKey.from_seed(bytes([66]) * 32)
 
 
 def bundle(code: bytes = MEAN, **parts: Any) -> Bundle:
@@ -100,6 +104,27 @@ async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
     with pytest.raises(GrantEnded):
         async with authorise(home, given.grant.id, TODAY):
             pass
+
+
+@pytest.mark.parametrize("wrong", [
+    {"narrowed": Narrowing((("salaries", "x"),))}, {"narrowed": Narrowing((), (("readings", 10**9),))},
+    {"bits": float("nan")}, {"runs": 10**9}, {"hold_hours": 10**15, "review": "hold"}, {"until": "zzzz"},
+    {"granted": "soon"}, {"id": "../../lock"},
+], ids=str)  # fmt: skip
+async def test_a_record_that_nobody_could_have_given_hides_no_other(home: chez.Home, wrong: dict[str, Any]) -> None:
+    """Signed by whatever key, a grant of what the job does not ask for is one damaged grant: the others are told of,
+    exported and run."""
+    given = await grant(home, bundle())
+    forged = msgspec.structs.replace(given.grant, **({"id": "07" * 16, "device": THIEF.public.hex()} | wrong))
+    record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
+    signed = {"body": forged.body, "signature": THIEF.sign("chez/1 application grant", forged.body)}
+    await home.collection(COLLECTION).put(record | signed, id=forged.id)
+    states = [one["state"] for one in await all_grants(home, TODAY)]
+    assert states == ["running", "damaged"] and await list_grants(home) == [given]
+    assert given.grant.id in str(await export_consents(home, NOW, TODAY))
+    with pytest.raises(GrantInvalid):
+        await load_grant(home, forged.id)
+    assert not (home.path.parent / "lock.lock").exists()
 
 
 async def test_a_grants_record_under_another_id_is_refused(home: chez.Home) -> None:

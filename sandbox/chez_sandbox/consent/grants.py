@@ -15,7 +15,7 @@ that nothing that races or crashes leaves one without the other.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -364,6 +364,19 @@ def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantI
     return found.grant if isinstance(found, Granted) else found
 
 
+def _require_givable(grant: Grant, bundle: Bundle) -> None:
+    """Raise `GrantInvalid` for a grant that nobody could have given: whatever key signed it, it is one bad record."""
+    try:
+        if bytes.fromhex(grant.id).hex() != grant.id or len(grant.id) != 32:
+            raise ValueError("it names a file, too")
+        date.fromisoformat(grant.until)
+        datetime.fromisoformat(grant.granted)
+        narrow(bundle.manifest, grant.narrowed)
+        require_fitting(bundle, grant.runs, grant.bits, grant.epsilon, grant.review, grant.hold_hours)
+    except (InvalidValue, NotAllowed, ValueError):
+        raise refused(GrantInvalid, "unreadable", grant=grant.id[:8]) from None
+
+
 def _verified(
     id: str, record: Mapping[str, Any], revoked: bool, paused: frozenset[str]
 ) -> Granted | GrantInvalid:
@@ -395,5 +408,6 @@ def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[
         raise refused(GrantInvalid, "unreadable", grant=id[:8])
     if grant.id != id or grant.bundle != bundle.hash.hex():
         raise refused(GrantInvalid, "another-job", grant=id[:8])
+    _require_givable(grant, bundle)
     pauses = standing(id, bytes.fromhex(grant.device), value, paused)
     return Granted(grant, bundle, revoked or value.get("revoked") is not False, seed, pauses)
