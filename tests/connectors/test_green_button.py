@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import given as given_
+from hypothesis import strategies as st
 
 from chez.connectors import Item, read
 from chez.connectors.green_button import GreenButton
+from chez.connectors.intervals import Intervals, Told
 from chez.errors import InvalidValue
 from chez.records.types import identity_of
 from chez.vocabulary import Consumption, Reading
@@ -77,6 +80,51 @@ def test_units_powers_and_directions() -> None:
                                ({"flow": 19}, 1000.0, "production")):
         (one,) = readings(read_bytes(GreenButton(), feed(quarter, **given)))  # type: ignore[arg-type]
         assert (one.watts, one.flow, one.seconds) == (watts, flow, 900)
+
+
+def test_no_time_is_counted_twice() -> None:
+    """Of a stretch that two series tell, by hours and by quarters, the first one counts, with what it cost, in whatever
+    order its intervals come; another block's word for the same interval is a correction, its own block's none."""
+    other = "this time is told in other intervals already: it would be counted twice"
+    hour = value("2024-01-01T00:00:00", 1000, more="<cost>1000</cost>")
+    at = {"15": 250, "00": 100, "45": 350, "30": 300}
+    quarters = "".join(value(f"2024-01-01T00:{minute}:00", amount, 900) for minute, amount in at.items())
+    again = value("2024-01-01T00:15:00", 260, 900)
+    block, watts = "</IntervalBlock><IntervalBlock>", [1000.0, 400, 1400, 1200]
+    for told, found, values in (
+            ([other] * 4, [1000.0], (hour, block, quarters)), ([other], watts, (quarters, block, hour)),
+            ([other] * 2, [4.0, 1400, 1200], (value("2024-01-01T00:05:00", 1, 900), quarters)),
+            ([], [*watts, 1040], (quarters, block, again)),
+            (["this time is told in its block already"], watts, (quarters, again))):
+        items = read_bytes(GreenButton(), feed(*values))
+        assert [reason for _, reason in rejects(items)] == told
+        assert [one.watts for one in readings(items)] == found
+        assert sum({one.start: one.seconds for one in readings(items)}.values()) <= 3600
+        paid = [one.cost for one in records(items) if isinstance(one, Consumption)]
+        assert paid == [Decimal("0.01")] * (values[0] is hour)
+    paid = [(one.cost, one.quantity) for one in records(read_bytes(GreenButton(), feed(
+        hour, block, value("2024-01-01T01:00:00", 500, more="<cost>3000</cost>")))) if isinstance(one, Consumption)]
+    assert paid == [(Decimal("0.01"), 1000), (Decimal("0.03"), 500)], "each block has a sum of its own"
+
+
+@given_(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 6)), max_size=30))
+def test_what_is_taken_never_overlaps(intervals: list[tuple[int, int]]) -> None:
+    """Whatever comes in whatever order, an interval is taken if nothing that was taken overlaps it but itself."""
+    told, taken = Intervals(), set[tuple[int, int]]()
+    for start, seconds in intervals:
+        free = all(start >= begin + length or begin >= start + seconds for begin, length in taken)
+        wanted = Told.NEW if free else Told.AGAIN if (start, seconds) in taken else Told.OTHERWISE
+        assert told.take("a", start, seconds) is wanted
+        if free:
+            taken.add((start, seconds))
+
+
+def test_a_register_is_no_interval() -> None:
+    """Values that a meter's register shows, which only rise, are told as what they are."""
+    data = feed(value("2024-01-01T00:00:00", 12_345_678)).replace(
+        b"<ReadingType>", b"<ReadingType><accumulationBehaviour>1</accumulationBehaviour>")
+    items = read_bytes(GreenButton(), data)
+    assert readings(items) == [] and "register" in rejects(items)[0][1]
 
 
 def test_the_clock_of_the_wall() -> None:

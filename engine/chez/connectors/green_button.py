@@ -14,6 +14,8 @@ What the file does not say, and how it is settled here:
 
 - The meter's number: the usage point's own link is in its place, from "RetailCustomer" on.
 - The clock, where there are no LocalTimeParameters: it is UTC.
+- A stretch of time that is in two series, by the hour and by its quarters, is what the first of them says: both
+  together would be twice the energy. Values of a register, which only rise, are none of an interval.
 
 Source: NAESB REQ.21 (ESPI), espi.xsd: UomType, CommodityKind, FlowDirectionKind, DstRuleType.
 """
@@ -28,6 +30,7 @@ from typing import BinaryIO, Final
 from chez.connectors import xml
 from chez.connectors.api import Found, Item, Reject, Source, excerpt
 from chez.connectors.clocks import Clock
+from chez.connectors.intervals import Intervals, Told
 from chez.connectors.references import plain
 from chez.errors import InvalidValue
 from chez.vocabulary import Consumption, Flow, Reading
@@ -43,6 +46,8 @@ UNITS: Final = {"38": "W", "72": "W.h", "42": "m3", "119": "[cft_i]", "128": "[g
                 "169": "[thm]"}
 """UomType, in UCUM; therm has no code there."""
 CURRENCIES: Final = {"840": "USD", "124": "CAD", "978": "EUR"}
+REGISTERS: Final = frozenset(("1", "2", "3"))
+"""AccumulationKind: bulk quantity, continuous cumulative, cumulative."""
 COST: Final = Decimal("0.00001")
 """Costs are in hundred-thousandths of the currency."""
 METER: Final = re.compile(r".{0,200}?UsagePoint/[^/]{1,64}", re.S)
@@ -64,6 +69,8 @@ class _Type:
     unit: str
     scale: Decimal
     currency: str | None
+    register: bool
+    """Whether they are what a meter's register shows, and not what was used in an interval."""
 
 
 @dataclass(slots=True)
@@ -75,6 +82,7 @@ class _Feed:
     services: dict[str, str] = field(default_factory=dict)
     related: dict[str, list[str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    told: Intervals = field(default_factory=Intervals)
 
     def _related(self, own: str) -> list[str]:
         """The links of an entry. Raises `ValueError` with what is wrong with one that it leads to."""
@@ -114,13 +122,14 @@ class _Block:
     used: Decimal = Decimal(0)
     cost: Decimal | None = None
     told: bool = False
+    intervals: Intervals = field(default_factory=Intervals)
 
 
 class GreenButton:
     """Reads a Green Button feed into readings and consumptions."""
 
     name = "green-button"
-    version = 1
+    version = 2
     title = "Green Button (NAESB ESPI), XML"
     types = (Consumption, Reading)
 
@@ -145,6 +154,8 @@ class GreenButton:
                     block = _Block("", item.line)
                 elif item.end:
                     yield from _summed(feed, block)
+                    # An entry may have several: each has a sum of its own.
+                    block = _Block(block.series, item.line, block.about, told=block.told)
             elif not isinstance(item, xml.Block):
                 yield item
             elif item.name == "link":
@@ -196,7 +207,7 @@ def _learn(feed: _Feed, own: str, block: xml.Block) -> None:
         feed.types[own] = _Type(
             COMMODITIES.get(block.first("commodity"), ""), FLOWS.get(block.first("flowDirection")),
             UNITS.get(block.first("uom"), ""), Decimal(10) ** max(-12, min(12, power)),
-            CURRENCIES.get(block.first("currency")))
+            CURRENCIES.get(block.first("currency")), block.first("accumulationBehaviour") in REGISTERS)
 
 
 def _value(feed: _Feed, block: _Block, item: xml.Block) -> Iterator[Item]:
@@ -225,6 +236,8 @@ def _about(feed: _Feed, block: _Block) -> tuple[_Type, Clock, str]:
     """What holds for all values of a block. Raises `_SeriesError`."""
     try:
         type = feed.type_of(block.series)
+        if type.register:
+            raise ValueError("these values are of the meter's register, and not of intervals")
         if type.flow is None or not type.unit or not type.commodity:
             raise ValueError("values of this unit, commodity or direction are not read")
         if type.commodity == "electricity" and type.unit not in ("W", "W.h"):
@@ -244,21 +257,31 @@ def _interval(feed: _Feed, block: _Block, item: xml.Block) -> Iterator[Found]:
     if value < 0:
         raise ValueError("the value is not a number of at least 0")
     cost = item.first("cost")
-    if cost:
-        block.cost = (block.cost or Decimal(0)) + _number(cost, "cost") * COST
+    paid = _number(cost, "cost") * COST if cost else None
     at = datetime.fromtimestamp(start, UTC)
     if type.commodity != "electricity":
+        _pay(block, paid)
         yield Found(Consumption(provider="", subject=subject, commodity=type.commodity, start=at,
                                 end=at + timedelta(seconds=seconds), quantity=_shown(value), unit=type.unit), item.line)
         return
     watts = float(value) if type.unit == "W" else float(value) * 3600 / seconds
     if watts > MAX_WATTS:
         raise ValueError("the value is larger than any meter measures")
+    if block.intervals.take("", start, seconds) is Told.AGAIN:
+        raise ValueError("this time is told in its block already")
+    if feed.told.take((subject, type.flow), start, seconds) is Told.OTHERWISE:
+        raise ValueError("this time is told in other intervals already: it would be counted twice")
+    _pay(block, paid)
     wall, offset = clock.wall(at)
     block.begin, block.end = min(block.begin or start, start), max(block.end, start + seconds)
     block.used += value if type.unit == "W.h" else value * seconds / 3600
     yield Found(Reading(meter=subject, flow=type.flow or "consumption", start=at, seconds=seconds,
                         watts=round(watts, 3), local=wall.isoformat(timespec="minutes"), offset=offset), item.line)
+
+
+def _pay(block: _Block, paid: Decimal | None) -> None:
+    if paid is not None:
+        block.cost = (block.cost or Decimal(0)) + paid
 
 
 def _summed(feed: _Feed, block: _Block) -> Iterator[Found]:
