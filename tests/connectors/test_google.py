@@ -65,6 +65,21 @@ def test_a_history_is_told_by_days() -> None:
     assert isinstance(rest, Trip) and isinstance(forth[0], Trip) and identity_of(rest) == identity_of(forth[0])
 
 
+def test_points_out_of_order_take_no_days_place() -> None:
+    """Around midnight points are not in order, and a day that is over stays what it was: no trip of one point takes its
+    place."""
+    points = [(f"2024-01-31T23:59:{at:02}Z", 450_000_000 + at, 0) for at in range(20, 59, 2)]
+    after = [("2024-02-01T00:00:01Z", 450_000_000, 5), ("2024-01-31T23:59:59Z", 460_000_000, 0),
+             ("2024-02-01T00:00:03Z", 450_000_000, 5)]
+    later = [("2024-02-02T08:00:00Z", 450_000_000, 5), ("2024-01-31T08:00:00Z", 0, 0), ("2024-01-31T09:00:00Z", 0, 0)]
+    items = history(*points, *after, *later)
+    found = [one for one in records(items) if isinstance(one, Trip)]
+    assert [(one.reference, one.points, one.to_latitude) for one in found] == [
+        ("day:2024-01-31", 21, 46.0), ("day:2024-02-01", 2, 45.0), ("day:2024-02-02", 1, 45.0)]
+    assert [reason for _, reason in rejects(items)] == [
+        "points of 2024-01-31 that come behind those of two other days are left out"]
+
+
 def test_a_day_with_too_many_points_keeps_an_even_part() -> None:
     """More points than are held of a day are counted, and its ends are those of what was held."""
     row = b'{"timestampMs":%d,"latitudeE7":1,"longitudeE7":1}'

@@ -72,6 +72,18 @@ def test_a_mailbox(tmp_path: Path) -> None:
     assert messages(items) == alone and rejects(items) == []
 
 
+def test_nobody_takes_a_messages_place_by_its_id() -> None:
+    """Whoever knows a message's id may write another one that has it: both are there, the first under the id, and so
+    they stay in the next export; the same message twice is one."""
+    true, false = [ENVELOPE + HEAD + b"Message-ID: <1@x>\n\n" + text + b"\n\n" for text in (b"Pay 10", b"Pay 1000")]
+    found = messages(read_bytes(Mail(), true + false + true))
+    assert [(one.text, one.id.partition("#")[0]) for one in found] == [
+        ("Pay 10", "1@x"), ("Pay 1000", "1@x"), ("Pay 10", "1@x")]
+    assert len({one.id for one in found}) == 2 and found[0].id == "1@x"
+    later = messages(read_bytes(Mail(), true + true + false))
+    assert {one.id for one in later} == {one.id for one in found}
+
+
 def test_lines_that_look_like_envelopes() -> None:
     """A message begins at a `From ` line with a time after a blank one only; a quoted one loses its mark."""
     text = b"\nFrom here on:\nFrom x at 08:00\n\n>From me\n"

@@ -135,6 +135,14 @@ def test_a_timetable_is_read_whole() -> None:
         assert day == TransitDay(feed="tcl", service="week", day=date(2026, 7, 14), goes=False)
 
 
+def test_feeds_of_two_cities_are_two() -> None:
+    """Many agencies are number 1: their name tells whose ids a feed's are; an id that is a word suffices."""
+    head = "agency_id,agency_name,agency_url,agency_timezone\n"
+    for agency, name in (("1,TCL", "tcl_1"), (",TCL", "tcl"), ("1,Tisséo", "tisseo_1"), ("tcl,Lyon", "tcl")):
+        (stop, *_) = records(read_bytes(Gtfs(), feed(agency=f"{head}{agency},https://x,Europe/Paris\n")))
+        assert stop.network == name  # type: ignore[attr-defined]
+
+
 def test_progress_only_rises_whatever_the_order_in_the_zip() -> None:
     """Tables are read in an order of their own: what they have in the zip before them counts when it is read, and files
     that are not read don't."""

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +98,15 @@ def test_tweets_of_both_forms() -> None:
     [post] = records(read_bytes(Twitter(), old))
     assert isinstance(post, Post) and (post.id, post.text) == ("5", "a < b")
     assert post.at == datetime(2024, 1, 31, 1, 0, tzinfo=UTC)
+    written = b'window.YTD.tweet.part1 = [ {"id": 5, "text": "a", "created_at": "2024-01-31T01:00:00"} ]'
+    before, found = os.environ.get("TZ"), []
+    for zone in ("Asia/Tokyo", "UTC"):  # what a file says is the same wherever it is read
+        os.environ["TZ"] = zone
+        time.tzset()
+        found += [one.at for one in records(read_bytes(Twitter(), written)) if isinstance(one, Post)]
+    os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+    time.tzset()
+    assert found == [datetime(2024, 1, 31, 1, 0, tzinfo=UTC)] * 2
     held = (b'window.YTD.account_suspension.part0 = [\n{"accountSuspension": '
             b'{"timeStamp": "2020-01-31T00:00:00.000Z", "action": "Unsuspend"}}]')
     [one] = records(read_bytes(Twitter(), held))

@@ -11,6 +11,8 @@ is kept (`chez.vocabulary.track`); at most `MAX_DAY` of a day are held meanwhile
 What the files do not say, and how it is settled here:
 
 - A day of points is a day in UTC, and told by it: an export that ends in the middle of a day is completed by the next.
+  Points are nearly in order: two days of a device are open at once, and points of a day that is over are left out, for
+  they would take its place.
 - A visit is told by place and beginning; a way, or a path without a mode, by its beginning.
 - Coordinates beyond the Earth in old files are ones that ran over 32 bits, and are turned back.
 - Signals, wifi scans and the profile that the phone makes of somebody are not read: they say nothing more of where
@@ -51,6 +53,10 @@ KINDS: Final = {"inferred_home": "home", "inferred_work": "work", "type_home": "
 MAX_DAY: Final = 20_000
 """Points of one day: when there are more, every second one is dropped."""
 MAX_DEVICES: Final = 16
+OPEN_DAYS: Final = 2
+"""Days of one device that are open: points around midnight are not in order."""
+MAX_OVER: Final = 200_000
+"""Days that are remembered as over: some centuries of one device."""
 DAY_MS: Final = 86_400_000
 LAST_MS: Final = 7_258_118_400_000
 """The year 2200 in milliseconds of Unix."""
@@ -75,7 +81,7 @@ class GoogleLocation:
     """Reads location histories and timelines into trips and visits."""
 
     name = "google-location"
-    version = 1
+    version = 2
     title = "Google location history (Takeout) and timeline (phone), JSON"
     types = (Trip, Visit)
     example = b'{"locations":[{"timestampMs":"1437263846012","latitudeE7":376955289,"longitudeE7":-1219287261}]}'
@@ -112,25 +118,28 @@ class GoogleLocation:
 class _Days:
     """The days of points that are being read, one for each device."""
 
-    __slots__ = ("_days", "_decoder")
+    __slots__ = ("_days", "_decoder", "_late", "_over")
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(Location)
-        self._days: dict[int, _Day] = {}
+        self._days: dict[int, list[_Day]] = {}
+        """Of each device the days that are open, the one that was read last behind."""
+        self._over: set[tuple[int, int]] = set()
+        self._late: set[tuple[int, int]] = set()
 
     def take(self, item: Object) -> Sequence[Item]:
-        """Go on with one location; the trip of the day before, if it was the last of it."""
+        """Go on with one location; the trip of an earlier day, if that is over with it."""
         found = self._decoder.decode(item.bytes)
         ms = _milliseconds(found.ms) if found.timestamp is None else round(utc(found.timestamp).timestamp() * 1000)
         latitude, longitude = _degrees(found.latitude, 90), _degrees(found.longitude, 180)
         over: Sequence[Item] = ()
-        day = self._days.get(found.device)
-        if day is None or day.number != ms // DAY_MS:
-            if day is not None:
-                over = (_day_trip(found.device, day),)
-            elif len(self._days) >= MAX_DEVICES:
-                over = tuple(self.rest())
-            day = self._days[found.device] = _Day(ms // DAY_MS, item.line)
+        days, number = self._days.get(found.device), ms // DAY_MS
+        if days is None or days[-1].number != number:
+            if (found.device, number) in self._over:
+                return self._left_out((found.device, number), item)
+            over = self._turn(found.device, number, item.line)
+            days = self._days[found.device]
+        day = days[-1]
         if day.count % day.step == 0:
             day.points.append((ms, latitude, longitude))
             if len(day.points) >= MAX_DAY:
@@ -139,11 +148,38 @@ class _Days:
         day.count += 1
         return over
 
+    def _turn(self, device: int, number: int, line: int) -> Sequence[Item]:
+        """Go on with another day of a device; what is over with that."""
+        over: list[Item] = []
+        if device not in self._days and len(self._days) >= MAX_DEVICES:
+            over += self.rest()
+        days = self._days.setdefault(device, [])
+        day = next((one for one in days if one.number == number), None)
+        if day is not None:
+            days.remove(day)
+        elif len(days) >= OPEN_DAYS:
+            over.append(self._end(device, days.pop(0)))
+        days.append(day or _Day(number, line))
+        return over
+
+    def _end(self, device: int, day: _Day) -> Found:
+        if len(self._over) < MAX_OVER:
+            self._over.add((device, day.number))
+        return _day_trip(device, day)
+
+    def _left_out(self, day: tuple[int, int], item: Object) -> Sequence[Item]:
+        if day in self._late:
+            return ()
+        self._late.add(day)
+        why = f"points of {_date(day[1])} that come behind those of two other days are left out"
+        return (Reject(item.line, why, excerpt(item.bytes)),)
+
     def rest(self) -> Iterator[Found]:
         """The trips of the days that are not over."""
-        days, self._days = self._days, {}
-        for device, day in days.items():
-            yield _day_trip(device, day)
+        open_days, self._days = self._days, {}
+        for device, days in open_days.items():
+            for day in days:
+                yield self._end(device, day)
 
 
 def _day_trip(device: int, day: _Day) -> Found:
@@ -151,11 +187,15 @@ def _day_trip(device: int, day: _Day) -> Found:
     for ms, latitude, longitude in points:
         track.add(Point(latitude, longitude, datetime.fromtimestamp(ms / 1000, UTC)))
     first, last = points[0], points[-1]
-    name = date(1970, 1, 1) + timedelta(days=day.number)
+    name = _date(day.number)
     return Found(Trip(
         service=SERVICE, reference=f"day:{name}" + (f":{device}" if device else ""), start=track.start,
         end=track.end, metres=round(track.metres, 1), points=day.count, track=track.text(), from_latitude=first[1],
         from_longitude=first[2], to_latitude=last[1], to_longitude=last[2]), day.line)
+
+
+def _date(number: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=number)
 
 
 _TIMELINE: Final = msgspec.json.Decoder(TimelineObject)

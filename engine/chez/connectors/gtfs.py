@@ -3,7 +3,8 @@
 `stops.txt` become stations, `routes.txt`, `trips.txt`, `stop_times.txt`, `calendar.txt` and `calendar_dates.txt`
 records of their own. Other files are left. Source: the GTFS Schedule reference (gtfs.org), revision of April 2026.
 
-- The feed's name is its first agency's id, or else the agency's name: ids of stops and trips are each feed's own.
+- The feed's name is its first agency's id, or else the agency's name: ids of stops and trips are each feed's own. An id
+  without a letter, as many feeds have a "1", comes behind the name, so that two cities' feeds are two.
 - A time counts from noon minus twelve hours of the service day, so 25:35:00 is after midnight: seconds are kept.
 - Days are written yyyymmdd there, and kept as days.
 
@@ -139,7 +140,7 @@ class Gtfs:
     """Reads a feed's zip."""
 
     name = "gtfs"
-    version = 1
+    version = 2
     title = "GTFS, a timetable of public transport (zip)"
     types = (Station, TransitRoute, TransitTrip, TransitStopTime, TransitService, TransitDay)
 
@@ -211,7 +212,8 @@ def _feed(archive: Archive, agency: Member | None) -> str:
         with archive.open(agency.name) as file:
             for row in _rows(file, ("agency_id", "agency_name")):
                 if isinstance(row, tuple):
-                    return slug(row[1][0] or row[1][1], "gtfs")
+                    id, name = row[1]
+                    return slug(id if any(map(str.isalpha, id)) else f"{name} {id}", "gtfs")
     return "gtfs"
 
 

@@ -8,6 +8,8 @@ What the file does not say, and how it is settled here:
 - The encoding: text that declares none, or one that there is not, is UTF-8 if it is that, else Windows-1252.
 - A date that can't be, such as one in the year 3609, is none; one without zone is UTC.
 - A message without `Message-ID` is told by its date, sender, recipients, subject and text.
+- Whoever writes a mail chooses its `Message-ID`, also another's. In a mailbox the first one that has it keeps it; what
+  differs from that is told by it, `#` and what it says, so that no message takes another's place.
 - Its folder: Gmail's labels (`X-Gmail-Labels`), else none; a file's name says nothing.
 """
 
@@ -45,6 +47,8 @@ UNSEEN: Final = frozenset({"style", "script", "head"})
 LINES: Final = frozenset({"br", "p", "div", "tr", "li", "table", "ul", *(f"h{at}" for at in range(1, 7))})
 MAX_TEXT: Final = 12 * 1024
 """Characters of a message's text."""
+MAX_IDS: Final = 500_000
+"""Messages of one mailbox whose ids are remembered; some 200 bytes each."""
 MAX_NAME: Final = 256
 MAX_RECIPIENTS: Final = 100
 CODECS: Final = (
@@ -57,7 +61,7 @@ class Mail:
     """Reads mailboxes and single messages into messages."""
 
     name = "mail"
-    version = 1
+    version = 2
     title = "mail: mbox and .eml"
     types = (Message,)
     example = (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: =?iso-2022-jp?q?=C9?= <a@x.fr>\nTo: b@x.fr\n"
@@ -78,13 +82,13 @@ class Mail:
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One `Message` for each. Raises `InvalidValue` when the file has none."""
         _codecs()
-        seen = False
+        seen, ids = False, _Ids()
         for item in letters(file):
             if isinstance(item, Progress):
                 yield item
                 continue
             try:
-                record = _message(item)
+                record = ids.own(_message(item))
                 seen = True
                 yield Found(record, item.line)
             except (ValueError, RecursionError) as error:
@@ -107,6 +111,25 @@ def _known(charset: str) -> str:
     return aliases.get(name, name)
 
 
+class _Ids:
+    """Whose the ids of a mailbox are: the first message's that has one."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bytes] = {}
+
+    def own(self, record: Message) -> Message:
+        """The message under an id of its own."""
+        said = _digest([record.at, record.sender, record.recipients, record.subject, record.text, record.contents])
+        id = _digest(record.id)
+        if len(self._known) < MAX_IDS and self._known.setdefault(id, said) != said:
+            record.id = f"{record.id}#{said.hex()}"
+        return record
+
+
+def _digest(said: object) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(said), digest_size=16).digest()
+
+
 def _message(letter: Letter) -> Message:
     headers = letter.headers
     if not any(headers.get(name) for name in ("from", "date", "subject", "message-id", "to")):
@@ -125,7 +148,7 @@ def _message(letter: Letter) -> Message:
         contents=[f"{part.size} {part.digest.hexdigest()}" for part in attached])
     if not record.id:
         said = [headers.get("date", ""), record.sender, record.recipients, record.subject, text]
-        record.id = f"row:{hashlib.blake2b(msgspec.json.encode(said), digest_size=16).hexdigest()}"
+        record.id = f"row:{_digest(said).hex()}"
     return record
 
 

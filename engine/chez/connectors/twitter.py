@@ -224,7 +224,8 @@ def _instant(text: str) -> datetime | None:
             at = datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second),
                           tzinfo=timezone(-zone if sign == "-" else zone)).astimezone(UTC)
         else:
-            at = datetime.fromisoformat(text).astimezone(UTC)
+            at = datetime.fromisoformat(text)
+            at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("the time is none") from None
     if not MIN_YEAR <= at.year <= MAX_YEAR:
