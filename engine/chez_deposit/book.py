@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from chez.deposits.address import Address, read_address
+from chez.deposits.address import Address, kept_address, read_address
 from chez.errors import InvalidValue, NotFound, StorageFailed
 from chez_deposit.keys import OrganisationKeys
 
@@ -229,14 +229,14 @@ class Book:
     def customers(self) -> Iterator[Customer]:
         """Every customer, by name."""
         for ref, text in self.db.execute("SELECT ref, address FROM customer ORDER BY ref"):
-            yield Customer(ref, read_address(text))
+            yield Customer(ref, kept_address(text))
 
     def customer(self, ref: str) -> tuple[int, Customer]:
         """A customer's row, and the customer. Raises `NotFound`."""
         row = self.db.execute("SELECT n, address FROM customer WHERE ref = ?", (ref,)).fetchone()
         if row is None:
             raise NotFound(f"no customer is called {ref[:64]!r}")
-        return row[0], Customer(ref, read_address(row[1]))
+        return row[0], Customer(ref, kept_address(row[1]))
 
     def standing(self, batch: str | None = None) -> Standing:
         """How all messages stand, or those of a batch. Raises `NotFound`."""

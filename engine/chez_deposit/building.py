@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chez.deposits.address import Address, read_address
+from chez.deposits.address import Address, kept_address
 from chez.deposits.message import MAX_RECORDS, ROOM, Section, seal_deposit
 from chez.errors import InvalidValue
 from chez_deposit.book import Book, State
@@ -47,7 +47,7 @@ def build(book: Book, keys: OrganisationKeys, batch: str, *, now: int) -> Built:
             return Built(messages, ended)
         with book.writing() as db:
             for customer, text, begin in customers:
-                address = read_address(text)
+                address = kept_address(text)
                 rows: list[_Row] = db.execute("SELECT n, collection, record FROM staged WHERE batch = ? "
                                               "AND customer = ? ORDER BY n", (n, customer)).fetchall()
                 db.execute("DELETE FROM staged WHERE batch = ? AND customer = ?", (n, customer))

@@ -196,7 +196,7 @@ def customer_list(key: Path, book: Path | None, as_json: bool) -> None:
     """List the customers."""
     with _book(key, book) as (_, opened):
         for one in opened.customers():
-            takes = [kind.collection for kind in one.address.types]
+            takes = [kind.collection for kind in one.address.said_types]
             if as_json:
                 json_line({"customer": one.ref, "takes": takes, "words": one.address.words})
             else:

@@ -50,11 +50,11 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 def stage(book: Book, path: Path, *, batch: str | None = None, collection: str | None = None) -> Staged:
     """Read a file into a book; with `collection` it is CSV. Doing it again changes nothing, but that a file of which no
-    line could be taken is read anew.
+    line could be taken yet is read anew.
 
     `batch` names what is sent, by default after the file's content: the same file under one name is one batch, however
     often it is given. Raises `NotFound`, `StorageFailed`, `InvalidValue` for another file under a name that was used,
-    and for what is no file.
+    for one that was begun as something else, and for what is no file.
     """
     if path.exists() and not path.is_file():
         # It is read twice: a pipe could not be, and a device may never end.
@@ -91,7 +91,9 @@ def _read(book: Book, n: int, file: BinaryIO, collection: str | None) -> None:
                                                (n,)).fetchone()
     if whole and records:
         return
-    if whole:  # nothing of it could be sent: perhaps it was read as what it is not, or customers were added since
+    _read_as(book, n, collection, begun=records > 0)
+    if at and not records:
+        # Nothing of it can be sent yet: perhaps it was read as what it is not, or customers were added since.
         with book.writing() as db:
             db.execute("DELETE FROM reject WHERE batch = ?", (n,))
             db.execute("UPDATE batch SET at = 0, line = 0, whole = 0, rejected = 0 WHERE n = ?", (n,))
@@ -122,6 +124,17 @@ def _read(book: Book, n: int, file: BinaryIO, collection: str | None) -> None:
                        "WHERE n = ?", (file.tell(), line, ended, len(staged), len(rejects), n))
         if ended:
             return
+
+
+def _read_as(book: Book, n: int, collection: str | None, *, begun: bool) -> None:
+    """Note what a batch is read as; one of which records are taken goes on as it was begun. Raises `InvalidValue`."""
+    way, key = "lines of JSON" if collection is None else f"CSV, with records of {collection}", f"reading {n}"
+    with book.writing() as db:
+        row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if begun and row is not None and row[0] != way:
+            raise InvalidValue(f"this batch was begun as {row[0]}, and is not whole",
+                               "Give it in the same way again; or with another --batch name, as what it is.")
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, way))
 
 
 def bounded_lines(file: BinaryIO, most: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chez import inboxes
-from chez.deposits.address import Address, read_address
+from chez.deposits.address import Address, kept_address
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.pinning import join
@@ -109,7 +109,7 @@ def _relays(book: Book) -> list[tuple[str, list[tuple[int, Address]]]]:
     relays: dict[str, list[tuple[int, Address]]] = {}
     for n, text in book.db.execute("SELECT n, address FROM customer WHERE n IN (SELECT customer FROM message "
                                    "WHERE state = ?) ORDER BY n", (State.QUEUED,)).fetchall():
-        address = read_address(text)
+        address = kept_address(text)
         relays.setdefault(join(address.relay, address.pins), []).append((n, address))
     return sorted(relays.items(), key=lambda one: -len(one[1]))
 

@@ -78,6 +78,20 @@ async def test_a_collection_that_the_address_does_not_name_is_not_written(home: 
     assert {one.label for one in await home.deposits.addresses()} >= {"other types"}
 
 
+async def test_a_type_that_is_refused_since_takes_nothing_else_away(home: chez.Home, insurer: Insurer) -> None:
+    """An address of another version, with a type that this one would not have, is shown, and takes its other types."""
+    to = await given(home, insurer, "older")
+    addresses = home.collection("chez-deposit-addresses")
+    value = (await addresses.get(to.key.hex())).value
+    bills = {"collection": "open_bills", "identity": ["number"], "fields": {"number": "text"}}
+    await addresses.put({**value, "types": [*value["types"], bills]}, id=to.key.hex())
+    assert {one.label for one in await home.deposits.addresses()} >= {"older"}
+    for number, (collection, wanted) in enumerate((("policies", "added"), ("open_bills", "refused")), 1):
+        item = message(to, insurer.keys, [policy(f"old{number}")], number=number, collection=collection)
+        assert (await judged(home, to, item, NOON))[1] == {wanted: 1}
+    await home.deposits.revoke("older")
+
+
 async def test_a_message_is_taken_once(home: chez.Home, insurer: Insurer) -> None:
     """Repeated by the organisation or a relay it changes nothing, whatever the person did since; a number that was
     used is worth nothing for another message."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chez import inboxes
 from chez.deposits.address import Quota
 from chez.deposits.message import open_deposit
+from chez.deposits.types import RecordType
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez_deposit import Book, Sent, build, collect, load_keys, save_keys, send, stage
 from chez_deposit import collecting as collecting_module
@@ -117,6 +118,61 @@ def test_a_file_of_which_nothing_can_be_sent_is_told_and_read_anew(
         with pytest.raises(SystemExit) as ended:
             main(["send", str(tmp_path / "wrong.xlsx"), "--batch", "x", "--key", str(tmp_path / "key")])
         assert ended.value.code == 1 and "2 lines rejected" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("first", [None, "transactions"])
+def test_a_file_that_was_begun_as_what_it_is_not_loses_no_line(
+        book: Book, monkeypatch: pytest.MonkeyPatch, first: str | None) -> None:
+    """CSV that was given as JSON, or as another collection, and killed half-way: given as what it is, all of its lines
+    are taken. Of what was begun with records nothing is read as something else."""
+    monkeypatch.setattr(reading_module, "STEP", 4)
+    text = "customer;number;premium\n" + "".join(f"berta;{n};10.00\n" for n in range(20))
+    with monkeypatch.context() as killed:
+        _killed_after(killed, 2)
+        with pytest.raises(KeyboardInterrupt):
+            batch(book, text, batch="b", collection=first)
+    assert batch(book, text, batch="b", collection="policies")[:2] == (20, 0)
+    with monkeypatch.context() as killed:
+        _killed_after(killed, 2)
+        with pytest.raises(KeyboardInterrupt):
+            batch(book, text + "\n", batch="c", collection="policies")
+    with pytest.raises(InvalidValue, match="begun as CSV, with records of policies"):
+        batch(book, text + "\n", batch="c", collection=first)
+    assert batch(book, text + "\n", batch="c", collection="policies")[:2] == (20, 0)
+
+
+def _killed_after(patch: pytest.MonkeyPatch, steps: int) -> None:
+    """End reading in the middle, after so many steps that are durable."""
+    left = iter(range(4 * steps + 2))
+    bounded = reading_module.bounded_lines
+
+    def some(*given: Any) -> Iterator[bytes]:
+        for line in bounded(*given):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            yield line
+
+    patch.setattr(reading_module, "bounded_lines", some)
+
+
+def test_an_address_that_is_refused_since_keeps_nothing_from_other_customers(
+        book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A customer's address that was kept by a version that took its types, and that this one would not: its own lines
+    are rejected with the reason, what is queued for it and for others goes, and the lists show it."""
+    assert batch(book, lines("berta", [policy(1)]))[:2] == (1, 0)
+    old = address("berta", types=(POLICIES, RecordType("open_bills", ("number",), {"number": "text"})))
+    with book.writing() as db:
+        db.execute("UPDATE customer SET address = ? WHERE ref = 'berta'", (old.text,))
+    assert batch(book, lines("berta", [policy(2)]) + lines("anna", [policy(3)]), batch="b") == (1, 1, 1)
+    assert "open data" in next(book.rejects("b"))[1]
+    assert [one.ref for one in book.customers()] == ["anna", "berta"]
+    sent = asyncio.run(send(book, KEYS, now=lambda: NOW))  # no relay is there
+    assert (sent.sent, sent.queued, sent.gone) == (0, 2, 0)
+    save_keys(tmp_path / "key", KEYS)
+    book.__exit__(None, None, None)
+    with pytest.raises(SystemExit, match="0"):
+        main(["customer", "list", "--key", str(tmp_path / "key"), "--book", str(tmp_path / "book")])
+    assert "berta: policies, open_bills" in capsys.readouterr().out
 
 
 def test_a_line_with_nothing_in_it_is_none(book: Book) -> None:

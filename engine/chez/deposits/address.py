@@ -31,7 +31,7 @@ from chez_wire.limits import MAX_TEXT
 from chez_wire.login import inbox_of
 from chez_wire.pins import MAX_PINS, PinHash, hashes, pins_from
 
-__all__ = ("Address", "AddressKeys", "Quota", "Terms", "address_words", "read_address", "sign_address")
+__all__ = ("Address", "AddressKeys", "Quota", "Terms", "address_words", "kept_address", "read_address", "sign_address")
 
 SCHEME: Final = "chez-deposit"
 _CONTEXT: Final = "chez/1 deposit address"
@@ -176,17 +176,27 @@ def sign_address(keys: AddressKeys, terms: Terms) -> Address:
 
 def read_address(text: str) -> Address:
     """The address that a text is. Raises `InvalidValue`, also where anything in it was changed."""
+    address = kept_address(text)
+    if len(address.organisation) not in (0, 32):
+        raise InvalidValue("this deposit address names an organisation by what is no key")
+    if not address.label.isprintable():
+        raise InvalidValue("this deposit address has a name that can't be shown")
+    address.types  # noqa: B018 - refused here rather than at the first record
+    return address
+
+
+def kept_address(text: str) -> Address:
+    """An address that was read once, and kept: `types` raises for those that are refused since, and nothing else does.
+
+    So what one customer's address may not have any more keeps nothing from the others. Raises `InvalidValue` for what
+    is no address.
+    """
     address = from_text(SCHEME, text, Address, "a deposit address")
     try:
         crypto.verify(address.key, address.signature, _CONTEXT, _said(address))
     except crypto.CryptoFailed:
         raise InvalidValue("this deposit address was changed on its way: its signature does not hold",
                            "Ask the person for it again.") from None
-    if len(address.organisation) not in (0, 32):
-        raise InvalidValue("this deposit address names an organisation by what is no key")
-    if not address.label.isprintable():
-        raise InvalidValue("this deposit address has a name that can't be shown")
-    address.types  # noqa: B018 - refused here rather than at the first record
     return address
 
 

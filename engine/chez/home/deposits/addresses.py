@@ -268,10 +268,20 @@ class AddressBook:
     def _read(self, db: Connection, id: str) -> Stored | None:
         try:
             form = msgspec.convert(self._records.get_in(db, id).value, _Form)
-            check_types(form.types)
+            form.types = [one for one in form.types if _is_taken(one)]
             return Stored(bytes.fromhex(id), form, _holder(form))
         except (NotFound, InvalidValue, ValueError, msgspec.ValidationError):
             return None
+
+
+def _is_taken(one: RecordType) -> bool:
+    """Whether a type that an address was made with may be left: by another version it was. The address itself stays, to
+    be shown and revoked."""
+    try:
+        check_types([one])
+    except InvalidValue:
+        return False
+    return True
 
 
 def _holder(form: _Form) -> Holder | None:
