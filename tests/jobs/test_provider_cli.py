@@ -65,6 +65,10 @@ def test_a_broken_job_fails_its_test_with_a_reason(code: str, tmp_path: Path, pr
     done = within(tmp_path, "test", "broken", cache=provider_cache)
     assert done.returncode == 1 and BROKEN[code] in done.stdout
     assert "chez_job.py" not in done.stdout, "the traceback is the job's alone"
+    if "data.fail" in code:
+        facts = json.loads(within(tmp_path, "test", "broken", "--json", cache=provider_cache).stdout)
+        assert (facts["passed"], facts["result"], facts["sandbox"]["code"]) == (False, None, "not-applicable")
+        assert facts["problem"]
 
 
 def test_mistakes_are_one_line_and_a_hint(provider: Path) -> None:

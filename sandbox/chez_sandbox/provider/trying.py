@@ -177,7 +177,7 @@ def _trial_facts(project: Project, trial: Trial) -> dict[str, Any]:
             "outcome": str(run.outcome), "value": _text(run.value), "code": run.code, "fuel": run.fuel, "log": run.log
         },
         "result": None if sandbox.admitted is None else sandbox.admitted.encoded.decode(),
-        "problem": sandbox.problem,
+        "problem": str(sandbox.problem),  # of a phrase only its text
         "bits": schema.bits,
         "results": str(schema.count),
         "message_bytes": message_size(schema),
