@@ -26,6 +26,7 @@ from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.provider.native import run_native
 from chez_sandbox.provider.project import open_project
 from chez_sandbox.provider.samples import open_samples
+from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.host import Limits, Runtime, Table
 
 __all__ = ("INTERPRETER", "REPEATS", "benchmarks", "code_folder", "interpreter")
@@ -99,7 +100,7 @@ async def _warm(bench: Bench) -> dict[str, Runs]:
 
 
 async def code_folder(bench: Bench) -> Path:
-    """Where the compiled code is, kept between sessions; Python for the sandbox is built first."""
+    """Where components are compiled to; Python for the sandbox is built and compiled first."""
     await _spawned(sys.executable, str(ROOT / "bin" / "build-runtime"), log=bench.work / "build.log")
     folder = bench.cache / "code"
     folder.mkdir(exist_ok=True)
@@ -123,7 +124,7 @@ async def _cold(bench: Bench) -> dict[str, Runs]:
         ours = []
         for _ in range(3):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "benchmarks.job_once", str(folder), cwd=ROOT,
+                sys.executable, "-m", "benchmarks.job_once", str(folder), str(find_artifact().parent), cwd=ROOT,
                 stdout=asyncio.subprocess.PIPE)
             out, _ = await process.communicate()
             if process.returncode:

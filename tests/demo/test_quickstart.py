@@ -13,7 +13,6 @@ import pytest
 
 from tests.demo.test_readme import ROOT, WAIT
 from tests.ports import free_port
-from tests.runtime.conftest import job_cache
 
 PAGE = (ROOT / "docs" / "quickstart-provider.md").read_text()
 GRANT = "$(sed -n 's/^Run it with: chez job run //p' ../log)"
@@ -34,7 +33,7 @@ def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
         shell = subprocess.Popen(
             ["sh", "-c", "\n".join(["set -e", relay, WAIT.replace("PORT", port), *rest, "echo the end"])],
             cwd=place, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(job_cache(tmp_path / "cache")), "LANG": "C", "LC_ALL": "C",
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "LANG": "C", "LC_ALL": "C",
                  "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )  # fmt: skip
     try:

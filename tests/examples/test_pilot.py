@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from chez.deposits.types import type_named
 from chez_deposit import Standing
-from tests.runtime.conftest import job_cache
+from tests.runtime.conftest import compiled_code
 from tests.tries import tries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,8 +116,9 @@ def test_a_value_that_is_where_it_should_not_be_fails_the_pilot() -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache of `chez-job` with the compiled code that other tests keep."""
-    return job_cache(tmp_path / "cache")
+    """A cache of `chez-job`, the runtime compiled."""
+    compiled_code()
+    return tmp_path / "cache"
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ import chez
 from chez.crypto import Kdf
 from chez_sandbox.runtime.host import Runtime
 from tests.relay.within import relay_beside
-from tests.runtime.conftest import KEY, compiled_code, job_cache
+from tests.runtime.conftest import KEY, compiled_code
 
 
 @pytest.fixture(scope="session")
 def code_folder() -> Path:
-    """The compiled code that tests/runtime keeps between test runs."""
+    """Where tests/runtime has components compiled to, and the runtime compiled."""
     return compiled_code()
 
 
@@ -28,9 +28,9 @@ async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
-def provider_cache(tmp_path: Path) -> Path:
-    """An XDG cache folder in which chez-job finds the same compiled code."""
-    return job_cache(tmp_path / "cache")
+def provider_cache(tmp_path: Path, code_folder: Path) -> Path:
+    """An XDG cache folder for `chez-job`, the runtime compiled."""
+    return tmp_path / "cache"
 
 
 @pytest.fixture

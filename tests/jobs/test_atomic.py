@@ -32,6 +32,10 @@ class Instant:
         """No runtime's."""
         return "00" * 32
 
+    async def is_compiled(self) -> bool:
+        """There is nothing to compile."""
+        return True
+
     async def run_python(self, *_: Any, **__: Any) -> RunResult:
         """The same result at once."""
         return RunResult(Outcome.OK, b'{"watts":150}', 0, "", "00" * 32, ())

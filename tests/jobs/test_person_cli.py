@@ -1,6 +1,5 @@
 """`chez job` through its command line, on a home of its own."""
 
-import asyncio
 import json
 import os
 import signal
@@ -12,15 +11,10 @@ from unittest.mock import patch
 
 import pytest
 
-import chez
-from chez_sandbox.consent.at_work import runtime_of
-from chez_sandbox.runtime.artifact import find_artifact
-from chez_sandbox.runtime.compiled import Binary, CodeCache
 from tests.cli.support import until, within
 from tests.jobs.conftest import Relay
 from tests.jobs.test_export import verify
 from tests.jobs.test_flow import BIN, chez_job, provider, results, signed
-from tests.runtime.conftest import KEY
 from tests.runtime.jobs import workers
 
 __all__ = ("provider",)  # the fixture
@@ -56,13 +50,6 @@ class Person:
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
 
-    async def has_compiled(self, code: Path) -> None:
-        """Give the home the compiled runtime that is in `code`, under its own key: each would take 25 s to make it."""
-        kept, python = CodeCache(code, KEY), await Binary.of(find_artifact(), trusted=True)
-        async with chez.open(self.folder / "home", passphrase=self.passphrase.read_text().strip()) as home:
-            (await runtime_of(home))._cache._store(python.digest, await kept.get(python))
-        kept.close()
-
 
 def daily_job(provider: Path) -> Path:
     """The template's job, to run every day, with one field more to read than it needs."""
@@ -81,7 +68,6 @@ def test_a_person_looks_tries_grants_runs_and_revokes(
     bundle = daily_job(provider)
     me = Person(tmp_path)
     me.chez("init", "--kdf", "minimum", "--name", "laptop", "--words-file", tmp_path / "words")
-    asyncio.run(me.has_compiled(code_folder))
     for hour in (17, 18, 19):
         value = {"flow": "consumption", "local": f"2026-11-20T{hour}:00", "watts": 100 * hour}
         me.chez("put", "readings", json.dumps(value))

@@ -1,10 +1,11 @@
-"""The real runtime: built by bin/build-runtime, compiled once, kept between test runs."""
+"""The real runtime: built and compiled by bin/build-runtime, kept between test runs."""
 
 import asyncio
 import fcntl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,33 +23,18 @@ KEY = b"a key for tests, of no value...."
 
 @pytest.fixture(scope="session")
 def code_folder() -> Path:
-    """Compiled code survives the test run: compiling the runtime takes 13 s."""
+    """Where components are compiled to; the runtime's own code is beside it."""
     return compiled_code()
 
 
+@cache
 def compiled_code() -> Path:
-    """The folder of compiled code, with that of the Python runtime: one of the processes that test makes it."""
-    subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
+    """That folder, with the Python runtime compiled: one of the processes that test does it, in 20 s."""
     folder = ROOT / ".cache" / "tests-runtime"
-
-    async def prepare() -> None:
-        async with Runtime(folder, KEY) as runtime:
-            await runtime.prepare()
-
-    folder.parent.mkdir(exist_ok=True)  # a fresh clone whose runtime was built elsewhere has none
+    folder.mkdir(parents=True, exist_ok=True)  # a fresh clone whose runtime was built elsewhere has none
     with (folder.parent / "tests-runtime.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        asyncio.run(prepare())
-    return folder
-
-
-def job_cache(folder: Path) -> Path:
-    """An XDG cache folder, made here, in which `chez-job` finds that code."""
-    code = compiled_code()
-    (code / "key").write_bytes(KEY)
-    (code / "key").chmod(0o600)
-    folder.mkdir()
-    (folder / "chez-job").symlink_to(code)
+        subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
     return folder
 
 
@@ -65,11 +51,11 @@ def bare(code_folder: Path) -> tuple[wasmtime.Engine, wc.Component]:
     """The Python runtime loaded into this very process: no wall but the component."""
 
     async def load() -> tuple[wasmtime.Engine, wc.Component]:
-        cache = CodeCache(code_folder, KEY)
-        code = await cache.get(await Binary.of(find_artifact(), trusted=True))
+        codes = CodeCache(code_folder, KEY)
+        code = await codes.get(await Binary.of(find_artifact(), trusted=True))
         engine = make_engine()
         component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
-        cache.close()
+        codes.close()
         return engine, component
 
     return asyncio.run(load())

@@ -7,11 +7,12 @@ import pytest
 
 from chez_sandbox.errors import BadInput, RuntimeMissing, WorkerFailed
 from chez_sandbox.runtime import host
-from chez_sandbox.runtime.compiled import Binary
+from chez_sandbox.runtime.compiled import Binary, CodeCache, compile_ahead
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime
 from chez_sandbox.runtime.process import Child
 from chez_sandbox.runtime.spare import Allowance, start_worker
 
+from .conftest import KEY
 from .jobs import component, job, run
 
 BINARY = component()
@@ -160,3 +161,91 @@ async def test_a_runtime_that_was_replaced_meanwhile_is_not_compiled_under_the_o
     path.unlink()
     with pytest.raises(WorkerFailed, match="read"):
         binary.read()
+
+
+async def test_a_home_uses_what_was_compiled_at_set_up(tmp_path: Path, code_folder: Path) -> None:
+    """The code beside the runtime serves any home, which then keeps none of its own."""
+    async with Runtime(tmp_path / "code", KEY) as runtime:
+        assert await runtime.is_compiled()
+        result = await run(runtime, job("1"))
+    assert (result.outcome, (tmp_path / "code").exists()) == (Outcome.OK, False), result.log
+
+
+async def test_a_runtime_beside_which_no_code_is_is_compiled_by_the_home(tmp_path: Path) -> None:
+    """So it is where a wheel brought it; that it will take a while is known before."""
+    path = tmp_path / "python.wasm"
+    path.write_bytes(BINARY)
+    async with Runtime(tmp_path / "code", KEY, artifact=path) as runtime:
+        assert not await runtime.is_compiled()
+        await runtime.prepare()
+        assert await runtime.is_compiled()
+    assert only(tmp_path / "code").suffix == ".code"
+
+
+async def ahead(folder: Path) -> tuple[Path, Path]:
+    """An artifact and the code that set-up put beside it, with what an earlier one had left."""
+    (folder / "built").mkdir()
+    path = folder / "built" / "python.wasm"
+    path.write_bytes(BINARY)
+    path.with_suffix(".code").write_bytes(b"of an earlier runtime")
+    said: list[str] = []
+    await compile_ahead(path, said.append)
+    assert len(said) == 1
+    await compile_ahead(path, said.append)  # a second time there is nothing to do
+    assert len(said) == 1
+    (code,) = path.parent.glob("*.code")
+    return path, code
+
+
+@pytest.mark.parametrize("at", [0, 40, -1])
+async def test_a_flipped_byte_beside_the_runtime_is_compiled_anew(tmp_path: Path, at: int) -> None:
+    """What the disk damaged is never run: each home compiles for itself, and leaves the program's files alone."""
+    path, code = await ahead(tmp_path)
+    damaged = bytearray(code.read_bytes())
+    damaged[at] ^= 1
+    code.write_bytes(damaged)
+    cache = CodeCache(tmp_path / "code", KEY)
+    await cache.get(await Binary.of(path, trusted=True))
+    cache.close()
+    assert only(tmp_path / "code").name == code.name
+    assert code.read_bytes() == damaged
+
+
+async def test_code_beside_a_providers_component_is_not_looked_at(tmp_path: Path) -> None:
+    """Only the program's own runtime may bring code along: nothing vouches for another's."""
+    path, _ = await ahead(tmp_path)
+    cache = CodeCache(tmp_path / "code", KEY)
+    foreign = await Binary.of(path, trusted=False)
+    assert not cache.has(foreign)
+    await cache.get(foreign)
+    cache.close()
+    assert only(tmp_path / "code").stat().st_size > 0
+
+
+async def test_code_beside_the_runtime_that_does_not_load_here_is_not_tried_again(tmp_path: Path) -> None:
+    """It was compiled for another processor: the home has its own from then on, which comes first."""
+    path, _ = await ahead(tmp_path)
+    binary = await Binary.of(path, trusted=True)
+    cache = CodeCache(tmp_path / "code", KEY)
+    await cache.get(binary)
+    assert not (tmp_path / "code").exists()
+    cache.forget(binary.digest)
+    assert not cache.has(binary)
+    await cache.get(binary)
+    cache.close()
+    assert only(tmp_path / "code").suffix == ".code"
+
+
+async def test_a_home_does_not_take_code_that_the_key_of_the_program_vouches_for(tmp_path: Path) -> None:
+    """That key is known to everybody: in a home's own folder only the home's key counts."""
+    path, code = await ahead(tmp_path)
+    (tmp_path / "code").mkdir()
+    planted = tmp_path / "code" / code.name
+    planted.write_bytes(code.read_bytes())
+    code.unlink()
+    cache = CodeCache(tmp_path / "code", KEY)
+    await cache.get(await Binary.of(path, trusted=True))
+    cache.close()
+    mac = planted.read_bytes()[:32]
+    await compile_ahead(path, lambda _: None)
+    assert mac != code.read_bytes()[:32]

@@ -71,10 +71,10 @@ YES: Final = frozenset({"y", "yes", "o", "oui"})
 @asynccontextmanager
 async def _runtime(home: "Home", ui: Ui, language: Language) -> "AsyncIterator[Runtime]":
     """The home's one sandbox: made for its first job, ended when the home closes."""
-    cache = home.path / "jobs" / "compiled"
-    if not any(cache.glob("*.code")):
+    runtime = await runtime_of(home)
+    if not await runtime.is_compiled():
         await ui.say(phrase(language, "say.preparing"))
-    yield await runtime_of(home)
+    yield runtime
 
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

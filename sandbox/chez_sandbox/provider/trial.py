@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,9 +40,12 @@ class Trial:
 
 
 async def run_trial(
-    project: Project, samples: Path, today: date, cache: Path, *, watched: bool = False
+    project: Project, samples: Path, today: date, cache: Path, preparing: Callable[[], None], *, watched: bool = False
 ) -> Trial:
-    """Run a job twice on sample data, whose rows and window are cut as the manifest says."""
+    """Run a job twice on sample data, whose rows and window are cut as the manifest says.
+
+    `preparing` is called when the Python runtime is to be compiled first.
+    """
     with open_samples(samples) as home:
         tables = await granted_tables(home, project.manifest, today)
     seed, run_date, native = bytes(32), today.isoformat(), None
@@ -54,6 +58,8 @@ async def run_trial(
         )  # fmt: skip
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")
     async with Runtime(cache, cache_key(cache)) as runtime:
+        if project.kind == "python" and not await runtime.is_compiled():
+            preparing()
         # The samples are the provider's own: noise may be drawn from them as often as it likes.
         sandbox = await execute(runtime, bundle, tables, seed, run_date, noise=draw_from)
     return Trial({table.name: len(table.rows) for table in tables}, native, sandbox)

@@ -121,10 +121,11 @@ def _day(text: str | None) -> date:
 def _try(project: Project, samples: Path, day: date, *, watched: bool) -> Trial:
     if not samples.is_dir() and samples != project.folder / "sample":
         raise NotFound(f"there is no folder {samples}", "sample data is one file of JSON lines for each collection")
-    cache = cache_folder()
-    if not any(cache.glob("*.code")):
-        say("Preparing the sandbox on this machine, once; this takes half a minute …", err=True)
-    return asyncio.run(run_trial(project, samples, day, cache, watched=watched))
+    return asyncio.run(run_trial(project, samples, day, cache_folder(), _preparing, watched=watched))
+
+
+def _preparing() -> None:
+    say("Preparing the sandbox on this machine, once; this takes half a minute …", err=True)
 
 
 def _make_samples(project: Project, samples: Path, day: date, seed: int) -> list[Path]:

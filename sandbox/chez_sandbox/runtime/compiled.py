@@ -1,4 +1,4 @@
-"""Native code: compiled once per device, checked when it is first used, then sealed in memory.
+"""Native code: compiled once, checked when it is first used, then sealed in memory.
 
 Compiling the Python runtime takes some seconds and loading its code some milliseconds, so
 the code is cached. It is trusted absolutely by whoever maps it, and wasmtime accepts one
@@ -7,6 +7,10 @@ its name and content, and its name binds the component's hash, wasmtime's versio
 engine's settings and the machine. The file is copied into a memory file, the copy is
 sealed against writing, and the MAC is checked over the sealed copy: whatever changes on
 the disk afterwards is never run, and later runs need no further check.
+
+Of the Python runtime, which is a part of the program, code may lie beside it (`compile_ahead`,
+docs/decisions/0065): whoever may write there may write the program, so no secret vouches
+for it. Its MAC, under a key that everybody knows, tells damage.
 """
 
 import asyncio
@@ -17,6 +21,7 @@ import mmap
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -26,13 +31,15 @@ from chez_sandbox.errors import BadComponent, WorkerFailed
 from chez_sandbox.runtime.messages import Compiled, Refused
 from chez_sandbox.runtime.process import spawn
 
-__all__ = ("COMPONENT_LIMIT", "Binary", "CodeCache")
+__all__ = ("COMPONENT_LIMIT", "Binary", "CodeCache", "compile_ahead")
 
 COMPONENT_LIMIT = 32 << 20
 """Bytes of a component: the Python runtime has 19 MB."""
 
 _MAC = 32
+_BESIDE = b"beside the program"  # no secret: see above
 _OPEN = 8  # sealed files kept open
+_SUFFIX = ".code"
 _ENGINE = Path(__file__).with_name("engine.py")
 _SEALS = 0x01 | 0x02 | 0x04 | 0x08  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 
@@ -70,18 +77,37 @@ def _digest(content: bytes | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+async def compile_ahead(artifact: Path, announce: Callable[[str], None]) -> None:
+    """Compiles the Python runtime to a file beside it, from which every cache of this machine loads it.
+
+    What earlier ones left there is removed. Raises OSError, BadComponent, WorkerFailed.
+    """
+    binary = await Binary.of(artifact, trusted=True)
+    cache = CodeCache(artifact.parent, _BESIDE)
+    path = cache._path(binary.digest)
+    if not cache.has(binary):
+        announce("Compiling it for this machine (about 20 s, once)...")
+    await cache.get(binary)
+    cache.close()
+    path.chmod(0o644)  # as the program's own files
+    for old in artifact.parent.glob(f"*{_SUFFIX}"):
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
 class CodeCache:
     """Compiled components in a folder of this device; the key is a secret of this device."""
 
     def __init__(self, folder: Path, key: bytes) -> None:
         self._folder = folder
-        self._key = hashlib.blake2b(key, digest_size=32, person=b"chez-code-cache").digest()
+        self._key = _derived(key)
         self._sealed: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._unfit: set[str] = set()  # of which the code beside the program does not load here
 
     def has(self, binary: Binary) -> bool:
         """Whether there is code of it, genuine or not."""
-        return binary.digest in self._sealed or self._path(binary.digest).exists()
+        return binary.digest in self._sealed or any(path.exists() for path, _ in self._places(binary))
 
     async def get(self, binary: Binary) -> int:
         """A descriptor of the sealed code, which stays ours; compiles when there is none.
@@ -92,7 +118,7 @@ class CodeCache:
         async with self._locks.setdefault(digest, asyncio.Lock()):
             sealed = self._sealed.pop(digest, None)
             if sealed is None:
-                sealed = await self._loaded(digest)
+                sealed = await self._loaded(binary)
             if sealed is None:
                 sealed = await self._compile(binary)
             self._sealed[digest] = sealed  # the most recently used is the last
@@ -106,14 +132,23 @@ class CodeCache:
         if sealed is not None:
             os.close(sealed)
         self._path(digest).unlink(missing_ok=True)
+        self._unfit.add(digest)
 
     def close(self) -> None:
         """Closes the sealed files; running workers keep their own descriptors."""
         while self._sealed:
             os.close(self._sealed.popitem()[1])
 
+    def _places(self, binary: Binary) -> list[tuple[Path, bytes]]:
+        """Where code of it may be, each with the key that vouches for it: our own first."""
+        own = self._path(binary.digest)
+        places = [(own, self._key)]
+        if binary.trusted and isinstance(binary.content, Path) and binary.digest not in self._unfit:
+            places.append((binary.content.with_name(own.name), _derived(_BESIDE)))
+        return places
+
     def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest}-{self._profile}.code"
+        return self._folder / f"{digest}-{self._profile}{_SUFFIX}"
 
     @cached_property
     def _profile(self) -> str:
@@ -121,45 +156,18 @@ class CodeCache:
         settings = hashlib.sha256(_ENGINE.read_bytes()).hexdigest()[:16]
         return f"wasmtime{version('wasmtime')}-{settings}-{platform.machine()}"
 
-    def _mac(self, path: Path, content: mmap.mmap | memoryview) -> bytes:
-        name = path.name.encode()
-        mac = hashlib.blake2b(len(name).to_bytes(2, "big") + name, digest_size=_MAC, key=self._key)
-        mac.update(content)
-        return mac.digest()
-
-    async def _loaded(self, digest: str) -> int | None:
+    async def _loaded(self, binary: Binary) -> int | None:
         """`_load` in a thread; what a thread opens for whoever was cancelled meanwhile is closed again."""
-        loading = asyncio.ensure_future(asyncio.to_thread(self._load, digest))
+        loading = asyncio.ensure_future(asyncio.to_thread(self._load, binary))
         try:
             return await asyncio.shield(loading)
         except asyncio.CancelledError:
             loading.add_done_callback(_close)
             raise
 
-    def _load(self, digest: str) -> int | None:
-        path = self._path(digest)
-        try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size - _MAC
-                if size <= 0:
-                    return None
-                mac = file.read(_MAC)
-                file.seek(_MAC)
-                sealed = _memory_file()
-                try:
-                    _copy(file.fileno(), sealed, _MAC, size)
-                    readable = _seal(sealed)
-                    with mmap.mmap(readable, 0, access=mmap.ACCESS_READ) as content:
-                        genuine = hmac.compare_digest(mac, self._mac(path, content))
-                except (OSError, ValueError):
-                    os.close(sealed)
-                    return None
-        except OSError:
-            return None
-        if not genuine:
-            os.close(readable)
-            return None
-        return readable
+    def _load(self, binary: Binary) -> int | None:
+        found = (_load(path, key) for path, key in self._places(binary))
+        return next((sealed for sealed in found if sealed is not None), None)
 
     async def _compile(self, binary: Binary) -> int:
         wasm = await asyncio.to_thread(binary.read)
@@ -198,12 +206,49 @@ class CodeCache:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".code-")
             with open(handle, "wb") as file, mmap.mmap(sealed, 0, access=mmap.ACCESS_READ) as content:
-                file.write(self._mac(path, content))
+                file.write(_mac(path, self._key, content))
                 file.write(content)
             os.replace(temporary, path)
         except OSError:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
+
+
+def _load(path: Path, key: bytes) -> int | None:
+    """A descriptor of the sealed copy of a file whose MAC holds, None when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size - _MAC
+            if size <= 0:
+                return None
+            mac = file.read(_MAC)
+            file.seek(_MAC)
+            sealed = _memory_file()
+            try:
+                _copy(file.fileno(), sealed, _MAC, size)
+                readable = _seal(sealed)
+                with mmap.mmap(readable, 0, access=mmap.ACCESS_READ) as content:
+                    genuine = hmac.compare_digest(mac, _mac(path, key, content))
+            except (OSError, ValueError):
+                os.close(sealed)
+                return None
+    except OSError:
+        return None
+    if not genuine:
+        os.close(readable)
+        return None
+    return readable
+
+
+def _derived(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=32, person=b"chez-code-cache").digest()
+
+
+def _mac(path: Path, key: bytes, content: mmap.mmap | memoryview) -> bytes:
+    name = path.name.encode()
+    mac = hashlib.blake2b(len(name).to_bytes(2, "big") + name, digest_size=_MAC, key=key)
+    mac.update(content)
+    return mac.digest()
 
 
 def _close(loading: "asyncio.Future[int | None]") -> None:

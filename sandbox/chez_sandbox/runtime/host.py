@@ -140,6 +140,13 @@ class Runtime:
             async with self._busy():
                 await self._cache.get(await Binary.of(component, trusted=False))
 
+    async def is_compiled(self) -> bool:
+        """Whether a run of a Python job finds the runtime compiled, or `prepare` has seconds to work."""
+        try:
+            return self._cache.has(await self._load_python())
+        except RuntimeMissing:
+            return False
+
     async def run_python(
         self,
         source: str,
