@@ -16,11 +16,13 @@ from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent import scheduler as scheduling
 from chez_sandbox.consent.grants import Granted, revoke_grant
+from chez_sandbox.consent.leaving import leavings
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.scheduler import Look, look
 from chez_sandbox.consent.scope import read_windows
+from chez_sandbox.consent.slots import Plan, leaves_at
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
@@ -389,6 +391,43 @@ async def test_each_turn_begins_as_things_stand_then(
     for _ in range(2):
         await made.look()
     assert [day for day, _ in await runs(home)] == ["2026-11-24"]
+
+
+@pytest.mark.parametrize("took", [0, 50, 80])
+async def test_the_time_of_a_message_tells_nothing_of_the_runs_before_its_own(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch, took: int
+) -> None:
+    """Whatever a turn took that ran before it, or that another grant's person is to see first, a message leaves as
+    long after the look began; what sending takes between them counts as it is."""
+    job = scheduled("daily", catch_up="all", reads=ON_DATE)
+    await grant(home, scheduled("daily", reads=ON_DATE, version=2), 1, slots="hour")
+    await allow(home, build_bundle(job.manifest_text.replace(b'"mean-power"', b'"other"'), MEAN, "python", SIGNING), 2,
+                slots="hour")  # fmt: skip
+    boot = [0.0]
+    begun: list[float] = []
+
+    class Slow(Instant):
+        async def run_python(self, *asked: Any, **more: Any) -> Any:
+            """A run, or a preview, in which time goes by."""
+            begun.append(boot[0])
+            boot[0] += took
+            return await super().run_python(*asked, **more)
+
+    async def runtime() -> Any:
+        return Slow()
+
+    async def sent() -> None:
+        boot[0] += 45
+
+    await at_work.Scheduler(home, runtime, sent, lambda: datetime(2026, 11, 26, 18), lambda: boot[0]).look()
+    made, ran = await home.transaction(leavings), await home.journal.receipts("run")
+    assert len(made) == len(ran) == 3 and len(begun) == 4
+    for at, (leaving, receipt) in enumerate(zip(made, ran, strict=True), 1):
+        # Each run has 20 s, and a minute to begin and end.
+        late, plan = receipt.body.get("late", 0), Plan(**receipt.body["leaves"])
+        assert begun[at] + late / 1000 == at * (20 + 60 + 45)
+        began = round(datetime.fromisoformat(receipt.time).timestamp() * 1000) + late
+        assert leaving.leaves.timestamp() * 1000 == leaves_at(plan, began, began)
 
 
 async def test_what_a_turn_made_is_sent_before_the_next_one_runs(home: chez.Home) -> None:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chez_sandbox.consent.pace import Pace
 from chez_sandbox.consent.slots import ANSWER, MARGIN, STEPS, Plan, Slots, leaves_at, make_plan, slot_after
 
 MOMENTS = st.integers(0, 4 * 10**12)
@@ -37,6 +38,19 @@ def test_a_held_message_stays_as_long_as_was_said(
     leaves = leaves_at(plan, begun, begun + took)
     assert leaves >= begun + 1000 * (seconds + hold * 3600) and leaves >= begun + took
     assert leaves <= max(begun + 1000 * plan.wait, begun + took) + 1000 * STEPS[slots]
+
+
+@given(st.lists(st.tuples(st.integers(1, 360), st.floats(0, 1), st.integers(0, 600)), min_size=1, max_size=9))
+def test_a_run_counts_as_begun_when_those_before_it_had_their_longest(turns: list[tuple[int, float, int]]) -> None:
+    """However long each of them took, with whatever was done between them; after a pause that is longer than all they
+    had left, a run counts as begun when it begins."""
+    pace, now, counted = Pace(), 1000.0, 1000.0
+    for longest, share, between in turns:
+        assert abs(now + pace.begin(now, longest) - counted) < 1e-6
+        now += longest * share
+        pace.passed(now, now + between)
+        now, counted = now + between, counted + longest + between
+    assert pace.begin(counted + 1, 20) == 0
 
 
 def test_each_grant_has_slots_of_its_own() -> None:

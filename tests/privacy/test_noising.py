@@ -16,7 +16,9 @@ from chez_sandbox.consent import noising
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.grants import revoke_grant
+from chez_sandbox.consent.run import plan_of
 from chez_sandbox.consent.sharing import VERBS
+from chez_sandbox.consent.slots import leaves_at
 from chez_sandbox.errors import NoiseMissing
 from chez_sandbox.job_errors import BudgetSpent, GrantEnded
 from chez_sandbox.privacy import helper
@@ -74,6 +76,14 @@ async def test_a_job_has_no_way_to_a_noised_value(said: bytes, home: chez.Home, 
     departure = await run_once(home, given.grant.id, Instant(said))
     # Drawn all the same, before the job began: a relay sees an entry for it.
     assert departure.outcome == "none" and drawn == [1] and len(await home.journal.receipts("draw")) == 1
+
+
+async def test_a_message_leaves_after_the_longest_draw_there_may_be(home: chez.Home) -> None:
+    """However long values are noised, which may tell how many rows there are, and the code runs: the slot is one."""
+    given = await grant(home, noised(**COUNTED), slots="hour", review="within-the-grant")
+    plan, longest = plan_of(given), round(1000 * (helper.SECONDS + given.bundle.manifest.limits.seconds))
+    assert all(leaves_at(plan, begun, begun + longest) == leaves_at(plan, begun, begun)
+               for begun in range(0, 3_600_000, 10_000))  # fmt: skip
 
 
 async def test_asking_again_gives_the_one_answer_there_is(home: chez.Home, drawn: list[int]) -> None:

@@ -18,6 +18,7 @@ from chez.agent.reports import write
 from chez.errors import ChezError
 from chez_sandbox.consent.clocks import WallClock
 from chez_sandbox.consent.grants import COLLECTION
+from chez_sandbox.consent.pace import Pace
 from chez_sandbox.consent.scheduler import Look, Pending, look
 from chez_sandbox.runtime.host import Runtime
 from chez_sandbox.runtime.walls import REQUIRED
@@ -79,7 +80,7 @@ class Scheduler:
     def __init__(self, home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
                  now: Callable[[], datetime], boot: Callable[[], float] = awake_clock) -> None:  # fmt: skip
         self._home, self._runtime, self._sent, self._now, self._boot = home, runtime, sent, now, boot
-        self._clock = WallClock()
+        self._clock, self._pace = WallClock(), Pace()
         self._grants = asyncio.Event()
 
     async def look(self) -> Look | None:
@@ -91,7 +92,8 @@ class Scheduler:
                 return None
             standing = await standing_of(self._home)
             known = list(standing.pending.values())
-            found = await look(self._home, self._runtime, now, known, believed=believed, again=self._again)
+            found = await look(self._home, self._runtime, now, known, believed=believed, again=self._again,
+                               begin=self._begin)  # fmt: skip
             standing.take(found)
             if found.departed:
                 await self._sent()
@@ -102,17 +104,22 @@ class Scheduler:
             return Look()
         return found
 
+    def _begin(self, seconds: float) -> float:
+        return self._pace.begin(self._boot(), seconds)
+
     async def _again(self) -> datetime | None:
         """The time, while turns may begin: in step, and by a clock that is believed.
 
         What was made leaves at its time, whatever is still to be run: else it would tell how long that took.
         """
+        since = self._boot()
         try:
             await self._sent()
         except ChezError:  # a full disk, say: what is due is due the next time
             pass
         except Exception as problem:  # turns go on, whatever nobody foresaw in sending
             write(self._home.path, problem, self._now().isoformat())
+        self._pace.passed(since, self._boot())
         now = self._now()
         believed = self._clock.believed(now.timestamp(), self._boot())
         return now if believed and await _in_step(self._home) else None

@@ -11,12 +11,14 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import PHRASES, Phrase
 from chez_sandbox.consent.scope import too_few_rows
 from chez_sandbox.job_errors import ResultRefused
+from chez_sandbox.manifest import Manifest
 from chez_sandbox.privacy.drawing import Noise, made_up
+from chez_sandbox.privacy.helper import SECONDS
 from chez_sandbox.privacy.merging import merge
 from chez_sandbox.release.schema import Admitted
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table
 
-__all__ = ("Execution", "execute", "limits_of")
+__all__ = ("Execution", "execute", "limits_of", "longest_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ def limits_of(bundle: Bundle) -> Limits:
     """The runtime's limits for a job, from its manifest."""
     asked = bundle.manifest.limits
     return Limits(fuel=asked.fuel, memory=asked.memory_mib << 20, seconds=asked.seconds, output=asked.output_bytes)
+
+
+def longest_of(manifest: Manifest) -> float:
+    """Seconds that a job's code may take, and before it the values that are noised."""
+    return manifest.limits.seconds + (SECONDS if manifest.measurements else 0)
 
 
 async def execute(

@@ -81,7 +81,8 @@ def time_of(begun: "Receipt", made: "Receipt") -> datetime:
     """When a message leaves, by the receipt of its run and its own."""
     # A withdrawal takes the place of what would have left: its own time must not show.
     moment = made.body.get("instead", made.time)
-    leaves = leaves_at(Plan(**begun.body["leaves"]), _milliseconds(begun.time), _milliseconds(moment))
+    began = _milliseconds(begun.time) + begun.body.get("late", 0)
+    leaves = leaves_at(Plan(**begun.body["leaves"]), began, _milliseconds(moment))
     return datetime.fromtimestamp(leaves / 1000, UTC)
 
 

@@ -32,7 +32,7 @@ from chez_sandbox.consent.accounts import Ceilings, charges_of, runs_charges
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.execution import Execution, execute
+from chez_sandbox.consent.execution import Execution, execute, longest_of
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.handed import digests, machinery
 from chez_sandbox.consent.heeding import heed, is_revoked
@@ -117,10 +117,13 @@ class GrantedRun:
             id, answer.run[1], "result", body["result"].encode(), base64.b64decode(body["message"])
         )
 
-    async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
+    async def execute(
+        self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None, *, late: float = 0.0
+    ) -> Execution:
         """Debit the run and its bits, receipt it, and run the code on the granted rows.
 
         Values that are noised are paid for in the same debit, and drawn before the code begins, once for a window.
+        It counts as begun `late` seconds after it does (`pace`), where its message waits for a slot.
 
         Raises `BudgetSpent`, `AlreadyAnswered` (see `answered`), and `GrantEnded` when the grant was
         revoked meanwhile; nothing ran then and nothing leaves. Once per GrantedRun.
@@ -132,6 +135,7 @@ class GrantedRun:
         tables, windows = await scope_at(self.home, since, bundle.manifest, self.today, grant.narrowed)
         noised = noised_windows(bundle.manifest, self.today, grant.narrowed)
         seed = derive(self.granted.seed, f"chez/1 run seed {self.sequence}")
+        plan = plan_of(self.granted)
         body: dict[str, Any] = {
             "grant": grant.id,
             "sequence": self.sequence,
@@ -143,7 +147,8 @@ class GrantedRun:
             "date": self.today.isoformat(),
             "seed": seed.hex(),
             "bits": bundle.manifest.schema.bits,
-            "leaves": asdict(plan_of(self.granted)),
+            "leaves": asdict(plan),
+            **({"late": round(late * 1000)} if late and plan.wait else {}),
             "rows": {table.name: len(table.rows) for table in tables},
             "tables": await digests(tables),
             "cursor": since,
@@ -267,11 +272,11 @@ def pseudonym_of(home: "Home", grant: str) -> SigningKey:
 
 def plan_of(granted: Granted) -> Plan:
     """When the messages of a grant's runs leave."""
-    grant, limits = granted.grant, granted.bundle.manifest.limits
+    grant = granted.grant
     return make_plan(
         grant.slots,
         granted.seed,
-        seconds=limits.seconds,
+        seconds=longest_of(granted.bundle.manifest),
         asked=grant.review == "show-me-first",
         hold_hours=grant.hold_hours,
     )

@@ -14,12 +14,13 @@ from chez.agent.reports import FILE_NAME, write
 from chez.crypto import derive
 from chez.errors import ChezError
 from chez_sandbox.consent.catalogue import Phrase
-from chez_sandbox.consent.execution import Execution, execute
+from chez_sandbox.consent.execution import Execution, execute, longest_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.run import Departure, authorise
 from chez_sandbox.consent.schedule import awaited, due, is_repeated, jitter, next_due
 from chez_sandbox.consent.scope import granted_tables, read_windows
+from chez_sandbox.consent.slots import MARGIN
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.errors import SandboxError
 from chez_sandbox.manifest import Manifest
@@ -33,6 +34,8 @@ __all__ = ("Look", "Pending", "due_turn", "look", "preview", "turn_to_run", "wai
 Windows = list[list[str] | None]
 Again = Callable[[], Awaitable[datetime | None]]
 """What time it is by now; None where no turn may begin any more."""
+Begin = Callable[[float], float]
+"""Something begins that takes so many seconds at most: how many seconds later it counts as begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,15 @@ async def look(
     *,
     believed: bool = True,
     again: Again | None = None,
+    begin: Begin = lambda seconds: 0.0,
 ) -> Look:
     """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows.
 
     Nothing begins, and that is said beside each grant, where `now` is not `believed` (`clocks`). A run takes minutes,
-    and there may be hundreds: before each further one it is asked `again` what time it is.
+    and there may be hundreds: before each further one it is asked `again` what time it is. To `begin` each is told
+    that takes so many seconds at most, and says how much later it counts as begun (`pace`).
     """
-    found = Look()
+    found, turns = Look(), _Turns(runtime, known, again, begin)
     times, done = [], 0
     await heed_all(home)
     for granted in await list_grants(home):
@@ -126,7 +131,7 @@ async def look(
         times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
             if believed:
-                if not await _take(home, granted, runtime, now, known, found, again):
+                if not await _take(home, granted, now, found, turns):
                     return replace(found, next=now)
             elif await due_turn(home, granted, now) is not None:
                 found.problems[granted.grant.id] = Phrase("pending.clock", time=f"{now:%Y-%m-%d %H:%M}")
@@ -147,32 +152,36 @@ async def preview(home: "Home", granted: Granted, turn: date, runtime: Runtime) 
     return await execute(runtime, bundle, tables, seed, turn.isoformat())
 
 
-async def _take(
-    home: "Home",
-    granted: Granted,
-    runtime: Callable[[], Awaitable[Runtime]],
-    now: datetime,
-    known: Sequence[Pending],
-    found: Look,
-    again: Again | None,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """What the turns of one look are run with."""
+
+    runtime: Callable[[], Awaitable[Runtime]]
+    known: Sequence[Pending]
+    again: Again | None
+    begin: Begin
+
+
+async def _take(home: "Home", granted: Granted, now: datetime, found: Look, turns: _Turns) -> bool:
     """The due turns of one grant: one after the other, each as things stand then; or what waits for the person.
 
     False where no further one may begin now.
     """
+    longest = longest_of(granted.bundle.manifest) + MARGIN
     while (first := await due_turn(home, granted, now)) is not None:
         turn, windows = first
         if granted.grant.review == "show-me-first":
-            same = (one for one in known if (one.granted, one.turn, one.windows) == (granted, turn, windows))
+            same = (one for one in turns.known if (one.granted, one.turn, one.windows) == (granted, turn, windows))
             if (ready := next(same, None)) is None:
-                ready = Pending(granted, turn, windows, await preview(home, granted, turn, await runtime()))
+                turns.begin(longest)
+                ready = Pending(granted, turn, windows, await preview(home, granted, turn, await turns.runtime()))
             found.pending.append(ready)
             return True
-        departure = await _run(home, granted, turn, now, await runtime())
+        departure = await _run(home, granted, turn, now, await turns.runtime(), turns.begin(longest))
         if departure is None:
             return True
         found.departed.append(departure)
-        if (moment := await _asked(again, now)) is None:
+        if (moment := await _asked(turns.again, now)) is None:
             return False
         granted, now = await load_grant(home, granted.grant.id), moment
     return True
@@ -182,7 +191,9 @@ async def _asked(again: Again | None, now: datetime) -> datetime | None:
     return now if again is None else await again()
 
 
-async def _run(home: "Home", granted: Granted, turn: date, now: datetime, runtime: Runtime) -> Departure | None:
+async def _run(
+    home: "Home", granted: Granted, turn: date, now: datetime, runtime: Runtime, late: float
+) -> Departure | None:
     """One run by itself; None when its turn was taken or its grant revoked meanwhile: what was due then says "none"."""
     id = granted.grant.id
     async with authorise(home, id, turn) as run:
@@ -190,7 +201,7 @@ async def _run(home: "Home", granted: Granted, turn: date, now: datetime, runtim
         first = await due_turn(home, run.granted, now)
         if first is None or first[0] != turn:
             return None
-        execution = await unless_revoked(home, id, lambda: run.execute(runtime))
+        execution = await unless_revoked(home, id, lambda: run.execute(runtime, late=late))
         return None if execution is None else await run.release(execution)
 
 

@@ -9,6 +9,7 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.catalogue import Language, again, phrase
 from chez_sandbox.consent.escrow import RUNS, shown
+from chez_sandbox.consent.execution import longest_of
 from chez_sandbox.consent.grants import Granted
 from chez_sandbox.consent.holdings import Holder, ceiling_said
 from chez_sandbox.consent.identity import identify
@@ -46,7 +47,7 @@ def chosen_words(choice: Choice, seed: bytes, now: datetime, today: date) -> lis
         given.append(phrase(language, "given.epsilon", epsilon=f"{epsilon or 0:g}"))
     seen = asked.review == "show-me-first"
     plan = make_plan(
-        asked.slots, seed, seconds=manifest.limits.seconds, asked=seen, hold_hours=asked.hold_hours
+        asked.slots, seed, seconds=longest_of(manifest), asked=seen, hold_hours=asked.hold_hours
     )
     sent = leaving_words(asked.review, asked.slots, asked.hold_hours, plan, now, language)
     return [

@@ -4,7 +4,8 @@ A message that left when its run ended would tell how long the run took, and a j
 take as long as it likes: some hundred different lengths are six bits more. So it waits for
 a *slot*: a fixed time of every hour (or day), drawn when the grant was given, before the run
 is known, for each grant alone. And the slot is chosen when the run is debited, late enough for
-the longest run there may be: result, failure, refusal and a person's "no" leave at one time.
+the longest run there may be: result, failure, refusal and a person's "no" leave at one time. Of runs that a device
+begins by itself one after the other each counts as begun when those before it had their longest (`pace`).
 
 Residual: an answer to "show me first" that takes longer than `ANSWER` leaves by the first slot
 after it, which tells that there was something to answer; and a device that is off or without

@@ -21,7 +21,7 @@ import msgspec
 from chez_sandbox.errors import BadInput, NoiseMissing, WorkerFailed
 from chez_sandbox.privacy.statistics import Question
 
-__all__ = ("Request", "draw_all", "main", "require_noise")
+__all__ = ("SECONDS", "Request", "draw_all", "main", "require_noise")
 
 Request = tuple[Question, list[int]]
 """A question, and the numbers of the rows it is asked of."""
