@@ -106,6 +106,14 @@ def test_an_export_is_looked_into_mapped_and_read(export: bytes) -> None:
     assert [one["a"] for one in rows(items, "dating_log")] == [1.0, 2.5]
 
 
+def test_thousands_are_proposed_as_no_decimals() -> None:
+    """A column whose points may part thousands, by the commas of another, is proposed as text: nothing is lost."""
+    mapping, _, _ = looked(b"id;sold;price\n1;1.234;7,25\n2;2.500;8\n", "sales.csv")
+    assert [column.type for column in mapping.tables[0].columns] == ["integer", "text", "number"]
+    found = rows(kit.items_of(Mapped(mapping), b"id;sold;price\n1;1.234;7,25\n", "sales.csv"), "dating_sales")
+    assert [(one["sold"], one["price"]) for one in found] == [("1.234", 7.25)]
+
+
 def test_it_is_the_same_behind_walls_and_keeps_the_promises(mapping: Mapping) -> None:
     """The mapping goes with the order, so that both sides know its types; reading twice gives the same."""
     small = zipped({"data.json": json.dumps(PROFILE), "csv/purchases.csv": "id;amount;class\n1;1,50;é".encode("cp1252"),

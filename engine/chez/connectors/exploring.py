@@ -30,7 +30,7 @@ from chez.connectors.mapping import (
     is_taken,
 )
 from chez.connectors.pieces import Piece, form_of, inner, is_rows, pieces
-from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, slug
+from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, doubtful_signs, slug
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue
 
@@ -166,7 +166,8 @@ class _Table:
                 if len(self.columns) >= MAX_COLUMNS:
                     self.wide = True
                     return
-                self.columns[column] = _Column(Typing(1, comma=piece.comma) if piece.text else None)
+                self.columns[column] = _Column(
+                    Typing(1, comma=piece.comma, signs=True) if piece.text else None)
             self.columns[column].look(value, _KEY.fullmatch(slug(column.rpartition("/")[2])) is not None)
 
 
@@ -282,8 +283,11 @@ def _shown(value: Any) -> str:
 
 def _seen(files: str, form: Form, path: str, within: tuple[str, ...], table: _Table) -> TableSeen:
     inside = table.inside() if len(within) < MAX_WITHIN else []
-    columns = [ColumnSeen(name, one.type, one.filled, one.samples, one.filled == table.rows and one.seen is not None,
-                          one.filled > 0 and one.times) for name, one in table.columns.items() if name not in inside]
+    signs = [one.text.signs[0] if one.text is not None else frozenset[str]() for one in table.columns.values()]
+    doubtful = dict(zip(table.columns, doubtful_signs(signs), strict=True))
+    columns = [ColumnSeen(name, "text" if doubtful[name] else one.type, one.filled, one.samples,
+                          one.filled == table.rows and one.seen is not None, one.filled > 0 and one.times)
+               for name, one in table.columns.items() if name not in inside]
     shape = table.shape
     if table.wide and form in ("json", "lines"):  # so many columns are no fields: each row is kept as one value
         shape = "whole"

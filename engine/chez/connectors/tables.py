@@ -18,7 +18,7 @@ import keyword
 import re
 import unicodedata
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from io import SEEK_SET
 from typing import Any, BinaryIO, Final, Literal
@@ -31,7 +31,7 @@ from chez.errors import InvalidValue
 
 __all__ = (
     "MAX_COLUMNS", "ColumnType", "RowKeys", "Typing", "column_names", "dialect_of",
-    "row_type", "slug", "typed",
+    "doubtful_signs", "row_type", "slug", "typed",
 )
 
 MAX_COLUMNS: Final = 200
@@ -154,8 +154,6 @@ class Typing:
         self._any = [False] * width
         self._decimal = _COMMA if comma else _NUMBER
         self._signs: list[set[str]] | None = [set() for _ in range(width)] if comma and signs else None
-        """Of each column how its numbers with a sign are written: ".", "," or, where it may part thousands, ".3", ",3".
-        """
 
     def look(self, values: Sequence[str]) -> None:
         """Take a row's cells into account."""
@@ -186,11 +184,21 @@ class Typing:
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Of each column the signs behind which three digits may be no decimals: "", ".", "," or both."""
-        if self._signs is None:
-            return ("",) * len(self._numeric)
-        table = {sign for known in self._signs for sign in known if len(sign) == 1}
-        return tuple("".join(sign for sign in ".," if f"{sign}3" in known and not _decides(sign, known, table))
-                     for known in self._signs)
+        return doubtful_signs(self.signs) if self._signs is not None else ("",) * len(self._numeric)
+
+    @property
+    def signs(self) -> Sequence[Set[str]]:
+        """Of each column how its numbers with a sign are written: ".", "," or, where it may part thousands, ".3", ",3";
+        nothing where that was not asked for."""
+        return self._signs or [set() for _ in self._numeric]
+
+
+def doubtful_signs(signs: Sequence[Set[str]]) -> tuple[str, ...]:
+    """Of each column of a table the signs behind which three digits may be no decimals, by how all of them are written.
+    """
+    table = {sign for known in signs for sign in known if len(sign) == 1}
+    return tuple("".join(sign for sign in ".," if f"{sign}3" in known and not _decides(sign, known, table))
+                 for known in signs)
 
 
 def _sign(value: str) -> str:
@@ -201,7 +209,7 @@ def _sign(value: str) -> str:
     return f"{sign}3" if _GROUPED.fullmatch(value) else sign
 
 
-def _decides(sign: str, column: set[str], table: set[str]) -> bool:
+def _decides(sign: str, column: Set[str], table: Set[str]) -> bool:
     """Whether a sign stands before decimals, by what else its column has, or else the table."""
     other = "," if sign == "." else "."
     if other in column or f"{other}3" in column:
