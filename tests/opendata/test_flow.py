@@ -489,6 +489,23 @@ async def test_nobody_elses_space_has_rows_in_a_table_that_somebody_signs(two: T
     assert (await anna.sql('SELECT DISTINCT id FROM "open_velov" ORDER BY id')).rows == [(7,), (8,), (9,)]
 
 
+async def test_an_export_with_what_is_followed_comes_back(two: Two, tmp_path: Path) -> None:
+    """Spaces that somebody reads and writes nothing in are left out of an import, and told; all else comes."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(2)))
+    await follow(city, anna)
+    club = await anna.create_space("club")
+    for space in (anna.space(), club):
+        await space.collection("notes").put({"n": 1}, id="a")
+    await anna.export(tmp_path / "out")
+    for space in (anna.space(), club):
+        await space.collection("notes").delete("a")
+    report = await anna.import_file(tmp_path / "out")
+    assert (report.added, sorted(report.skipped)) == (2, ["Open data", "velov"])
+    assert (await anna.sql("SELECT count(*) FROM open_velov")).rows == [(2,)]
+    assert (await anna.imports())[-1].added == 2
+
+
 async def test_of_what_it_is_not_known_has_no_table(two: Two, tmp_path: Path) -> None:
     """A space that is followed as open data, of which it is still to come what it is followed as, has no rows in any
     table: not in another dataset's."""

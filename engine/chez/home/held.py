@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chez import crypto
 from chez.blobs.attachments import Blobs, blobs_beside, blobs_of
-from chez.errors import InvalidValue, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.names import check_name
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
@@ -156,9 +156,15 @@ class HeldSpaces:
         return found[0]
 
     def into(self, id: str) -> tuple[Engine, Blobs] | None:
-        """Where records of the space with this id are written; None for one that is not here."""
+        """Where records of the space with this id are written; None for one that is not here, or is only read."""
         held = next((held for held in list(self.all.values()) if held.id == id), None)
-        return None if held is None else (held.engine, held.blobs)
+        if held is None:
+            return None
+        try:
+            self._permit(held.space.n)
+        except NotAllowed:
+            return None
+        return held.engine, held.blobs
 
     def check_name(self, name: str) -> str:
         """The name of a new space. Raises `InvalidValue`, also for one that a space here has."""

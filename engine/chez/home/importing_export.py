@@ -50,7 +50,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 Into = Callable[[str], "tuple[Engine, Blobs] | None"]
-"""Where the records of a space go, by its id; None for one that is not here."""
+"""Where the records of a space go, by its id; None for one that is not here, or where nothing may be written."""
 
 
 async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: Into, path: Path,
