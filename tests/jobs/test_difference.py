@@ -14,7 +14,8 @@ from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.difference import _read, difference, foreign_keys, granted_before
 from chez_sandbox.consent.grants import list_grants, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
-from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
+from chez_sandbox.provider.judging import check_facts
+from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import grant
 
@@ -127,3 +128,18 @@ def test_open_data_that_a_new_version_reads_is_told(language: Language, words: s
     (line,) = _read(say, old, old | {"spaces": "all"})
     assert words in line
     assert words not in _read(say, old | {"collection": "velov"}, old | {"collection": "velov", "spaces": "all"})[0]
+
+
+def test_a_schema_of_however_many_results_is_told_and_compared() -> None:
+    """A version whose results are a number of ten thousand digits keeps no list of grants from being shown: it is
+    described, compared with the one before, and judged by its provider's tool."""
+    rest = RESULT.replace("bits = 1000", "bits = 1000000").replace(
+        'type = "integer"\nminimum = 0\nmaximum = 10000\nmultipleOf = 10\n',
+        'type = "array"\nmaxItems = 10000\nitems = { type = "integer", minimum = 0, maximum = 9 }\n',
+    )  # fmt: skip
+    huge = build_bundle(manifest_text(version=2, rest=rest), MEAN, "python", SIGNING)
+    before = build_bundle(manifest_text(), MEAN, "python", SIGNING)
+    told = describe(huge)
+    assert told["leaves"]["results"] == "10^10000" and describe(before)["leaves"]["results"] == "1001"
+    assert any("a run can tell more" in line for line in difference(before, huge)) and plain_words(told)
+    assert any("10^10000 values" in one["words"] for one in check_facts(huge, None, True)["findings"])

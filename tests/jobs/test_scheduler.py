@@ -191,6 +191,19 @@ async def test_one_grant_that_can_not_run_holds_up_no_other(home: chez.Home) -> 
     assert list(found.problems) == [broken.grant.id] and [one.grant for one in found.departed] == [fine.grant.id]
 
 
+async def test_one_grant_that_can_not_run_hides_no_other_that_waits(home: chez.Home) -> None:
+    """Of those whose person sees each result first, one that can't run is told beside those that wait."""
+    zoned = ON_DATE.replace("last = 1,", 'last = 1, zone = "Nowhere/Atall",')
+    given = [
+        await grant(home, scheduled("daily", reads=reads, version=number), number, now="2020-01-01T12:00:00+00:00",
+                    until=date(9999, 1, 1))
+        for number, reads in enumerate((zoned, ON_DATE), 1)
+    ]  # fmt: skip
+    waits, broken = await job_pending(home, {}, Person(""))
+    assert [waits["grant"], broken["grant"]] == [given[1].grant.id, given[0].grant.id]
+    assert waits["turn"] is not None and "Nowhere/Atall" in broken["problem"]
+
+
 async def test_a_sandbox_that_fails_is_told_and_ends_no_look(home: chez.Home) -> None:
     """A worker that can't be started is the grant's problem, whose turn told "none"; the next turn is run again."""
 

@@ -19,6 +19,7 @@ from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
 from chez_sandbox.consent.schedule import awaited, is_repeated
 from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.release.release import message_size
+from chez_sandbox.release.schema import count_text
 
 __all__ = ("describe", "fingerprint", "headed", "plain_words", "prose")
 
@@ -55,7 +56,7 @@ def describe(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
         "leaves": {
             "what": leaves_words(manifest, language),
             "noise": noise_facts(manifest),
-            "results": str(manifest.schema.count),
+            "results": count_text(manifest.schema.count),
             "bits": round(manifest.schema.bits, 2),
             "message_bytes": message_size(manifest.schema),
         },

@@ -45,14 +45,15 @@ async def job_pending(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """
     language = read_params(params, Params).language
     standing, rows = await standing_of(home), []
-    for granted, turn, windows in await waiting_turns(home, datetime.now()):
+    waiting, problems = await waiting_turns(home, datetime.now())
+    for granted, turn, windows in waiting:
         known = standing.pending.get(granted.grant.id)
         fresh = known is not None and (known.turn, known.windows) == (turn, windows)
         shown = previewed(granted.bundle, known.execution, language) if known is not None and fresh else None
         preview = None if shown is None else {**shown, "made_up": True}
         rows.append(_row(granted, turn=turn.isoformat(), windows=windows, preview=preview, problem=None))
     for granted in await list_grants(home):
-        if (problem := standing.problems.get(granted.grant.id)) is not None:
+        if (problem := {**problems, **standing.problems}.get(granted.grant.id)) is not None:
             said = again(problem, language)
             rows.append(_row(granted, turn=None, windows=[], preview=None, problem=said))
     return rows

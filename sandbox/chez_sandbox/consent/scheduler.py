@@ -92,11 +92,20 @@ async def turn_to_run(home: "Home", granted: Granted, now: datetime) -> date:
     return now.date() if first is None else first[0]
 
 
-async def waiting_turns(home: "Home", now: datetime) -> list[tuple[Granted, date, Windows]]:
-    """The turns that are due and wait for their person, who sees each result first."""
-    shown = [one for one in await list_grants(home) if one.grant.review == "show-me-first"]
-    turns = [(one, await due_turn(home, one, now)) for one in shown]
-    return [(one, *first) for one, first in turns if first is not None]
+async def waiting_turns(home: "Home", now: datetime) -> tuple[list[tuple[Granted, date, Windows]], dict[str, str]]:
+    """The turns that are due and wait for their person, who sees each result first.
+
+    And what keeps it from being known whether one is, by the grant's id: one job must not hide the others.
+    """
+    turns, problems = [], dict[str, str]()
+    for one in await list_grants(home):
+        if one.grant.review == "show-me-first":
+            try:
+                if (first := await due_turn(home, one, now)) is not None:
+                    turns.append((one, *first))
+            except ChezError as problem:
+                problems[one.grant.id] = problem.message
+    return turns, problems
 
 
 async def look(

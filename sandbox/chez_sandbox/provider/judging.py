@@ -19,6 +19,7 @@ from chez_sandbox.provider.noise import noise_facts, noise_lines, noise_warnings
 from chez_sandbox.provider.trial import Trial
 from chez_sandbox.provider.versions import version_changes, version_findings
 from chez_sandbox.release.release import message_size
+from chez_sandbox.release.schema import count_text
 from chez_sandbox.release.types import ArrayType, NullableType, ObjectType, Type
 
 __all__ = ("Finding", "Overlap", "check_facts", "check_words", "findings", "overlaps", "unread")
@@ -104,19 +105,26 @@ def _result(kind: Type, path: str) -> Iterator[Finding]:
         for name, field in inner.fields:
             yield from _result(field, f"{path}.{name}")
         if path == "result" and inner.count >= _PERSON:
-            yield Finding("warning", path, f"has {inner.count:.3g} values: enough to tell every person on Earth apart")
+            words = f"has {_about(inner.count)} values: enough to tell every person on Earth apart"
+            yield Finding("warning", path, words)
         return
     if isinstance(inner, ArrayType):
         yield from _result(inner.items, f"{path}[]")
         if inner.count >= _PERSON:
-            words = f"has {inner.count:.3g} values: a list this long can spell out an identifier"
+            words = f"has {_about(inner.count)} values: a list this long can spell out an identifier"
             yield Finding("warning", path, words)
         return
     words_of_name = set(re.split(r"[^a-z]+", path.rpartition(".")[2]))
     if inner.count >= 2**32:
-        yield Finding("refused", path, f"has {inner.count:.3g} values: one number as fine as this can name a person")
+        words = f"has {_about(inner.count)} values: one number as fine as this can name a person"
+        yield Finding("refused", path, words)
     elif inner.count >= _NAMED and (named := sorted(words_of_name & _NAMING)):
         yield Finding("refused", path, f"is called {named[0]!r} and has {inner.count:,} values: it can name a person")
+
+
+def _about(count: int) -> str:
+    """So many values, in three digits."""
+    return f"{count:.3g}" if count < 10**100 else count_text(count)
 
 
 def _budget(manifest: Manifest) -> Iterator[Finding]:
@@ -186,7 +194,7 @@ def check_facts(bundle: Bundle, trial: Trial | None, signed: bool, before: Bundl
         "signed": signed,
         "ok": not any(one.level == "refused" for one in found),
         "bits": schema.bits,
-        "results": str(schema.count),
+        "results": count_text(schema.count),
         "runs": manifest.budget.runs,
         "bits_in_all": min(manifest.budget.bits, manifest.budget.runs * schema.bits),
         "provider_ceiling": Ceilings().provider,

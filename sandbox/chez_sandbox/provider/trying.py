@@ -17,6 +17,7 @@ from chez_sandbox.provider.judging import check_facts, check_words
 from chez_sandbox.provider.project import Project, open_project
 from chez_sandbox.provider.trial import Trial, cache_folder, run_trial
 from chez_sandbox.release.release import message_size
+from chez_sandbox.release.schema import count_text
 
 __all__ = ("FOLDER", "JSON", "bundle_at", "check", "read_file", "test")
 
@@ -180,7 +181,7 @@ def _trial_facts(project: Project, trial: Trial) -> dict[str, Any]:
         "result": None if sandbox.admitted is None else sandbox.admitted.encoded.decode(),
         "problem": str(sandbox.problem),  # of a phrase only its text
         "bits": schema.bits,
-        "results": str(schema.count),
+        "results": count_text(schema.count),
         "message_bytes": message_size(schema),
     }  # fmt: skip
 

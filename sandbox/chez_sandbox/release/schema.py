@@ -24,10 +24,18 @@ from chez_sandbox.release.parse import parse_schema
 from chez_sandbox.release.strict_json import read_json
 from chez_sandbox.release.types import Type
 
-__all__ = ("OUTCOMES", "Admitted", "Schema")
+__all__ = ("OUTCOMES", "Admitted", "Schema", "count_text")
 
 OUTCOMES: Final = ("result", "none")
 """All that a provider can learn besides a result: that there is one, or not."""
+
+
+def count_text(count: int) -> str:
+    """A number of results as text: exact up to a hundred digits, else of how many tens' power it is at least.
+
+    A schema may have a hundred thousand bits, and Python writes no number of so many digits.
+    """
+    return str(count) if count < 10**100 else f"10^{math.floor(math.log10(count))}"
 
 
 @dataclass(frozen=True, slots=True)
