@@ -7,6 +7,7 @@ from chez_sandbox.consent.clocks import AHEAD, HOLD, WallClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(-(10**6), int(AHEAD))), max_size=8)
 """By how much the clock that nobody sets goes on from one reading to the next, and the wall's beside it."""
+LITTLE = st.lists(st.tuples(st.integers(0, int(HOLD)), st.integers(1, int(AHEAD))), min_size=2, max_size=30)
 
 
 def read_on(clock: WallClock, wall: int, boot: int, steps: list[tuple[int, int]]) -> tuple[int, int]:
@@ -15,13 +16,27 @@ def read_on(clock: WallClock, wall: int, boot: int, steps: list[tuple[int, int]]
     for passed, set_by in steps:
         boot, wall = boot + passed, wall + passed + set_by
         assert clock.believed(wall, boot)
+        boot, wall = boot + int(HOLD), wall + int(HOLD)
+        assert clock.believed(wall, boot)
     return wall, boot
 
 
 @given(STEPS)
 def test_a_clock_that_is_put_right_or_back_is_believed(steps: list[tuple[int, int]]) -> None:
-    """However long it sleeps, drifts or is set back, and ahead by an hour at most: turns begin."""
+    """However long it sleeps, drifts or is set back, and ahead by an hour at most, where it stands: turns begin."""
     read_on(WallClock(), 10**9, 50, steps)
+
+
+@given(LITTLE)
+def test_a_clock_that_is_set_ahead_little_by_little_is_as_far_ahead(steps: list[tuple[int, int]]) -> None:
+    """By steps of an hour and less it gets no farther than by one, but for two in each hour that goes by."""
+    clock, boot, ahead, most = WallClock(), 0, 0, 0
+    assert clock.believed(0, 0)
+    for passed, set_by in steps:
+        boot, ahead = boot + passed, ahead + set_by
+        if clock.believed(boot + ahead, boot):
+            most = ahead
+        assert most <= AHEAD * (1 + 2 * boot / HOLD)
 
 
 @given(STEPS, st.integers(1, 10**9), st.lists(st.integers(0, int(HOLD)), max_size=5))

@@ -13,7 +13,8 @@ from typing import Final
 __all__ = ("AHEAD", "HOLD", "WallClock")
 
 AHEAD: Final = 3600.0
-"""Seconds by which the wall's clock may go ahead between two readings: turns are days, and clocks are put right."""
+"""Seconds by which the wall's clock may go ahead, at once or little by little, until it stood so: turns are days, and
+clocks are put right."""
 
 HOLD: Final = 3600.0
 """Seconds after which a clock that was set ahead is believed: it may have been wrong before, as after a start without
@@ -25,17 +26,19 @@ class WallClock:
     """What is known of the wall's clock, from one reading to the next."""
 
     _offset: float | None = None
-    """Of the wall's clock over the other, when it was last believed."""
+    """Of the wall's clock over the other, as it stood last, or was less since."""
     _set: tuple[float, float] | None = None
-    """The offset that is not believed yet, and when it was first read, by the other clock."""
+    """An offset that is more, and when it was first read, by the other clock."""
 
     def believed(self, wall: float, boot: float) -> bool:
         """Whether the wall's clock (seconds since 1970) is believed. The first reading is, for want of another."""
         offset = wall - boot
-        if self._offset is not None and offset > self._offset + AHEAD:
-            if self._set is None or abs(offset - self._set[0]) > AHEAD:
-                self._set = (offset, boot)
-            if boot - self._set[1] < HOLD:
-                return False
-        self._offset, self._set = offset, None
-        return True
+        if self._offset is None or offset <= self._offset:
+            self._offset, self._set = offset, None
+            return True
+        if self._set is None or abs(offset - self._set[0]) > AHEAD:
+            self._set = (offset, boot)
+        if boot - self._set[1] >= HOLD:
+            self._offset, self._set = offset, None
+            return True
+        return offset <= self._offset + AHEAD
