@@ -157,6 +157,27 @@ def test_days_lengths_and_what_recurs() -> None:
         "FREQ=SECONDLY", ["20240102T000000Z"], ["TZID=Europe/Paris:20240301T080000"], ["a,b", "c", "d"])
 
 
+def test_a_day_is_one_of_the_wall_and_hours_are_hours() -> None:
+    """What lasts a day ends at the same time of the next, also when clocks change; 24 hours later is another time."""
+    for length, end in (("P1D", 7), ("PT24H", 8), ("P1DT1H", 8), ("P1W", 7)):
+        found = one(calendar(f"UID:1\nDTSTART;TZID=Europe/Paris:20240330T090000\nDURATION:{length}"))
+        assert found.end is not None and found.end.hour == end, length
+    assert one(calendar("UID:1\nDTSTART:20240330T090000Z\nDURATION:P1D")).end == datetime(2024, 3, 31, 9, tzinfo=UTC)
+    assert one(calendar("UID:1\nDTSTART:20240330\nDURATION:P2D")).last_day == date(2024, 3, 31)
+
+
+def test_an_older_version_takes_no_newer_ones_place() -> None:
+    """Of several versions of an event the newest counts, wherever in the file it is; an occurrence is another event."""
+    def version(number: int, title: str, more: str = "") -> str:
+        return f"UID:1\nSEQUENCE:{number}\nDTSTART:20240101T000000Z\nSUMMARY:{title}{more}"
+
+    occurrence = version(0, "moved", "\nRECURRENCE-ID:20240102T000000Z")
+    items = read_bytes(ICalendar(), calendar(version(0, "first"), version(2, "newest"), version(1, "older"), occurrence,
+                                             "UID:1\nSUMMARY:oldest", version(2, "again")))
+    assert [one.title for one in events(items)] == ["first", "newest", "moved", "again"]
+    assert [reason for _, reason in rejects(items)] == ["it is an older version of an event before it (SEQUENCE)"] * 2
+
+
 def test_people_and_folded_lines() -> None:
     """Guests are mail addresses, else names with their carets undone; a line may be folded inside a character."""
     data = calendar('UID:1\nORGANIZER;CN="A: B":mailto:a@b.fr\nATTENDEE;CN=George ^\'Babe^\' Ruth:x:1\nSUMMARY:FOLD')

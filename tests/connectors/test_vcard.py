@@ -104,6 +104,13 @@ def test_what_a_card_without_a_name_is_called(lines: tuple[str, ...], name: str)
     assert one(*lines).name == name
 
 
+def test_two_of_one_name_who_live_elsewhere_are_two() -> None:
+    """Cards without an id, a mail address and a number: where they live tells them apart."""
+    cards = "".join(f"BEGIN:VCARD\nFN:Jo Li\nADR:;;{street};;;;\nEND:VCARD\n" for street in ("1 Rue A", "2 Rue B"))
+    found = records(read_bytes(VCard(), cards.encode()))
+    assert len({identity_of(one) for one in found}) == 2
+
+
 def test_cards_in_cards_and_pictures() -> None:
     """Neither an agent's card nor a picture, folded or not, nor one beyond all bounds, touches the card around it."""
     found = one("FN:Chief", "AGENT:", "BEGIN:VCARD", "FN:Agent", "BDAY:bad", "END:VCARD", "PHOTO;ENCODING=BASE64:AAAA",

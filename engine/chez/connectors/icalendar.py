@@ -11,7 +11,9 @@ What the file does not say, and how it is settled here:
   first event. A zone that is none of these leaves `start` empty: `local` and `zone` say what is written.
 - A time without zone is in the calendar's (`X-WR-TIMEZONE`); where there is none it is taken for UTC, and told
   from UTC by having a `local`.
-- An event without `UID` is told by what it says.
+- An event without `UID` is told by what it says. Of several versions of one in a file the newest (`SEQUENCE`) counts:
+  an older one behind it is a reject.
+- Weeks and days of a `DURATION` are days on the clock of the wall, hours are hours.
 """
 
 import hashlib
@@ -35,14 +37,18 @@ BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,256}BEGIN:(?:VCALENDAR|VE
 TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?", re.ASCII)
 LENGTH: Final = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?)?",
                            re.ASCII)
-ONCE: Final = frozenset({"UID", "RECURRENCE-ID", "SUMMARY", "DTSTART", "DTEND", "DURATION", "RRULE", "LOCATION",
-                         "DESCRIPTION", "ORGANIZER", "STATUS"})
+ONCE: Final = frozenset({"UID", "SEQUENCE", "RECURRENCE-ID", "SUMMARY", "DTSTART", "DTEND", "DURATION", "RRULE",
+                         "LOCATION", "DESCRIPTION", "ORGANIZER", "STATUS"})
 OFTEN: Final = frozenset({"ATTENDEE", "CATEGORIES", "RDATE", "EXDATE"})
 STATUSES: Final = frozenset({"tentative", "confirmed", "cancelled"})
 MAX_EVENT: Final = 40 * 1024
 """Characters of one event; a description that is longer than `MAX_TEXT` is cut and counts as that."""
 MAX_TEXT: Final = 8 * 1024
 MAX_ZONES: Final = 256
+MAX_VERSIONS: Final = 200_000
+"""Events with a `SEQUENCE` that are remembered: 150 bytes each."""
+SEQUENCE: Final = re.compile(r"\d{1,9}", re.ASCII)
+ZERO: Final = timedelta(0)
 DAY: Final = timedelta(days=1)
 
 
@@ -79,7 +85,7 @@ class ICalendar:
     """Reads calendars into events."""
 
     name = "icalendar"
-    version = 1
+    version = 2
     title = "iCalendar (.ics)"
     types = (Event,)
     example = (b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Romance Standard Time:20240331T020000\r\n"
@@ -105,10 +111,11 @@ class ICalendar:
 class _Reader:
     """Which component of the file the reader is in, and what the calendar says of itself."""
 
-    __slots__ = ("_default", "_depth", "_event", "_name", "_zone", "_zones", "seen")
+    __slots__ = ("_default", "_depth", "_event", "_name", "_versions", "_zone", "_zones", "seen")
 
     def __init__(self) -> None:
         self.seen = False
+        self._versions: dict[bytes, int] = {}
         self._event: _Gathered | None = None
         self._zone: _Zone | None = None
         self._depth = 0
@@ -192,7 +199,9 @@ class _Reader:
         try:
             if event.size > MAX_EVENT:
                 raise ValueError(f"the event is longer than {MAX_EVENT} characters")
-            return Found(self._record(event), event.line)
+            record = self._record(event)
+            self._check_version(record, event)
+            return Found(record, event.line)
         except (ValueError, OverflowError) as error:
             return Reject(event.line, str(error), _shown(event))
 
@@ -218,20 +227,42 @@ class _Reader:
             record.uid = f"row:{hashlib.blake2b(msgspec.json.encode(said), digest_size=16).hexdigest()}"
         return record
 
+    def _check_version(self, record: Event, event: _Gathered) -> None:
+        """Raise `ValueError` for an older version of an event that was read."""
+        written = event.once["SEQUENCE"].value.strip() if "SEQUENCE" in event.once else ""
+        version = int(written) if SEQUENCE.fullmatch(written) else 0
+        if not version and not self._versions:
+            return
+        key = hashlib.blake2b(msgspec.json.encode((record.uid, record.recurrence)), digest_size=16).digest()
+        if self._versions.get(key, 0) > version:
+            raise ValueError("it is an older version of an event before it (SEQUENCE)")
+        if version and (key in self._versions or len(self._versions) < MAX_VERSIONS):
+            self._versions[key] = version
+
     def _times(self, event: _Gathered) -> tuple[_Time, datetime | None, date | None]:
         """When an event begins; when it ends; its last day, if it takes whole days."""
         start = self._time(event.once.get("DTSTART"))
         end = self._time(event.once.get("DTEND"))
         length = _length(event.once["DURATION"].value) if "DURATION" in event.once else None
         if start.day is not None:
-            until = end.day or (end.local.date() if end.local else None) or start.day + (length or DAY)
+            whole = DAY if length is None else sum(length, ZERO)
+            until = end.day or (end.local.date() if end.local else None) or start.day + whole
             return start, None, max(start.day, _bounded(until - DAY))
-        ends = end.at or (start.at + length if start.at is not None and length is not None else None)
+        ends = end.at or (self._after(start, *length) if length is not None else None)
         if start.at is not None and ends is not None and ends < start.at:
             raise ValueError("the event ends before it begins")
         if ends is not None:
             _bounded(ends.date())
         return start, ends, None
+
+    def _after(self, start: _Time, days: timedelta, rest: timedelta) -> datetime | None:
+        """So many days later on the clock of the wall where something began, and so much time later then."""
+        if start.at is None:
+            return None
+        if start.local is None or not start.zone:
+            return start.at + days + rest
+        at = self._zoned(start.local + days, start.zone).at
+        return None if at is None else at + rest
 
     def _time(self, line: ContentLine | None) -> _Time:
         if line is None:
@@ -310,12 +341,13 @@ def _who(line: ContentLine | None) -> str:
     return (line.parameter("CN") or value)[:320]
 
 
-def _length(written: str) -> timedelta:
+def _length(written: str) -> tuple[timedelta, timedelta]:
+    """The days of a length of time, and the hours, minutes and seconds."""
     found = LENGTH.fullmatch(written.strip().upper())
     if found is None or not any(found.groups()):
         raise ValueError("DURATION is not a time of an event")
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return timedelta(weeks=weeks, days=days), timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _bounded(day: date) -> date:

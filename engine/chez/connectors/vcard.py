@@ -6,8 +6,8 @@ costs itself. Photographs, logos, sounds and keys are passed over, and so is a c
 
 What the file does not say, and how it is settled here:
 
-- A card without `UID` is told by its name and its mail addresses; without these by its name and its numbers. So
-  exports by services that give no ids merge, and two people of one name stay two.
+- A card without `UID` is told by its name and its mail addresses; without these by its name and its numbers, or else
+  where it says that they live. So exports by services that give no ids merge, and two people of one name stay two.
 - A card without `FN` is called by its name's parts, else by its organisation, its nickname or its first address.
 - A birthday without a year has no place in the vocabulary; Apple writes it in the year 1604. It is left out.
 """
@@ -68,7 +68,7 @@ class VCard:
     """Reads address books into contacts."""
 
     name = "vcard"
-    version = 1
+    version = 2
     title = "vCard 2.1 to 4.0 (.vcf)"
     types = (Contact,)
     example = (b"BEGIN:VCARD\r\nVERSION:2.1\r\nFN;ENCODING=QUOTED-PRINTABLE:=C9=\r\nt\xe9\r\nTEL;CELL:1\r\n"
@@ -204,11 +204,11 @@ def _made(card: _Card) -> Item:
         return _lost(card, f"the card is longer than {MAX_CARD} characters")
     if not name:
         return _lost(card, "the card names nobody")
-    emails, phones = card.all("EMAIL"), card.all("TEL")
+    emails, phones, addresses = card.all("EMAIL"), card.all("TEL"), card.all("ADR")
     return Found(Contact(
-        uid=card.first("UID")[:512] or _hash(name, emails or phones), name=name,
+        uid=card.first("UID")[:512] or _hash(name, emails or phones or addresses), name=name,
         given=" ".join(filter(None, (given, more))), family=family, organisation=card.first("ORG"),
-        title=card.first("TITLE", "ROLE"), emails=emails, phones=phones, addresses=card.all("ADR"),
+        title=card.first("TITLE", "ROLE"), emails=emails, phones=phones, addresses=addresses,
         links=card.all("URL"), birthday=card.birthday, note="\n".join(card.all("NOTE")),
         groups=[one for line in card.all("CATEGORIES") for one in line.split("\n")], updated=card.updated), card.line)
 
