@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez_sandbox.errors import WorkerFailed
-from chez_sandbox.runtime import walls
+from chez_sandbox.errors import BadComponent, WallsMissing, WorkerFailed
+from chez_sandbox.runtime import compiled, walls
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.handover import begin, converse
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table, doctor
@@ -282,6 +282,27 @@ async def test_a_required_wall_that_is_missing_stops_everything(code_folder: Pat
         with pytest.raises(WorkerFailed, match="required: moat"):
             await run(strict, job("1"))
         assert set(await doctor(strict)) == set(walls.ALL)
+
+
+async def test_no_component_is_compiled_without_the_walls_that_are_required(tmp_path: Path) -> None:
+    """A provider's component is not looked at where they don't stand; the compiler says which do."""
+    async with Runtime(tmp_path, KEY, required=frozenset({"seccomp", "moat"})) as strict:
+        with pytest.raises(WallsMissing, match="required: moat"):
+            await strict.prepare(component())
+        with pytest.raises(WallsMissing, match="required: moat"):
+            await strict.run_component(component(), b"{}", (), Limits(), b"s", "2026-11-24")
+    assert list(tmp_path.iterdir()) == []
+    async with Runtime(tmp_path, KEY, required=walls.REQUIRED) as plain:
+        await plain.prepare(component())
+
+
+async def test_a_compilation_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that uses no processor, as one that was taken over may, meets the wall's clock; nothing is kept."""
+    monkeypatch.setattr(compiled, "COMPILE_SECONDS", 0.0)
+    async with Runtime(tmp_path, KEY) as runtime:
+        with anyio.fail_after(60), pytest.raises(BadComponent, match="within the limits"):
+            await runtime.prepare(component())
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_code_that_does_not_load_is_compiled_anew(tmp_path: Path) -> None:

@@ -27,14 +27,20 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+import anyio
+
 from chez_sandbox.errors import BadComponent, WorkerFailed
-from chez_sandbox.runtime.messages import Compiled, Refused
+from chez_sandbox.runtime.handover import await_walls
+from chez_sandbox.runtime.messages import Compiled, Go, Refused
 from chez_sandbox.runtime.process import spawn
 
-__all__ = ("COMPONENT_LIMIT", "Binary", "CodeCache", "compile_ahead")
+__all__ = ("COMPILE_SECONDS", "COMPONENT_LIMIT", "Binary", "CodeCache", "compile_ahead")
 
 COMPONENT_LIMIT = 32 << 20
 """Bytes of a component: the Python runtime has 19 MB."""
+
+COMPILE_SECONDS = 1800.0
+"""Wall time of a compilation. It may use the processor for a sixth of it; a compiler that was taken over may wait."""
 
 _MAC = 32
 _BESIDE = b"beside the program"  # no secret: see above
@@ -96,10 +102,14 @@ async def compile_ahead(artifact: Path, announce: Callable[[str], None]) -> None
 
 
 class CodeCache:
-    """Compiled components in a folder of this device; the key is a secret of this device."""
+    """Compiled components in a folder of this device; the key is a secret of this device.
 
-    def __init__(self, folder: Path, key: bytes) -> None:
+    Components of a provider are compiled behind the walls that are `required`, or not at all.
+    """
+
+    def __init__(self, folder: Path, key: bytes, required: frozenset[str] = frozenset()) -> None:
         self._folder = folder
+        self._required = required
         self._key = _derived(key)
         self._sealed: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -112,7 +122,7 @@ class CodeCache:
     async def get(self, binary: Binary) -> int:
         """A descriptor of the sealed code, which stays ours; compiles when there is none.
 
-        Raises BadComponent when it is refused, WorkerFailed when the compiler broke.
+        Raises BadComponent when it is refused, WorkerFailed when the compiler broke, WallsMissing.
         """
         digest = binary.digest
         async with self._locks.setdefault(digest, asyncio.Lock()):
@@ -178,12 +188,15 @@ class CodeCache:
         try:
             await asyncio.to_thread(_write, source, wasm)
             async with spawn("chez_sandbox.runtime.compiler", [int(binary.trusted)], [source, target]) as child:
+                await await_walls(child, frozenset() if binary.trusted else self._required)
+                await child.send(Go())
                 try:
-                    answer = await child.receive()
-                except WorkerFailed:
+                    with anyio.fail_after(COMPILE_SECONDS):
+                        answer = await child.receive()
+                except (WorkerFailed, TimeoutError):
                     # Out of memory or time is the component's doing; ours is known to compile.
                     if binary.trusted:
-                        raise
+                        raise WorkerFailed("The Python runtime of jobs could not be compiled") from None
                     raise BadComponent("The component can't be compiled within the limits") from None
             if isinstance(answer, Refused):
                 raise BadComponent(f"The component is refused: {answer.reason}")

@@ -9,15 +9,18 @@ from itertools import chain
 import anyio
 import msgspec
 
-from chez_sandbox.errors import BadInput, WorkerFailed
+from chez_sandbox.errors import BadInput, WallsMissing, WorkerFailed
 from chez_sandbox.runtime.messages import (
     MESSAGE_LIMIT,
     PROGRESS_STEPS,
     Done,
+    Failed,
+    FromWorker,
     Go,
     Limits,
     Outcome,
     Progress,
+    Ready,
     Rows,
     Scalar,
     Start,
@@ -25,13 +28,14 @@ from chez_sandbox.runtime.messages import (
 )
 from chez_sandbox.runtime.process import Child
 
-__all__ = ("SOURCE_LIMIT", "Table", "begin", "converse")
+__all__ = ("SOURCE_LIMIT", "Table", "await_walls", "begin", "converse")
 
 SOURCE_LIMIT = 1 << 20
 """Bytes of a job's source, and of its parameters."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _COLUMNS = 200
+_START_SECONDS = 30.0  # a loaded machine starts a process slowly
 _GRACE_SECONDS = 0.5  # the worker's own clock comes first; the parent's is for one that ignores it
 _ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
 _CELLS = {type(None), bool, int, float, str}
@@ -77,6 +81,23 @@ def _is_fine(head: TableHead) -> bool:
         and 1 <= len(columns) <= _COLUMNS
         and len(set(columns)) == len(columns)
     )
+
+
+async def await_walls(child: Child, required: frozenset[str]) -> tuple[str, ...] | None:
+    """The walls that stand, before anything of the job is sent; None when the code did not load."""
+    message: FromWorker | None = None
+    with anyio.move_on_after(_START_SECONDS):
+        message = await child.receive()
+    if isinstance(message, Failed):
+        return None
+    if not isinstance(message, Ready):
+        raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
+    missing = sorted(required - set(message.walls))
+    if missing:
+        raise WallsMissing(
+            f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
+        )
+    return message.walls
 
 
 async def converse(

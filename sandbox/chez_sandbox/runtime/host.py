@@ -20,17 +20,14 @@ from typing import Self
 
 import anyio
 
-from chez_sandbox.errors import BadComponent, BadInput, RuntimeMissing, WallsMissing, WorkerFailed
+from chez_sandbox.errors import BadComponent, BadInput, RuntimeMissing, WorkerFailed
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.compiled import Binary, CodeCache
-from chez_sandbox.runtime.handover import Table, begin, converse
+from chez_sandbox.runtime.handover import Table, await_walls, begin, converse
 from chez_sandbox.runtime.messages import (
     CODE,
-    Failed,
-    FromWorker,
     Limits,
     Outcome,
-    Ready,
     Scalar,
     Start,
 )
@@ -40,7 +37,6 @@ from chez_sandbox.runtime.spare import Allowance, Spares, Standing, start_worker
 __all__ = ("Limits", "Outcome", "RunResult", "Runtime", "Scalar", "Table", "doctor")
 
 
-_START_SECONDS = 30.0  # a loaded machine starts a process slowly
 _AT_ONCE = 4  # runs; the others wait for their turn: fifty at once would be fifty times a job's memory
 _BASE_MEMORY = 512 << 20  # bytes of interpreter, code and answers beside rows and linear memory
 _CODE_SPACE = 3 << 30  # address space for interpreter, code and reservations
@@ -89,7 +85,7 @@ class Runtime:
     ) -> None:
         if not 16 <= len(mac_key) <= 64:
             raise BadInput("The key of the code cache has 16 to 64 bytes")
-        self._cache = CodeCache(cache, mac_key)
+        self._cache = CodeCache(cache, mac_key, required)
         self._artifact = artifact
         self._required = required
         generous = _allowance(Limits().memory, _SPARE_SECONDS, _SPARE_CELLS)
@@ -267,7 +263,7 @@ class Runtime:
         """A worker for a job, all walls up; None when the code does not load here. See `Spares` for one that waits."""
         child = await self._begin(binary, allowance, waits)
         try:
-            walls = await _await_walls(child, self._required if required is None else required)
+            walls = await await_walls(child, self._required if required is None else required)
         except BaseException:
             await child.end()
             raise
@@ -316,23 +312,6 @@ class Runtime:
                 self._left.set()
         if scope.cancelled_caught:
             raise _closed()
-
-
-async def _await_walls(child: Child, required: frozenset[str]) -> tuple[str, ...] | None:
-    """The walls that stand, before anything of the job is sent; None when the code did not load."""
-    message: FromWorker | None = None
-    with anyio.move_on_after(_START_SECONDS):
-        message = await child.receive()
-    if isinstance(message, Failed):
-        return None
-    if not isinstance(message, Ready):
-        raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
-    missing = sorted(required - set(message.walls))
-    if missing:
-        raise WallsMissing(
-            f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
-        )
-    return message.walls
 
 
 def _closed() -> WorkerFailed:

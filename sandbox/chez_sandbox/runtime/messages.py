@@ -9,6 +9,8 @@
                           <- Progress... at most `PROGRESS_STEPS`
                           <- Done        and the process ends
 
+A compiler says Ready, is told Go, and answers Compiled or Refused; what it works on came as descriptors.
+
 A message is a 4-byte big-endian length and that many bytes, at most `MESSAGE_LIMIT`; the
 parent checks the length before it reads on, and decodes into these types only.
 """
