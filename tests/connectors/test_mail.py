@@ -86,9 +86,13 @@ def test_nobody_takes_a_messages_place_by_its_id() -> None:
 
 def test_lines_that_look_like_envelopes() -> None:
     """A message begins at a `From ` line with a time after a blank one only; a quoted one loses its mark."""
-    text = b"\nFrom here on:\nFrom x at 08:00\n\n>From me\n"
+    text = b"\nFrom here on:\nFrom x at 08:00\n\n>From me\n\nFrom noon, 12:00, to May\nTo: all\nSubject: no\n"
     items = read_bytes(Mail(), ENVELOPE + HEAD + text + b"\n" + ENVELOPE + HEAD + b"\nsecond\n")
-    assert [message.text for message in messages(items)] == ["From here on:\nFrom x at 08:00\n\nFrom me", "second"]
+    assert [message.text for message in messages(items)] == [
+        "From here on:\nFrom x at 08:00\n\nFrom me\n\nFrom noon, 12:00, to May\nTo: all\nSubject: no", "second"]
+    for line in (b"From 1@x Thu Mar 03 12:13:11 +0000 2016", b"From - Tue Jan 05 10:12 2016",
+                 b"From a 3 Mar 2016 11:12:13"):
+        assert len(messages(read_bytes(Mail(), (line + b"\n" + HEAD + b"\nx\n\n") * 2))) == 2, line
 
 
 def test_texts_and_encodings() -> None:

@@ -7,6 +7,8 @@ records of their own. Other files are left. Source: the GTFS Schedule reference 
   without a letter, as many feeds have a "1", comes behind the name, so that two cities' feeds are two.
 - A time counts from noon minus twelve hours of the service day, so 25:35:00 is after midnight: seconds are kept.
 - Days are written yyyymmdd there, and kept as days.
+- A feed's next version replaces what has the same ids, and an import deletes nothing: what only an older one has stays,
+  and its services say until when it went. Published as open data a dataset is what its newest file says.
 
 A large network has millions of stop times: `chez import` takes them as they are; published as open data they are too
 many.

@@ -33,7 +33,9 @@ MAX_TEXT: Final = 48 * 1024
 MAX_PARTS: Final = 100
 MAX_DEPTH: Final = 16
 PROGRESS_LINES: Final = 512
-FROM_LINE: Final = re.compile(rb"From [^\n]{1,200}?\d\d:\d\d")
+FROM_LINE: Final = re.compile(rb"From (?=[^\n]{1,200}?\d\d:\d\d)(?=[^\n]{1,200}?\b\d{4}\b)[^\n]{1,200}?\b"
+                              rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
+"""With a month, a year and a time: not every writer marks the lines of a text that begin with the word."""
 QUOTED_FROM: Final = re.compile(rb">+From ")
 HEADER: Final = re.compile(rb"([!-9;-~]{1,80})[ \t]*:")
 NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
