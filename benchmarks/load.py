@@ -37,12 +37,16 @@ L = TypeVar("L", bound=Line)
 
 
 class Load(msgspec.Struct):
-    """What to do: `clients` connections, `each` messages a client, `window` of them unanswered or `rate` a second."""
+    """What to do: `clients` connections, `each` messages a client, `window` of them unanswered or `rate` a second.
+
+    They come after `first`, which an earlier load put into the same spaces.
+    """
 
     do: str
     port: int
     clients: int
     each: int = 0
+    first: int = 0
     window: int = 64
     rate: float = 0
     relay: bool = True
@@ -111,9 +115,9 @@ async def dial(kind: type[L], load: Load, number: int) -> L:
     return line
 
 
-def appends(handle: bytes, count: int) -> list[bytes]:
-    """The frames that append so many entries."""
-    return [framed(encode(Append(2**31 + n, handle, Role.APPEND, envelope(handle, n)))) for n in range(count)]
+def appends(handle: bytes, first: int, count: int) -> list[bytes]:
+    """The frames that append so many entries after the first so many."""
+    return [framed(encode(Append(2**31 + n, handle, Role.APPEND, envelope(handle, first + n)))) for n in range(count)]
 
 
 async def append(load: Load) -> dict[str, object]:
@@ -125,7 +129,7 @@ async def append(load: Load) -> dict[str, object]:
         await login.open(Role.APPEND, create=True)
     for number, line in enumerate(lines):
         handle = logins[number].keys.handle if logins else bytes(32)
-        line.frames, line.kind = appends(handle, load.each), APPENDED if logins else None
+        line.frames, line.kind = appends(handle, load.first, load.each), APPENDED if logins else None
         line.begin()
     gc.collect()
     gc.disable()  # it makes no cycles worth the while, and looking for some stops all clients at once
@@ -140,7 +144,7 @@ async def append(load: Load) -> dict[str, object]:
     for login, line in zip(logins, lines, strict=False):
         line.frames = ()
         held = await login.open(Role.READ, create=False)
-        assert held == load.each, f"the relay holds {held} of {load.each}"
+        assert held == load.first + load.each, f"the relay holds {held} of {load.first} and {load.each}"
     return {"seconds": seconds, "taken": [one for line in lines for one in line.taken],
             "late": [one for line in lines for one in line.late]}
 
@@ -160,7 +164,7 @@ async def fanout(load: Load) -> dict[str, object]:
             await reader.open(Role.READ, create=False)
             await reader.follow()
         listener.listen(load.each, handle if load.relay else b"")
-    writer.frames, writer.kind = appends(handle, load.each), APPENDED if load.relay else None
+    writer.frames, writer.kind = appends(handle, 0, load.each), APPENDED if load.relay else None
     writer.begin()
     began = time.perf_counter()
     writer.send(load.window)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks.disk import written
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.load import ENTRY_BYTES, Load, envelope
 from benchmarks.memory import resident
@@ -47,13 +48,16 @@ def benchmarks() -> tuple[Benchmark, ...]:
         ), _append),
         Benchmark((
             Figure("relay.append_p99", "ms", "less", "99th percentile from when an entry is due until it is "
-                   f"acknowledged, durable, at half the rate that the relay reached just before: {load}, evenly paced "
-                   f"for {SECONDS} s. Paced entries come one by one: less is done together than at the full rate. "
-                   "Where the load itself is late to send, that counts too.", 20,
+                   f"acknowledged, durable, at half the rate at which it took {CLIENTS * APPENDS:,} just before: "
+                   f"{load}, evenly paced for {SECONDS} s. Paced entries come one by one: less is done together than "
+                   "at the full rate. Where the load itself is late to send, that counts too.", 20,
                    {"bare": STORED, "echo": PACED, "load": LATE}),
             Figure("relay.append_p99_steady", "ms", "less", f"The same at {STEADY:,} entries a second, half of the "
                    "rate that `relay.append` is to reach.", None,
                    {"bare": STORED, "echo": PACED, "load": LATE}),
+            Figure("relay.append_written", "bytes", "less", "What the relay's process has the disk write for each of "
+                   "these (write_bytes of /proc/PID/io), its log and its file together.", None,
+                   {"bare": "the bare server that puts them into bare SQLite, where they are found by nothing"}),
         ), _paced),
         Benchmark((
             Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
@@ -139,26 +143,33 @@ def _rows(folder: Path) -> float:
 
 
 async def _paced(bench: Bench) -> dict[str, Runs]:
-    runs, steady = Runs(), Runs()
+    half, steady, disk = Runs(), Runs(), Runs()
 
-    async def p99(port: int, rate: float, relay: bool) -> tuple[float, float]:
-        """Of the entries, and of how late the load was."""
+    async def paced(port: int, rate: float, relay: bool, first: int = 0) -> tuple[float, float]:
+        """The 99th percentile of the entries, and of how late the load was."""
         found = await _load(bench, do="append", port=port, clients=CLIENTS, each=int(rate * SECONDS / CLIENTS),
-                            rate=rate, relay=relay)
+                            first=first, rate=rate, relay=relay)
         return _p99(found["taken"]), _p99(found["late"])
 
     for _ in range(bench.runs):
-        async with _relay(bench) as (_, port):
-            half = await rate(bench, port, True) / 2
-        for found, pace in ((runs, half), (steady, float(STEADY))):
-            async with _relay(bench) as (_, port):
-                ours, late = await p99(port, pace, True)
-            async with _bare("store", bench.folder("bare") / "entries.sqlite") as (_, port):
-                bare, _ = await p99(port, pace, False)
+        for runs in (half, steady):
+            async with _relay(bench) as (process, port):
+                # Into a store that is not empty: a relay puts off what it can until there is more of it.
+                reached = await rate(bench, port, True)
+                pace = reached / 2 if runs is half else float(STEADY)
+                before = written(process.pid)
+                ours, late = await paced(port, pace, True, first=APPENDS)
+                ours_written = written(process.pid) - before
+            async with _bare("store", bench.folder("bare") / "entries.sqlite") as (process, port):
+                before = written(process.pid)
+                bare, _ = await paced(port, pace, False)
+                bare_written = written(process.pid) - before
             async with _bare("echo") as (_, port):
-                echo, _ = await p99(port, pace, False)
-            found.add(ours, bare=bare, echo=echo, load=late)
-    return {"relay.append_p99": runs, "relay.append_p99_steady": steady}
+                echo, _ = await paced(port, pace, False)
+            runs.add(ours, bare=bare, echo=echo, load=late)
+        entries = STEADY * SECONDS
+        disk.add(ours_written / entries, bare=bare_written / entries)
+    return {"relay.append_p99": half, "relay.append_p99_steady": steady, "relay.append_written": disk}
 
 
 def _p99(seconds: list[float]) -> float:

@@ -27,18 +27,20 @@ def rewrite(folder: Path, handle: bytes, change: Callable[[list[bytes]], list[by
     """Another log for a space: numbers and heads fit what it holds now."""
     with _store(folder) as db:
         space = _row(db, handle)
-        before = [row[0] for row in db.execute("SELECT envelope FROM entries WHERE space = ? ORDER BY place", (space,))]
-        db.execute("DELETE FROM entries WHERE space = ?", (space,))
+        before = [row[0] for row in db.execute("SELECT envelope FROM entries WHERE place >> 32 = ? ORDER BY place",
+                                             (space,))]
+        db.execute("DELETE FROM entries WHERE place >> 32 = ?", (space,))
+        db.execute("DELETE FROM hashes WHERE space = ?", (space,))
         head = GENESIS_HEAD
         after = change(before)
         for number, envelope in enumerate(after, 1):
             head = fold_head(head, entry_id(envelope))
-            db.execute("INSERT INTO entries (place, space, entry, head, control, envelope) VALUES (?, ?, ?, ?, 0, ?)",
-                       ((space << 32) + number, space, entry_id(envelope), head, envelope))
-        db.execute("UPDATE spaces SET last = ?, head = ? WHERE space = ?", (len(after), head, space))
-        row = db.execute("SELECT handle, space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-                         " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop FROM spaces"
-                         " WHERE space = ?", (space,)).fetchone()
+            db.execute("INSERT INTO entries (place, entry, head, control, envelope) VALUES (?, ?, ?, 0, ?)",
+                       ((space << 32) + number, entry_id(envelope), head, envelope))
+        db.execute("UPDATE spaces SET last = ?, hashed = 0, head = ? WHERE space = ?", (len(after), head, space))
+        row = db.execute("SELECT handle, space, admin_key, recovery_key, read_key, append_key, control_key, last,"
+                         " hashed, head, data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop"
+                         " FROM spaces WHERE space = ?", (space,)).fetchone()
         db.execute("UPDATE spaces SET seal = ? WHERE space = ?", (seal(*row), space))
 
 

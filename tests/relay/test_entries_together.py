@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chez_relay import storage as s
 from chez_relay.storage import space_rows
 from chez_relay.storage.batches import TOGETHER, together
+from chez_relay.storage.entry_hashes import WAITING
 from chez_relay.storage.migrations import steps
 from chez_relay.storage.tables import Tables
 from chez_wire.envelope import entry_id
@@ -46,24 +47,24 @@ def everything(tables: Tables) -> list[s.Result]:
                            *(s.ReadPage(space.handle, 0, 1_000_000, space.keys.read) for space in SPACES)])
 
 
-def opened(db: sqlite3.Connection) -> Tables:
+def opened(db: sqlite3.Connection, waiting: int = WAITING) -> Tables:
     """A store with the three spaces, which remembers none of them yet."""
     for step in steps():
         db.executescript(step)
     Tables(db, QUOTAS, Clock()).perform([s.AddSpace(space.handle, space.keys) for space in SPACES])
-    return Tables(db, QUOTAS, Clock())
+    return Tables(db, QUOTAS, Clock(), waiting=waiting)
 
 
-@given(st.lists(appends(), min_size=1, max_size=3), st.sampled_from((1, 2, 1000)))
-def test_a_group_is_as_its_entries_one_by_one(groups: list[list[s.AddEntry]], remembered: int) -> None:
-    """Answers, offsets, heads, quotas and what is read are the same, however few spaces are remembered."""
+@given(st.lists(appends(), min_size=1, max_size=3), st.sampled_from((1, 2, 1000)), st.sampled_from((0, 5, WAITING)))
+def test_a_group_is_as_its_entries_one_by_one(groups: list[list[s.AddEntry]], remembered: int, waiting: int) -> None:
+    """Answers, offsets, heads, quotas and what is read are the same, however few spaces and hashes are remembered."""
     with (
         pytest.MonkeyPatch.context() as patch,
         closing(sqlite3.connect(":memory:", isolation_level=None)) as here,
         closing(sqlite3.connect(":memory:", isolation_level=None)) as there,
     ):
         patch.setattr(space_rows, "MAX_CACHED_SPACES", remembered)
-        grouped, alone = opened(here), opened(there)
+        grouped, alone = opened(here, waiting), opened(there)
         for group in groups:
             assert grouped.perform(group) == [result for one in group for result in alone.perform([one])]
         assert everything(grouped) == everything(alone)

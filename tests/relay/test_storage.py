@@ -13,6 +13,7 @@ from chez_relay import storage as s
 from chez_relay.errors import Code, StorageFailed, StoreUnusable
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.entry_hashes import WAITING
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.space_rows import SWEEP_ROWS
 from chez_relay.storage.sqlite import SqliteStorage
@@ -212,9 +213,14 @@ requests = st.one_of(
 GROUPS = st.lists(st.lists(requests, min_size=1, max_size=6), max_size=8)
 
 
-@given(GROUPS, st.lists(st.integers(0, 80), max_size=8))
-def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps: Sequence[int]) -> None:
-    """Whatever is asked, in whatever groups and time, memory and SQLite answer the same."""
+@given(GROUPS, st.lists(st.integers(0, 80), max_size=8), st.sampled_from((0, 2, WAITING)), st.booleans())
+def test_both_storages_answer_alike(
+    groups: Sequence[Sequence[s.Request]], steps: Sequence[int], waiting: int, begins: bool,
+) -> None:
+    """Whatever is asked, in whatever groups and time, memory and SQLite answer the same.
+
+    However many hashes of entries wait to be written, and where the store begins anew before each group.
+    """
     clock = Clock()
     memory = MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
     db = sqlite3.connect(":memory:", isolation_level=None)
@@ -222,8 +228,10 @@ def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps
     for file in sorted(schema.glob("*.sql")):
         db.executescript(file.read_text())
     db.execute("PRAGMA foreign_keys = ON")
-    tables = Tables(db, QUOTAS, clock)
+    tables = Tables(db, QUOTAS, clock, waiting=waiting)
     for number, group in enumerate(groups):
+        if begins:
+            tables = Tables(db, QUOTAS, clock, waiting=waiting)
         clock.now += steps[number] if number < len(steps) else 0
         group = [headed(request, memory) for request in group]
         assert tables.perform(group) == memory.perform_now(group)

@@ -12,9 +12,9 @@ __all__ = ("TOGETHER", "together", "values")
 
 T = TypeVar("T")
 
-TOGETHER: Final = (64, 32, 16, 8, 4, 2, 1)
+TOGETHER: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """How many rows one statement may write: few kinds of statements, which SQLite prepares once, and few of them for any
-number of rows. Not more rows: where one entry is there already, those beside it are written one by one."""
+number of rows."""
 
 
 def together(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chez_relay.storage.copies import looking
+from chez_relay.storage.entry_hashes import start
 from chez_relay.storage.integrity import SQLITE_ERRORS, item_digest, seal
 from chez_relay.storage.migrations import checked_version, steps
 from chez_relay.storage.space_rows import PLACES
@@ -90,23 +91,26 @@ class _Check:
 
     def _spaces(self) -> None:
         spaces = self._db.execute(
-            "SELECT space, handle, admin_key, recovery_key, read_key, append_key, control_key, last, head, data_bytes,"
-            " control_bytes, blob_bytes, packets, packets_hash, last_drop, seal FROM spaces ORDER BY space").fetchall()
+            "SELECT space, handle, admin_key, recovery_key, read_key, append_key, control_key, last, hashed, head,"
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal FROM spaces"
+            " ORDER BY space").fetchall()
         for number, handle, *rest, sealed in spaces:
             if seal(handle, number, *rest) != sealed:
                 self._found(f"space {number}: its keys or counters")
             else:
-                self._log(number, rest[5], rest[6], rest[7] + rest[8])
+                self._log(number, rest[5], rest[6], rest[7], rest[8] + rest[9])
 
-    def _log(self, space: int, last: int, head: bytes, size: int) -> None:
+    def _log(self, space: int, last: int, hashed: int, head: bytes, size: int) -> None:
         """The entries of one space: each by its hash, in a chain that ends at the space's head.
 
-        It has no gap but where entries were dropped, and goes on from the head there.
+        It has no gap but where entries were dropped, and goes on from the head there. Up to `hashed` each is found by
+        its hash, and nothing else is.
         """
         gone = {first: (end, _bytes(after)) for first, end, after in self._db.execute(
             "SELECT first, last, head FROM dropped WHERE space = ?", (space,))}
         offset, before = gone.get(1, (0, GENESIS_HEAD))
         summed = 0
+        listed: list[bool] = []
         for place, entry, after, envelope in self._each(
             "entries", "SELECT place, entry, head, envelope FROM entries WHERE place > ? AND place < ? ORDER BY place",
             space * PLACES, (space + 1) * PLACES,
@@ -119,9 +123,18 @@ class _Check:
             summed += len(_bytes(envelope))
             if entry_id(_bytes(envelope)) != entry:
                 self._found(f"space {space}: the entry at offset {offset}")
+            if offset <= hashed:
+                listed.append(self._listed(space, _bytes(entry), offset))
             offset, before = gone.get(offset + 1, (offset, before))
         if (offset, before, summed) != (last, head, size):
             self._found(f"space {space}: its entries are not those that it counts")
+        (rows,) = self._db.execute("SELECT count(*) FROM hashes WHERE space = ?", (space,)).fetchone()
+        if not all(listed) or len(listed) != rows:
+            self._found(f"space {space}: the hashes by which its entries are found")
+
+    def _listed(self, space: int, entry: bytes, offset: int) -> bool:
+        return self._db.execute("SELECT 1 FROM hashes WHERE space = ? AND start = ? AND offset = ?",
+                                (space, start(entry), offset)).fetchone() is not None
 
     def _dropping(self) -> None:
         """What is to be dropped or was, and chunks that are let go: rows that name others."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from chez_relay.storage import Done, DropEntries, Dropped, Entry, Page, Result
+from chez_relay.storage.entry_hashes import EntryHashes
 from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_SPACE, OTHER_DROP, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
 from chez_relay.storage.space_rows import PLACES, Room, SpaceRow, SpaceRows
@@ -25,9 +26,10 @@ __all__ = ("DroppedRows",)
 class DroppedRows:
     """The ranges and chunks on `db`; `grace` in seconds."""
 
-    def __init__(self, db: sqlite3.Connection, spaces: SpaceRows, grace: float) -> None:
+    def __init__(self, db: sqlite3.Connection, spaces: SpaceRows, hashes: EntryHashes, grace: float) -> None:
         self._db = db
         self._spaces = spaces
+        self._hashes = hashes
         self._grace = grace
 
     def drop(self, request: DropEntries, now: float) -> Result:
@@ -175,18 +177,20 @@ class DroppedRows:
 
     def _remove(self, number: int, first: int, last: int, room: Room) -> bool:
         start = number * PLACES
-        rows = self._db.execute("SELECT place, head, length(envelope), control FROM entries WHERE place BETWEEN ? "
-                                "AND ? ORDER BY place LIMIT ?", (start + first, start + last, room.rows + 1)).fetchall()
+        rows = self._db.execute(
+            "SELECT place, head, length(envelope), control, entry FROM entries WHERE place BETWEEN ? AND ?"
+            " ORDER BY place LIMIT ?", (start + first, start + last, room.rows + 1)).fetchall()
         near = self._gone(number, first - 1, last + 1)
         gone = [row for row in rows if room.take(row[2])]
         if gone:
             handle, space = self._space(number)
-            for _, _, size, control in gone:
+            for _, _, size, control, _ in gone:
                 if control:
                     space.control_bytes -= size
                 else:
                     space.data_bytes -= size
             self._spaces.changed(handle, space)
+            self._hashes.remove(handle, space, [(blob(row[4]), row[0] - start) for row in gone])
             self._db.executemany("DELETE FROM entries WHERE place = ?", [(row[0],) for row in gone])
             self._pass_over(number, near, Dropped(first, gone[-1][0] - start, gone[-1][1]))
         done = len(gone) == len(rows)

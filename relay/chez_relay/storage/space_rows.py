@@ -39,9 +39,10 @@ MAX_CACHED_SPACES: Final = 16_384
 
 _UPDATES: Final = {
     # As in `entry_rows`, FAIL lets SQLite write down nothing beforehand: a failure undoes the whole group.
-    count: f"WITH after (space, last, head, data, control, blobs, dropped, seal) AS ({values(count, 8)})"
-           " UPDATE OR FAIL spaces SET last = after.last, head = after.head, data_bytes = after.data,"
-           " control_bytes = after.control, blob_bytes = after.blobs, last_drop = after.dropped, seal = after.seal"
+    count: f"WITH after (space, last, hashed, head, data, control, blobs, dropped, seal) AS ({values(count, 9)})"
+           " UPDATE OR FAIL spaces SET last = after.last, hashed = after.hashed, head = after.head,"
+           " data_bytes = after.data, control_bytes = after.control, blob_bytes = after.blobs,"
+           " last_drop = after.dropped, seal = after.seal"
            " FROM after WHERE spaces.space = after.space"
     for count in TOGETHER
 }
@@ -60,6 +61,7 @@ class SpaceRow:
     number: int
     keys: SpaceKeys
     last: int
+    hashed: int
     head: bytes
     data_bytes: int
     control_bytes: int
@@ -72,8 +74,8 @@ class SpaceRow:
         """What the row of the table says about itself."""
         keys = self.keys
         return seal(handle, self.number, keys.admin, keys.recovery, keys.read, keys.append, keys.control, self.last,
-                    self.head, self.data_bytes, self.control_bytes, self.blob_bytes, self.packets, self.packets_hash,
-                    self.drop)
+                    self.hashed, self.head, self.data_bytes, self.control_bytes, self.blob_bytes, self.packets,
+                    self.packets_hash, self.drop)
 
     @property
     def used(self) -> int:
@@ -95,7 +97,7 @@ class SpaceRows:
         if (space := self._spaces.get(handle)) is not None:
             return space
         row = self._db.execute(
-            "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
+            "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, hashed, head,"
             " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal FROM spaces"
             " WHERE handle = ?",
             (handle,),
@@ -119,7 +121,8 @@ class SpaceRows:
         """Store the counters of all spaces that changed."""
         for part in together(list(self._changed.items())):
             self._db.execute(_UPDATES[len(part)], [value for handle, s in part for value in (
-                s.number, s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.drop, s.seal(handle))])
+                s.number, s.last, s.hashed, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.drop,
+                s.seal(handle))])
         self._changed.clear()
 
     def forget(self) -> None:
@@ -140,13 +143,13 @@ class SpaceRows:
             return refusal
         self._db.execute("DELETE FROM deleted WHERE handle = ?", (request.handle,))
         made = self._db.execute(
-            "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal)"
-            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?, ?, x'')",
+            "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, hashed,"
+            " head, data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, 0, 0, 0, ?, ?, ?, x'')",
             (request.handle, keys.admin, keys.recovery, keys.read, keys.append, keys.control, GENESIS_HEAD,
              len(request.packets), digest, NO_DROP),
         )
-        space = SpaceRow(made.lastrowid or 0, keys, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest, NO_DROP)
+        space = SpaceRow(made.lastrowid or 0, keys, 0, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest, NO_DROP)
         self._spaces[request.handle] = space
         self.changed(request.handle, space)  # its seal needs the number that it just got
         self._put_packets(space.number, request.packets)
@@ -217,12 +220,19 @@ class SpaceRows:
             if not (
                 self._emptied("SELECT place, length(envelope) FROM entries WHERE place >= ? AND place < ? LIMIT ?",
                               (first, first + PLACES), "DELETE FROM entries WHERE place = ?", room)
+                and self._forgotten(space, room)
                 and self._emptied("SELECT number, length(data) FROM chunks WHERE space = ? LIMIT ?",
                                   (space,), "DELETE FROM chunks WHERE number = ?", room)
             ):
                 return True
             self._db.execute("DELETE FROM leftovers WHERE space = ?", (space,))
         return self._db.execute("SELECT 1 FROM leftovers").fetchone() is not None
+
+    def _forgotten(self, space: int, room: "Room") -> bool:
+        gone = self._db.execute("DELETE FROM hashes WHERE (space, start, offset) IN (SELECT space, start, offset FROM"
+                                " hashes WHERE space = ? LIMIT ?)", (space, room.rows))
+        room.rows -= gone.rowcount
+        return room.rows > 0
 
     def _emptied(self, query: str, values: tuple[int, ...], delete: str, room: "Room") -> bool:
         rows = self._db.execute(query, (*values, room.rows + 1)).fetchall()

@@ -149,6 +149,9 @@ class SqliteStorage:
     async def close(self) -> None:
         """Close the file and give up the lock."""
         if self._lock >= 0:
+            if not self._unsound:
+                with suppress(*SQLITE_ERRORS):  # nothing is lost where it can't be written
+                    await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
             await asyncio.to_thread(self._writing_back.close)
             await self._db.close()
             os.close(self._lock)
@@ -195,7 +198,7 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StorageFailed(f"the store {path} can't be written: {error.strerror}", "let this user write it") from error
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=128)
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")

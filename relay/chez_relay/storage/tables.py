@@ -42,8 +42,8 @@ from chez_relay.storage import (
     SpaceInfo,
     Stored,
 )
-from chez_relay.storage.batches import together
 from chez_relay.storage.dropped_rows import DroppedRows
+from chez_relay.storage.entry_hashes import WAITING, EntryHashes
 from chez_relay.storage.entry_rows import EntryRows
 from chez_relay.storage.inbox_rows import InboxRows
 from chez_relay.storage.integrity import SQLITE_ERRORS, Damaged, blob, unsound
@@ -57,13 +57,13 @@ __all__ = ("Tables",)
 class Tables:
     """Performs groups on `db` (autocommit mode, schema in place).
 
-    `room` tells how many bytes its disk has left. `unsound` tells that the disk or the file turned out to fail: then
-    nothing is written any more.
+    `room` tells how many bytes its disk has left; `waiting` hashes of entries are kept in memory at most. `unsound`
+    tells that the disk or the file turned out to fail: then nothing is written any more.
     """
 
     def __init__(
         self, db: sqlite3.Connection, quotas: Quotas, clock: Callable[[], float],
-        room: Callable[[], int] = lambda: sys.maxsize,
+        room: Callable[[], int] = lambda: sys.maxsize, *, waiting: int = WAITING,
     ) -> None:
         db.text_factory = bytes  # damage can turn bytes into text that is none
         self._db = db
@@ -71,8 +71,9 @@ class Tables:
         self._clock = clock
         self._spaces = SpaceRows(db, quotas)
         self._inboxes = InboxRows(db, quotas, room)
-        self._entries = EntryRows(db, self._spaces, quotas)
-        self._dropped = DroppedRows(db, self._spaces, quotas.grace)
+        self._hashes = EntryHashes(db, self._spaces, waiting)
+        self._entries = EntryRows(db, self._spaces, self._hashes, quotas)
+        self._dropped = DroppedRows(db, self._spaces, self._hashes, quotas.grace)
         self.unsound = False
 
     def perform(self, requests: Sequence[Request]) -> list[Result]:
@@ -85,25 +86,39 @@ class Tables:
         try:
             self._db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             results = list(self._results(requests))
+            if writes:
+                self._hashes.write()
             self._spaces.write()
             # After a page that can't be read SQLite refuses to commit, though nothing was written.
             self._db.execute("COMMIT" if writes else "ROLLBACK")
         except BaseException as error:
             self._unsound(error)
             self._spaces.forget()
+            self._hashes.undone()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        self._hashes.committed()
         return results
+
+    def settle(self) -> None:
+        """Write the hashes that wait, so that no start has to read them. Raises what `SQLITE_ERRORS` names."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._hashes.write(0)
+            self._spaces.write()
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _results(self, requests: Sequence[Request]) -> Iterator[Result]:
         for adding, run in groupby(requests, lambda request: isinstance(request, AddEntry)):
-            if not adding:
+            if adding:
+                yield from self._entries.add([one for one in run if isinstance(one, AddEntry)], self._guarded)
+            else:
                 yield from map(self._guarded, run)
-                continue
-            for part in together([request for request in run if isinstance(request, AddEntry)]):
-                done = self._entries.add(part) if len(part) > 1 else None
-                yield from map(self._guarded, part) if done is None else done
 
     def _guarded(self, request: Request) -> Result:
         try:
@@ -136,6 +151,7 @@ class Tables:
                 if (space := self._spaces.get(request.handle)) is not None and isinstance(
                         done := self._spaces.drop(request), Done):
                     self._dropped.forget(space.number)
+                    self._hashes.forget(request.handle)
                     return done
                 return self._spaces.drop(request)
             case DropEntries():
@@ -180,20 +196,18 @@ class Tables:
             return NO_SPACE
         if request.under != (space.keys.control if request.control else space.keys.append):
             return ROTATED
+        if (stored := self._stored(space, request)) is not None:
+            return stored
         size = len(request.envelope)
         used = space.control_bytes if request.control else space.used
         limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
         if used + size > limit:
-            return self._stored(space, request) or over_quota(request.control, limit)
+            return over_quota(request.control, limit)
         offset, head = space.last + 1, fold_head(space.head, request.entry)
-        inserted = self._db.execute(
-            "INSERT INTO entries (place, space, entry, head, control, envelope) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (space, entry) DO NOTHING",
-            (space.number * PLACES + offset, space.number, request.entry, head, request.control,
-             request.envelope),
-        )
-        if inserted.rowcount == 0:
-            return self._stored(space, request) or NO_SPACE
+        self._db.execute(
+            "INSERT INTO entries (place, entry, head, control, envelope) VALUES (?, ?, ?, ?, ?)",
+            (space.number * PLACES + offset, request.entry, head, request.control, request.envelope))
+        self._hashes.add(request.handle, space, {request.entry: offset})
         space.last, space.head = offset, head
         if request.control:
             space.control_bytes += size
@@ -203,17 +217,21 @@ class Tables:
         return Stored(offset, head, fresh=True)
 
     def _stored(self, space: SpaceRow, request: AddEntry) -> Stored | None:
-        row = self._db.execute(
-            "SELECT place, head, envelope FROM entries WHERE space = ? AND entry = ?", (space.number, request.entry)
-        ).fetchone()
-        if row is None:
-            return None
-        place, head, envelope = row
-        if fold_head(self._dropped.head(space, place - 1 - space.number * PLACES) or b"", request.entry) != head:
-            raise Damaged
-        if envelope != request.envelope:  # the disk lost it, and here it is again
-            self._db.execute("UPDATE entries SET envelope = ? WHERE place = ?", (request.envelope, place))
-        return Stored(place - space.number * PLACES, head, fresh=False)
+        for offset in self._hashes.where(request.handle, space, request.entry):
+            place = space.number * PLACES + offset
+            row = self._db.execute("SELECT entry, head, envelope FROM entries WHERE place = ?", (place,)).fetchone()
+            if row is None:
+                continue
+            entry, head, envelope = row
+            if fold_head(self._dropped.head(space, offset - 1) or b"", request.entry) != head:
+                if entry == request.entry:
+                    raise Damaged
+                continue  # another one whose hash begins the same
+            if (entry, envelope) != (request.entry, request.envelope):  # the disk lost it, and here it is again
+                self._db.execute("UPDATE entries SET entry = ?, envelope = ? WHERE place = ?",
+                                 (request.entry, request.envelope, place))
+            return Stored(offset, head, fresh=False)
+        return None
 
     def _read_page(self, request: ReadPage) -> Result:
         space = self._readable(request)

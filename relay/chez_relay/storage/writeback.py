@@ -26,8 +26,8 @@ from chez_wire.limits import MIB
 __all__ = ("LOG_PAGES", "PAGE_BYTES", "WriteBack")
 
 PAGE_BYTES: Final = 2048
-"""Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches two at
-least, one of its space and one of the index, wherever its hash lies: half of SQLite's own size is half the writing."""
+"""Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches one of its
+space at least: half of SQLite's own size is half the writing."""
 
 LOG_PAGES: Final = 16_384
 """Pages in the log (32 MiB) from which on it is to begin anew. What a crash leaves to read at the next start, and the
@@ -57,7 +57,7 @@ def _pages(request: Request) -> int:
     """How many pages a request writes, about: SQLite says how many there are in the log whenever it is written back."""
     match request:
         case AddEntry(envelope=data) | AddItem(item=data) | AddChunk(data=data):
-            return 2 + len(data) // PAGE_BYTES
+            return 1 + len(data) // PAGE_BYTES
         case Expire():
             return EXPIRED_PAGES
         case _:

@@ -14,6 +14,7 @@ CREATE TABLE spaces (
     append_key    BLOB NOT NULL,
     control_key   BLOB NOT NULL,
     last          INTEGER NOT NULL,      -- offset of the last entry, 0 when empty
+    hashed        INTEGER NOT NULL,      -- up to this offset its entries' hashes are in `hashes`
     head          BLOB NOT NULL,         -- cumulative head after it
     data_bytes    INTEGER NOT NULL,      -- bytes of envelopes appended with role append
     control_bytes INTEGER NOT NULL,      -- and with role control: each has its own quota
@@ -48,15 +49,19 @@ CREATE TABLE entries (
     -- space * 2^32 + offset: a space's entries lie together in the order they are paged,
     -- without a second index (spaces stay below 2^31, offsets below 2^32).
     place    INTEGER PRIMARY KEY,
-    space    INTEGER NOT NULL,
     entry    BLOB NOT NULL,              -- hash of the envelope
     head     BLOB NOT NULL,              -- cumulative head after this entry
     control  INTEGER NOT NULL,           -- 1: it counts in the quota for control entries
     envelope BLOB NOT NULL
 ) STRICT;
 
--- What makes an append idempotent.
-CREATE UNIQUE INDEX entries_once ON entries (space, entry);
+-- What makes an append idempotent: where the entries are whose hashes begin so. Written later than they are, in runs.
+CREATE TABLE hashes (
+    space  INTEGER NOT NULL,
+    start  INTEGER NOT NULL,             -- the first eight bytes of the hash, as a signed number
+    offset INTEGER NOT NULL,
+    PRIMARY KEY (space, start, offset)
+) STRICT, WITHOUT ROWID;
 
 -- Entries that checkpoints stand for. First they wait for their grace to be over; then they are
 -- gone, and only where they were is left, with the head that those after them go on from.

@@ -1,0 +1,191 @@
+"""An append that is repeated is stored once, wherever its hash is: in memory, in the file, or in the log alone."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.storage import entry_hashes
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.tables import Tables
+from chez_wire.envelope import entry_id
+from tests.relay.storing import READ, SPACE, Clock, create, drop, entry, new_store
+from tests.relay.support import Space
+
+OTHER = Space("other")
+QUOTAS = s.Quotas(grace=50)
+RUN = 8
+RUNS = 3
+COUNT = RUN * RUNS
+
+
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes are written a few at a time."""
+    monkeypatch.setattr(entry_hashes, "RUN", RUN)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A new store's file."""
+    with new_store(tmp_path / FILE_NAME) as db:
+        yield db
+
+
+def started(db: sqlite3.Connection, waiting: int, clock: Clock | None = None) -> Tables:
+    """A store that remembers nothing yet, and keeps so many hashes in memory."""
+    return Tables(db, QUOTAS, clock or Clock(), waiting=waiting)
+
+
+def written(db: sqlite3.Connection) -> int:
+    """How many hashes are written."""
+    return int(db.execute("SELECT count(*) FROM hashes").fetchone()[0])
+
+
+def entries(count: int = COUNT) -> list[s.AddEntry]:
+    """So many, each another one."""
+    return [entry(number) for number in range(count)]
+
+
+def again(tables: Tables, count: int = COUNT) -> None:
+    """All that was appended is there once, at its place, asked for together or alone."""
+    for results in (tables.perform(entries(count)), [tables.perform([one])[0] for one in entries(count)]):
+        assert [(one.offset, one.fresh) for one in results if isinstance(one, s.Stored)] == [
+            (number + 1, False) for number in range(count)]
+
+
+@pytest.mark.parametrize("waiting", [0, RUN, COUNT - RUN, COUNT])
+def test_a_repeated_append_is_stored_once(db: sqlite3.Connection, tmp_path: Path, waiting: int) -> None:
+    """Before and after a start, whether hashes wait, are written, or some of both."""
+    tables = started(db, waiting)
+    tables.perform([create(), *entries()])
+    assert written(db) == COUNT - waiting
+    again(tables)
+    again(started(db, waiting))
+    assert check(tmp_path / FILE_NAME).sound
+    again(started(db, 0))
+    started(db, 0).perform([entry(COUNT)])
+    assert written(db) == COUNT + 1 and check(tmp_path / FILE_NAME).sound
+
+
+async def test_a_store_that_is_closed_leaves_none_waiting(tmp_path: Path) -> None:
+    """All are in the file then, and the next start reads none from the log."""
+    store = await SqliteStorage.open(tmp_path)
+    await store.perform([create(), *entries()])
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
+        assert written(db) == COUNT and db.execute("SELECT hashed FROM spaces").fetchone() == (COUNT,)
+    assert check(tmp_path / FILE_NAME).sound
+
+
+def test_a_group_that_is_undone_leaves_its_hashes_nowhere(db: sqlite3.Connection, tmp_path: Path) -> None:
+    """Not in memory and not in the file: what it would have stored is stored by the next one."""
+    tables = started(db, RUN)
+    tables.perform([create(), *entries(RUN)])
+    db.execute("CREATE TRIGGER full BEFORE UPDATE ON spaces BEGIN SELECT raise(ABORT, 'disk full'); END")
+    for _ in range(2):  # hashes are written before the row of their space
+        with pytest.raises(sqlite3.Error):
+            tables.perform(entries())
+    db.execute("DROP TRIGGER full")
+    assert written(db) == 0
+    again(tables, RUN)
+    results = tables.perform(entries())
+    assert [(one.offset, one.fresh) for one in results if isinstance(one, s.Stored)] == [
+        (number + 1, number >= RUN) for number in range(COUNT)]
+    assert written(db) == COUNT - RUN and check(tmp_path / FILE_NAME).sound
+
+
+def test_what_is_undone_for_one_space_is_undone_for_all(db: sqlite3.Connection, tmp_path: Path) -> None:
+    """A group for one space writes hashes of another: when it fails those wait as before."""
+    tables = started(db, COUNT)
+    tables.perform([create(), s.AddSpace(OTHER.handle, OTHER.keys), *entries()])
+    envelope = OTHER.envelope(1)
+    elsewhere = s.AddEntry(OTHER.handle, entry_id(envelope), envelope, False, OTHER.keys.append)
+    db.execute("CREATE TRIGGER full BEFORE UPDATE ON spaces BEGIN SELECT raise(ABORT, 'disk full'); END")
+    with pytest.raises(sqlite3.Error):
+        tables.perform([elsewhere])
+    db.execute("DROP TRIGGER full")
+    again(tables)
+    (stored,) = tables.perform([elsewhere])
+    assert isinstance(stored, s.Stored) and stored.fresh and written(db) == RUN
+    again(tables)
+    assert check(tmp_path / FILE_NAME).sound
+
+
+@pytest.mark.parametrize("waiting", [0, RUN])
+def test_what_was_dropped_can_be_appended_anew(db: sqlite3.Connection, tmp_path: Path, waiting: int) -> None:
+    """With an entry goes its hash, from memory or the file, and nothing else does."""
+    clock = Clock()
+    tables = started(db, waiting, clock)
+    stored = tables.perform([create(), *entries()])
+    first, last = stored[2], stored[-1]
+    assert isinstance(first, s.Stored) and isinstance(last, s.Stored)
+    ranges = [s.Dropped(2, 2, first.head), s.Dropped(COUNT, COUNT, last.head)]
+    assert tables.perform([drop(ranges)]) == [s.Done()]
+    clock.now += QUOTAS.grace
+    tables.perform([s.Expire()])
+    assert written(db) == COUNT - waiting - (2 if not waiting else 1)
+    results = tables.perform(entries())
+    assert [(one.offset, one.fresh) for one in results if isinstance(one, s.Stored)] == [
+        (number + 1, False) if number not in (1, COUNT - 1) else (COUNT + 1 + (number > 1), True)
+        for number in range(COUNT)]
+    assert check(tmp_path / FILE_NAME).sound
+
+
+def test_hashes_that_begin_alike_are_told_apart(db: sqlite3.Connection) -> None:
+    """Who makes two entries whose hashes have the same first eight bytes has both stored, each once."""
+    twins = [s.AddEntry(SPACE.handle, b"the same" + bytes(23) + bytes((number,)), SPACE.envelope(number), False,
+                        SPACE.keys.append) for number in range(3)]
+    tables = started(db, 0)
+    tables.perform([create()])
+    for _ in range(2):
+        stored = [tables.perform([twin])[0] for twin in twins]
+        assert [one.offset for one in stored if isinstance(one, s.Stored)] == [1, 2, 3]
+
+
+def test_the_hashes_of_a_deleted_space_go_with_it(db: sqlite3.Connection, tmp_path: Path) -> None:
+    """In memory at once, in the file with the entries; what has its handle afterwards has none of them."""
+    tables = started(db, RUN)
+    tables.perform([create(), *entries()])
+    results = tables.perform([s.DropSpace(SPACE.handle, SPACE.keys.admin), create(), *entries(RUN)])
+    assert [(one.offset, one.fresh) for one in results if isinstance(one, s.Stored)] == [
+        (number + 1, True) for number in range(RUN)]
+    while tables.perform([s.Expire()]) == [s.Expired(more=True)]:
+        pass
+    assert written(db) == 0 and check(tmp_path / FILE_NAME).sound
+    again(tables, RUN)
+
+
+@pytest.mark.parametrize("change", [
+    "DELETE FROM hashes WHERE offset = 3", "UPDATE hashes SET start = start + 1 WHERE offset = 3",
+    "UPDATE hashes SET offset = 99 WHERE offset = 3", "INSERT INTO hashes VALUES (1, 7, 3)",
+])
+def test_hashes_that_the_disk_damaged_are_told_and_believed_by_nobody(tmp_path: Path, change: str) -> None:
+    """`check` says so; no entry is taken for another, and the others are found as ever."""
+    with new_store(tmp_path / FILE_NAME) as db:
+        started(db, 0).perform([create(), *entries()])
+        db.execute(change)
+        again(started(db, 0), 2)
+        (stored,) = started(db, 0).perform([entry(2)])
+        assert isinstance(stored, s.Stored) and stored.offset in (3, COUNT + 1)
+        (page,) = started(db, 0).perform([s.ReadPage(SPACE.handle, 2, 1, READ)])
+        assert isinstance(page, s.Page) and page.entries == (s.Entry(3, entry(2).envelope),)
+    found = check(tmp_path / FILE_NAME)
+    assert found.findings == ("space 1: the hashes by which its entries are found",)
+
+
+def test_a_damaged_entry_in_the_log_stops_no_other(tmp_path: Path) -> None:
+    """What damage leaves of a hash in the log, which is read at a start, is no reason to refuse what comes."""
+    path = tmp_path / FILE_NAME
+    with new_store(path) as db:
+        started(db, COUNT).perform([create(), *entries()])
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE entries SET entry = x'00' WHERE place % 4294967296 = 3")
+        (stored,) = started(db, 0).perform([entry(COUNT)])
+        assert isinstance(stored, s.Stored) and stored.fresh
+        again(started(db, 0), 2)
