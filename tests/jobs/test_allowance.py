@@ -19,8 +19,9 @@ from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_hol
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import say_again
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, shown, thousandths
-from chez_sandbox.consent.holdings import COLLECTION, holders
+from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, ask_id, asks_record, holders, holding_id
 from chez_sandbox.consent.overview import all_grants
+from chez_sandbox.consent.signed import signed_record
 from chez_sandbox.consent.told import grant_words
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
@@ -28,7 +29,7 @@ from tests.home.pairing import PASSPHRASE, paired
 from tests.jobs.samples import WHOLE
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import TODAY, bundle, grant
+from tests.jobs.test_grants import NOW, TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
 from tests.relay.within import relay
 
@@ -302,6 +303,26 @@ async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: t
     assert await left(laptop, account) == 1000 and await left(phone, account) == 0
     told = [(one.body["before"], one.body["amount"]) for one in await laptop.journal.receipts("allowance-ceiling")]
     assert told == [(400_000, 5000), (5000, 6000)]
+
+
+async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices: tuple[chez.Home, chez.Home]) -> None:
+    """Accounts that there are not, amounts below nothing and a ceiling of bits, signed by a device that runs other
+    code, keep nobody from being told what each has; what it says besides is heard."""
+    laptop, phone = devices
+    odd = {"weird:x": 5, "runs:collection:x": 5, "collection:\n": 5, "collection:owed": -5}
+    asked = asks_record(phone, {**odd, "collection:asked": 7000}, NOW)
+    accounts = {**{name: (amount, amount) for name, amount in odd.items()}, "collection:had": (1000, 0)}
+    ceilings = {"provider:k": 10**12, "runs:provider:k": 3000}
+    word = signed_record(phone, HOLDS, _Holding(1, 10**6, False, accounts, ceilings))
+    await phone.collection(COLLECTION).put(asked, id=ask_id(phone.device_id))
+    await phone.collection(COLLECTION).put({"by": phone.device_id, **word}, id=holding_id(phone.device_id))
+    await phone.sync()
+    await laptop.sync()
+    told = await VERBS["job-allowance"](laptop, {}, Person(""))
+    (said,) = [one for one in await holders(laptop) if one.id == phone.device_id]
+    assert (said.asks, said.left) == ({"collection:asked": 7000}, {"collection:had": 1000})
+    assert said.ceilings == {"runs:provider:k": 3000}
+    assert {"collection:asked", "collection:had"} <= {one["account"] for one in told["accounts"]}
 
 
 async def test_what_another_device_sent_is_told_by_all(

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import msgspec
 
 from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.accounts import check_shared
+from chez_sandbox.consent.escrow import unit_of
 from chez_sandbox.consent.signed import opened_record, signed_record
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Heard(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A device of the person, and what it said of its allowance; amounts in thousandths.
+    """A device of the person, and what it said of its allowance, as far as that can be; amounts in thousandths.
 
     `first` is the device that holds, of accounts it does not name, all; `said` is whether it said anything
     that is here.
@@ -190,7 +192,12 @@ async def holders(home: "Home") -> list[Holder]:
 def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard: Heard) -> Holder:
     holding, gone = _holding(heard.words.get(info.id)), info.id in heard.claims
     asks = opened_record(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
-    accounts = holding.accounts if holding is not None else {}
+    accounts = {
+        name: (left, spent)
+        for name, (left, spent) in (holding.accounts if holding is not None else {}).items()
+        if _can_be(name, left, spent)
+    }
+    ceilings = holding.ceilings if holding is not None else {}
     return Holder(
         info.id,
         info.name,
@@ -200,9 +207,18 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard:
         not gone and (holding.first if holding is not None else info.founder),
         {name: 0 if gone else left for name, (left, _) in accounts.items()},
         {name: spent for name, (_, spent) in accounts.items()},
-        asks.amounts if asks is not None else {},
-        holding.ceilings if holding is not None else {},
+        {name: amount for name, amount in (asks.amounts if asks is not None else {}).items() if _can_be(name, amount)},
+        {name: most for name, most in ceilings.items() if unit_of(name) == "runs" and _can_be(name, most)},
     )
+
+
+def _can_be(account: str, *amounts: int) -> bool:
+    """Whether a device could say this: one that runs other code must not keep the others from being told of theirs."""
+    try:
+        check_shared(account)
+    except InvalidValue:
+        return False
+    return all(0 <= amount <= 10**12 for amount in amounts)
 
 
 async def _keep_heard(home: "Home", records: Iterable[Mapping[str, Any]]) -> Heard:
