@@ -100,6 +100,22 @@ def test_a_group_that_is_undone_leaves_its_hashes_nowhere(db: sqlite3.Connection
     assert written(db) == COUNT - RUN and check(tmp_path / FILE_NAME).sound
 
 
+def test_after_groups_that_failed_at_the_hashes_all_goes_on(db: sqlite3.Connection, tmp_path: Path) -> None:
+    """Where the disk was full just when hashes were written, they are written once there is room, and at the end."""
+    tables = started(db, RUN)
+    tables.perform([create(), *entries(RUN)])
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON hashes BEGIN SELECT raise(ABORT, 'disk full'); END")
+    for _ in range(3):
+        with pytest.raises(sqlite3.Error):
+            tables.perform(entries())
+    db.execute("DROP TRIGGER full")
+    tables.perform(entries())
+    assert written(db) == COUNT - RUN
+    tables.settle()
+    assert written(db) == COUNT and check(tmp_path / FILE_NAME).sound
+    again(tables)
+
+
 def test_what_is_undone_for_one_space_is_undone_for_all(db: sqlite3.Connection, tmp_path: Path) -> None:
     """A group for one space writes hashes of another: when it fails those wait as before."""
     tables = started(db, COUNT)
@@ -189,3 +205,39 @@ def test_a_damaged_entry_in_the_log_stops_no_other(tmp_path: Path) -> None:
         (stored,) = started(db, 0).perform([entry(COUNT)])
         assert isinstance(stored, s.Stored) and stored.fresh
         again(started(db, 0), 2)
+
+
+def test_an_entry_that_the_disk_lost_is_waited_for_where_it_comes_again(db: sqlite3.Connection) -> None:
+    """Those before it, that wait still, are not taken for written with it, and a start finds them."""
+    tables = started(db, COUNT)
+    tables.perform([create(), *entries(COUNT - 1)])
+    db.execute("DELETE FROM entries WHERE place % 4294967296 = ?", (RUN,))
+    (stored,) = tables.perform([entry(RUN - 1)])
+    assert isinstance(stored, s.Stored) and (stored.offset, stored.fresh) == (COUNT, True)
+    tables.perform([entry(COUNT), entry(COUNT + 1)])
+    assert written(db) == RUN
+    for store in (tables, started(db, COUNT)):
+        found = store.perform([entry(number) for number in range(COUNT + 2) if number != COUNT - 1])
+        assert [one for one in found if isinstance(one, s.Stored) and one.fresh] == []
+
+
+@pytest.mark.parametrize("damage", ["NULL", "7"])
+def test_an_entry_to_drop_whose_hash_is_damaged_stays_and_is_counted(tmp_path: Path, damage: str) -> None:
+    """However often its space is looked at: what it has room for does not grow by that."""
+    clock = Clock()
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = started(db, 0, clock)
+        stored = tables.perform([create(), *entries(2)])
+        last = stored[-1]
+        assert isinstance(last, s.Stored)
+        tables.perform([drop([s.Dropped(1, 2, last.head)])])
+        clock.now += QUOTAS.grace
+        (before,) = tables.perform([s.ReadUsage(SPACE.handle, READ)])
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'entry    BLOB NOT NULL', 'entry ANY')"
+                   " WHERE name = 'entries'")
+        db.execute("PRAGMA writable_schema = RESET")
+        db.execute(f"UPDATE entries SET entry = {damage} WHERE place % 4294967296 = 1")
+        for _ in range(3):
+            tables.perform([s.Expire()])
+        assert tables.perform([s.ReadUsage(SPACE.handle, READ)]) == [before]

@@ -182,6 +182,7 @@ class DroppedRows:
             " ORDER BY place LIMIT ?", (start + first, start + last, room.rows + 1)).fetchall()
         near = self._gone(number, first - 1, last + 1)
         gone = [row for row in rows if room.take(row[2])]
+        entries = [(blob(row[4]), row[0] - start) for row in gone]
         if gone:
             handle, space = self._space(number)
             for _, _, size, control, _ in gone:
@@ -190,7 +191,7 @@ class DroppedRows:
                 else:
                     space.data_bytes -= size
             self._spaces.changed(handle, space)
-            self._hashes.remove(handle, space, [(blob(row[4]), row[0] - start) for row in gone])
+            self._hashes.remove(handle, space, entries)
             self._db.executemany("DELETE FROM entries WHERE place = ?", [(row[0],) for row in gone])
             self._pass_over(number, near, Dropped(first, gone[-1][0] - start, gone[-1][1]))
         done = len(gone) == len(rows)

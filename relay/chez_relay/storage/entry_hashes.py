@@ -89,10 +89,13 @@ class EntryHashes:
     def add(self, handle: bytes, space: SpaceRow, entries: dict[bytes, int]) -> None:
         """These entries with their offsets come next in a space; its row does not tell of them yet."""
         waiting = self.of(handle, space)
-        waiting.update(entries)
+        self._touched.add(handle)
+        for entry, offset in entries.items():
+            if waiting.pop(entry, None) is not None:  # the disk lost where it was; those that wait are in their order
+                self._count -= 1
+            waiting[entry] = offset
         self._waiting[handle] = waiting
         self._count += len(entries)
-        self._touched.add(handle)
 
     def remove(self, handle: bytes, space: SpaceRow, entries: Iterable[tuple[bytes, int]]) -> None:
         """These entries are dropped."""
@@ -113,16 +116,15 @@ class EntryHashes:
 
     def write(self, most: int | None = None) -> None:
         """Write hashes until no more wait than may: those that began to wait first, a run of each space in turn."""
-        while self._count > (self._most if most is None else most):
-            handle = next(iter(self._waiting))
-            waiting = self._waiting.pop(handle)
+        while self._waiting and self._count > (self._most if most is None else most):
+            handle, waiting = next(iter(self._waiting.items()))
             self._touched.add(handle)
             try:
                 space = self._spaces.get(handle)
             except Damaged:
                 space = None
             if space is None:
-                self._count -= len(waiting)
+                self.forget(handle)
                 continue
             run = list(islice(waiting.items(), RUN))
             for part in together(sorted((start(entry), offset) for entry, offset in run)):
@@ -131,8 +133,9 @@ class EntryHashes:
                 del waiting[entry]
             self._count -= len(run)
             space.hashed = run[-1][1] if waiting else space.last
+            del self._waiting[handle]
             if waiting:
-                self._waiting[handle] = waiting
+                self._waiting[handle] = waiting  # the others in turn
             self._spaces.changed(handle, space)
 
     def committed(self) -> None:
