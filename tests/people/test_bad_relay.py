@@ -166,3 +166,33 @@ async def test_a_relay_that_is_put_right_is_met_again(tmp_path: Path, monkeypatc
                 assert link.error is None
                 await b.sync(front.url)
         assert await ids(b) == {"early", "late", "meanwhile"}
+
+
+async def test_a_space_that_leaves_a_bad_relay_leaves_the_others_to_be_tried_again(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is moved away while the relay is at fault: when it is put right the others are in step by themselves."""
+    monkeypatch.setattr("chez.sync.link.LONGEST_PAUSE", 3.0)
+    async with proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "other") as other, \
+            paired(tmp_path, front.url) as (a, b):
+        await a.set_relay(front.url)
+        trip = await a.create_space("Trip")
+        for space in (a.space(), trip):
+            await space.collection("notes").put({"n": 1}, id="early")
+        await a.sync()
+        await _copied(first, tmp_path / "old")
+        async with behind(front, tmp_path / "r"):
+            for space in (a.space(), trip):
+                await space.collection("notes").put({"n": 1}, id="late")
+            await a.sync()
+        async with a.connect() as link, asyncio.timeout(60):
+            async with behind(front, tmp_path / "old"):
+                while link.status != "failed":
+                    await link.turn()
+                await trip.move(relay=other.url)
+            async with behind(front, tmp_path / "r"):
+                await a.collection("notes").put({"n": 1}, id="meanwhile")
+                while link.status != "synced":
+                    await link.turn()
+                assert [one.url for one in (await a.status()).relays] == [front.url, other.url]
+                await b.sync(front.url)
+        assert await ids(b) == {"early", "late", "meanwhile"}

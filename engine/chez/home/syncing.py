@@ -261,8 +261,11 @@ class Syncing:
         try:
             return await self._database.write(whole)
         finally:
-            for link in [link for link in self.links if link.ended]:  # that of a relay where nothing else is
-                await self._end(link)
+            for link in [link for link in self.links if link.ended]:
+                if not link.near and any(link.keeps(one.replica) for one in self.spaces.all.values()):
+                    link.begin_anew()  # this space may be at its relay still, as others are
+                else:
+                    await self._end(link)
             await self._join(held)
 
     def _leave(self, held: Held) -> None:
