@@ -20,9 +20,10 @@ from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantEnded
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.release.release import message_size, open_message
-from chez_sandbox.runtime.host import Outcome, Runtime, Table
+from chez_sandbox.runtime.host import Outcome, RunResult, Runtime, Table
 from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, WHOLE, manifest_text
 from tests.jobs.spending import spent
+from tests.jobs.test_atomic import Instant
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.runtime.conftest import KEY
 from tests.runtime.jobs import workers, zygotes
@@ -110,6 +111,33 @@ async def test_a_hostile_job_leaves_one_message_of_the_same_length(
     assert (release.outcome, release.result) == ("none", b"")
     assert len(await home.journal.receipts("refusal")) == 1 and not await home.journal.receipts("release")
     assert "Alice" not in json.dumps([receipt.body for receipt in await home.journal.receipts()])
+
+
+async def test_the_longest_result_there_is_does_not_stop_the_engine() -> None:
+    """A megabyte of numbers, each to be rounded, is checked while the event loop goes on."""
+    ticks, answered = 0, 0
+
+    class Long(Instant):
+        async def run_python(self, *_: Any, **__: Any) -> RunResult:
+            """Sixteen thousand numbers of sixty digits."""
+            nonlocal answered
+            answered = ticks
+            return RunResult(Outcome.OK, b"[" + b",".join([b"5." + b"3" * 60] * 16000) + b"]", 0, "", "", ())
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    items = '[result.items]\ntype = "number"\nminimum = 0\nmaximum = 9\nmultipleOf = 1\n'
+    budget = "[budget]\nruns = 1\nbits = 1000000\n[limits]\noutput_bytes = 1048576\n"
+    rest = f'[result]\ntype = "array"\nmaxItems = 16000\n{items}{budget}'
+    ticking, runtime = asyncio.create_task(tick()), Long()
+    ended = await execute(runtime, bundle(rest=rest), (ROW,), bytes(32), "2026-11-24")  # type: ignore[arg-type]
+    ticking.cancel()
+    assert ended.admitted is not None and ended.admitted.encoded == b"[" + b",".join([b"5"] * 16000) + b"]"
+    assert ticks - answered > 5
 
 
 @pytest.mark.slow

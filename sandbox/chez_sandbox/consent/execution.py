@@ -4,6 +4,7 @@ Shared by dry runs and granted runs. What comes back never leaves by itself. Whe
 noised there is nothing for the job to say, and its code does not run.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,11 +80,12 @@ async def execute(
     if run.outcome is not Outcome.OK or run.value is None:
         return Execution(None, _why(run), run)
     try:
-        admitted = own.admit(run.value)
+        # A second for a megabyte of numbers, which the event loop does not have.
+        admitted = await asyncio.to_thread(own.admit, run.value)
     except ResultRefused as refusal:
         return Execution(None, Phrase("gave-up.result", problem=refusal.message), run)
     if drawn and isinstance(admitted.value, dict):
-        admitted = merge(bundle.manifest, admitted.value, drawn)
+        admitted = await asyncio.to_thread(merge, bundle.manifest, admitted.value, drawn)
     return Execution(admitted, "", run)
 
 

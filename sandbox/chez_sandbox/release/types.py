@@ -127,11 +127,10 @@ class NumberType:
         return f"{'-' if scaled < 0 else ''}{digits[: -self._places]}.{digits[-self._places :]}"
 
     def admit(self, value: object, path: str) -> tuple[object, str]:
-        exact = _exact(value, path)
-        step = Fraction(self.step)
-        if not self.low * step <= exact <= self.high * step:
+        steps = _exact(value, path) / Fraction(self.step)
+        if not self.low <= steps <= self.high:
             raise ResultRefused(path, f"must be from {self.text(self.low)} to {self.text(self.high)}")
-        text = self.text(round(exact / step))
+        text = self.text(round(steps))
         return (Decimal(text) if self._places else int(text)), text
 
 
