@@ -15,10 +15,13 @@ from tests.tries import tries
 ROOMY = 11
 """Entries from this number on may give room."""
 
+SAID = (5, 6)
+"""These have what is said of the space."""
+
 
 def sealed(number: int, size: int = 1000) -> Sealed:
     """An entry with an envelope of so many bytes."""
-    return Sealed(number, number, number.to_bytes(32, "big"), bytes(size), False, number >= ROOMY)
+    return Sealed(number, number, number.to_bytes(32, "big"), bytes(size), number in SAID, number >= ROOMY)
 
 
 class Model:
@@ -28,6 +31,8 @@ class Model:
         self.sizes, self.window, self.ref = sizes, Window(), 0
         self.waiting: list[int] = []
         self.held: list[int] = []
+        self.unsaid: list[int] = []
+        self.said_last = False
         self.under_way: dict[int, int] = {}
 
     @property
@@ -37,7 +42,7 @@ class Model:
 
     def add(self, numbers: list[int]) -> None:
         """Given to both; what is held back is not given again before it is forgotten."""
-        numbers = [one for one in numbers if one not in self.held]
+        numbers = [one for one in numbers if one not in self.held + self.unsaid]
         self.window.add([sealed(one, self.sizes[one]) for one in numbers])
         self.waiting += [one for one in dict.fromkeys(numbers)
                          if one not in self.waiting and one not in self.under_way.values()]
@@ -47,7 +52,7 @@ class Model:
         bound = max(LEAST_WINDOW, WINDOW // share)
         while self.waiting and self.bytes < bound:
             one = self.waiting.pop(0)
-            if self.held and one < ROOMY:
+            if self.held and one < ROOMY and one not in SAID:
                 self.held.append(one)
                 continue
             self._sends(one, self.window.next(share))
@@ -60,14 +65,16 @@ class Model:
         entry, one = self.window.answered(ref), self.under_way.pop(ref, None)
         assert (None if entry is None else entry.entry) == one
         self.held = [held for held in self.held if held != one]
+        self.unsaid = [held for held in self.unsaid if held != one]
         if entry is not None and one is not None and full:
             self.window.hold(entry)
-            self.held.append(one)
+            (self.unsaid if one in SAID else self.held).append(one)
 
     def retry(self) -> None:
         """The first of the chain that is held back, if nothing is under way; it is held back until it is answered."""
-        if self.held and not self.under_way:
-            self._sends(min(self.held), self.window.retry())
+        if (self.held or self.unsaid) and not self.under_way:
+            self.said_last = not self.held or (bool(self.unsaid) and not self.said_last)
+            self._sends(min(self.unsaid if self.said_last else self.held), self.window.retry())
         else:
             assert self.window.retry() is None
 
@@ -78,10 +85,17 @@ class Model:
             self.waiting, self.held = sorted(self.waiting + free), []
         self.window.release()
 
+    def release_said(self) -> None:
+        """There is room for what is said."""
+        if self.unsaid:
+            free = [one for one in self.unsaid if one not in self.under_way.values()]
+            self.waiting, self.unsaid = sorted(self.waiting + free), []
+        self.window.release(said=True)
+
     def forget(self) -> None:
         """It is begun anew."""
         self.window.forget()
-        self.waiting, self.held = [], []
+        self.waiting, self.held, self.unsaid = [], [], []
 
     def _sends(self, one: int, entry: Sealed | None) -> None:
         assert entry is not None and entry.entry == one
@@ -93,8 +107,8 @@ class Model:
 STEPS = st.lists(st.one_of(
     st.tuples(st.just("add"), st.lists(st.integers(0, 14), min_size=1, max_size=6)),
     st.tuples(st.just("send"), st.sampled_from([1, 8, 99])), st.tuples(st.just("answer"), st.integers(0, 15)),
-    st.tuples(st.just("refuse"), st.integers(0, 15)), st.tuples(st.sampled_from(["retry", "release", "forget"]),
-                                                                st.none())), max_size=40)
+    st.tuples(st.just("refuse"), st.integers(0, 15)), st.tuples(
+        st.sampled_from(["retry", "release", "release_said", "forget"]), st.none())), max_size=40)
 SIZES = st.sampled_from([0, 1, 1000, LEAST_WINDOW // 2, LEAST_WINDOW, 2 * LEAST_WINDOW])
 
 
@@ -102,7 +116,7 @@ SIZES = st.sampled_from([0, 1, 1000, LEAST_WINDOW // 2, LEAST_WINDOW, 2 * LEAST_
 @given(STEPS, st.lists(SIZES, min_size=15, max_size=15))
 def test_each_entry_is_under_way_once_and_in_order(steps: list[tuple[str, Any]], sizes: list[int]) -> None:
     """Whatever is given twice, refused and sent again: the window is kept to, but for one entry; what is held back lets
-    pass what may give room and nothing else."""
+    pass what may give room, or is said of the space, and nothing else; that keeps nothing back."""
     model = Model(sizes)
     model.add([4, 2, 13, 7])
     model.send(1)
@@ -114,8 +128,9 @@ def test_each_entry_is_under_way_once_and_in_order(steps: list[tuple[str, Any]],
         else:
             getattr(model, step)(what)
         window = model.window
-        assert len(window) == len(model.waiting) + len({*model.under_way.values(), *model.held})
-        assert window.full == bool(model.held) and window.moves == bool(model.waiting or model.under_way)
+        assert len(window) == len(model.waiting) + len({*model.under_way.values(), *model.held, *model.unsaid})
+        assert window.mute == bool(model.unsaid) and window.full == bool(model.held or model.unsaid)
+        assert window.moves == bool(model.waiting or model.under_way)
 
 
 def test_what_is_sealed_under_an_epoch_is_seen_wherever_it_is() -> None:

@@ -536,6 +536,39 @@ def test_a_relay_without_room_is_given_what_is_said_of_a_space() -> None:
     assert not device.db.execute("SELECT 1 FROM sealed WHERE entry = ?", (change,)).fetchall()
 
 
+def test_a_relay_without_room_for_what_is_said_goes_on_with_changes() -> None:
+    """Whatever is said of the space waits and is told, changes come and go, and all of it leaves once there is room."""
+    wire, lanes = lanes_of(2)
+    device, honest, lane = wire.device, wire._carry, lanes.all[0]
+
+    def carry(data: bytes) -> list[bytes]:
+        frame = decode_client(data)
+        if isinstance(frame, Append) and frame.role is Role.CONTROL:
+            return [encode(Failed(frame.ref, "quota", "full", False))]
+        return honest(data)
+
+    wire._carry = carry  # type: ignore[method-assign]
+    for number in range(3):
+        device.write(device.replica.rotate)
+        wire.settle()
+        wire.put(1, f"{number}")
+        wire.settle()
+        assert lane.state is State.LIVE and lane.stuck and lanes.settled and not device.idle
+        (error,) = lanes.problems.values()
+        assert isinstance(error, RelayRefused) and error.reason == "quota" and lane.machine.unsaid
+    waiting = "SELECT kind FROM entry WHERE n IN (SELECT entry FROM sealed UNION SELECT entry FROM lacking)"
+    assert device.db.execute(waiting).fetchall() == [(STATEMENTS,)] * 3
+    wire.up.clear()
+    lanes.forward()
+    wire.settle()
+    assert len(wire.sent(Append)) == 1, "one is tried now and then"
+    wire._carry = honest  # type: ignore[method-assign]
+    lanes.forward()
+    wire.settle()
+    assert device.idle and lanes.problems == {}
+    assert device.db.execute(waiting).fetchall() == []
+
+
 def test_a_checkpoint_that_waits_for_an_entry_is_looked_at_when_that_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes on meanwhile costs no step of the desk, however long it is until then."""
     wire, lanes = lanes_of(1)

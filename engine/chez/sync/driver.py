@@ -93,13 +93,14 @@ class Driver:
     def reached(self, space: bytes, *, said: bool = False) -> bool:
         """The same of one space, by its id, and of what is here of it; `said`: of all but what waits for room."""
         lane = self.lanes.of.get(space)
-        return lane is not None and (lane.idle or (said and lane.stuck)) and not any(
+        return lane is not None and (lane.idle or (said and lane.stuck and not lane.machine.unsaid)) and not any(
             sealed is lane for sealed, _, _ in self._sealed)
 
     def full(self, space: bytes) -> bool:
-        """Whether a space, by its id, goes on but for what the relay has no room for."""
+        """Whether a space, by its id, goes on but for changes that the relay has no room for."""
         lane = self.lanes.of.get(space)
-        return lane is not None and lane.state is State.LIVE and lane.machine.full is not None
+        return lane is not None and lane.state is State.LIVE and lane.machine.full is not None and (
+            not lane.machine.unsaid)
 
     def stir(self) -> None:
         """There may be something to do."""

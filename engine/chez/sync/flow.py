@@ -25,18 +25,22 @@ class Window:
     """Own entries that are sealed and not acknowledged, each once; `len` tells how many.
 
     They wait, in order; then they are under way, by what they were sent with; and those that the relay has no room for
-    are held back, with all behind them but what may give room. The first of these is tried now and then, and is held
+    are held back, with all behind them but what may give room. Apart from these, for it has a quota of its own, is held
+    back what is said of the space, and nothing behind it. The first of either is tried now and then, and is held
     back while it is, until it is answered.
     """
 
     _waiting: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _under_way: dict[int, Sealed] = field(default_factory=dict)
     _held: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
+    _unsaid: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
+    _said_last: bool = False
+    """Whether what is said was tried last."""
     _bytes: int = 0
 
     def __len__(self) -> int:
-        tried = sum(entry.id in self._held for entry in self._under_way.values())
-        return len(self._waiting) + len(self._under_way) + len(self._held) - tried
+        tried = sum(entry.id in self._held or entry.id in self._unsaid for entry in self._under_way.values())
+        return len(self._waiting) + len(self._under_way) + len(self._held) + len(self._unsaid) - tried
 
     @property
     def moves(self) -> bool:
@@ -51,7 +55,12 @@ class Window:
     @property
     def full(self) -> bool:
         """Whether any is held back: the relay has no room."""
-        return bool(self._held)
+        return bool(self._held or self._unsaid)
+
+    @property
+    def mute(self) -> bool:
+        """Whether what is said of the space is."""
+        return bool(self._unsaid)
 
     def add(self, sealed: list[Sealed]) -> None:
         """These wait behind the others, but for those that wait or are under way already."""
@@ -80,30 +89,41 @@ class Window:
         entry = self._under_way.pop(ref, None)
         if entry is not None:
             self._bytes -= len(entry.envelope)
-            self._held.pop(entry.id, None)
+            self._kind(entry).pop(entry.id, None)
         return entry
 
     def hold(self, entry: Sealed) -> None:
         """The relay has no room for it."""
-        self._held[entry.id] = entry
+        self._kind(entry)[entry.id] = entry
 
     def retry(self) -> Sealed | None:
-        """The first of the chain that is held back, while nothing is under way: to be sent, for there may be room."""
-        return None if self._under_way else min(self._held.values(), key=lambda one: one.entry, default=None)
+        """The first of the chain that is held back, while nothing is under way: to be sent, for there may be room.
 
-    def release(self) -> None:
-        """There is room: what is held back waits again, where it was in the chain."""
-        if self._held:
+        Where both are held back, what is said and what is not are tried in turn.
+        """
+        if self._under_way or not self.full:
+            return None
+        self._said_last = not self._held or (bool(self._unsaid) and not self._said_last)
+        return min((self._unsaid if self._said_last else self._held).values(), key=lambda one: one.entry)
+
+    def release(self, *, said: bool = False) -> None:
+        """There is room (for what is `said`): what is held back waits again, where it was in the chain."""
+        held = self._unsaid if said else self._held
+        if held:
             for entry in self._under_way.values():
-                self._held.pop(entry.id, None)
-            entries = sorted((*self._held.items(), *self._waiting.items()), key=lambda one: one[1].entry)
+                held.pop(entry.id, None)
+            entries = sorted((*held.items(), *self._waiting.items()), key=lambda one: one[1].entry)
             self._waiting = OrderedDict(entries)
-            self._held.clear()
+            held.clear()
 
     def forget(self) -> None:
         """Nothing waits or is held back: it is asked of the store again. What is under way is answered still."""
         self._waiting.clear()
         self._held.clear()
+        self._unsaid.clear()
+
+    def _kind(self, entry: Sealed) -> "OrderedDict[bytes, Sealed]":
+        return self._unsaid if entry.said else self._held
 
     def sealed_under(self, epoch: bytes) -> bool:
         """Whether there is one under way, or waiting, that is sealed under an epoch."""

@@ -82,6 +82,8 @@ class SyncMachine:
     _credit: Credit = field(default_factory=Credit)
     _refusal: RelayRefused | None = None
     """What the relay said of the entry that it had no room for last; None since it took one."""
+    _unsaid: RelayRefused | None = None
+    """The same of what is said of the space."""
     _applying: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
@@ -115,8 +117,14 @@ class SyncMachine:
 
     @property
     def full(self) -> RelayRefused | None:
-        """Why something waits that the relay has no room for, if anything does."""
-        return self._refusal if self._window.full else None
+        """Why something waits that the relay has no room for, if anything does: what is said of the space, above all.
+        """
+        return self._unsaid if self._window.mute else self._refusal if self._window.full else None
+
+    @property
+    def unsaid(self) -> bool:
+        """Whether the relay has no room for what is said of the space."""
+        return self._window.mute
 
     @property
     def stuck(self) -> bool:
@@ -127,7 +135,7 @@ class SyncMachine:
     def _done(self) -> bool:
         return (self.phase is Phase.FOLLOWING and self.sealing and not self._window.moves and not self._applying
                 and self.arrivals.idle and self.progress.position >= self.progress.end
-                and not self._rotates() and not self._behind and not self.course.busy)
+                and (self.unsaid or not self._rotates()) and not self._behind and not self.course.busy)
 
     @property
     def asks(self) -> bool:
@@ -233,8 +241,10 @@ class SyncMachine:
     def _no_room(self, entry: Sealed, event: Refused) -> list[Work]:
         """The relay has no room for an entry, which waits; what may give it room is sent as statements are."""
         refusal = RelayRefused(f"the relay refused: {event.message}", reason=event.code)
-        if entry.control and not entry.gives_room:
-            raise refusal
+        if entry.said:
+            self._unsaid = refusal
+            self._window.hold(entry)
+            return self.send([])
         if entry.gives_room and not entry.control:
             self._append(replace(entry, control=True))
             return []
@@ -499,6 +509,8 @@ class SyncMachine:
         if not entry.control:
             self._refusal = None
             self._window.release()
+        elif entry.said:
+            self._window.release(said=True)
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))

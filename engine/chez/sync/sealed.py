@@ -27,6 +27,11 @@ class Sealed:
     gives_room: bool = False
 
     @property
+    def said(self) -> bool:
+        """Whether it has what is said of the space, which has a quota of its own."""
+        return self.control and not self.gives_room
+
+    @property
     def epoch(self) -> bytes:
         """The epoch that it is sealed under."""
         return Header.decode(self.envelope).epoch
