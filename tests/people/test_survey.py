@@ -1,11 +1,12 @@
 """A space is read at a relay by who has a key and nothing else; what a relay hides or alters is named."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 import chez
-from chez.crypto import SealingKey
+from chez.crypto import SealingKey, random_bytes
 from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.rotation import tag_of
 from chez.sync import surveyor
@@ -106,6 +107,28 @@ async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
             async with behind(front, data):
                 with pytest.raises(RelayMisbehaved, match="whose they are"):
                     await outsider.look()
+
+
+async def test_a_page_that_takes_long_on_a_slow_line_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes no slower than is asked for, and is one answer: a join waits until it is whole."""
+    async with proxy() as front, behind(front, tmp_path / "r"), persons(
+            tmp_path, "anna", "berta", relay=front.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"data": random_bytes(40_000)}, id="a")
+        await trip.add(await berta.card(), "writer")
+        await anna.sync()
+        monkeypatch.setattr(surveyor, "Pace", lambda: Pace(0.5, 4096))
+        get_packet = RelayConnection.get_packet
+
+        async def slow_from_here_on(self: RelayConnection, handle: bytes, tag: bytes) -> bytes:
+            front.rate = 16_384
+            return await get_packet(self, handle, tag)
+
+        monkeypatch.setattr(RelayConnection, "get_packet", slow_from_here_on)
+        joining = asyncio.create_task(berta.join(trip.link()))
+        await asyncio.sleep(1.5)
+        assert not joining.done() and front.rate
+        assert (await joining).name == "Trip"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from chez.sync.patience import (
     Silence,
     Sleep,
 )
+from chez_wire.limits import MAX_FRAME
 
 jitters = st.floats(0, 1)
 
@@ -95,6 +96,20 @@ def test_reading_takes_no_more_spans_than_it_has_parts(steps: list[tuple[float, 
         pace.came(now, size)
         came += size
         assert now <= 100.0 * (1 + came / 1000)
+
+
+@given(st.integers(0, 1 << 30), st.integers(0, 999))
+def test_a_large_answer_may_be_under_way_for_longer(under_way: int, size: int) -> None:
+    """As long as it comes as fast as all else has to; what was no part of it has brought nothing."""
+    pace = Pace(100.0, 1000)
+    assert pace.left(0.0) == 100.0
+    allowed = 100.0 * (1 + min(under_way, MAX_FRAME) / 1000)
+    assert math.isclose(pace.left(0.0, under_way), allowed)
+    assert pace.left(allowed - 1.0, under_way) > 0.0 == pace.left(allowed + 1.0, under_way)
+    pace.came(200.0, size)
+    assert pace.left(200.0) == 0.0, "it is what came of that answer alone"
+    pace.came(200.0, 1000)
+    assert pace.left(200.0) == 100.0
 
 
 def test_a_relay_that_was_asked_may_take_its_time_and_no_more() -> None:

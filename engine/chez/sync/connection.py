@@ -268,6 +268,11 @@ class RelayConnection:
             await self._news.wait()
 
     @property
+    def carried(self) -> int:
+        """How many bytes came and went on the connection: of messages not yet whole, too."""
+        return self._socket.carried
+
+    @property
     def unread(self) -> bool:
         """Whether something came that `arrivals` has still to give."""
         return bool(self._pushes)

@@ -17,6 +17,8 @@ device sleeps (the loop's), and one that does not.
 from dataclasses import dataclass
 from typing import Final
 
+from chez_wire.limits import MAX_FRAME
+
 __all__ = ("Backoff", "Headway", "Pace", "Silence", "Sleep")
 
 FIRST_PAUSE: Final = 0.2
@@ -89,7 +91,8 @@ class Pace:
 
     A relay that says a little now and then is alive, and still nobody wants to wait for it for days. Within each
     `span` of seconds it has to bring `least` bytes, or what was asked for to its end; so reading a log takes at most
-    as many spans as it has such parts, and one.
+    as many spans as it has such parts, and one. A large answer may be under way for longer, as long as it comes no
+    slower; what came of it counts for nothing else.
     """
 
     span: float = SLOWEST_SPAN
@@ -97,11 +100,14 @@ class Pace:
     _begun: float | None = None
     _came: int = 0
 
-    def left(self, now: float) -> float:
-        """Seconds, from this time on, until the relay is too slow; 0 once it is."""
+    def left(self, now: float, under_way: int = 0) -> float:
+        """Seconds, from this time on, until the relay is too slow; 0 once it is.
+
+        `under_way`: so many bytes came of an answer that is not whole, as far as that is known.
+        """
         if self._begun is None:
             self._begun = now
-        return max(0.0, self._begun + self.span - now)
+        return max(0.0, self._begun + self.span * (1.0 + min(under_way, MAX_FRAME) / self.least) - now)
 
     def came(self, now: float, size: int) -> None:
         """So many bytes came; what is more than enough for this span counts for no later one."""

@@ -41,7 +41,7 @@ async def survey(url: str, handle: bytes, tag: bytes, key: SealingKey, *, space:
     """
     for _ in range(TRIES):
         async with connect(url) as relay:
-            patient = _Patient(relay.relay)
+            patient = _Patient(relay)
             try:
                 under_way = await _packet(relay, patient, handle, tag, key, space)
                 return await _read(relay, patient, handle, under_way, progress)
@@ -55,20 +55,26 @@ async def survey(url: str, handle: bytes, tag: bytes, key: SealingKey, *, space:
 class _Patient:
     """Waits for a relay's answers while enough of them comes."""
 
-    def __init__(self, relay: str) -> None:
+    def __init__(self, relay: RelayConnection) -> None:
         self._relay = relay
         self._pace = Pace()
 
     async def wait(self, answer: Awaitable[T], size: Callable[[T], int] = lambda answer: 0) -> T:
         """An answer, of so many bytes. Raises `RelayUnreachable` when the relay is too slow."""
-        now = asyncio.get_running_loop().time
+        now, before = asyncio.get_running_loop().time, self._relay.carried
+        waiting = asyncio.ensure_future(answer)
         try:
-            async with asyncio.timeout(self._pace.left(now())):
-                found = await answer
-        except TimeoutError:
-            raise RelayUnreachable(
-                f"{self._relay} is too slow: less than {SLOWEST_BYTES // 1024} KiB came in {SLOWEST_SPAN:g} seconds",
-                "Try again over a better connection, or use another relay that the space is at.") from None
+            while not waiting.done():
+                left = self._pace.left(now(), self._relay.carried - before)
+                if not left:
+                    raise RelayUnreachable(
+                        f"{self._relay.relay} is too slow: less than {SLOWEST_BYTES // 1024} KiB came in "
+                        f"{SLOWEST_SPAN:g} seconds",
+                        "Try again over a better connection, or use another relay that the space is at.")
+                await asyncio.wait((waiting,), timeout=left)
+        finally:
+            waiting.cancel()
+        found = waiting.result()
         self._pace.came(now(), size(found))
         return found
 
