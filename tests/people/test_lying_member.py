@@ -21,7 +21,7 @@ async def _lie(liar: chez.Home, space: chez.Space, monkeypatch: pytest.MonkeyPat
     claim = RelayHead(log_name(incarnation, replica.space.handle), offset, bytes(32))
     with monkeypatch.context() as patched:
         patched.setattr("chez.sync.author.seen_last", lambda *_: claim)
-        await space.collection("notes").put({"of": "the liar"}, id="one")
+        await space.collection("notes").put({"of": "the liar", "at": offset}, id="one")
         await liar.sync()
 
 
@@ -79,3 +79,21 @@ async def test_who_lies_of_a_relay_keeps_no_connected_home_from_going_on(tmp_pat
             while "two" not in await values(trip):
                 await link.turn()
             assert (await anna.alarms())[0].author == berta.device_id
+
+
+async def test_who_lies_of_a_relay_over_and_over_is_kept_a_few_times(tmp_path: Path, server: Within,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry says otherwise what the log had at another place: what is told of that stays short."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        for n in range(30):
+            await trip.collection("notes").put({"n": n}, id=f"{n}")
+            await anna.sync()
+        await berta.sync()
+        for offset in range(1, 26):
+            await _lie(berta, hers, monkeypatch, offset)
+        assert ["showed other entries" in one.problem for one in (await anna.sync()).problems] == [True]
+        found = await anna.alarms()
+        assert len(found) == 16 == len({alarm.offset for alarm in found})
+        assert {alarm.author for alarm in found} == {berta.device_id}

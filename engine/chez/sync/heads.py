@@ -8,6 +8,7 @@ tells. The heads seen here are kept for each offset: 40 bytes an entry.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez.store.database import Connection
 from chez.sync.entry import Inner, log_name
@@ -16,6 +17,11 @@ from chez_wire.frames import Entry
 
 __all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "head_after", "hidden", "note_head", "note_heads",
            "note_placed")
+
+
+MOST_ALARMS: Final = 16
+"""Of what one device says against a relay's log of a space so many are kept, the first ones: who lies says more in
+each entry, and what is true is told by the first as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +133,16 @@ def hidden(db: Connection, space: int, relay: int, end: int, *, believed: Callab
 
 
 def _raise(db: Connection, space: int, relay: int, author: bytes, offset: int, hidden: bool) -> Alarm:
-    db.execute("INSERT OR IGNORE INTO alarm (space, relay, author, position, hidden) VALUES (?, ?, ?, ?, ?)",
-               (space, relay, author, offset, hidden))
+    db.execute("INSERT OR IGNORE INTO alarm (space, relay, author, position, hidden) SELECT ?1, ?2, ?3, ?4, ?5 WHERE "
+               "(SELECT count(*) FROM alarm WHERE space = ?1 AND relay = ?2 AND author = ?3) < ?6",
+               (space, relay, author, offset, hidden, MOST_ALARMS))
     url, id = db.execute("SELECT url, id FROM relay, space WHERE relay.n = ? AND space.n = ?",
                          (relay, space)).fetchone()
     return Alarm(id, url, author, offset, hidden, relay)
 
 
 def alarms(db: Connection) -> list[Alarm]:
-    """All that was found so far."""
+    """What was found so far, and kept."""
     return [Alarm(id, url, author, offset, bool(hidden), row) for id, url, author, offset, hidden, row in db.execute(
         "SELECT space.id, url, author, position, hidden, relay.n FROM alarm JOIN relay ON relay.n = alarm.relay "
         "JOIN space ON space.n = alarm.space ORDER BY url, position, author")]
