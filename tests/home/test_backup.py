@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +43,23 @@ async def test_what_was_backed_up_is_restored(home: chez.Home, tmp_path: Path) -
         await again.collection("notes").put({"writes": "again"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "backup", "home"]
     assert not list(home.path.glob(".backup-*"))
+
+
+async def test_what_a_killed_restore_left_is_taken_away_by_the_next(home: chez.Home, tmp_path: Path) -> None:
+    """A copy of the whole store would stay for each; one that is at it still, or is another home's, is left alone."""
+    await home.collection("notes").put({"n": 1}, id="a")
+    await home.backup(tmp_path / "backup")
+    for path in (tmp_path / "again", tmp_path / "again", tmp_path / "other"):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.home.restoring", str(tmp_path / "backup"), str(path))
+        assert await process.wait() == -9 and not path.exists()
+    left = sorted(path.name for path in tmp_path.glob(".*"))
+    assert [name[:7] for name in left] == [".again.", ".other."]
+    await restored(tmp_path / "backup", tmp_path / "again")
+    assert [path.name for path in tmp_path.glob(".*")] == left[1:]
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        assert [note.id async for note in again.collection("notes")] == ["a"]
+    assert not list((tmp_path / "again").glob("*recovering*"))
 
 
 @pytest.mark.slow

@@ -12,19 +12,12 @@ The root key is in memory from 1 to 4, and nowhere else.
 """
 
 import asyncio
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from glob import escape
 from pathlib import Path
-from typing import Final
 
 from chez import crypto
 from chez.errors import (
     ChezError,
-    HomeBusy,
     HomeExists,
     LockedOut,
     NotAllowed,
@@ -32,14 +25,14 @@ from chez.errors import (
     RelayMisbehaved,
     RelayRefused,
     RelayUnreachable,
-    StorageFailed,
 )
-from chez.home.building import building, ensure_free, scratch_of
+from chez.home.building import ensure_free
+from chez.home.coming_back import coming_back, sweep
 from chez.home.devices import DeviceInfo
 from chez.home.exporting import OnProgress
 from chez.home.held import Held
 from chez.home.home import Home
-from chez.home.lifecycle import check_new, fill_store, hold, locked, make_store, new_device, opened
+from chez.home.lifecycle import check_new, fill_store, locked, make_store, new_device, opened
 from chez.home.pairing import Ask
 from chez.home.reports import SpaceStatus, SyncReport
 from chez.home.returning import keep
@@ -61,9 +54,7 @@ from chez.sync.surveyor import survey
 from chez_wire.login import Role as WireRole
 from chez_wire.login import handle_of
 
-__all__ = ("RECOVERING_FILE", "Recovered", "recover")
-
-RECOVERING_FILE: Final = "chez.recovering"
+__all__ = ("Recovered", "recover")
 """Marks a folder in which a home comes back and is not whole yet."""
 
 
@@ -112,7 +103,7 @@ async def recover(path: Path | str, words: str, *, relay: str, passphrase: str, 
     check_new(passphrase, name)
     relay_name(relay)
     ensure_free(folder, lambda: _exists(folder))
-    _sweep(folder)
+    sweep(folder)
     steps = _Steps(progress)
     found = await _private(person, relay, steps)
     device = new_device()
@@ -121,7 +112,7 @@ async def recover(path: Path | str, words: str, *, relay: str, passphrase: str, 
         return store_space(db, found.space, "private", found.membership.statements, found.epochs.values(),
                            handle_of(person.admin.public), sent=True)
 
-    with _begun(folder) as made:
+    with coming_back(folder, lambda: _exists(folder)) as made:
         key = await make_store(made, passphrase, kdf, device,
                                lambda db, _: fill_store(db, device, name, person.root.public, relay, fill))
         async with opened(made, key) as home:
@@ -320,37 +311,6 @@ def _hides(message: str) -> RelayMisbehaved:
 
 def _day(info: DeviceInfo) -> str:
     return "never" if info.seen is None else info.seen.date().isoformat()
-
-
-# --- the folder that it is made in -------------------------------------------------------
-
-
-@contextmanager
-def _begun(folder: Path) -> Iterator[Path]:
-    """A folder that becomes the home when the block ends well; who is killed leaves it marked, and unlocked."""
-    lock = None
-    try:
-        with building(folder, lambda: _exists(folder)) as made:
-            lock = hold(made)
-            (made / RECOVERING_FILE).touch(0o600)
-            yield made
-        with suppress(OSError):
-            (folder / RECOVERING_FILE).unlink()
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what recoveries of this home left that were killed."""
-    place = folder.absolute()
-    for left in place.parent.glob(f".{escape(place.name[:200])}.*"):
-        if not scratch_of(place, left) or left.is_symlink() or not (left / RECOVERING_FILE).is_file():
-            continue
-        with suppress(HomeBusy, StorageFailed):  # another one is at it, or it is somebody else's
-            lock = hold(left)
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
 
 
 def _exists(folder: Path) -> HomeExists:

@@ -14,7 +14,7 @@ from chez import crypto
 from chez.errors import BadArchive, Damaged
 from chez.home.assembly import unix_milliseconds
 from chez.home.backup import STORE_FILE, About, open_backup, unseal
-from chez.home.building import building
+from chez.home.coming_back import coming_back, sweep
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.lifecycle import home_exists, locked, new_device
 from chez.home.names import check_name
@@ -52,14 +52,15 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
 
     `passphrase` is the one the home had when the backup was made, and the new home's.
     `name` is what the new device is called; by default as the old one. Nothing is at `path`
-    until all of it was checked. `progress(done, total)` in bytes. Raises `HomeExists`,
-    `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
+    until all of it was checked; what was cut off is begun anew by the same call. `progress(done, total)` in bytes.
+    Raises `HomeExists`, `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
     """
     folder = Path(path)
     if name is not None:
         check_name(name, "device")
     note = on_loop(progress)
-    with building(folder, lambda: home_exists(folder)) as made:
+    sweep(folder)
+    with coming_back(folder, lambda: home_exists(folder)) as made:
         about, old = await asyncio.to_thread(_take_apart, Path(file), passphrase, made, note)
         key = crypto.random_bytes(32)
         await asyncio.to_thread(rekey, made / STORE_FILE, old, key)
