@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-from chez.errors import ChezError, Misuse
+from chez.errors import ChezError, HomeCopied, Misuse
 from chez.home.instep import in_step, summed_up, telling
 from chez.home.lacks import with_lacks
 from chez.home.reports import SyncReport
@@ -156,6 +156,8 @@ async def _stand(links: list[Link], timeout: float | None, everywhere: bool) -> 
     """Wait for links (`in_step`); those that are in step. Raises what kept all of them, or `everywhere` some, from it.
     """
     failed = await in_step(links, timeout, everywhere=everywhere)
+    if (copied := next((error for error in failed if isinstance(error, HomeCopied)), None)) is not None:
+        raise copied  # whatever other relays know of it
     if failed and (all(failed) or (everywhere and any(failed))):
         raise summed_up(links, failed)
     return [link for link, error in zip(links, failed, strict=True) if error is None]

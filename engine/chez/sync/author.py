@@ -15,6 +15,7 @@ from chez.store.database import Connection
 from chez.sync.access import Access
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.checkpoints.heard import hear
+from chez.sync.copied import check_own
 from chez.sync.entry import (
     CHANGES,
     CHECKPOINTS,
@@ -120,8 +121,9 @@ class Author:
     def outgoing(self, db: Connection, relay: int, found: Waits | None = None) -> list[Sealed]:
         """Collect what waits and seal it for a relay; the bytes returned are stored first. `found` as for `collect`.
 
-        Nothing where the relay was never met, or the space was taken to another place since.
+        Nothing where the relay was never met, or the space was taken to another place since. Raises `HomeCopied`.
         """
+        check_own(db)
         if not places(db, self._access.space.n, relay):
             return []
         made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db, found)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chez.errors import BadEntry, HomeCopied
+from chez.errors import BadEntry
 from chez.records.automerge import RawChange
 from chez.records.store import Incoming, RecordStore
 from chez.records.waiting import Budget
@@ -26,6 +26,7 @@ from chez.sync.ahead import Foreseen
 from chez.sync.chains import Spot, back, branch_after, keep_entry, place_of, spot_of, weight_before
 from chez.sync.checkpoints.heard import hear
 from chez.sync.checks import checked_changes, checked_right
+from chez.sync.copied import home_copied
 from chez.sync.entry import (
     CHANGES,
     CHECKPOINTS,
@@ -252,7 +253,7 @@ class Intake:
             if self._repeated(spot):
                 return
             if inner.author == self.device:
-                raise _copied() from None
+                raise home_copied() from None
             if parent is None:
                 self._park(signed)  # where it is in its author's chain is not known yet
                 return
@@ -261,7 +262,7 @@ class Intake:
         if self._repeated(spot):
             return
         if inner.author == self.device and inner.sequence > (self.space.regains or (0, 0))[1]:
-            raise _copied()
+            raise home_copied()
         broken = parking.broken_before(self.db, self.space.n, inner.author, inner.sequence,
                                        inner.previous) if self._broken else None
         if broken is not None:
@@ -442,9 +443,3 @@ class Intake:
         self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes, author) "
                         "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, url, offset, reason, data, author))
         self.received.quarantined += 1
-
-
-def _copied() -> HomeCopied:
-    return HomeCopied("this device's own name stands under entries that it did not write",
-                      "Two copies of this home are in use, or it was restored from an older copy: "
-                      "what is here stays. `chez doctor --as-new-device` makes this one a new device of its own.")

@@ -207,7 +207,7 @@ class Lanes:
         if lane is None:
             return
         if lane.state is State.LIVE:
-            lane.works += [*lane.machine.go_on(), *lane.machine.look()]
+            lane.works += [*lane.machine.send([]), *lane.machine.go_on(), *lane.machine.look()]
         elif isinstance(lane.error, RelayRefused) and lane.error.reason == "denied":
             lane.state = State.RESTING
             self.again(lane)
@@ -453,6 +453,7 @@ class Lanes:
             lane.doubts += hearsay
             self.resting.append(lane)
         lane.error = error
+        lane.replica.relays.was_read(self._relay, whole=False)
         lane.works.clear()
         lane.channel.claims = []
         # What is still under way to it is nobody's.

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from chez import crypto
-from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
+from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection, Database
 from chez.sync import connection
 from chez.sync.connection import open_socket, relay_name
@@ -30,6 +31,10 @@ from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 
 __all__ = ("Link",)
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds for which other relays wait at most until this one was read, after a start: it may be slow, or be so on
+purpose."""
 
 
 class Link:
@@ -137,7 +142,11 @@ class Link:
         if replica in self._replicas:
             return
         self._replicas.append(replica)
-        replica.relays.kept.add(self._relay)
+        relays, relay = replica.relays, self._relay
+        relays.kept.add(relay)
+        relays.read_first(relay, partial(self.wake, replica.space.id), near=self.near)
+        if not self.near:
+            self._loop.call_later(LONGEST_WAIT, partial(relays.was_read, relay, whole=False))
         if self._driver is not None:
             self._driver.lanes.add(replica)
             self._driver.stir()
@@ -180,7 +189,7 @@ class Link:
     def _forget(self, replica: Replica) -> None:
         if not self.near:  # a device is met again: what it lacks meanwhile is to be known then
             replica.relays.kept.discard(self._relay)
-        replica.relays.end(self._relay)
+        replica.relays.let_go(self._relay)
 
     def start(self) -> None:
         """Begin, in a task of its own."""
@@ -287,6 +296,8 @@ class Link:
 
     def _unsealed(self, error: ChezError) -> None:
         self.error = error
+        if isinstance(error, HomeCopied):  # another link heard of it: this one ends as that did
+            self._database.in_loop(self.begin_anew)
 
     # --- the loop -----------------------------------------------------------------------
 
@@ -324,6 +335,7 @@ class Link:
                     refused = True
                 finally:
                     self._disconnected()
+                    self._unreached()
                 if not self._retry:
                     return
                 if refused:  # its operator may see to it, and nobody here hears of that
@@ -374,6 +386,11 @@ class Link:
             for replica in self._replicas:
                 replica.relays.end(self._relay)
             self._driver = None
+
+    def _unreached(self) -> None:
+        """Nobody waits for what this relay has."""
+        for replica in self._replicas:
+            replica.relays.was_read(self._relay, whole=False)
 
     async def _connection(self) -> None:
         socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)

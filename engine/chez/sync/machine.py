@@ -227,7 +227,8 @@ class SyncMachine:
             Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once, said=said), self._send)]
 
     def _flush(self) -> list[Work]:
-        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind
+        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not (
+            self._behind or self.replica.relays.waits_for_others(self.relay))
         while ready and (following := self._window.next(self.share)) is not None:
             self._append(following)
         return []
@@ -330,6 +331,7 @@ class SyncMachine:
         return Work(lambda db: self.replica.caught_up(db, self.relay, end), self._settled)
 
     def _settled(self, found: list[Alarm]) -> list[Work]:
+        self.replica.relays.was_read(self.relay, whole=True)
         self._alarmed(found)
         return [*self._rotate(), *self.look()]
 

@@ -29,6 +29,7 @@ from chez.sync.author import Author
 from chez.sync.chains import note_whole, regained
 from chez.sync.checkpoints.making import lost
 from chez.sync.checkpoints.taking import Reading
+from chez.sync.copied import check_own
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads, note_placed
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import has_statements, say_last
@@ -169,10 +170,11 @@ class Replica:
     # --- in -------------------------------------------------------------------------
 
     def check_place(self, db: Connection, relay: int) -> None:
-        """Raise `RelayUnreachable` when a space that a relay was read of is at another place meanwhile.
+        """Raise `RelayUnreachable` when a space that a relay was read of is at another place meanwhile; `HomeCopied`.
 
         Another space's entry may have told of that in the transaction before: who keeps it in step is told after that.
         """
+        check_own(db)
         if not places(db, self.space.n, relay):
             raise RelayUnreachable("the space was taken to another place", "It is looked for there.")
 
@@ -180,8 +182,9 @@ class Replica:
         """Where to go on reading a relay, whether its store is another than last time, and whose credentials it has.
 
         In that case, and where it is doubted, everything is read again, and then what it lacks is sent, whoever's it
-        is: who wrote it may not come again.
+        is: who wrote it may not come again. Raises `HomeCopied`, and `RelayUnreachable` as `check_place`.
         """
+        check_own(db)
         self.access.refresh(db)
         (handle,) = db.execute("SELECT handle FROM space WHERE n = ?", (self.space.n,)).fetchone()
         if handle != self.space.handle:

@@ -7,7 +7,7 @@ that does not for too long, or at the end of an exchange that is waited for, is 
 so a device that knows several relays also carries between those that do not share all their devices.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 
 from chez.store.database import Connection
 from chez.sync.checkpoints.due import want
@@ -29,6 +29,10 @@ class Several:
         """Those on this network, of devices, whose log is not what was read of it: what is known of it is forgotten."""
         self.checkpoints_due: set[int] = set()
         """Those at which a checkpoint is to be made, as was seen last (`checkpoints.due` has it)."""
+        self._unread: set[int] = set()
+        """Those to be read once since the home was opened, before anything of this device is sent to any."""
+        self._read: set[int] = set()
+        self._going: dict[int, Callable[[], None]] = {}
         self._owed: dict[int, set[int]] = {}
         self._paid: dict[int, set[int]] = {}
         self._late: dict[int, set[int]] = {}
@@ -36,6 +40,37 @@ class Several:
         """Whether something may wait of which it is noted where it was seen (`came`); unknown, it is so."""
         self._left_out: frozenset[int] | None = None
         """While only these bring something, of all others it is noted that they may lack it (`came`)."""
+
+    def read_first(self, relay: int, go_on: Callable[[], None], *, near: bool) -> None:
+        """A link keeps it in step with a relay from now on: until that was read, nothing is sent to others.
+
+        A home that was set back (a virtual machine's snapshot) learns there of entries that it has no more; sent
+        before, the next ones would be others under their numbers. `go_on` is called once there is nothing to wait for.
+        Devices that are met on a network (`near`) are not waited for: they come and go.
+        """
+        self._going[relay] = go_on
+        if not near and relay not in self._read:
+            self._unread.add(relay)
+
+    def was_read(self, relay: int, *, whole: bool) -> None:
+        """A relay was read to its end, or can't be just now (not `whole`)."""
+        if whole:
+            self._read.add(relay)
+        if relay in self._unread:
+            self._unread.discard(relay)
+            for other, go_on in () if self._unread else tuple(self._going.items()):
+                if other != relay:
+                    go_on()
+
+    def let_go(self, relay: int) -> None:
+        """No link keeps it in step with a relay any more."""
+        self.was_read(relay, whole=False)
+        self._going.pop(relay, None)
+        self.end(relay)
+
+    def waits_for_others(self, relay: int) -> bool:
+        """Whether another relay is to be read before something is sent to this one."""
+        return bool(self._unread - {relay})
 
     def begin(self, relay: int) -> None:
         """From now on what is put into entries is sealed for a relay as it is made."""

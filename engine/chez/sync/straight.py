@@ -25,8 +25,10 @@ _ENDS: Final = (
     "SELECT relay, incarnation, position, head, epoch, entry.sequence, entry.hash, (SELECT heads FROM named "
     "WHERE space = ?1 AND author = ?2 AND branch = 0 ORDER BY sequence DESC LIMIT 1) "
     "FROM cursor LEFT JOIN entry ON entry.n = (SELECT n FROM entry WHERE space = ?1 AND author = ?2 AND branch = 0 "
-    "ORDER BY sequence DESC LIMIT 1) WHERE cursor.space = ?1 ORDER BY relay")
-"""The relays that keep a space, how far each was read, and the end of the device's chain with each."""
+    "ORDER BY sequence DESC LIMIT 1) WHERE cursor.space = ?1 "
+    "AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'device.copied') ORDER BY relay")
+"""The relays that keep a space, how far each was read, and the end of the device's chain with each; none to a home
+that has a copy (`sync.copied`)."""
 
 
 def straight(db: Connection, space: SpaceKeys, device: DeviceKeys, held: Held, relay: int, now: int,
