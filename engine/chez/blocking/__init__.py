@@ -2164,8 +2164,8 @@ def restore(
 
     `passphrase` is the one the home had when the backup was made, and the new home's.
     `name` is what the new device is called; by default as the old one. Nothing is at `path`
-    until all of it was checked. `progress(done, total)` in bytes. Raises `HomeExists`,
-    `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
+    until all of it was checked; what was cut off is begun anew by the same call. `progress(done, total)` in bytes.
+    Raises `HomeExists`, `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
     """
     return alone(
         lambda call: async_restore(file, path, passphrase=passphrase, name=name, kdf=kdf, progress=call.told(progress))
