@@ -1,6 +1,7 @@
 """Several spaces in one home: on one device, between a person's devices, over one connection."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -279,6 +280,22 @@ async def test_an_export_has_every_space_and_comes_back(home: chez.Home, tmp_pat
         assert (part.added, part.skipped) == (1, [])
         (found,) = [record.value["photo"] async for record in mine.collection("photos")]
         assert b"".join([data async for data in mine.blobs.read(found)]) == b"x" * 3000
+
+
+async def test_no_export_from_elsewhere_writes_into_spaces_that_are_shared(home: chez.Home, tmp_path: Path) -> None:
+    """A folder that this device did not make names a space of the person's, whose id others know: nothing of it is
+    written there in the person's name, and it is told; asked for by itself it is."""
+    club = await home.create_space("Club", public=True)
+    await club.collection("news").put({"text": "ours"}, id="a")
+    await home.collection("notes").put({"n": 1}, id="a")
+    await home.export(tmp_path / "all")
+    await club.collection("news").put({"text": "corrected"}, id="a")
+    manifest = tmp_path / "all" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "name": "another"}))
+    report = await home.import_file(tmp_path / "all")
+    assert (report.unchanged, report.updated, report.skipped) == (1, 0, ["Club"])
+    assert (await club.collection("news").get("a")).value == {"text": "corrected"}
+    assert (await club.import_file(tmp_path / "all" / "spaces" / club.id)).updated == 1
 
 
 async def test_one_space_is_exported_alone(home: chez.Home, tmp_path: Path) -> None:

@@ -892,8 +892,8 @@ class Home(Opened[AsyncHome]):
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
         Any other folder is read as the zip of its files would be; links in it are not followed.
-        Records come into the private space; those of other spaces in an export into these, where
-        they are here. A file's format is recognised unless a connector is given. It is parsed in a
+        Records come into the private space; those of other spaces in an export that this device made
+        into these, where they are here. A file's format is recognised unless a connector is given. It is parsed in a
         process that the system walls in, without network, files and keys, unless `in_process` asks
         for this one: for a connector of your own that another process can't import, on files of
         your own. What an import that was cut off had written is not written again. With `keep` the

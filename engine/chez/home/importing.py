@@ -52,9 +52,10 @@ class ImportReport:
     `resumed` of the `unchanged` records had come with an import of this file that was cut off.
     `purged` records were in the source, and are not brought back. `version` is the connector's;
     `kept` says whether the file itself is kept. `skipped` are the spaces in an export, by name, that
-    are not on this device, or that are only read here: nothing of them was brought home. `left_out` are
-    the collections in it that no import takes, Chez's own. `collections` are those of the records that were
-    added, updated or found unchanged.
+    are not on this device, that are only read here, or all where the export was not made on this device:
+    nothing of them was brought home, each is imported by itself (`Space.import_file`). `left_out` are the collections
+    in it that no import takes, Chez's own. `collections` are those of the records that were added, updated or
+    found unchanged.
     """
 
     connector: str

@@ -57,15 +57,17 @@ async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: In
                         progress: OnProgress | None, *, private: int) -> ImportReport:
     """Import an export's records; see `Home.import_file`.
 
-    What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs. `private`
-    is the number of the private space.
+    What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs, where this
+    device made the export: anybody may write a folder that names a public space, or one that they share, and others
+    would take what is in it for this person's. `private` is the number of the private space.
     """
     folder = path if path.is_dir() else path.parent
     first = await asyncio.to_thread(_open, folder, "", engine.space == private)
     report = ImportReport(CONNECTOR, folder.name, first.manifest.version)
     exports = [(first, engine, blobs)]
+    made = {receipt.body.get("manifest") for receipt in await journal.receipts("export-complete")}
     for part in first.manifest.spaces:
-        if (there := into(part.id)) is None:
+        if first.sha256 not in made or (there := into(part.id)) is None:
             report.skipped.append(part.name)
         else:
             opened = await asyncio.to_thread(_open, folder / part.path, part.sha256, there[0].space == private)

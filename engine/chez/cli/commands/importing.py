@@ -177,8 +177,8 @@ def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> N
     if report["collections"]:
         say(f"  in {', '.join(report['collections'])} (chez ls {report['collections'][0]})", err=True)
     for space in report["skipped"]:
-        click.echo(f"  space {safe(space)!r} is not on this device, or only read here: left out. To have it, make one, "
-                   "and import its folder (spaces/…) with --space.", err=True)
+        click.echo(f"  space {safe(space)!r}: left out. It is not on this device, only read here, or the export was "
+                   "not made here: import its folder (spaces/…) with --space.", err=True)
     if report["left_out"]:
         click.echo(f"  left out: {', '.join(map(safe, report['left_out']))}. What a home acts on is taken from no "
                    "export; a backup has it.", err=True)
