@@ -287,6 +287,26 @@ CELLS = st.one_of(
 )
 
 
+def test_who_asks_for_all_rows_at_once_has_each_encoded_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for, an answer costs what it holds, not all that is left of the table."""
+    encoded, plain = 0, msgspec.json.encode
+
+    def counting(rows: list[Any]) -> bytes:
+        nonlocal encoded
+        encoded += len(rows)
+        return plain(rows)
+
+    rows = [(number, "x" * 20) for number in range(20_000)]
+    limits = Limits(answer=4000)
+    tables = Tables([TableHead("t", ("at", "text"), len(rows))], Budget(limits, lambda: False))
+    tables.add(0, rows)
+    monkeypatch.setattr("msgspec.json.encode", counting)
+    served = 0
+    while (batch := tables.next_batch("t", 2**32 - 1)) is not None:
+        served += len(msgspec.json.decode(batch))
+    assert served == len(rows) and encoded < 6 * len(rows)
+
+
 @settings(max_examples=tries(100), deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=30), st.integers(0, 2**32 - 1), st.integers(60, 4000))
 def test_batches_are_the_rows(rows: list[tuple[Any, Any]], most: int, answer: int) -> None:

@@ -122,18 +122,26 @@ class Tables:
             raise Refusal(f"no table {name!r} is granted; there are: {', '.join(self._order) or 'none'}")
         if table.cursor >= len(table.rows):
             return None
-        columns = table.head.columns
-        count = max(1, most)
-        while True:
-            rows = table.rows[table.cursor : table.cursor + count]
-            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows])
-            if len(text) <= self._budget.limits.answer:
-                break
-            if len(rows) == 1:
-                raise Refusal(f"a row of {name!r} is longer than an answer may be")
-            count = len(rows) // 2
-        table.cursor += len(rows)
-        return self._budget.answer(text)
+        parts, size, taken, step, grows = list[bytes](), 2, 0, 1, True
+        most = min(max(1, most), len(table.rows) - table.cursor)
+        # By parts that grow till one is too much: who asks for all rows at once must not have all that are left encoded
+        # for each answer.
+        while step and taken < most:
+            part = self._encoded(table, table.cursor + taken, min(step, most - taken))
+            if size + len(part) <= self._budget.limits.answer:
+                parts.append(part)
+                size, taken, step = size + len(part) + 1, taken + min(step, most - taken), step * 2 if grows else step
+            else:
+                step, grows = min(step, most - taken) // 2, False
+        if not parts:
+            raise Refusal(f"a row of {name!r} is longer than an answer may be")
+        table.cursor += taken
+        return self._budget.answer(b"[" + b",".join(parts) + b"]")
+
+    def _encoded(self, table: _Table, at: int, count: int) -> bytes:
+        """So many rows as JSON objects with commas between them."""
+        rows = table.rows[at : at + count]
+        return msgspec.json.encode([dict(zip(table.head.columns, row, strict=True)) for row in rows])[1:-1]
 
     def query(self, sql: str, parameters: str) -> str:
         """The rows of one SELECT as JSON objects; raises Refusal, Stop."""
