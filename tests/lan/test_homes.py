@@ -71,6 +71,9 @@ async def test_two_devices_meet_and_have_each_others_records(tmp_path: Path) -> 
             await a.collection("notes").put({}, id="last")
             await here(b, "last")
         assert await ids(a) == await ids(b) == {"of a", "of b", "later", "last"}
+        for home in (a, b):  # what is on the network alone is at no relay
+            status = await home.status()
+            assert 2 <= status.pending <= (status.relays[0].lacks or 0)
 
 
 @needs_ipv6

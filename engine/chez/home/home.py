@@ -387,7 +387,7 @@ class Home:
         devices = tuple(one.name for one in self._replica.space.membership.devices.values())
         spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
         return await self._database.read(lambda db: home_status(
-            db, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays)))
+            db, self.device_id, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays)))
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

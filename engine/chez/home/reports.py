@@ -147,14 +147,26 @@ class HomeStatus:
     relays: tuple[RelayStatus, ...] = ()
 
 
-def home_status(db: Connection, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
+def home_status(db: Connection, device: bytes, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
                 spaces: tuple[SpaceStatus, ...], relays: tuple[RelayStatus, ...]) -> HomeStatus:
-    """How a home stands whose spaces, in these rows of the store, and whose relays stand like that."""
+    """How a home of this `device` stands whose spaces, in these rows of the store, and whose relays stand like that."""
     records, pending, quarantined, offset = db.execute(
         "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
         "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed JOIN relay ON relay.n = relay "
         "WHERE url NOT LIKE 'lan:%'), "
         "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
+    pending += _near_only(db, device)
     waiting = sum(totals(db, n)[3] for n in rows)
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
                       spaces[0].removed, spaces, relays)
+
+
+def _near_only(db: Connection, device: bytes) -> int:
+    """How many entries of this device relays on its network were given, and none of those that its spaces are at."""
+    # By rows: those after the last that a relay has are few, and an author's entries may be many.
+    return sum(db.execute(
+        "SELECT count(*) FROM entry WHERE n > ? AND +space = ? AND +author = ? AND n NOT IN (SELECT entry FROM sealed "
+        "JOIN relay ON relay.n = sealed.relay WHERE url NOT LIKE 'lan:%')", (there, space, device)).fetchone()[0]
+        for space, there in db.execute(
+            "SELECT space, max(acknowledged) FROM cursor JOIN relay ON relay.n = cursor.relay "
+            "WHERE url NOT LIKE 'lan:%' GROUP BY space").fetchall())
