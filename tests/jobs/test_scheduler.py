@@ -15,6 +15,7 @@ from chez.records.collection import Collection
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent import scheduler as scheduling
+from chez_sandbox.consent.allowance import set_ceiling
 from chez_sandbox.consent.grants import Granted, revoke_grant
 from chez_sandbox.consent.leaving import leavings
 from chez_sandbox.consent.pausing import pause_grant
@@ -441,6 +442,42 @@ async def test_the_time_of_a_message_tells_nothing_of_the_runs_before_its_own(
         assert begun[at] + late / 1000 == at * (20 + 60 + 45)
         began = round(datetime.fromisoformat(receipt.time).timestamp() * 1000) + late
         assert leaving.leaves.timestamp() * 1000 == leaves_at(plan, began, began)
+
+
+async def test_what_never_ran_makes_no_message_later(home: chez.Home) -> None:
+    """A budget that is spent and a preview that fails are tried at each look, for days; when a job runs again, its
+    message leaves as if they had not been."""
+    account = f"runs:provider:{SIGNING.public.hex()}"
+    await set_ceiling(home, account, 1)
+    await grant(home, scheduled("daily", reads=ON_DATE), 1)
+    await allow(home, scheduled("daily", catch_up="all", reads=ON_DATE, version=2), 2, slots="hour")
+    boot, calls, fails = 0.0, 0, True
+
+    class Failing(Instant):
+        async def run_python(self, *asked: Any, **more: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if fails and calls != 2:  # a preview, and not the one run that there is budget for
+                raise WorkerFailed("no worker")
+            return await super().run_python(*asked, **more)
+
+    async def runtime() -> Any:
+        return Failing()
+
+    async def sent() -> None:
+        pass
+
+    made = at_work.Scheduler(home, runtime, sent, lambda: datetime(2026, 11, 26, 18), lambda: boot)
+    for _ in range(20):
+        found = await made.look()
+        assert found is not None
+        boot += 60
+    assert len(found.problems) == 2 and len(await runs(home)) == 1
+    fails = False
+    await set_ceiling(home, account, 400)
+    await made.look()
+    ran = await home.journal.receipts("run")
+    assert [receipt.body.get("late", 0) for receipt in ran[1:]] == [80_000, 160_000]
 
 
 async def test_what_a_turn_made_is_sent_before_the_next_one_runs(home: chez.Home) -> None:

@@ -93,7 +93,7 @@ class Scheduler:
             standing = await standing_of(self._home)
             known = list(standing.pending.values())
             found = await look(self._home, self._runtime, now, known, believed=believed, again=self._again,
-                               begin=self._begin)  # fmt: skip
+                               begin=self._begin, never=self._pace.never)  # fmt: skip
             standing.take(found)
             if found.departed:
                 await self._sent()

@@ -24,6 +24,10 @@ class Pace:
         self._over = now + late + seconds
         return late
 
+    def never(self, seconds: float) -> None:
+        """What was said to begin last ran nothing: it takes none of these seconds."""
+        self._over -= seconds
+
     def passed(self, since: float, now: float) -> None:
         """From `since` on until now something else was done, which is as long whatever ran before."""
         if self._over > since:

@@ -90,6 +90,8 @@ class GrantedRun:
     today: date
     ceilings: Ceilings
     mint: object = field(repr=False)
+    debited: bool = False
+    """Set when the run is paid for: before that nothing of the job runs."""
     ended: bool = False
     """Set when the block of `authorise` is left: the right ends with it."""
 
@@ -155,6 +157,7 @@ class GrantedRun:
             "windows": [between and list(between) for between in windows],
         }
         await with_shares(self.home, lambda transaction: self._debit(transaction, body, noised))
+        self.debited = True
         noise = noise_under(self.home, self.granted, self.sequence, noised)
         return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress, noise)
 

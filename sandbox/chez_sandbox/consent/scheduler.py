@@ -36,6 +36,8 @@ Again = Callable[[], Awaitable[datetime | None]]
 """What time it is by now; None where no turn may begin any more."""
 Begin = Callable[[float], float]
 """Something begins that takes so many seconds at most: how many seconds later it counts as begun."""
+Never = Callable[[float], None]
+"""What was to begin last ran nothing, and takes none of its seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,15 @@ async def look(
     believed: bool = True,
     again: Again | None = None,
     begin: Begin = lambda seconds: 0.0,
+    never: Never = lambda seconds: None,
 ) -> Look:
     """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows.
 
     Nothing begins, and that is said beside each grant, where `now` is not `believed` (`clocks`). A run takes minutes,
     and there may be hundreds: before each further one it is asked `again` what time it is. To `begin` each is told
-    that takes so many seconds at most, and says how much later it counts as begun (`pace`).
+    that takes so many seconds at most, and says how much later it counts as begun (`pace`); `never` takes that back.
     """
-    found, turns = Look(), _Turns(runtime, known, again, begin)
+    found, turns = Look(), _Turns(runtime, known, again, begin, never)
     times, done = [], 0
     await heed_all(home)
     for granted in await list_grants(home):
@@ -169,6 +172,7 @@ class _Turns:
     known: Sequence[Pending]
     again: Again | None
     begin: Begin
+    never: Never
 
 
 async def _take(home: "Home", granted: Granted, now: datetime, found: Look, turns: _Turns) -> bool:
@@ -176,17 +180,15 @@ async def _take(home: "Home", granted: Granted, now: datetime, found: Look, turn
 
     False where no further one may begin now.
     """
-    longest = longest_of(granted.bundle.manifest) + MARGIN
     while (first := await due_turn(home, granted, now)) is not None:
         turn, windows = first
         if granted.grant.review == "show-me-first":
             same = (one for one in turns.known if (one.granted, one.turn, one.windows) == (granted, turn, windows))
             if (ready := next(same, None)) is None:
-                turns.begin(longest)
-                ready = Pending(granted, turn, windows, await preview(home, granted, turn, await turns.runtime()))
+                ready = Pending(granted, turn, windows, await _preview(home, granted, turn, turns))
             found.pending.append(ready)
             return True
-        departure = await _run(home, granted, turn, now, await turns.runtime(), turns.begin(longest))
+        departure = await _run(home, granted, turn, now, turns)
         if departure is None:
             return True
         found.departed.append(departure)
@@ -200,17 +202,34 @@ async def _asked(again: Again | None, now: datetime) -> datetime | None:
     return now if again is None else await again()
 
 
-async def _run(
-    home: "Home", granted: Granted, turn: date, now: datetime, runtime: Runtime, late: float
-) -> Departure | None:
+def _longest(granted: Granted) -> float:
+    return longest_of(granted.bundle.manifest) + MARGIN
+
+
+async def _preview(home: "Home", granted: Granted, turn: date, turns: _Turns) -> Execution:
+    turns.begin(_longest(granted))
+    try:
+        return await preview(home, granted, turn, await turns.runtime())
+    except Exception:
+        # It is tried again at each look: what never ran must not make the others' messages later each time.
+        turns.never(_longest(granted))
+        raise
+
+
+async def _run(home: "Home", granted: Granted, turn: date, now: datetime, turns: _Turns) -> Departure | None:
     """One run by itself; None when its turn was taken or its grant revoked meanwhile: what was due then says "none"."""
-    id = granted.grant.id
+    id, runtime = granted.grant.id, await turns.runtime()
     async with authorise(home, id, turn) as run:
         # Asked again, now that nobody else may run it: the person, or another process, may have just done so.
         first = await due_turn(home, run.granted, now)
         if first is None or first[0] != turn:
             return None
-        execution = await unless_revoked(home, id, lambda: run.execute(runtime, late=late))
+        late = turns.begin(_longest(granted))
+        try:
+            execution = await unless_revoked(home, id, lambda: run.execute(runtime, late=late))
+        finally:
+            if not run.debited:  # as where a budget is spent, which is found at each look
+                turns.never(_longest(granted))
         return None if execution is None else await run.release(execution)
 
 
