@@ -122,13 +122,15 @@ class Tables:
             raise Refusal(f"no table {name!r} is granted; there are: {', '.join(self._order) or 'none'}")
         if table.cursor >= len(table.rows):
             return None
-        parts, size, taken, step, grows = list[bytes](), 2, 0, 1, True
+        limit = self._budget.limits.answer
+        # By parts, the first as long as should fit, more till one is too much: who asks for all rows at once must not
+        # have all that are left encoded for each answer.
+        step = max(1, limit // (2 * (self._longest + sum(len(column) + 5 for column in table.head.columns))))
+        parts, size, taken, grows = list[bytes](), 2, 0, True
         most = min(max(1, most), len(table.rows) - table.cursor)
-        # By parts that grow till one is too much: who asks for all rows at once must not have all that are left encoded
-        # for each answer.
         while step and taken < most:
             part = self._encoded(table, table.cursor + taken, min(step, most - taken))
-            if size + len(part) <= self._budget.limits.answer:
+            if size + len(part) <= limit:
                 parts.append(part)
                 size, taken, step = size + len(part) + 1, taken + min(step, most - taken), step * 2 if grows else step
             else:
