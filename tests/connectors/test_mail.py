@@ -91,7 +91,8 @@ def test_lines_that_look_like_envelopes() -> None:
     assert [message.text for message in messages(items)] == [
         "From here on:\nFrom x at 08:00\n\nFrom me\n\nFrom noon, 12:00, to May\nTo: all\nSubject: no", "second"]
     for line in (b"From 1@x Thu Mar 03 12:13:11 +0000 2016", b"From - Tue Jan 05 10:12 2016",
-                 b"From a 3 Mar 2016 11:12:13"):
+                 b"From a 3 Mar 2016 11:12:13", b"From a Do 3 M\xe4rz 2016 11:12", b"From a 2016-03-03T11:12:13Z"):
+        assert Mail().recognise(line + b"\n" + HEAD, "a")
         assert len(messages(read_bytes(Mail(), (line + b"\n" + HEAD + b"\nx\n\n") * 2))) == 2, line
 
 

@@ -31,7 +31,7 @@ import msgspec
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.content_lines import decoded
-from chez.connectors.mime import FROM_LINE, Letter, Part, letters
+from chez.connectors.mime import ANY_FROM_LINE, Letter, Part, letters
 from chez.errors import InvalidValue
 from chez.vocabulary import Message
 
@@ -72,7 +72,7 @@ class Mail:
 
     def recognise(self, head: bytes, name: str) -> bool:
         """A `From ` line with a time, or a message's headers, begin with the file."""
-        if FROM_LINE.match(head):
+        if ANY_FROM_LINE.match(head):
             return True
         if FIRST.match(head) is None:
             return False

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 from chez.connectors.api import Progress
 from chez.connectors.content_lines import decoded
 
-__all__ = ("FROM_LINE", "MAX_TEXT", "Letter", "Part", "letters")
+__all__ = ("ANY_FROM_LINE", "MAX_TEXT", "Letter", "Part", "letters")
 
 CHUNK: Final = 16 * 1024
 MAX_HEADER: Final = 8 * 1024
@@ -36,6 +36,8 @@ PROGRESS_LINES: Final = 512
 FROM_LINE: Final = re.compile(rb"From (?=[^\n]{1,200}?\d\d:\d\d)(?=[^\n]{1,200}?\b\d{4}\b)[^\n]{1,200}?\b"
                               rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 """With a month, a year and a time: not every writer marks the lines of a text that begin with the word."""
+ANY_FROM_LINE: Final = re.compile(rb"From [^\n]{1,200}?\d\d:\d\d")
+"""With a time: of a mailbox whose first line writes its months, or its years, in another way."""
 QUOTED_FROM: Final = re.compile(rb">+From ")
 HEADER: Final = re.compile(rb"([!-9;-~]{1,80})[ \t]*:")
 NOT_BASE64: Final = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
@@ -99,7 +101,7 @@ class Letter:
 def letters(file: BinaryIO) -> Iterator[Letter | Progress]:
     """The messages of a mailbox, or the one of a file that begins with no `From ` line."""
     reader: _Reader | None = None
-    box = False
+    box, begins = False, FROM_LINE
     blank = True
     number = done = 0
     whole = True
@@ -110,9 +112,10 @@ def letters(file: BinaryIO) -> Iterator[Letter | Progress]:
         if number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
             box = raw.startswith(b"From ")
+            begins = FROM_LINE if FROM_LINE.match(raw) else ANY_FROM_LINE
         if fresh and number % PROGRESS_LINES == 0:
             yield Progress(done)
-        if fresh and blank and box and FROM_LINE.match(raw):
+        if fresh and blank and box and begins.match(raw):
             if reader is not None:
                 yield reader.ended()
             reader = _Reader(number)
