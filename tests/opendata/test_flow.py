@@ -489,6 +489,30 @@ async def test_nobody_elses_space_has_rows_in_a_table_that_somebody_signs(two: T
     assert (await anna.sql('SELECT DISTINCT id FROM "open_velov" ORDER BY id')).rows == [(7,), (8,), (9,)]
 
 
+async def test_no_other_publisher_has_the_table_of_ones_own_dataset(two: Two, tmp_path: Path) -> None:
+    """Who publishes a dataset subscribes none of another publisher whose table is called so, and who subscribed one
+    publishes none; and had two devices done both at once, the own rows are read."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(2)))
+    await put_up(anna, about(), file=table(tmp_path, [(7, "mine", 7)], "mine.csv"), key=OTHER)
+    await city.sync()
+    with pytest.raises(NotAllowed, match="you publish a dataset 'velov' yourself"):
+        await follow(city, anna)
+    assert (await anna.sql("SELECT id FROM open_velov")).rows == [(7,)]
+    kept = anna.collection(FOLLOWED)
+    theirs = await anna.follow(city.space("velov").address)
+    await kept.put({"kind": "dataset", "dataset": "velov", "wanted": True}, id=theirs.id)
+    await anna.sync()
+    assert (await anna.sql("SELECT id FROM open_velov")).rows == [(7,)]
+    await put_up(city, about("metro"), file=table(tmp_path, stations(2)), time=TIME + 1)
+    await follow(city, anna, "metro")
+    with pytest.raises(NotAllowed, match="you subscribed another publisher's dataset 'metro'"):
+        await put_up(anna, about("metro-"), file=table(tmp_path, stations(1)), key=OTHER, time=TIME + 2)
+    await kept.delete(theirs.id)
+    (draft,) = await put_up(anna, about(), file=table(tmp_path, [(8, "mine", 7)], "mine.csv"), key=OTHER, time=TIME + 3)
+    assert draft.whole, "a catalogue of another publisher that is called like one's own keeps nobody from publishing"
+
+
 async def test_an_export_with_what_is_followed_comes_back(two: Two, tmp_path: Path) -> None:
     """Spaces that somebody reads and writes nothing in are left out of an import, and told; all else comes."""
     city, anna = two

@@ -14,8 +14,14 @@ __all__ = ("make_public",)
 async def make_public(home: "Home", name: str) -> "Space":
     """The public space of this name, which is made if there is none.
 
-    Raises `NotAllowed` for one that is not public, or that this home can't write in.
+    Of several the one that is this person's own, or else that it may write in: whoever is followed calls a space as
+    they like. Raises `NotAllowed` for one that is not public, or that this home can't write in.
     """
+    its = [space for space in await home.spaces()
+           if space.name == name and space.public and space.role in ("owner", "writer")]
+    own = [space for space in its if space.role == "owner"] or its
+    if len(own) == 1:
+        return own[0]
     try:
         space = home.space(name)
     except NotFound:

@@ -24,7 +24,7 @@ from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, re
 from chez.opendata.publishing import CATALOGUE
 from chez.opendata.rows import Content, Digest
 from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
-from chez.query.sql import first_table, is_table_of
+from chez.query.sql import PUBLISHED, first_table, is_table_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 
@@ -142,6 +142,11 @@ async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
                        metadata.download or metadata.landing_page or "Ask its publisher.")
     _check_room(metadata, room)
     id = Address.read(metadata.address).space.hex()
+    async for record in home.collection(COLLECTION):
+        if (record.value.get("kind") == PUBLISHED and record.id != id
+                and first_table(str(record.value.get("dataset"))) == first_table(metadata.id)):
+            raise NotAllowed(f"you publish a dataset {record.value['dataset']!r} yourself, whose table has this name",
+                             "SQL would read both as one: subscribe it in another home.")
     for other in await subscribed(home):
         if other.standing.space != id and _share_a_table(metadata, other):
             raise NotAllowed(f"the dataset {other.id!r}, which you subscribed, has a table of the same name",

@@ -40,7 +40,7 @@ from chez.opendata.held import chain_of, content_of, filled
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
-from chez.query.sql import FOLLOWED, PUBLISHED
+from chez.query.sql import FOLLOWED, PUBLISHED, first_table
 from chez.spaces.public import Address
 from chez.succession import Succession, check_chain
 
@@ -277,6 +277,11 @@ async def _data(
 ) -> tuple[Part | None, bool, Metadata]:
     """The next edition of a dataset's space, whether that is all, and what is said of it then."""
     space = await make_public(home, about.id)
+    async for record in home.collection(FOLLOWED):
+        if (record.value.get("wanted") is True and record.value.get("kind") == "dataset" and record.id != space.id
+                and first_table(str(record.value.get("dataset"))) == first_table(about.id)):
+            raise NotAllowed(f"you subscribed another publisher's dataset {record.value['dataset']!r}, whose table has "
+                             "this name", "Unsubscribe it here: SQL would read both as one.")
     chain = await _own_chain(space, said, about.id)
     last = chain.last
     tables = sorted({*loaded.content.tables, *(last.tables if last else ())})

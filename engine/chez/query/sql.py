@@ -372,7 +372,9 @@ def _whose(db: Connection, private: int, table: str) -> tuple[set[str], set[str]
                 if isinstance(dataset, str) and (kind == PUBLISHED or (kind != "catalogue" and wanted == 1))}
     names = datasets.values()
     its = {id for id, dataset in datasets.items() if is_table_of(table, dataset, names)}
-    return its, {id for id, kind, dataset, _ in followed
+    # Of one that the person publishes nobody else has a table, also where two devices did both at once.
+    own = {id for id, kind, _, _ in followed if kind == PUBLISHED} & its
+    return own or its, {id for id, kind, dataset, _ in followed
                  if kind == "catalogue" or not isinstance(dataset, str) or not is_table_of(table, dataset, names)}
 
 
