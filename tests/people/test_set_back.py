@@ -117,3 +117,21 @@ async def test_a_relay_that_never_comes_to_its_end_keeps_others_waiting_for_a_wh
             async with anna.connect():
                 assert await _stands(anna, "connecting", "synced", seconds=8.0)
         one.passes.set()
+
+
+async def test_who_was_away_is_in_step_with_both_relays_at_once(tmp_path: Path) -> None:
+    """While each is read to its end what waits for it waits for the other; then it goes, to the last that was read too.
+    """
+    async with proxy() as one, proxy() as two, behind(one, tmp_path / "one"), behind(two, tmp_path / "two"):
+        async with persons(tmp_path, "anna", relay=one.url) as (anna,):
+            await anna.relays.add(two.url)
+            await anna.sync(everywhere=True)
+            async with join(anna, tmp_path / "phone", "phone", one.url) as phone:
+                await anna.sync(everywhere=True)
+                for number in range(40):
+                    await phone.collection("notes").put({"text": "x" * 3000}, id=f"{number}")
+                await phone.sync(everywhere=True)
+        async with open_again(tmp_path / "anna") as anna:
+            await _put(anna, "late")
+            async with anna.connect():
+                assert await _stands(anna, "synced", "synced", seconds=20.0)

@@ -333,7 +333,7 @@ class SyncMachine:
     def _settled(self, found: list[Alarm]) -> list[Work]:
         self.replica.relays.was_read(self.relay, whole=True)
         self._alarmed(found)
-        return [*self._rotate(), *self.look()]
+        return [*self.send([]), *self.look()]
 
     def look(self) -> list[Work]:
         """Look whether there is something to do about checkpoints."""
