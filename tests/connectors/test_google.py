@@ -80,6 +80,20 @@ def test_points_out_of_order_take_no_days_place() -> None:
         "points of 2024-01-31 that come behind those of two other days are left out"]
 
 
+def test_whoever_had_many_devices_loses_no_part_of_a_day() -> None:
+    """A new one, and Google counts each as one after it was reset, ends the days of the one that is out of use for the
+    longest time, and not the day that another is in the middle of."""
+    rows = []
+    for number in range(1, 31):
+        for hour, device in ((8, 0), (9, number), (18, 0)):
+            rows.append({"timestamp": f"2024-01-{number:02}T{hour:02}:00:00Z", "latitudeE7": 450_000_000,
+                         "longitudeE7": device, "deviceTag": device})
+    items = read_bytes(GoogleLocation(), json.dumps({"locations": rows}).encode())
+    found = [one for one in records(items) if isinstance(one, Trip)]
+    assert rejects(items) == [] and len(found) == 60 == len({one.reference for one in found})
+    assert sorted(one.points for one in found) == [1] * 30 + [2] * 30
+
+
 def test_a_day_with_too_many_points_keeps_an_even_part() -> None:
     """More points than are held of a day are counted, and its ends are those of what was held."""
     row = b'{"timestampMs":%d,"latitudeE7":1,"longitudeE7":1}'

@@ -53,6 +53,7 @@ KINDS: Final = {"inferred_home": "home", "inferred_work": "work", "type_home": "
 MAX_DAY: Final = 20_000
 """Points of one day: when there are more, every second one is dropped."""
 MAX_DEVICES: Final = 16
+"""That have days open; one more ends those of the one that is out of use for the longest time."""
 OPEN_DAYS: Final = 2
 """Days of one device that are open: points around midnight are not in order."""
 MAX_OVER: Final = 200_000
@@ -123,7 +124,8 @@ class _Days:
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(Location)
         self._days: dict[int, list[_Day]] = {}
-        """Of each device the days that are open, the one that was read last behind."""
+        """Of each device the days that are open, the one that was read last behind; devices in the order in which they
+        went on to another day."""
         self._over: set[tuple[int, int]] = set()
         self._late: set[tuple[int, int]] = set()
 
@@ -152,8 +154,9 @@ class _Days:
         """Go on with another day of a device; what is over with that."""
         over: list[Item] = []
         if device not in self._days and len(self._days) >= MAX_DEVICES:
-            over += self.rest()
-        days = self._days.setdefault(device, [])
+            unused = next(iter(self._days))
+            over += [self._end(unused, day) for day in self._days.pop(unused)]
+        days = self._days[device] = self._days.pop(device, [])
         day = next((one for one in days if one.number == number), None)
         if day is not None:
             days.remove(day)
