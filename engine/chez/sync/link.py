@@ -34,7 +34,7 @@ __all__ = ("Link",)
 
 LONGEST_WAIT: Final = 60.0
 """Seconds for which other relays wait at most until this one was read, after a start: it may be slow, or be so on
-purpose."""
+purpose. Where somebody waits for one of them, half as long as they do at most."""
 
 
 class Link:
@@ -271,6 +271,7 @@ class Link:
         self._awaited += 1
         if self._driver is not None:
             self._driver.gathered()
+        late = None if timeout is None else self._loop.call_later(timeout / 2, self._wait_no_more)
         try:
             await turns_until(reached, self._turn, lambda: self.progress, timeout)
         except TimeoutError:
@@ -278,6 +279,13 @@ class Link:
                                    str(self.error) if self.error else "It goes on in the background.") from None
         finally:
             self._awaited -= 1
+            if late is not None:
+                late.cancel()
+
+    def _wait_no_more(self) -> None:
+        """Somebody waits for this relay, and is to have something of it: others kept it waiting long enough."""
+        for replica in self._replicas:
+            replica.relays.wait_no_more(self._relay)
 
     # --- called in the writer's thread --------------------------------------------------
 

@@ -62,6 +62,11 @@ class Several:
                 if other != relay:
                     go_on()
 
+    def wait_no_more(self, relay: int) -> None:
+        """Something is to be sent to a relay now, whether others were read or not."""
+        for other in self._unread - {relay}:
+            self.was_read(other, whole=False)
+
     def let_go(self, relay: int) -> None:
         """No link keeps it in step with a relay any more."""
         self.was_read(relay, whole=False)
