@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import chez
 from chez.deposits.address import Quota, read_address
 from chez.deposits.types import RecordType
+from chez.errors import InvalidValue
 from chez.home.deposits.desk import _counted
 from chez.home.deposits.intake import Verdict
 from chez.home.deposits.reports import Deposit
@@ -90,6 +91,12 @@ async def test_a_type_that_is_refused_since_takes_nothing_else_away(home: chez.H
         item = message(to, insurer.keys, [policy(f"old{number}")], number=number, collection=collection)
         assert (await judged(home, to, item, NOON))[1] == {wanted: 1}
     await home.deposits.revoke("older")
+    bare = await given(home, insurer, "bare")
+    value = (await addresses.get(bare.key.hex())).value
+    await addresses.put({**value, "types": [bills]}, id=bare.key.hex())
+    with pytest.raises(InvalidValue, match="takes 1 to"):
+        await home.deposits.renew("bare")  # nobody could leave anything at what came in its place
+    assert {one.label: one.state for one in await home.deposits.addresses()}["bare"] == "open"
 
 
 async def test_a_message_is_taken_once(home: chez.Home, insurer: Insurer) -> None:

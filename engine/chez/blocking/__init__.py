@@ -593,7 +593,8 @@ class Deposits(Front[AsyncDeposits]):
 
         What lies at the former one is taken first, as far as its relay is there, and the former is revoked: give the
         new `text` to the organisation. So no device that was removed can read what is left from then on. Raises as
-        `address`, and `NotAllowed` for one that was revoked, or is contested.
+        `address`, `NotAllowed` for one that was revoked, or is contested, and `InvalidValue` for one that another
+        version made, of whose types none may be left any more.
         """
         return self._portal.call(lambda call: self._inner.renew(which))
 

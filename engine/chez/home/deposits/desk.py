@@ -112,7 +112,8 @@ class Deposits:
 
         What lies at the former one is taken first, as far as its relay is there, and the former is revoked: give the
         new `text` to the organisation. So no device that was removed can read what is left from then on. Raises as
-        `address`, and `NotAllowed` for one that was revoked, or is contested.
+        `address`, `NotAllowed` for one that was revoked, or is contested, and `InvalidValue` for one that another
+        version made, of whose types none may be left any more.
         """
         stored = await self._database.read(lambda db: self._book.find(db, which))
         await self.take()
@@ -125,6 +126,7 @@ class Deposits:
                 state = "is contested" if former is not None and former.contested else "was revoked"
                 raise NotAllowed(f"the deposit address {stored.label!r} {state}", "Make another one.")
             form = former.form
+            check_types(form.types)
             self._end(db, former)
             new = self._book.make(db, form.label, crypto.random_bytes(32), url, pins, tuple(form.types), former.quota,
                                   form.acks, made, made + (form.until - form.made), former.card)
