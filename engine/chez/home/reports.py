@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from chez.blobs.tables import totals
 from chez.home.deposits.reports import DepositsReport
@@ -163,10 +164,12 @@ def home_status(db: Connection, device: bytes, rows: Sequence[int], relay: str |
 
 def _near_only(db: Connection, device: bytes) -> int:
     """How many entries of this device relays on its network were given, and none of those that its spaces are at."""
-    # By rows: those after the last that a relay has are few, and an author's entries may be many.
-    return sum(db.execute(
-        "SELECT count(*) FROM entry WHERE n > ? AND +space = ? AND +author = ? AND n NOT IN (SELECT entry FROM sealed "
-        "JOIN relay ON relay.n = sealed.relay WHERE url NOT LIKE 'lan:%')", (there, space, device)).fetchone()[0]
-        for space, there in db.execute(
-            "SELECT space, max(acknowledged) FROM cursor JOIN relay ON relay.n = cursor.relay "
-            "WHERE url NOT LIKE 'lan:%' GROUP BY space").fetchall())
+    late: list[int] = []
+    for space, there in db.execute("SELECT space, max(acknowledged) FROM cursor JOIN relay ON relay.n = cursor.relay "
+                                   "WHERE url NOT LIKE 'lan:%' GROUP BY space").fetchall():
+        # From the end of the device's chain, in its index: most often that is where a relay is, others' may be many.
+        own = db.execute("SELECT n FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC", (space, device))
+        late += takewhile(there.__lt__, (n for (n,) in own))
+    sealed = db.execute("SELECT entry FROM sealed JOIN relay ON relay.n = sealed.relay "
+                        "WHERE url NOT LIKE 'lan:%'").fetchall() if late else ()
+    return len(set(late) - {n for (n,) in sealed})
