@@ -46,6 +46,7 @@ _MAC = 32
 _BESIDE = b"beside the program"  # no secret: see above
 _OPEN = 8  # sealed files kept open
 _SUFFIX = ".code"
+_HALF = ".code-"  # of files that are being written
 _ENGINE = Path(__file__).with_name("engine.py")
 _SEALS = 0x01 | 0x02 | 0x04 | 0x08  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 
@@ -86,7 +87,7 @@ def _digest(content: bytes | Path) -> str:
 async def compile_ahead(artifact: Path, announce: Callable[[str], None]) -> None:
     """Compiles the Python runtime to a file beside it, from which every cache of this machine loads it.
 
-    What earlier ones left there is removed. Raises OSError, BadComponent, WorkerFailed.
+    What earlier ones left there is removed, also those that were killed. Raises OSError, BadComponent, WorkerFailed.
     """
     binary = await Binary.of(artifact, trusted=True)
     cache = CodeCache(artifact.parent, _BESIDE)
@@ -96,7 +97,7 @@ async def compile_ahead(artifact: Path, announce: Callable[[str], None]) -> None
     await cache.get(binary)
     cache.close()
     path.chmod(0o644)  # as the program's own files
-    for old in artifact.parent.glob(f"*{_SUFFIX}"):
+    for old in (*artifact.parent.glob(f"*{_SUFFIX}"), *artifact.parent.glob(f"{_HALF}*")):
         if old != path:
             old.unlink(missing_ok=True)
 
@@ -217,7 +218,7 @@ class CodeCache:
         temporary = ""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".code-")
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=_HALF)
             with open(handle, "wb") as file, mmap.mmap(sealed, 0, access=mmap.ACCESS_READ) as content:
                 file.write(_mac(path, self._key, content))
                 file.write(content)
