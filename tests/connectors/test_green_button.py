@@ -107,6 +107,22 @@ def test_no_time_is_counted_twice() -> None:
     assert paid == [(Decimal("0.01"), 1000), (Decimal("0.03"), 500)], "each block has a sum of its own"
 
 
+def test_a_month_in_one_value_takes_no_time_from_its_hours() -> None:
+    """What was used in more than a day is a consumption, with what it cost, beside the readings of that time."""
+    month = value("2024-01-01T00:00:00", 744_000, 31 * 86_400, more="<cost>5000000</cost>")
+    hours = "".join(value(f"2024-01-01T0{hour}:00:00") for hour in range(3))
+    day = value("2024-01-02T00:00:00", 24_000, 25 * 3600)
+    for values in ((month, "</IntervalBlock><IntervalBlock>", hours, day), (hours, day, month)):
+        items = read_bytes(GreenButton(), feed(*values))
+        assert not rejects(items)
+        assert [(one.watts, one.seconds) for one in readings(items)] == [(1000.0, 3600)] * 3 + [(960.0, 90_000)]
+        (total,) = [one for one in records(items) if isinstance(one, Consumption)]
+        assert (total.quantity, total.unit, total.cost, total.currency) == (744_000, "W.h", 50, "USD")
+        assert (total.end - total.start).days == 31
+    fed_in = read_bytes(GreenButton(), feed(month, flow=19))
+    assert [(one.flow, one.watts) for one in readings(fed_in)] == [("production", 1000.0)]
+
+
 @given_(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 6)), max_size=30))
 def test_what_is_taken_never_overlaps(intervals: list[tuple[int, int]]) -> None:
     """Whatever comes in whatever order, an interval is taken if nothing that was taken overlaps it but itself."""

@@ -15,7 +15,8 @@ What the file does not say, and how it is settled here:
 - The meter's number: the usage point's own link is in its place, from "RetailCustomer" on.
 - The clock, where there are no LocalTimeParameters: it is UTC.
 - A stretch of time that is in two series, by the hour and by its quarters, is what the first of them says: both
-  together would be twice the energy. Values of a register, which only rise, are none of an interval.
+  together would be twice the energy. What was used in more than a day is a consumption and not a reading, and takes
+  no time from those. Values of a register, which only rise, are none of an interval.
 
 Source: NAESB REQ.21 (ESPI), espi.xsd: UomType, CommodityKind, FlowDirectionKind, DstRuleType.
 """
@@ -57,6 +58,8 @@ MAX_ENTRIES: Final = 10_000
 LEAST: Final = -2208988800  # 1900
 MOST: Final = 7258118400  # 2200
 LONGEST: Final = 400 * 86400
+DAY: Final = 25 * 3600
+"""Seconds of a reading; the day on which clocks are set back has as many."""
 MAX_WATTS: Final = 1e9
 
 
@@ -259,10 +262,16 @@ def _interval(feed: _Feed, block: _Block, item: xml.Block) -> Iterator[Found]:
     cost = item.first("cost")
     paid = _number(cost, "cost") * COST if cost else None
     at = datetime.fromtimestamp(start, UTC)
+    total = Consumption(provider="", subject=subject, commodity=type.commodity, start=at,
+                        end=at + timedelta(seconds=seconds), quantity=_shown(value), unit=type.unit)
     if type.commodity != "electricity":
         _pay(block, paid)
-        yield Found(Consumption(provider="", subject=subject, commodity=type.commodity, start=at,
-                                end=at + timedelta(seconds=seconds), quantity=_shown(value), unit=type.unit), item.line)
+        yield Found(total, item.line)
+        return
+    if type.unit == "W.h" and seconds > DAY and type.flow == "consumption":
+        if paid is not None:
+            total.cost, total.currency = _shown(paid), type.currency
+        yield Found(total, item.line)
         return
     watts = float(value) if type.unit == "W" else float(value) * 3600 / seconds
     if watts > MAX_WATTS:
