@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from tools.surface import Class, Function, Module, Variable, find, led_to, module_of, names_in, parameters, public
 from tools.surface import unquoted as plain
 
@@ -334,6 +336,8 @@ def _used(place: str, names: tuple[str, ...], text: str) -> list[str]:
 
 def _is_value(object: type[Any]) -> bool:
     """Whether its plain methods only make values: it never changes."""
+    if issubclass(object, msgspec.Struct):
+        return object.__struct_config__.frozen
     params = getattr(object, "__dataclass_params__", None)
     return params is not None and bool(params.frozen)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import nacl.bindings as sodium
 import nacl.exceptions
 import nacl.pwhash.argon2id as argon2id
@@ -217,8 +218,7 @@ def shared(key: SealingKey, other: bytes) -> bytes:
         raise CryptoFailed from None
 
 
-@dataclass(frozen=True, slots=True)
-class Kdf:
+class Kdf(msgspec.Struct, frozen=True):
     """The cost of turning a passphrase into a key; stored beside what it protects.
 
     `operations` are Argon2id passes, `memory` is in bytes.

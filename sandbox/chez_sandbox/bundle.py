@@ -12,7 +12,6 @@ MessagePack form, which reading checks by writing again), so its hash names it.
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -65,8 +64,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_File)
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """A verified bundle; made by `sign_bundle` and `open_bundle` only."""
 
     manifest: Manifest

@@ -27,7 +27,7 @@
 Each carries `message` and `hint` like every `ChezError`; those about a field, its `path`.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, Unavailable, Untrusted
 
@@ -55,8 +55,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a manifest: the field, what, what to do; and where it stands, if that is known."""
 
     path: str

@@ -30,7 +30,6 @@ import re
 import tomllib
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
@@ -374,7 +373,7 @@ def _placed(problems: Iterable[Problem], text: str) -> list[Problem]:
     placed = []
     for problem in problems:
         at = find(known, problem.where or _result_path(problem.path, known))
-        placed.append(replace(problem, line=at.line, column=at.column) if at else problem)
+        placed.append(msgspec.structs.replace(problem, line=at.line, column=at.column) if at else problem)
     return sorted(placed, key=lambda problem: (problem.line or 1 << 32, problem.column))
 
 

@@ -1,10 +1,10 @@
 """People come into a space by its link, over a real relay: what they read, write, hear of, and what is refused."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez.spaces.link import SpaceLink

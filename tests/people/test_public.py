@@ -1,9 +1,9 @@
 """Public spaces with a real relay: whoever has the address reads, and nobody else than members writes."""
 
 import asyncio
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import chez
@@ -208,7 +208,7 @@ async def test_an_address_leads_no_member_elsewhere(tmp_path: Path, server: With
         address = Address.read(news.address)
         for home, space in ((anna, news), (berta, hers)):
             relay = space._held.space.relay
-            for one in (address, dataclasses.replace(address, relay="ws://127.0.0.1:9")):
+            for one in (address, msgspec.structs.replace(address, relay="ws://127.0.0.1:9")):
                 with pytest.raises(NotAllowed, match="already"):
                     await home.follow(one.text)
             assert space._held.space.relay == relay

@@ -1,11 +1,11 @@
 """Public spaces: one key opens the epochs for everybody, and nothing but reading comes with it; addresses."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chez import crypto
 from chez.errors import InvalidValue

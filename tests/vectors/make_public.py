@@ -5,7 +5,8 @@
 
 import json
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from chez.spaces.public import Address, reader_key
 from chez.spaces.rotation import tag_of

@@ -7,7 +7,6 @@ newer Chez or an app, is shown as it is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,12 +22,11 @@ SHORT: Final = 12
 Body = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What ids are called on this device: spaces and devices, by their ids in hexadecimal."""
 
-    spaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    devices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    spaces: Mapping[str, str] = msgspec.field(default_factory=lambda: MappingProxyType({}))
+    devices: Mapping[str, str] = msgspec.field(default_factory=lambda: MappingProxyType({}))
 
     def space(self, body: Body) -> str:
         """The space that a receipt is about: the private one is named by none."""

@@ -1,12 +1,11 @@
 """What is said of attachments: of one, and of all of a space."""
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = ("BlobInfo", "BlobStatus")
 
 
-@dataclass(frozen=True, slots=True)
-class BlobInfo:
+class BlobInfo(msgspec.Struct, frozen=True):
     """How one attachment stands: whether all of it is on this device, is kept there, and is at a relay."""
 
     complete: bool
@@ -14,8 +13,7 @@ class BlobInfo:
     at_relay: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BlobStatus:
+class BlobStatus(msgspec.Struct, frozen=True):
     """How the attachments of a space stand.
 
     `known` to this device, `complete` on it, `bytes` of sealed pieces on its disk;

@@ -6,7 +6,8 @@ that was cut off.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.blobs.format import MANIFEST, Manifest, chunk_count, page_count
 from chez.store.database import Connection
@@ -20,8 +21,7 @@ Piece = tuple[int, bytes, int]
 """Position, id, sealed size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A piece as the database knows it."""
 
     position: int
@@ -29,8 +29,7 @@ class Row:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A blob as the database knows it; `size` is None until its manifest was read."""
 
     n: int
@@ -41,8 +40,7 @@ class Known:
     """Whether its content was once seen whole on this device, with the hash that its manifest says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """A blob that a relay does not hold all of; `sent` of its chunks are there for sure."""
 
     n: int

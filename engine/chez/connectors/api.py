@@ -52,8 +52,7 @@ MAX_YEAR: Final = 2200
 """Dates outside are mistakes or mischief in what people export today."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """The file that is read: its name (no folder), SHA-256 (32 bytes) and size in bytes.
 
     Of a member of an archive: the member's name and size, and the archive's SHA-256.
@@ -93,8 +92,7 @@ class Reject:
     member: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """Bytes of the file read so far (of `Source.size`)."""
 
     done: int

@@ -18,9 +18,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import IO, BinaryIO, Final
+
+import msgspec
 
 from chez.connectors.api import Found, Item, Progress, Reject, Source, excerpt
 from chez.errors import BadArchive, InvalidValue
@@ -56,8 +58,7 @@ _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
 """What `zipfile` raises on bytes that are no archive, as seen and as fuzzed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A file in an archive: its name, folders included, its stated size in bytes, and that in the archive."""
 
     name: str

@@ -10,7 +10,6 @@ with quotes by `csv` in one go as long as each row ends in it, and what is left 
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import msgspec
@@ -32,8 +31,7 @@ MAX_TRIES: Final = 8
 _ENDLESS: Final = "the row does not end: a quote is opened and not closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """How a table is written: its delimiter, and the codec of its text."""
 
     delimiter: str

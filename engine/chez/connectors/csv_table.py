@@ -5,7 +5,6 @@ it means. Publishers of open data read with it, and say what a table is: `CsvTab
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
@@ -28,8 +27,7 @@ from chez.errors import InvalidValue
 __all__ = ("CsvTable",)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(msgspec.Struct, frozen=True):
     """What a table's rows are read by."""
 
     dialect: Dialect
@@ -42,8 +40,7 @@ class _Shape:
     """Of each column of the file the signs that may part thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class CsvTable:
+class CsvTable(msgspec.Struct, frozen=True):
     """Reads a table into records of its own columns, in `collection`, or else `table_` and the file's name.
 
     `identity` names the columns that identify a row, as the file does or as SQL will; without, a row is identified by
@@ -52,8 +49,8 @@ class CsvTable:
     """
 
     identity: tuple[str, ...] = ()
-    types: Mapping[str, ColumnType] = field(default_factory=dict)
-    before: Mapping[str, ColumnType] = field(default_factory=dict)
+    types: Mapping[str, ColumnType] = msgspec.field(default_factory=dict)
+    before: Mapping[str, ColumnType] = msgspec.field(default_factory=dict)
     delimiter: str | None = None
     codec: str | None = None
     collection: str | None = None

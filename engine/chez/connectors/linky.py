@@ -21,7 +21,6 @@ What the file does not say, and how it is settled here:
 import re
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -53,8 +52,7 @@ MINUTE: Final = timedelta(minutes=1)
 HOW: Final = "Download the load curve (courbe de charge) again, as CSV, from your account at Enedis."
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(msgspec.Struct, frozen=True):
     meter: str
     flow: Flow
     factor: float

@@ -8,10 +8,11 @@ A package that fails to load, or whose `recognise` raises, hinders no other.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+
+import msgspec
 
 from chez.connectors.api import HEAD_BYTES, Connector, Reject, Source, excerpt, open_source
 from chez.connectors.archive import Archive, is_archive
@@ -57,16 +58,14 @@ BUILT_IN: Final = (
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(msgspec.Struct, frozen=True):
     """A connector, and where it is: "module:callable"."""
 
     connector: Connector
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """An entry point that gives no connector, and why."""
 
     name: str

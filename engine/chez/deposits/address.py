@@ -42,8 +42,7 @@ MOST_BYTES: Final = 1 << 30
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True):
     """What one address takes a day (UTC, by the device's clock): records, and bytes of what they say."""
 
     records: int = 10_000
@@ -56,8 +55,7 @@ class Quota:
                                f"{MOST_BYTES >> 30} GiB")
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What an address says beside its keys; `until` in Unix milliseconds, `organisation` its key or empty."""
 
     label: str

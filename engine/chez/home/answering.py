@@ -11,8 +11,9 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez import crypto, inboxes
 from chez.errors import BadEntry, ChezError, InvalidValue, RelayRefused, RelayUnreachable
@@ -50,8 +51,7 @@ MOST_TOLD: Final = 20
 """Refusals by one invitation that the journal tells of, as long as the home is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """The invitations that this person's devices made, as of what was `known`."""
 
     known: tuple[int, int]

@@ -20,7 +20,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -67,8 +66,7 @@ class _Part(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     size: Annotated[int, Meta(ge=0, le=2**62)]
 
 
-@dataclass(frozen=True, slots=True)
-class BackupReport:
+class BackupReport(msgspec.Struct, frozen=True):
     """What a backup wrote: its path, size in bytes and SHA-256; and whether it was restored to try."""
 
     path: str
@@ -77,8 +75,7 @@ class BackupReport:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(msgspec.Struct, frozen=True):
     """What a backup needs of a home; `secret` is the database's key."""
 
     database: Database

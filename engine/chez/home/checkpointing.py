@@ -1,6 +1,6 @@
 """Checkpoints of a space, as applications ask for them."""
 
-from dataclasses import dataclass
+import msgspec
 
 from chez.home.exchange import Exchange
 from chez.home.held import Held
@@ -13,8 +13,7 @@ from chez.sync.checkpoints.heard import checkpoints, manifest_of, vouches
 __all__ = ("Checkpoint", "checkpoint", "last_checkpoint")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True):
     """The newest checkpoint of a space: how many entries it stands for, and the bytes of its segments at the relay.
 
     `vouched`: a device that holds all of it read it back and compared; `dropped`: the relay was asked, by

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from chez import crypto
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import Held, HeldSpaces
@@ -57,8 +59,7 @@ class DeviceInfo:
     founder: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(msgspec.Struct, frozen=True):
     """A new epoch: of which space (its id and name), and its number."""
 
     space: str

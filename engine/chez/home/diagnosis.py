@@ -16,10 +16,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlcipher3
 
 from chez.errors import ChezError, Damaged
@@ -39,8 +39,7 @@ from chez.store.salvage import Salvage, require, salvage
 __all__ = ("Diagnosis", "doctor")
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True):
     """What was found, and what was done about it, in plain words; `damaged` is where the old file is kept.
 
     `renewed` says that the home is a new device now, `fetch` that the relay is read again for
@@ -90,7 +89,7 @@ async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -
                 said = f"{report.received:,} entries were read again from {report.relay}"
             except ChezError as error:
                 said = f"the relay could not be read again ({error.message}): run `chez sync`, or join again"
-    return replace(diagnosis, done=(*diagnosis.done, said))
+    return msgspec.structs.replace(diagnosis, done=(*diagnosis.done, said))
 
 
 def _examined(folder: Path, key: bytes, step: Callable[[int, int], Any]) -> Diagnosis:

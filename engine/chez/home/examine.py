@@ -15,9 +15,9 @@ Of disk and clock tells `home.surroundings`.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgspec
 import sqlcipher3
 
 from chez.errors import BadEntry, ChezError
@@ -49,8 +49,7 @@ _REPAIR: Final = "chez doctor --repair"
 _OF_ITS_OWN: Final = "`chez doctor --as-new-device` makes this one a device of its own; the other stays what it is"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that is not as it should be: where, what it means, what can be done.
 
     `key` says which record (space's row, collection, id) or whose chain (space's row, author,

@@ -6,6 +6,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from chez.errors import ChezError, HomeCopied, Misuse
 from chez.home.instep import in_step, summed_up, telling
 from chez.home.lacks import with_lacks
@@ -133,8 +135,8 @@ class Exchange:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
         each = {link.url: now for link, now in done.items()}
-        relays = tuple(one if (now := each.get(one.url)) is None else replace(one, sent=now.sent, received=now.received)
-                       for one in relays)
+        relays = tuple(msgspec.structs.replace(one, sent=now.sent, received=now.received)
+                       if (now := each.get(one.url)) is not None else one for one in relays)
         return SyncReport(own.url, sum(one.sent for one in done.values()), sum(one.received for one in done.values()),
                           sum(one.quarantined for one in done.values()), own.progress.end, renewed,
                           problems, unanswered, relays, syncing.answering.let_in())

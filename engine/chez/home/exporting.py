@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -50,8 +49,7 @@ STEP: Final = 256
 """Lines between two reports of progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportReport:
+class ExportReport(msgspec.Struct, frozen=True):
     """What an export wrote: records, changes and attachments, bytes of all files, and the manifest's SHA-256.
 
     `missing` attachments are held by records and not whole on this device, so not in it.
@@ -66,8 +64,7 @@ class ExportReport:
     missing: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(msgspec.Struct, frozen=True):
     """A space to be exported: its row, id and name, and what gives the contents of its attachments."""
 
     n: int
@@ -76,8 +73,7 @@ class Exported:
     content: ContentOf
 
 
-@dataclass(frozen=True, slots=True)
-class Exporter:
+class Exporter(msgspec.Struct, frozen=True):
     """What an export needs of a home: the spaces, of which the others come with the first; `made` in RFC 3339."""
 
     database: Database

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from chez import crypto
 from chez.blobs.attachments import Blobs, blobs_beside, blobs_of
@@ -32,8 +33,7 @@ LEAST_PREFIX: Final = 8
 """Characters of a space's id that may stand for it, when no other begins so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """One space that the home has open."""
 
     replica: Replica

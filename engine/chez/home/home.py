@@ -253,7 +253,7 @@ class Home:
 
     async def imports(self) -> list[Imported]:
         """What was imported on this device, oldest first, as the journal has it."""
-        fields = Imported.__dataclass_fields__
+        fields = Imported.__struct_fields__
         return [Imported(one.time, **{name: value for name, value in one.body.items() if name in fields})
                 for one in await self.journal.receipts("import")]
 

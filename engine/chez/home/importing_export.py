@@ -8,7 +8,6 @@ cut off is finished by running it again. A line that can't be stored costs that 
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,8 +91,7 @@ async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: In
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(msgspec.Struct, frozen=True):
     """One space's export, each file of it checked against its hash; `bytes` in all that is brought home."""
 
     folder: Path
@@ -164,8 +162,7 @@ def _check_hash(folder: Path, path: str, size: int, sha256: str) -> None:
                          "Export again; to bring edited records home, use `chez put COLLECTION --file`.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """A record that was read, and where its line ends in the file."""
 
     number: int

@@ -11,8 +11,9 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
+
+import msgspec
 
 from chez import connectors
 from chez.blobs.attachments import Blobs
@@ -34,8 +35,7 @@ MAX_AGAIN: Final = 1 << 30
 _PART: Final = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class KeptExport:
+class KeptExport(msgspec.Struct, frozen=True):
     """A file that is kept: its name, SHA-256 in hexadecimal and size in bytes, and who read it last."""
 
     file: str

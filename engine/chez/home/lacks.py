@@ -1,7 +1,8 @@
 """What each relay is still to be given, as far as this device knows: counted in the store, connected or not."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+import msgspec
 
 from chez.home.reports import RelayStatus
 from chez.store.database import Connection
@@ -12,7 +13,7 @@ __all__ = ("with_lacks",)
 def with_lacks(db: Connection, device: bytes, relays: Iterable[RelayStatus]) -> tuple[RelayStatus, ...]:
     """Relays with what they lack of this `device`'s and of others' work."""
     waiting: int = db.execute("SELECT count(*) FROM change WHERE state = 1").fetchone()[0]
-    return tuple(replace(one, lacks=_lacks(db, device, one.url, waiting)) for one in relays)
+    return tuple(msgspec.structs.replace(one, lacks=_lacks(db, device, one.url, waiting)) for one in relays)
 
 
 def _lacks(db: Connection, device: bytes, url: str, waiting: int) -> int | None:

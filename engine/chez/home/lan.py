@@ -6,9 +6,10 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from chez import crypto
 from chez.blobs.files import FOLDER as PIECES
@@ -34,8 +35,7 @@ _SETTLE: Final = 0.25
 """Seconds after a transaction that it is looked whether spaces or epochs are others, once for many."""
 
 
-@dataclass(frozen=True, slots=True)
-class LanPeer:
+class LanPeer(msgspec.Struct, frozen=True):
     """One device that is kept in step with: where, how its link stands (as in `SpaceStatus`), and since when."""
 
     url: str
@@ -44,8 +44,7 @@ class LanPeer:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LanStatus:
+class LanStatus(msgspec.Struct, frozen=True):
     """How a home stands on its network.
 
     `on` is what the person said, `working` whether it is being done now: while the home is connected. `port`

@@ -12,8 +12,10 @@ The root key is in memory from 1 to 4, and nowhere else.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from chez import crypto
 from chez.errors import (
@@ -58,8 +60,7 @@ __all__ = ("Recovered", "recover")
 """Marks a folder in which a home comes back and is not whole yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(msgspec.Struct, frozen=True):
     """What came back.
 
     `records` of all spaces; `devices` are those that the person had, `expelled` those of them
@@ -298,9 +299,10 @@ async def _tell(folder: Path, key: bytes, person: Person, result: Recovered, tim
                 home._spaces.come_back(person, silent=False)
                 report = await sync_back(home, person, timeout, reseed=incomplete)
                 problems = {space.id: space for space in report.problems}
-                return replace(result, spaces=tuple([problems.get(space.id, space) for space in result.spaces]))
+                spaces = tuple([problems.get(space.id, space) for space in result.spaces])
+                return msgspec.structs.replace(result, spaces=spaces)
     except ChezError as error:
-        return replace(result, problem=str(error))
+        return msgspec.structs.replace(result, problem=str(error))
 
 
 def _hides(message: str) -> RelayMisbehaved:

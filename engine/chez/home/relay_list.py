@@ -10,8 +10,9 @@ not heeded. What makes no sense here is not followed: another Chez, or a person,
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from chez.errors import InvalidValue, NotFound
 from chez.home.held import Held
@@ -42,8 +43,7 @@ _SHARED, _ONLY_HERE, _NOT_HERE = 0, 1, -1
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """What this device goes by."""
 
     beside: bool

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
 from chez.home.devices import DeviceInfo, expel_by_root
 from chez.home.exporting import OnProgress
@@ -43,8 +45,7 @@ _LEAST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakenBack:
+class TakenBack(msgspec.Struct, frozen=True):
     """How the person's spaces stand after they were taken back.
 
     `expelled` are the devices that were taken out now; `records` of all spaces; `spaces` tells

@@ -15,8 +15,9 @@ the copy, gets keys of its own, in one transaction:
   spend what was left, and two must not. Grants name the device that runs them, which is not this.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from chez.errors import Damaged
 from chez.home import twins, unfinished
@@ -44,8 +45,7 @@ FORMERS: Final = 8
 Reason = Literal["restored", "copied", "repaired"]
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(msgspec.Struct, frozen=True):
     """What the device was and is, by id, and how many records had unsent work."""
 
     former: bytes

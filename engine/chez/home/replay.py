@@ -7,8 +7,9 @@ is in no entry; where its bytes are damaged, it is made again from what is shown
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from chez.errors import ChezError
 from chez.records import automerge
@@ -32,8 +33,7 @@ __all__ = ("replay",)
 Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Unsent:
+class _Unsent(msgspec.Struct, frozen=True):
     """What of a record waits to be sent: the changes that can be read, and the value that is shown, if it is.
 
     `whole` says that all of them could be read, `awaited` that changes of other devices are

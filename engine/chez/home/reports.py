@@ -1,8 +1,9 @@
 """What a home says of itself: its collections, how it stands, what a sync did."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import takewhile
+
+import msgspec
 
 from chez.blobs.tables import totals
 from chez.home.deposits.reports import DepositsReport
@@ -13,16 +14,14 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionInfo:
+class CollectionInfo(msgspec.Struct, frozen=True):
     """A collection's name and how many records it has."""
 
     name: str
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(msgspec.Struct, frozen=True):
     """An import as the journal has it: when (RFC 3339), of which file (SHA-256 in hexadecimal), by whom, and counts.
 
     `stopped` says why reading ended before the file did; it is empty otherwise.
@@ -41,8 +40,7 @@ class Imported:
     stopped: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceStatus:
+class SpaceStatus(msgspec.Struct, frozen=True):
     """How one space stands with its relay.
 
     `link` is "off", "connecting", "syncing", "synced" or "failed"; `problem` tells why it is
@@ -66,8 +64,7 @@ class SpaceStatus:
     relays: "tuple[RelayStatus, ...]" = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RelayStatus:
+class RelayStatus(msgspec.Struct, frozen=True):
     """How the connection to one relay stands.
 
     `link` as in `SpaceStatus`, `since` when (Unix seconds; None while it is off); `problem` tells why there is
@@ -90,8 +87,7 @@ class RelayStatus:
     received: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """Somebody whom this device let in through an invitation: into which space, the person's name, and its role."""
 
     space: str
@@ -99,8 +95,7 @@ class Admitted:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReport:
+class SyncReport(msgspec.Struct, frozen=True):
     """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
     An entry that two relays were given counts twice as `sent`: `relays` has what each was.
@@ -123,11 +118,10 @@ class SyncReport:
     unanswered: str = ""
     relays: tuple[RelayStatus, ...] = ()
     let_in: tuple[Admitted, ...] = ()
-    deposits: DepositsReport = field(default_factory=DepositsReport)
+    deposits: DepositsReport = msgspec.field(default_factory=DepositsReport)
 
 
-@dataclass(frozen=True, slots=True)
-class HomeStatus:
+class HomeStatus(msgspec.Struct, frozen=True):
     """How a home stands, all spaces together: records, changes not acknowledged by a relay, what was set aside.
 
     `attachments` counts those that are whole here and not at a relay yet; `removed` says that

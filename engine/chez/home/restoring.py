@@ -5,9 +5,9 @@ and the one it comes from can both go on.
 """
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import sqlcipher3
 
 from chez import crypto
@@ -31,8 +31,7 @@ from chez.store.sealed import Header
 __all__ = ("Restored", "become_new_device", "restore")
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(msgspec.Struct, frozen=True):
     """What was restored: when the backup was made, the device it is now and was, its records.
 
     `unsent` of them held work that may not have reached any relay: it goes out anew.

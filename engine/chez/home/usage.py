@@ -1,6 +1,6 @@
 """How much of a relay's room a space takes, as applications ask for it."""
 
-from dataclasses import dataclass
+import msgspec
 
 from chez.errors import NotFound, RelayRefused
 from chez.home.syncing import Syncing
@@ -11,8 +11,7 @@ from chez_wire.login import Role
 __all__ = ("Usage", "usage_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """What a space takes at a relay, and what it may there, in bytes of what is sealed.
 
     `entries` are its records' changes and the keys of its epoch, `control` what is said of devices, and

@@ -14,9 +14,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from chez.errors import HomeMissing
 from chez.home.lifecycle import LOCK_FILE, hold
@@ -33,8 +34,7 @@ _OURS: Final = (
 """What a home holds beside its keys and the files that a wipe itself needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wiped:
+class Wiped(msgspec.Struct, frozen=True):
     """What was wiped: so many files; `left` are the names in the folder that are not Chez's, and stay."""
 
     files: int

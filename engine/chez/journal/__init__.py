@@ -44,8 +44,7 @@ class Receipt:
     hash: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(msgspec.Struct, frozen=True):
     """Whether the chain holds, how many receipts it has, and otherwise what is wrong."""
 
     ok: bool

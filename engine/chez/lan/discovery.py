@@ -5,10 +5,11 @@ is told to it, and only an address of a network at hand is dialled.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import chain, zip_longest
 from typing import Final, Protocol
+
+import msgspec
 
 from chez_wire.lan import is_near
 
@@ -18,8 +19,7 @@ _FREE_PORTS: Final = range(1024, 65536)
 """Where a device's relay may listen: any free port. Below are a network's other services, which nobody is sent to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(msgspec.Struct, frozen=True):
     """An announcement: a name drawn anew for each run (32 bytes), and where it can be dialled."""
 
     instance: bytes

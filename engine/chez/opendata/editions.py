@@ -111,8 +111,7 @@ class Signed:
     before: bytes = field(repr=False, default=b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """The editions of a dataset that are here, the oldest first; made by `read_chain`."""
 
     signed: tuple[Signed, ...] = ()

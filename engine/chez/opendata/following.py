@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
 from chez.opendata.editions import Chain
 from chez.opendata.errors import DataInvalid
@@ -52,16 +54,14 @@ class Catalogue:
     """As of a dataset."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True):
     """A dataset of a catalogue."""
 
     catalogue: Catalogue
     metadata: Metadata
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(msgspec.Struct, frozen=True):
     """A dataset that is subscribed."""
 
     id: str

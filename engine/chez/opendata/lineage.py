@@ -11,7 +11,6 @@ follows no more what only the other has.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -28,8 +27,7 @@ MAX_NOTED: Final = 64
 """Statements that are noted of one space: a publisher could tell of other former keys each time, without end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What the person's devices noted of publishers' keys: how they went on, and which the person said are right."""
 
     said: frozenset[Succession] = frozenset()
@@ -107,8 +105,7 @@ def _origin(chain: Chain, first: str) -> bytes:
     return origin
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """That one key goes on as a publisher: which keys are right then, and which of their rivals are not."""
 
     key: bytes

@@ -1,7 +1,7 @@
 """A publisher's file as rows: by a connector, with what is declared of it, and what the catalogue then says of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
     connector = _connector(path, about, known)
     file, source = connectors.open_source(path)
     # Some formats are of a network that only the file's name tells: here it is the dataset, whatever that name is.
-    source = replace(source, name=f"{about.id}{path.suffix.lower()}")
+    source = msgspec.structs.replace(source, name=f"{about.id}{path.suffix.lower()}")
     kind, media = FORMATS.get(path.suffix.lower(), ("OCTET", "application/octet-stream"))
     found = Loaded(Content(), Distribution(format=kind, media_type=media, bytes=source.size,
                                            sha256=source.sha256.hex()))

@@ -5,8 +5,9 @@ What is seen is noted in one place, here; and of a publisher's new key the perso
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from chez.errors import NotFound
 from chez.opendata.editions import COLLECTION as EDITIONS
@@ -36,8 +37,7 @@ SEEN: Final = 8
 """Editions whose hashes are kept: the newest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How a followed space stands here."""
 
     space: str
@@ -120,7 +120,7 @@ def beside(standing: Standing, said: Metadata) -> Standing:
     if there is not None and said.content is not None and there.edition.content.hex() != said.content:
         problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
         return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
-    return replace(standing, missing=max(standing.missing, said.edition - chain.number))
+    return msgspec.structs.replace(standing, missing=max(standing.missing, said.edition - chain.number))
 
 
 def back(content: Content, chain: Chain, number: int) -> Content:

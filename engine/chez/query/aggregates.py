@@ -17,8 +17,7 @@ Function = Literal["count", "sum", "avg", "min", "max"]
 """What is made of many values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(msgspec.Struct, frozen=True):
     """One number, or one value, about many records: `field("cups").sum()`, `chez.count()`."""
 
     function: Function
@@ -30,8 +29,7 @@ def count() -> Aggregate:
     return Aggregate("count")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """How a column of an answer becomes a value: as it is, as a decimal, or by what it was in the records."""
 
     name: str
@@ -46,8 +44,7 @@ class Column:
         return restored(found, kind) if self.form == "kind" else found
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A statement over the rows of a query, given as `inner`, and how to read its answer."""
 
     inner: tuple[str, ...]

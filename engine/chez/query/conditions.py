@@ -31,16 +31,14 @@ _SHOWN: Final = 4
 """Levels of a condition, and alternatives in it, that its repr shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sql:
+class Sql(msgspec.Struct, frozen=True):
     """A piece of SQL and its parameters."""
 
     text: str
     params: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """That a condition pins a key to some values, or else to a range."""
 
     key: Key

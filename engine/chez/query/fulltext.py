@@ -70,8 +70,7 @@ class Hit(Generic[R]):
     snippet: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchIndex:
+class SearchIndex(msgspec.Struct, frozen=True):
     """A full-text index of the store: its number, its fields, and whether it is whole."""
 
     n: int

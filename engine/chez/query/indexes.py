@@ -8,7 +8,6 @@ nobody declares any more is dropped in the end (`tend`).
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -52,8 +51,7 @@ def expression(key: Key) -> str:
     return decimal_column(steps(name)) if decimal else column(steps(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """A declared index: the keys it is on, in their order."""
 
     collection: str

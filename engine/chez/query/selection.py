@@ -18,8 +18,7 @@ _BRANCHES: Final = 100
 """SQLite takes at most 500 SELECTs in one; beyond some, a walk through the collection is no worse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a collection's store knows that queries go by: its declared indexes and which fields are decimals."""
 
     indexes: frozenset[Index] = frozenset()

@@ -31,6 +31,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import sqlcipher3
 
 from chez.crypto import random_bytes
@@ -92,8 +93,7 @@ class Rows:
         return f"<Rows: {len(self.rows):,}{' and more' if self.truncated else ''} of ({listed(self.columns)})>"
 
 
-@dataclass(frozen=True, slots=True)
-class AsOf:
+class AsOf(msgspec.Struct, frozen=True):
     """An earlier state that a statement is asked of, on the device of this id."""
 
     state: State

@@ -333,8 +333,7 @@ def contents(document: Document, obj: bytes, heads: Sequence[bytes]) -> list[tup
         return [(key, value, id) for key, (value, id) in zip(keys, held, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(msgspec.Struct, frozen=True):
     document: Document
     stand_in: bytes | None
 

@@ -7,6 +7,8 @@ away the others: what was chosen stays as it is, so that edits inside it go on m
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chez.errors import NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
@@ -33,8 +35,7 @@ class Version:
     shows: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """A field with several values, the one that shows first. Dots lead inside, an item of a list is `items[2]`."""
 
     field: str

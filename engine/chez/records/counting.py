@@ -8,7 +8,8 @@ So what counts follows from the entries alone, not from their order of arrival.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.records.automerge import RawChange
 
@@ -18,8 +19,7 @@ COUNTS, BEYOND, FORKED = 0, 1, 2
 """Standings of an entry: it counts, it is beyond a cut, it is on a fork."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(msgspec.Struct, frozen=True):
     """A change as one entry carries it: the entry's row, author, time (Unix milliseconds) and standing."""
 
     change: RawChange

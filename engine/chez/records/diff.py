@@ -7,13 +7,13 @@ it; in the place of a counter, a whole number adds the difference.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from math import copysign
 from operator import is_not
 from typing import Any, Final
 
+import msgspec
 from automerge.core import ExpandMark, ObjType, ScalarType
 
 from chez.errors import InvalidValue
@@ -118,8 +118,7 @@ def _same_plain(a: Value, b: Value) -> bool:
     return type(b) is Text and type(a) is str and b.untouched and str(b) == a
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(msgspec.Struct, frozen=True):
     """One transaction, the device in whose name counters are added to, and the maps without a counter's part."""
 
     tx: Any

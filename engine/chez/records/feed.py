@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
+import msgspec
+
 from chez.errors import InvalidValue
 from chez.records.past import NameOf
 from chez.records.rows import ABSENT, HERE
@@ -64,16 +66,14 @@ class FeedPage(Generic[T]):
         return f"<FeedPage of {len(self.changes):,} changes, up to {self.cursor}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Source(Generic[T]):
+class Source(msgspec.Struct, Generic[T], frozen=True):
     """What tells the names of a space's devices, and makes a record of a row of one of its collections."""
 
     name_of: NameOf
     record: "Callable[[Sequence[Any]], Record[T]]"
 
 
-@dataclass(frozen=True, slots=True)
-class Feed(Generic[T]):
+class Feed(msgspec.Struct, Generic[T], frozen=True):
     """What a feed reads: one collection of a space, or all of them, or (`space` None) those of all spaces.
 
     `source` gives what a space, by its row, and a collection need to be shown.

@@ -11,8 +11,9 @@ however much arrives at once, other work has its turn in between (`work_off`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, Document, RawChange
@@ -40,8 +41,7 @@ _ABSENT: Final = object()
 _NUMBER: Final = "the change does not carry its author's next number in this record"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """An incoming change that is not taken in, and why."""
 
     incoming: Incoming

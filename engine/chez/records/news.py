@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from chez.query import decimals
 from chez.records.store import Shown
 from chez.store.database import Connection
@@ -32,8 +34,7 @@ MOST_LOOKS: Final = 16
 """Looks that the writer takes for one commit, some ten microseconds each; beyond, followers look for themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """What a follower wants to see: a `look`, which writes nothing, and what it makes of a record's row (id, json,
     kinds) in a space, by its row, where that is all that a look would find. Either may raise: then it is not told.
     """

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final, Literal
 
+import msgspec
+
 from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, Held, RawChange
@@ -77,8 +79,7 @@ class Change:
         return dataclasses.replace(self, oldest=older.oldest, since=older.since, count=self.count + older.count)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """A field that differs: dots lead inside. `before` is None for one that was added, `after` for one removed."""
 
     field: str

@@ -5,7 +5,6 @@ as long as this device changed nothing in the record since. What an import broug
 undone. The log of it is a table of this device, so it survives restarts.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -24,8 +23,7 @@ from chez.store.database import Connection
 __all__ = ("Reversal", "Reversals")
 
 
-@dataclass(frozen=True, slots=True)
-class Reversal:
+class Reversal(msgspec.Struct, frozen=True):
     """What an undo or a redo did: the hash of the change that was undone or done again.
 
     `fields` were set back. `left` stay as they are, for somebody else wrote there since.

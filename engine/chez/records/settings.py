@@ -10,9 +10,10 @@ asks unpacks them.
 Source: the Automerge binary format specification, "Change chunk" and "Column encoding".
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 __all__ = ("Settings", "read_settings")
 
@@ -30,8 +31,7 @@ Settings = tuple[tuple[str, ...], tuple[tuple[int, int], ...], list[bytes], list
 replaces, which is the change's actor's; 0 where it replaces none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(msgspec.Struct, frozen=True):
     """What columns have in common that begin alike: `raw` and `number` are the sizes of what follows."""
 
     names: tuple[str, ...]

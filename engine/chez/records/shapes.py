@@ -33,8 +33,7 @@ _BEGIN: Final = frozenset((dict, list, Text))
 _UNKNOWN: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
+class _Fields(msgspec.Struct, frozen=True):
     """The fields of a Struct: attributes with their keys, every key, texts and counters, defaults as stored."""
 
     names: tuple[tuple[str, str], ...]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Final, Literal
 
+import msgspec
+
 from chez.errors import InvalidValue, Misuse
 
 __all__ = ("Expand", "Mark", "Marking", "Pen", "Splice", "Text", "Unmarking", "check_mark", "splices")
@@ -51,16 +53,14 @@ class Splice:
     insert: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Marking:
+class Marking(msgspec.Struct, frozen=True):
     """A mark is set."""
 
     mark: Mark
     expand: Expand
 
 
-@dataclass(frozen=True, slots=True)
-class Unmarking:
+class Unmarking(msgspec.Struct, frozen=True):
     """A mark is taken away from a stretch."""
 
     start: int

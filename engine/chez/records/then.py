@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from chez.errors import InvalidValue
 from chez.records import automerge
 from chez.records.automerge import BadChange
@@ -25,8 +27,7 @@ MOST: Final = 50_000
 """Records that are rebuilt at once: a quarter of a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """All that a store held at a moment: the numbers of its last write and of its last change by then."""
 
     written: int

@@ -6,9 +6,10 @@ merged and do not bring the record back; only somebody who saw it deleted can re
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from chez.records import automerge
 from chez.records.past import moment
@@ -21,8 +22,7 @@ T = TypeVar("T")
 _FIELD: Final = "_deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class Trashed(Generic[T]):
+class Trashed(msgspec.Struct, Generic[T], frozen=True):
     """A deleted record as it is now. `device` deleted it, `time` is that one's clock then, None if not known."""
 
     id: str
@@ -32,8 +32,7 @@ class Trashed(Generic[T]):
     time: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """A deleted record in the store: id, json and kinds of its row, who deleted it, and when."""
 
     row: Sequence[Any]

@@ -49,8 +49,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
     unlike: dict[str, Value] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Migrated:
+class Migrated(msgspec.Struct, frozen=True):
     """What `Collection.migrate` did: how many records it wrote, and why others stay as they are."""
 
     written: int

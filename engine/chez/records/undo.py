@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from automerge.core import ObjType, ScalarType
 
 from chez.records import automerge
@@ -49,8 +50,7 @@ from chez.records.values import MAX_DEPTH
 __all__ = ("Inverse", "Moved", "Spot", "inverse")
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """An operation that stands for another one, and its place."""
 
     id: OpId

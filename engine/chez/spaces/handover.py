@@ -164,8 +164,7 @@ class Offer:
     epochs: list[Epoch] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """A space that another device of the person deleted, for all of them."""
 
     space: bytes

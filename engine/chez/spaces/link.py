@@ -6,7 +6,6 @@ There is no secret in it: the keys lie at the relay, sealed for each member's de
 in it (`chez_wire.pins`, the hashes): whoever comes by the link is told nothing by another one.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -32,8 +31,7 @@ class _Form(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     pins: Annotated[tuple[PinHash, ...], Meta(max_length=MAX_PINS)] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceLink:
+class SpaceLink(msgspec.Struct, frozen=True):
     """A space, what its relay calls it, the relay, the name that the space had, and the pins of the relay's key."""
 
     space: bytes

@@ -18,8 +18,9 @@ local-first access control knows it; docs/membership.md has the table and its re
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez.spaces.dag import Dag, numbers_of
 from chez.spaces.effects import Effects
@@ -49,8 +50,7 @@ _STATES: Final = 16
 """States kept, of the sets that were asked about last: the next one is made from one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
+class Right(msgspec.Struct, frozen=True):
     """What an entry's author might do, in the state of the heads that the entry names.
 
     `cut`: the entry counts up to this one of the author's chain only, for somebody who did

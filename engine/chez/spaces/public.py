@@ -10,7 +10,6 @@ address reads nothing. A follower has no credential to post anything, not even o
 that each member of other spaces has (`Epoch.public_control`).
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
@@ -44,8 +43,7 @@ class _Pinned(_Form, array_like=True, frozen=True, tag=2, forbid_unknown_fields=
     pins: Annotated[tuple[PinHash, ...], Meta(min_length=1, max_length=MAX_PINS)]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a public space is and what opens it, for everybody: `nonce` gives the reader key.
 
     `name` is what the space was called when the address was made, `pins` are those that who made it had for the relay.

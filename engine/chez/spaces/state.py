@@ -5,7 +5,6 @@ that they did not touch.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,8 +17,7 @@ __all__ = ("Device", "Member", "State")
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     """A certified device: its ids, who certified it, and the name it goes by."""
 
     id: bytes
@@ -29,8 +27,7 @@ class Device:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A person who belongs to a space."""
 
     person: bytes

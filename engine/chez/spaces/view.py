@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from chez.spaces.dag import Dag, numbers_of
 from chez.spaces.statements import (
     Add,
@@ -31,8 +33,7 @@ __all__ = ("Index", "View", "Word")
 _OWNED: Final = Create | Add | SetRole
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """What a statement is, seen from its own past.
 
     `strong`: it takes rights away, so it stands beside what is said at the same time.

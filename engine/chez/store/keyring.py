@@ -14,7 +14,6 @@ and the user's choice.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -41,8 +40,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     wrapped: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeyringStatus:
+class KeyringStatus(msgspec.Struct, frozen=True):
     """Whether a home opens by the keyring, and which keyring that is.
 
     `added` says that the home has a file for it, `opens` that the keyring gave the secret

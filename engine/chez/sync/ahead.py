@@ -9,7 +9,7 @@ back with the cursor, and the relay hands it out again; so it does where the com
 is told to look again (docs/decisions/0056).
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from chez.errors import BadEntry
 from chez.records.store import RecordStore, Shown
@@ -28,8 +28,7 @@ _SMALL = 4 * KIB
 """Bytes of an envelope that is looked into ahead, and of what it unpacks to: that is done on the event loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quiet:
+class Quiet(msgspec.Struct, frozen=True):
     """What is known of a space, as long as the store counts no more changes than this.
 
     `end` is the author, the number and the hash of the entry that was taken in last, if its chain ends with it, `calm`
@@ -42,8 +41,7 @@ class Quiet:
     calm: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(msgspec.Struct, frozen=True):
     """An entry that was opened and checked by itself; what it will show, if that is certain."""
 
     entry: Entry

@@ -5,8 +5,9 @@ An answer must match its request in kind, place and content, entries must follow
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from chez.sync.events import (
     AppendDone,
@@ -37,8 +38,7 @@ __all__ = ("Answers", "Asked")
 REFS: Final = 2**32
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What an answer must match: its type, the space or inbox, and what was sent.
 
     `entry` is an entry's or a chunk's id, or the hash of the handles that are kept, `count` the number
@@ -53,7 +53,7 @@ class Asked:
     claims: tuple[tuple[bytes, Role], ...] = ()
     after: int = 0
     kept: tuple[bytes, ...] = ()
-    readings: Mapping[bytes, Reading] = field(default_factory=dict)
+    readings: Mapping[bytes, Reading] = msgspec.field(default_factory=dict)
     first: int = 0
     credit: int = 0
 

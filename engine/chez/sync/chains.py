@@ -6,7 +6,8 @@ does not depend on the numbers (`sync.standing`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
@@ -16,8 +17,7 @@ __all__ = ("End", "Place", "Spot", "back", "branch_after", "follow_up", "keep_en
            "last_entry", "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of", "weight_before")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where an accepted entry is in its author's chain: its row, number, branch, and its part if more must follow."""
 
     row: int
@@ -26,8 +26,7 @@ class Place:
     part: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """Where an author's chain, its branch 0, ends: the last number, its hash, and what was named last, in one."""
 
     sequence: int
@@ -39,8 +38,7 @@ _START = Place(0, 0, 0, None)
 """Before an author's first entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(msgspec.Struct, frozen=True):
     """What is here where an entry belongs in its author's chain: the entry that it follows, and itself."""
 
     parent: Place | None

@@ -24,7 +24,6 @@ Padding is Padmé (Nikitin et al., PETS 2019, section 4), with a floor of 1 KiB.
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Final
 
@@ -158,8 +157,7 @@ def _zstd() -> _Zstd:
     return _Zstd()
 
 
-@dataclass(frozen=True, slots=True)
-class SignedEntry:
+class SignedEntry(msgspec.Struct, frozen=True):
     """An entry with its hash; `packed` is the zstd of its signed bytes, as kept and sealed.
 
     `changes` has the header of each change item, for an entry that was read.

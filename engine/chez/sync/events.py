@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace, Used
 
 __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "EphemeralArrived", "Event",
@@ -10,8 +12,7 @@ __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArr
            "SpacesOpened", "SpacesResumed", "UsageTold", "Welcomed")
 
 
-@dataclass(frozen=True, slots=True)
-class Welcomed:
+class Welcomed(msgspec.Struct, frozen=True):
     """The connection stands; `incarnation` (32 bytes) names the relay's store.
 
     `met` are the handles of the spaces that both sides keep, where that was proven; None: all may be opened.
@@ -22,24 +23,21 @@ class Welcomed:
     met: frozenset[bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SpacesOpened:
+class SpacesOpened(msgspec.Struct, frozen=True):
     """Each claim's outcome, in the order asked; `error` is empty where the role is open."""
 
     ref: int
     spaces: tuple[OpenedSpace, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKept:
+class SessionKept(msgspec.Struct, frozen=True):
     """The relay keeps what is followed; `alike` says whether that is what was followed as far as is known here."""
 
     ref: int
     alike: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ResumedSpace:
+class ResumedSpace(msgspec.Struct, frozen=True):
     """A space that is followed again under a ref, from `after` with its `head` there; `end` is its last offset."""
 
     handle: bytes
@@ -49,8 +47,7 @@ class ResumedSpace:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpacesResumed:
+class SpacesResumed(msgspec.Struct, frozen=True):
     """What came back of what was kept, and what did not, each with a code of docs/protocol.md.
 
     Unless `alike`, some space without news has another log than it had: none is followed, and
@@ -63,16 +60,14 @@ class SpacesResumed:
     alike: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SpaceResumed:
+class SpaceResumed(msgspec.Struct, frozen=True):
     """One space's part of it: it is open and followed again; `end` is its last offset."""
 
     ref: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppendDone:
+class AppendDone(msgspec.Struct, frozen=True):
     """The entry is durable at `offset`; `head` is the cumulative head just after it.
 
     `passed`: the subscription to the space stands after the entry, which does not come back.
@@ -138,8 +133,7 @@ class ChunkArrived:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunksFound:
+class ChunksFound(msgspec.Struct, frozen=True):
     """For each chunk asked about, in order, whether the relay says that it holds it; `drop` names its last drop."""
 
     ref: int
@@ -155,8 +149,7 @@ class PacketArrived:
     box: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RolesEnded:
+class RolesEnded(msgspec.Struct, frozen=True):
     """All roles at a space that were open on this connection ended, and with them a subscription to it.
 
     `code` is "rotated" (open it again with the new credentials, which a packet has) or
@@ -167,15 +160,13 @@ class RolesEnded:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """What `ref` asked for is done and durable."""
 
     ref: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """What `ref` asked for was refused; 0 when it was the connection itself.
 
     `code` is one of docs/protocol.md; `retry` says that the same request may succeed later.
@@ -187,8 +178,7 @@ class Refused:
     retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UsageTold:
+class UsageTold(msgspec.Struct, frozen=True):
     """How much room a space takes at the relay: its entries, its control entries, its chunks."""
 
     ref: int

@@ -17,8 +17,10 @@ Work is handed out in passes (`take`). Of what a relay brings a lane has one tur
 """
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection
@@ -101,8 +103,7 @@ class Lane:
         return self.state is State.LIVE and self.machine.stuck and not self.works and not self.under_way
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """Work of a lane that is being done; it is nobody's any more once the lane has another machine."""
 
     lane: Lane
@@ -361,7 +362,7 @@ class Lanes:
                 raise _refusal(event)
             case Refused(ref=ref) if asked := self._opening.answered(ref):
                 for channel, ticket in asked:
-                    self._feed(self._whose(channel), replace(event, ref=ticket))
+                    self._feed(self._whose(channel), msgspec.structs.replace(event, ref=ticket))
             case Refused(ref=ref) if lost := self._opening.refused(ref):
                 self._open_again(lost)
             case Refused(ref=ref) if self._keeping is not None and self._keeping.answered(ref, False):

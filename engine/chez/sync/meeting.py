@@ -8,6 +8,8 @@ are, and how many, it does not learn. See `chez_wire.meeting`.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chez import crypto
 from chez.keys.epochs import Epoch
 from chez.sync.following import misbehaved
@@ -78,8 +80,7 @@ class Acquaintances:
                         self.instance)
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(msgspec.Struct, frozen=True):
     """A relay on this network: where, and how it is met. Stands where an address does."""
 
     url: str

@@ -6,7 +6,6 @@
     the journal  in the private space: its head, when it moved
 """
 
-from dataclasses import dataclass
 
 import msgspec
 
@@ -23,8 +22,7 @@ __all__ = ("Waits", "change_items", "has_statements", "journal_head", "named_by"
            "seen_last", "take_statements", "unheard", "waiting_changes", "waiting_spaces", "waits")
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """What is in no entry of this device yet: the rows of the spaces where something waits, whether statements are
     among it, and whether the private space has something to tell: the journal's head, or of other spaces.
     """

@@ -5,8 +5,9 @@ and again while a page is taken in, and finding nothing takes as long as finding
 single small change that was a third of all statements.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez.store.database import Connection
 
@@ -26,8 +27,7 @@ _ASKED: Final = (
     "(SELECT decided FROM space WHERE n = ?1)")
 
 
-@dataclass(frozen=True, slots=True)
-class Outstanding:
+class Outstanding(msgspec.Struct, frozen=True):
     """What there is of a space, as the transaction that is open finds it."""
 
     parked: int

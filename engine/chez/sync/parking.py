@@ -1,7 +1,8 @@
 """Entries that arrived before what they follow, and those that broke a rule, with all that follow them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.store.database import Connection
 from chez.sync.entry import SignedEntry
@@ -9,8 +10,7 @@ from chez.sync.entry import SignedEntry
 __all__ = ("Parked", "break_off", "broken_before", "hear", "park", "ready", "stir", "take", "take_one")
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(msgspec.Struct, frozen=True):
     """An entry that waits, by its names, and its packed bytes."""
 
     author: bytes

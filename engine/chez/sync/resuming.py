@@ -6,7 +6,8 @@ opened as it was the first time, and its own check names it (`SpacesResumed.alik
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.sync.events import ResumedSpace, SpacesResumed
 from chez.sync.following import misbehaved
@@ -15,8 +16,7 @@ from chez_wire.kept import Resumed, resumed_digest
 __all__ = ("Reading", "resumed")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """How far a space was read: up to the offset `after`, where its cumulative head was `head`."""
 
     handle: bytes

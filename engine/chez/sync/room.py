@@ -10,8 +10,9 @@ publisher changes nothing, joining it by one's own word does.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez.errors import SpaceFull
 from chez.records.waiting import PER_CHANGE, Budget
@@ -33,8 +34,7 @@ _BYTES: Final = 64
 """Bytes of room for each operation of a turn: it is the shorter the less room is left, so it ends near the bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """What a followed public space takes on this device, and may take, in bytes of the store and in records."""
 
     bytes: int = 0

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chez.errors import RelayUnreachable
 from chez.store.database import Connection
 from chez.sync.entry import CHANGES, CHECKPOINTS, STATEMENTS
@@ -37,8 +39,7 @@ class Sealed:
         return Header.decode(self.envelope).epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """How far a relay's log was read: the offset of the last entry and the head there."""
 
     position: int

@@ -17,9 +17,10 @@ refold to the head that is claimed for them, and stay within the credit given (`
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue, RelayMisbehaved
@@ -88,8 +89,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
 })
 
 
-@dataclass(frozen=True, slots=True)
-class Dropping:
+class Dropping(msgspec.Struct, frozen=True):
     """What a relay is to drop: ranges of entries in a store, chunks that no longer serve, and who vouches for it.
 
     `follows` is the `drop_hash` of the drop that must have been its last one. `vouch` is the signature of the

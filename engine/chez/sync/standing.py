@@ -16,8 +16,9 @@ as they are: it is shown nothing new that it could differ from.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez.records.counting import BEYOND, COUNTS, FORKED
 from chez.spaces.space import SpaceKeys
@@ -29,8 +30,7 @@ __all__ = ("Flipped", "Fork", "doubtful", "forks_of", "reconsider", "writers")
 _ALL: Final = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Fork:
+class Fork(msgspec.Struct, frozen=True):
     """Two or more different entries that an author made on the same one, under number `sequence`.
 
     `children` are their hashes, each with the branch that it is on; None for one that broke a rule.
@@ -41,8 +41,7 @@ class Fork:
     found: int
 
 
-@dataclass(frozen=True, slots=True)
-class Flipped:
+class Flipped(msgspec.Struct, frozen=True):
     """An entry that counts otherwise than it did."""
 
     row: int
@@ -51,8 +50,7 @@ class Flipped:
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(msgspec.Struct, frozen=True):
     """A stretch of one branch, both ends included."""
 
     branch: int

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from chez.store.database import Connection
 
 __all__ = ("Phase", "Progress", "Work")
@@ -21,8 +23,7 @@ class Phase(enum.Enum):
     FOLLOWING = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """`run` in one transaction, then give its result to `then`, which may return more work.
 
     `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again.

@@ -12,7 +12,8 @@ Those of providers and collections are one person's, over all devices: each devi
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.errors import InvalidValue
 from chez_sandbox.consent.catalogue import refused
@@ -28,8 +29,7 @@ __all__ = (
     "runs_charges",
 )
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
+class Ceilings(msgspec.Struct, frozen=True):
     """The most that may ever leave, per provider and per collection, over all of a person's devices.
 
     A thousand bits are some 120 characters: enough for years of rounded answers, far from

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from chez.agent.idle import awake_clock
 from chez.agent.reports import write
@@ -49,12 +50,11 @@ def wait(last: Look | None, now: datetime) -> float:
     return MOST if last.next is None else min(MOST, max(0.0, (last.next - now).total_seconds()))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the last look of a home's scheduler came to, by grant; empty where none is at work."""
 
-    pending: dict[str, Pending] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, Pending] = msgspec.field(default_factory=dict)
+    problems: dict[str, str] = msgspec.field(default_factory=dict)
 
     def take(self, found: Look) -> None:
         """Stand as after this look."""

@@ -12,10 +12,11 @@ Providers choose the relays. One that can't be reached, or says nothing, is left
 """
 
 import base64
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chez import inboxes
 from chez.crypto import SigningKey
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ("Delivery", "deliver")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """What `deliver` did: messages sent, those that could not be, and the last problem in words.
 
     `held` are those whose time has not come, `next` is when the first of them leaves.

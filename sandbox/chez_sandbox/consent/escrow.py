@@ -27,7 +27,6 @@ a `Purse` and returns the next one. `allowance` stores it, in the transaction of
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -75,8 +74,7 @@ Device = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """What is debited from one account, and the account's ceiling, both in thousandths.
 
     `own` is an account that this device alone has, as a grant's is: it begins with the ceiling there.

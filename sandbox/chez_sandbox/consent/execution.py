@@ -6,7 +6,8 @@ noised there is nothing for the job to say, and its code does not run.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import PHRASES, Phrase
@@ -22,8 +23,7 @@ from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table
 __all__ = ("Execution", "execute", "limits_of", "longest_of")
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True):
     """How a job ended on this device.
 
     `admitted` is the result that may leave, or None; `problem` says in words why there is

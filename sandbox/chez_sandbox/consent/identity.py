@@ -23,9 +23,10 @@ look the same do: such a name is a new one here.
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from chez_sandbox.bundle import Bundle
 
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 __all__ = ("Card", "Identity", "identify", "receipted", "said_of")
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(msgspec.Struct, frozen=True):
     """What a provider said of itself when it was granted something; keys are hexadecimal."""
 
     name: str
@@ -51,8 +51,7 @@ class Card:
         return self.chain[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """What is known of a bundle's provider; keys are hexadecimal.
 
     `keys` are its own, by what was signed; `later` those of them that succeeded the one that signed the bundle.

@@ -1,9 +1,10 @@
 """Where a person's grants stand: each with its state today, what it has used, and what it was given for."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.catalogue import Language, say_again
@@ -47,7 +48,7 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
 def granted_reads(granted: Granted, language: Language = "en") -> list[dict[str, Any]]:
     """What the job may read by this grant, as `describe` says it: without what the person took away."""
     bundle, narrowed = granted.bundle, granted.grant.narrowed
-    reads = describe(replace(bundle, manifest=narrow(bundle.manifest, narrowed)), language)["reads"]
+    reads = describe(msgspec.structs.replace(bundle, manifest=narrow(bundle.manifest, narrowed)), language)["reads"]
     return [
         {**read, "fields": [field for field in read["fields"] if field not in narrowed.hidden(read["collection"])]}
         for read in reads
@@ -74,7 +75,7 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
         "review": grant.review,
         "slots": grant.slots,
         "hold_hours": grant.hold_hours,
-        "leaves": asdict(plan_of(granted)),
+        "leaves": msgspec.structs.asdict(plan_of(granted)),
         "device": grant.device,
     }
 

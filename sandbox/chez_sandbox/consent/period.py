@@ -5,10 +5,11 @@ the same rows, and what two runs on different days read differs by whole steps o
 a job can't slide a window by a minute to learn of that minute.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from chez.errors import NotAllowed
 from chez_sandbox.consent.catalogue import refused
@@ -20,8 +21,7 @@ _LATE: Final = timedelta(hours=-10)
 """Zones further behind than this end a day when in the first ones (+14 hours) the next day is over, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(msgspec.Struct, frozen=True):
     """Whole days from `first` to before `end`."""
 
     first: date

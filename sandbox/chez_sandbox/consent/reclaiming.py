@@ -18,8 +18,9 @@ goes on (`allowance.take_shares`). What both spent until then is told besides.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
 __all__ = ("Takeover", "find_lost", "reclaim_share")
 
 
-@dataclass(frozen=True, slots=True)
-class Takeover:
+class Takeover(msgspec.Struct, frozen=True):
     """What was taken over of accounts that are named, in thousandths; `rest` is whether all else was, too."""
 
     amounts: Mapping[str, int]

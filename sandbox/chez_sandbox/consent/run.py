@@ -20,11 +20,12 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
+import msgspec
 
 from chez.crypto import SigningKey, derive
 from chez.errors import NotAllowed, NotFound
@@ -69,8 +70,7 @@ _MINT: Final = object()
 Reason = Literal["", "declined", "job", "revoked", "interrupted", "withdrawn"]
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(msgspec.Struct, frozen=True):
     """What left, or will: the outcome, the result's canonical bytes, the sealed message."""
 
     grant: str
@@ -149,7 +149,7 @@ class GrantedRun:
             "date": self.today.isoformat(),
             "seed": seed.hex(),
             "bits": bundle.manifest.schema.bits,
-            "leaves": asdict(plan),
+            "leaves": msgspec.structs.asdict(plan),
             **({"late": round(late * 1000)} if late and plan.wait else {}),
             "rows": {table.name: len(table.rows) for table in tables},
             "tables": await digests(tables),

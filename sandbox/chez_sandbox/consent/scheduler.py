@@ -6,9 +6,11 @@ but its person: of its turn there is a *preview*, a dry run, for which nothing i
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chez.agent.reports import FILE_NAME, write
 from chez.crypto import derive
@@ -51,13 +53,12 @@ class Pending:
     """What the job gave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What one look came to: what left or will, what waits for the person, what did not work, when to look again."""
 
-    departed: list[Departure] = field(default_factory=list)
-    pending: list[Pending] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
+    departed: list[Departure] = msgspec.field(default_factory=list)
+    pending: list[Pending] = msgspec.field(default_factory=list)
+    problems: dict[str, str] = msgspec.field(default_factory=dict)
     """By the grant's id."""
     next: datetime | None = None
     """By the wall's clock; None when no grant is run by itself."""
@@ -138,13 +139,13 @@ async def look(
             # Once after what took its time: to ask may take a minute, where a provider's relay says nothing.
             done = more
             if (moment := await _asked(again, now)) is None:
-                return replace(found, next=now)
+                return msgspec.structs.replace(found, next=now)
             now = moment
         times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
             if believed:
                 if not await _take(home, granted, now, found, turns):
-                    return replace(found, next=now)
+                    return msgspec.structs.replace(found, next=now)
             elif await due_turn(home, granted, now) is not None:
                 found.problems[granted.grant.id] = Phrase("pending.clock", time=f"{now:%Y-%m-%d %H:%M}")
         except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
@@ -164,8 +165,7 @@ async def preview(home: "Home", granted: Granted, turn: date, runtime: Runtime) 
     return await execute(runtime, bundle, tables, seed, turn.isoformat())
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
+class _Turns(msgspec.Struct, frozen=True):
     """What the turns of one look are run with."""
 
     runtime: Callable[[], Awaitable[Runtime]]

@@ -9,9 +9,10 @@ decides what its collections are called, and must not put rows among those that 
 """
 
 from collections.abc import AsyncIterable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from chez.errors import InvalidValue, NotAllowed
 from chez.query.sql import FOLLOWED
@@ -67,8 +68,7 @@ class Source(Protocol):
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Then:
+class Then(msgspec.Struct, frozen=True):
     """A home as it was at a cursor: several statements read one state, and a run can be repeated on it."""
 
     home: "Home"

@@ -1,9 +1,10 @@
 """What the screen before granting adds to a job's own description: what the person chose, and what stands already."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ("Choice", "chosen_words", "standing_words", "together_words")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What a person is about to grant: the job, and what they ask for of it."""
 
     bundle: Bundle

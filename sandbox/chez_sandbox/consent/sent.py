@@ -11,7 +11,6 @@ Words, like `holdings`: a relay or program can hide or remove them, and forge no
 import base64
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -47,8 +46,7 @@ class _Sent(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """One message that another device of the person says to have sent; `bits` bound what it can tell."""
 
     device: str

@@ -14,9 +14,10 @@ network sends when it is back.
 There is no clock here: times are arguments, in whole Unix milliseconds, as receipts have them.
 """
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
+
+import msgspec
 
 from chez.crypto import derive
 
@@ -34,8 +35,7 @@ ANSWER: Final = 600
 """Seconds in which a person who is shown a result first may answer, and nobody sees how long it took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """When a run's message leaves; in the run's receipt, which is written before the code runs.
 
     `step` and `offset` say the slots, `wait` how long after its beginning a run's message may leave; in seconds.

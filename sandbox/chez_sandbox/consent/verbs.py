@@ -266,7 +266,7 @@ async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     others = await sent_elsewhere(home, {(one.device, one.grant, one.sequence) for one in lefts})
     active = {info.id.hex(): info.name for info in await home.devices.all() if info.active and not info.own}
     words += elsewhere_words(others, active, language)
-    return {"left": rows, "spent": spent, "elsewhere": [asdict(one) for one in others], "words": words}
+    return {"left": rows, "spent": spent, "elsewhere": [msgspec.structs.asdict(one) for one in others], "words": words}
 
 
 async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

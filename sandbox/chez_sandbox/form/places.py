@@ -7,8 +7,9 @@ can be shown at its line and column. It checks nothing.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 __all__ = ("Path", "Place", "find", "places")
 
@@ -18,8 +19,7 @@ Path = tuple[str | int, ...]
 _BARE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Line and column, both from 1, in characters."""
 
     line: int

@@ -15,7 +15,7 @@ entry that follows a batch would tell the relay whose results were in it.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -163,8 +163,7 @@ async def with_received(home: "Home", lefts: Sequence[Left]) -> list[Left]:
     return [replace(left, received=words.get((left.grant, left.sequence), left.received)) for left in lefts]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """What a provider signed of one message: that it has it, and by its token the consent that the message names."""
 
     grant: str

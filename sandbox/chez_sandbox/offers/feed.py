@@ -125,8 +125,7 @@ class Offer:
         return bundle
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
+class Feed(msgspec.Struct, frozen=True):
     """A whole catalogue, from its first line on; made by `read_feed`."""
 
     offers: tuple[Offer, ...] = ()

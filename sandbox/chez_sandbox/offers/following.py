@@ -9,8 +9,9 @@ are signed by its key. What was granted from a file is held against them as well
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from chez.errors import NotAllowed, NotFound
 from chez.query.sql import CATALOGUES
@@ -41,8 +42,7 @@ __all__ = (
 COLLECTION: Final = CATALOGUES
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(msgspec.Struct, frozen=True):
     """One that the person follows, as it stands here."""
 
     space: str

@@ -6,8 +6,9 @@ exponential mechanism (McKenna and Sheldon 2020), whose bound is used (McSherry 
 """
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez_sandbox.privacy.statistics import Measured, question
 
@@ -17,8 +18,7 @@ USUAL: Final = 0.95
 """How often an error is at most `Utility.usually`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Utility:
+class Utility(msgspec.Struct, frozen=True):
     """The size of an error: in the field's unit, or for a quantile in rows by which its rank is off."""
 
     usually: float

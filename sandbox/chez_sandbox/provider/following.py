@@ -9,9 +9,10 @@ book knows it by its id, and each sink knows its own place in the book.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
+
+import msgspec
 
 from chez.errors import NotARelay, RelayUnreachable
 from chez.inboxes import InboxItem
@@ -56,8 +57,7 @@ Inbox = Callable[[], AbstractAsyncContextManager[Items]]
 """Connects to the relay, renews the inbox, and watches it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+class Taking(msgspec.Struct, frozen=True):
     """What `take_results` works with."""
 
     book: ResultBook

@@ -9,7 +9,6 @@ day and seed make the same rows.
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -31,8 +30,7 @@ _AROUND: Final = 10
 """One row of so many lies outside the window: half of these before it, half after."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """Where a row stands in time, and what chance it has."""
 
     number: int

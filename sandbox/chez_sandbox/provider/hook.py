@@ -21,7 +21,6 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -42,8 +41,7 @@ LONGEST_WAIT: Final = 60.0
 """Seconds between two attempts at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookAddress:
+class HookAddress(msgspec.Struct, frozen=True):
     """Where a hook is."""
 
     url: str

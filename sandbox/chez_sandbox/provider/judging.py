@@ -7,8 +7,9 @@ fails, too.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings
@@ -37,8 +38,7 @@ _NAMED: Final = 1024
 """Values from which such a field can be one: an enum of a few tariffs' names is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing about a job, at a field of its manifest."""
 
     level: Literal["refused", "warning"]
@@ -46,8 +46,7 @@ class Finding:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(msgspec.Struct, frozen=True):
     """What the difference between two runs next to each other tells."""
 
     collection: str

@@ -2,9 +2,10 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+import msgspec
 
 from chez.errors import HomeExists, InvalidValue, NotFound
 from chez_sandbox.bundle import Kind
@@ -16,8 +17,7 @@ from chez_sandbox.provider.toml_text import quoted
 __all__ = ("Project", "new_project", "open_project")
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """A job's folder, read; `manifest_text` already names the provider."""
 
     folder: Path

@@ -28,6 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
+import msgspec
+
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue, StorageFailed
 from chez.store.disk import sync_folder
@@ -49,8 +51,7 @@ MAX_LINE: Final = 16 * MAX_INBOX_ITEM
 """More bytes than any line has: a number's form (1e15) takes up to five times as much room in it as in an item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A place between two lines of a book: up to where something has taken it."""
 
     offset: int
@@ -71,8 +72,7 @@ class Line:
     end: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """What became of one item of the inbox; it is durable here."""
 
     line: dict[str, Any]

@@ -9,9 +9,10 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from chez.errors import InvalidValue
 
@@ -22,19 +23,16 @@ PRIVATE: Final = "private"
 """The name of a person's own space; here also its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Info:
+class _Info(msgspec.Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Space:
+class _Space(msgspec.Struct, frozen=True):
     id: str
     role: str = "owner"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 

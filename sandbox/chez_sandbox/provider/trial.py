@@ -3,9 +3,10 @@
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+import msgspec
 
 from chez.errors import StorageFailed
 from chez_sandbox.bundle import Bundle
@@ -20,8 +21,7 @@ from chez_sandbox.runtime.host import Runtime
 __all__ = ("Trial", "cache_folder", "cache_key", "run_trial")
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True):
     """Both runs, and what they read. `native` is None for a component."""
 
     rows: dict[str, int]

@@ -6,7 +6,6 @@ account; that bounds how much, and not of what.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 import msgspec
@@ -29,7 +28,8 @@ def version_changes(before: Bundle, after: Bundle, *, signed: bool = True) -> li
     """
     if signed:
         return difference(before, after)
-    after = replace(after, manifest=msgspec.structs.replace(after.manifest, provider=before.manifest.provider))
+    manifest = msgspec.structs.replace(after.manifest, provider=before.manifest.provider)
+    after = msgspec.structs.replace(after, manifest=manifest)
     same = (before.manifest, before.kind, before.code) == (after.manifest, after.kind, after.code)
     return [] if same else difference(before, after)
 

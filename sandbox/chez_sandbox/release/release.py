@@ -17,7 +17,6 @@ Every field but `result` has the same length in every message, so the length is 
 of the schema: `message_size(schema)`.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Final, Literal
 
@@ -64,8 +63,7 @@ class Release(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     """Canonical JSON (release.schema), empty when the outcome is "none"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a message goes: the provider's sealing key and the inbox it is signed for."""
 
     sealing_key: bytes

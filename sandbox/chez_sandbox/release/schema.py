@@ -17,8 +17,9 @@ alone, before any run.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from chez_sandbox.release.parse import parse_schema
 from chez_sandbox.release.strict_json import read_json
@@ -38,16 +39,14 @@ def count_text(count: int) -> str:
     return str(count) if count < 10**100 else f"10^{math.floor(math.log10(count))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A result that may leave: the rounded `value`, and its canonical bytes (JSON, UTF-8)."""
 
     value: object
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True):
     """A closed result schema; made by `Schema.parse`."""
 
     root: Type

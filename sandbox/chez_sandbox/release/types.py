@@ -5,10 +5,11 @@ exact; `max_bytes` bounds the text. A type is immutable and shares nothing.
 """
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Protocol
+
+import msgspec
 
 from chez_sandbox.job_errors import ResultRefused
 
@@ -46,8 +47,7 @@ class Type(Protocol):
         """The rounded value and its canonical text; raises `ResultRefused` naming `path`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NullType:
+class NullType(msgspec.Struct, frozen=True):
     """null."""
 
     count: int = 1
@@ -59,8 +59,7 @@ class NullType:
         return None, "null"
 
 
-@dataclass(frozen=True, slots=True)
-class BooleanType:
+class BooleanType(msgspec.Struct, frozen=True):
     """true or false."""
 
     count: int = 2
@@ -72,8 +71,7 @@ class BooleanType:
         return value, "true" if value else "false"
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType:
+class EnumType(msgspec.Struct, frozen=True):
     """One of a fixed set of strings."""
 
     values: tuple[str, ...]
@@ -92,8 +90,7 @@ class EnumType:
         return value, json.dumps(value)
 
 
-@dataclass(frozen=True, slots=True)
-class NumberType:
+class NumberType(msgspec.Struct, frozen=True):
     """Numbers on the grid of `step` from `low * step` to `high * step` (both included).
 
     A value between two grid points is rounded to the nearest one, to the even one when
@@ -146,8 +143,7 @@ def _exact(value: object, path: str) -> Fraction:
     return Fraction(value)
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayType:
+class ArrayType(msgspec.Struct, frozen=True):
     """From `least` to `most` values of one type, in the job's order (the order counts)."""
 
     items: Type
@@ -173,8 +169,7 @@ class ArrayType:
         return [item for item, _ in admitted], f"[{','.join(text for _, text in admitted)}]"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectType:
+class ObjectType(msgspec.Struct, frozen=True):
     """Fixed keys, all present; written in the order of their code points."""
 
     fields: tuple[tuple[str, Type], ...]
@@ -205,8 +200,7 @@ class ObjectType:
         return {name: item for name, (item, _) in admitted.items()}, f"{{{text}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class NullableType:
+class NullableType(msgspec.Struct, frozen=True):
     """A value of one type, or null."""
 
     kind: Type

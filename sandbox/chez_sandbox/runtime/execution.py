@@ -6,7 +6,6 @@ it went shows nowhere: fuel is counted from the instance's first instruction.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -115,8 +114,7 @@ class Host:
             self._log_left = max(0, self._log_left - len(kept.encode()) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(msgspec.Struct, frozen=True):
     """An instance that was made before its run, and the fuel that making it took. It serves one run."""
 
     host: Host

@@ -13,12 +13,12 @@ be handed over or the machine fails.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import anyio
+import msgspec
 
 from chez_sandbox.errors import BadComponent, BadInput, RuntimeMissing, WorkerFailed
 from chez_sandbox.runtime.artifact import find_artifact
@@ -45,8 +45,7 @@ _SPARE_SECONDS = 300
 _CELL_MEMORY = 200  # bytes of one cell as tuple, SQLite row and JSON
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(msgspec.Struct, frozen=True):
     """How a run ended.
 
     `value` is the result's JSON, as the job wrote it, with OK only. `code` tells with

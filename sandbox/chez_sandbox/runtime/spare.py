@@ -16,9 +16,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
+import msgspec
 
 from chez_sandbox.errors import SandboxError, WorkerFailed
 from chez_sandbox.runtime import walls
@@ -29,8 +29,7 @@ from chez_sandbox.runtime.process import Child, start
 __all__ = ("Allowance", "Spares", "Standing", "start_worker")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True):
     """A worker's rlimits: bytes of writable memory and of address space, seconds of processor."""
 
     memory: int
@@ -50,8 +49,7 @@ class Allowance:
         return self.memory, self.address_space, self.cpu_seconds, int(waits)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """A worker that waits for its job behind these walls."""
 
     child: Child

@@ -7,7 +7,6 @@ power to take or to leave anything.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -71,8 +70,7 @@ class _Form(msgspec.Struct, forbid_unknown_fields=False):
     settled: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An address as it is kept; `holder` says whose it is, `bound` whether the address names that in its text.
 
     `closed` says that the relay was told of the revocation.

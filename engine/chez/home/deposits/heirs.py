@@ -8,7 +8,8 @@ the others sign from then on counts for nothing.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from chez.deposits.card import Organisation, read_card
 from chez.errors import InvalidValue
@@ -17,8 +18,7 @@ from chez.succession import follow
 __all__ = ("Holder", "holder_of")
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """The organisation of an address: its card, its key after those that it had before, and who else claims to be it.
 
     `rivals` are the cards of those who claim it, all of them, when it is contested; else there are none.

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from chez.deposits.address import Quota
 from chez.deposits.types import RecordType
 
@@ -88,8 +90,7 @@ class Deposit:
     rejects: tuple[DepositReject, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DepositsReport:
+class DepositsReport(msgspec.Struct, frozen=True):
     """What one look at the inboxes did: messages taken, and their records; messages refused.
 
     `waiting` names the addresses, by their labels, at which more lies than may be taken now; `problems` tells

@@ -4,8 +4,9 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from chez.errors import ChezError
 from chez.home.deposits.desk import Deposits
@@ -26,10 +27,10 @@ async def sync_and_take(exchange: Exchange, deposits: Deposits, timeout: float, 
     report = await exchange.sync(timeout, url, reseed=reseed, everywhere=everywhere, progress=progress)
     taken = await deposits.take()
     if not (taken.messages or taken.dropped):
-        return replace(report, deposits=taken)
+        return msgspec.structs.replace(report, deposits=taken)
     # So that what was taken is at the relay for the other devices when this returns.
     again = await exchange.sync(timeout, url, everywhere=everywhere, progress=progress)
-    return replace(
+    return msgspec.structs.replace(
         again, sent=report.sent + again.sent, received=report.received + again.received,
         quarantined=report.quarantined + again.quarantined, reset=(*report.reset, *again.reset),
         unanswered=report.unanswered or again.unanswered, let_in=(*report.let_in, *again.let_in), deposits=taken)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chez import crypto
 from chez.sync.checkpoints.format import Segment
 from chez.sync.received import Received
@@ -11,44 +13,38 @@ from chez.sync.session import Dropping
 __all__ = ("Again", "Answer", "Ask", "Drop", "Errand", "Get", "Look", "Put", "Send")
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True):
     """There is more to do here; `received` is what a turn of taking in led to."""
 
     received: Received | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """These segments are to come from the relay."""
 
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """These segments, which nobody's checkpoint is in, are to come from the relay, to be seen for what they are."""
 
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """The relay is to have these segments."""
 
     segments: tuple[Segment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """Whether the relay holds all these segments of a checkpoint, by its entry, and which drop was its last one."""
 
     entry: bytes
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """An own entry was made."""
 
     sealed: Sealed
@@ -66,8 +62,7 @@ class Drop:
 Errand = Again | Get | Look | Put | Ask | Send | Drop | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the relay said to an `Ask`: whether it holds all that was `asked`, what of it, and its last drop then.
 
     The drop's name is empty when it refused to say.

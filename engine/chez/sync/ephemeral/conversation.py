@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from chez.sync.ephemeral.message import MAX_NAMED, Message
 
 __all__ = ("Conversation", "Stamp")
@@ -44,8 +46,7 @@ OWED: Final = 256
 """Questions and answers that wait to be said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True):
     """What a message of this device says beside its topic; see `Message`."""
 
     session: bytes
