@@ -151,7 +151,7 @@ def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_pa
     copy.run("put", "notes", "c", "from=copy")
     for _ in range(2):  # the second time too
         failed = copy.run("sync", code=1)
-        assert "new device" in failed.stderr and "copies" in failed.stderr
+        assert "--as-new-device" in failed.stderr and "copies" in failed.stderr
     assert copy.json("get", "notes", "c")["value"] == {"from": "copy"}
     chez.run("sync")
     assert chez.json("get", "notes", "b")["value"] == {"from": "original"}
@@ -177,7 +177,7 @@ def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: s
     shutil.copytree(chez.home, old.home)
     chez.run("put", "notes", "b", "n=2")
     chez.run("sync")
-    assert "new device" in old.run("sync", code=1).stderr
+    assert "--as-new-device" in old.run("sync", code=1).stderr
     assert old.json("get", "notes", "a")["value"] == {"n": 1}
 
 
