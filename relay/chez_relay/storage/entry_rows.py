@@ -50,7 +50,8 @@ class EntryRows:
         """Append all, in their order; `one` does what is not plainly new: refused, there already, or damaged."""
         ends: dict[bytes, _End] = {}
         written = self._hashes.written([(end.space.number, start(request.entry)) for request in requests
-                                        if (end := ends.get(request.handle) or self._begin(ends, request.handle))])
+                                        if (end := ends.get(request.handle) or self._begin(ends, request.handle))
+                                        and end.space.hashed])  # of a young space none is written
         rows: list[Row] = []
         results: list[Result] = []
         for request in requests:
