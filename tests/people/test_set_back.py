@@ -103,14 +103,19 @@ async def test_a_home_that_heard_of_its_copy_sends_nothing_more_to_any_relay(tmp
         assert (await anna.status()).pending > 0
 
 
+async def _at_both(folder: Path, one: str, two: str) -> None:
+    """A home of anna's that is in step at two relays, and closed."""
+    async with persons(folder, "anna", relay=one) as (anna,):
+        await anna.relays.add(two)
+        await anna.sync(everywhere=True)
+
+
 async def test_a_relay_that_never_comes_to_its_end_keeps_others_waiting_for_a_while_only(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is about, a home that begins is in step with another one soon."""
     monkeypatch.setattr("chez.sync.link.LONGEST_WAIT", 1.0)
     async with proxy() as one, proxy() as two, behind(one, tmp_path / "one"), behind(two, tmp_path / "two"):
-        async with persons(tmp_path, "anna", relay=one.url) as (anna,):
-            await anna.relays.add(two.url)
-            await anna.sync(everywhere=True)
+        await _at_both(tmp_path, one.url, two.url)
         one.passes.clear()
         async with open_again(tmp_path / "anna") as anna:
             await _put(anna, "late")
@@ -140,9 +145,7 @@ async def test_who_was_away_is_in_step_with_both_relays_at_once(tmp_path: Path) 
 async def test_who_waits_for_a_sync_is_kept_by_no_relay_that_never_comes_to_its_end(tmp_path: Path) -> None:
     """Each sync would end without anything sent to the relay that is there: however short it is waited for, it is."""
     async with proxy() as one, proxy() as two, behind(one, tmp_path / "one"), behind(two, tmp_path / "two"):
-        async with persons(tmp_path, "anna", relay=one.url) as (anna,):
-            await anna.relays.add(two.url)
-            await anna.sync(everywhere=True)
+        await _at_both(tmp_path, one.url, two.url)
         one.passes.clear()
         async with open_again(tmp_path / "anna") as anna:
             await _put(anna, "late")
