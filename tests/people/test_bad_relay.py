@@ -3,11 +3,13 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import chez
 from chez.errors import RelayMisbehaved
+from chez.sync.driver import Driver
 from tests.home.pairing import paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join
@@ -128,8 +130,18 @@ async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Wi
         assert await ids(b) == {"one", "two"}
 
 
-async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(tmp_path: Path) -> None:
-    """The link ended with what the relay did; who asks for it has it begun again."""
+@pytest.mark.parametrize("lingers", [0.0, 0.2])
+async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lingers: float) -> None:
+    """The link ended with what the relay did; who asks for it has it begun again, also while the connection that came
+    to it is not quite over: what it raises then is of before."""
+    leave = Driver.__aexit__
+
+    async def leaving(driver: Driver, *raised: Any) -> None:
+        await asyncio.sleep(lingers)
+        await leave(driver, *raised)
+
+    monkeypatch.setattr(Driver, "__aexit__", leaving)
     async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
         await _put(a, "early", front.url)
         await _copied(first, tmp_path / "old")

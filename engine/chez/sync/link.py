@@ -425,6 +425,11 @@ class Link:
                     self.error = None
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
+        except (RelayRefused, RelayMisbehaved):
+            if self._driver is driver:
+                raise
+            # What it came to is over: whoever had it begun anew was told, or wants it asked again.
+            raise RelayUnreachable(f"the connection to {self.url} is begun anew", "It is tried again.") from None
         finally:
             late.cancel()
 
