@@ -15,7 +15,7 @@ from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.home.pairing import paired
 from tests.people.support import ids, join
-from tests.relay.clusters import blocks, cluster, lose, needs_server
+from tests.relay.clusters import cluster, lose, messages, needs_server
 from tests.relay.clusters import emptied as emptied_store
 from tests.relay.support import relay
 
@@ -100,7 +100,7 @@ async def test_what_the_engine_lost_devices_bring_back(cluster: Cluster, tmp_pat
     async with (emptied_store(cluster) as store, relay(None, *nodes(cluster)) as server,
                 paired(tmp_path, server.url) as (a, b), join(a, tmp_path / "c", "c", server.url) as away):
         everything = await written(a, b, server.url)
-        found = await blocks(store, "chez.log.0.s.*")
+        found = await messages(store, "chez.log.0.s.*")
         assert len(found) > 20
         await lose(cluster, store, found[lost])
         for home in (away, a, b, a, b, away):

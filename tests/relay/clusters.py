@@ -52,9 +52,9 @@ async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamSt
 
 
 async def lose(cluster: Cluster, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
-    """Remove messages from the stream of logs, and wait until no node has them: each applies that in its own time."""
+    """Remove messages from their streams, and wait until no node has them: each applies that in its own time."""
     for kept in lost:
-        await patiently(store.engine, lambda kept=kept: store.engine.delete("chez_log_0", kept.seq))  # type: ignore[misc]
+        await patiently(store.engine, lambda kept=kept: store.engine.delete(_stream(kept.subject), kept.seq))  # type: ignore[misc]
     async with AsyncExitStack() as stack:
         for url in cluster.urls:  # which node answers a read is the choice of the one that is asked
             there = await JetStreamStorage.open([url])
@@ -63,9 +63,18 @@ async def lose(cluster: Cluster, store: JetStreamStorage, lost: Sequence[Kept]) 
                 await _without(there, kept)
 
 
-async def blocks(store: JetStreamStorage, subject: str) -> list[Kept]:
-    """All that the stream of logs has under a subject."""
-    return await patiently(store.engine, lambda: store.engine.run("chez_log_0", subject, 1, size=2**22))
+async def messages(store: JetStreamStorage, subject: str) -> list[Kept]:
+    """All that a stream has under a subject. Its leader is asked: another node may not have the last ones yet."""
+    found: list[Kept] = []
+    while (one := await patiently(store.engine, lambda: store.engine.next(
+            _stream(subject), subject, found[-1].seq + 1 if found else 1))) is not None:
+        found.append(one)
+    return found
+
+
+def _stream(subject: str) -> str:
+    """The stream that a subject lies in."""
+    return "_".join(subject.split(".")[:3])
 
 
 async def _without(store: JetStreamStorage, lost: Kept) -> None:
@@ -73,5 +82,5 @@ async def _without(store: JetStreamStorage, lost: Kept) -> None:
     without = 0
     while without < 16:
         found = await patiently(
-            store.engine, lambda: store.engine.run("chez_log_0", ">", lost.seq, size=1, count=1))
+            store.engine, lambda: store.engine.run(_stream(lost.subject), ">", lost.seq, size=1, count=1))
         without = 0 if any(one.seq == lost.seq for one in found) else without + 1
