@@ -11,6 +11,7 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
+from tests.home.restoring import restored
 from tests.relay.within import Within
 from tests.relay.within import relay as running_relay
 
@@ -280,6 +281,20 @@ async def test_an_export_has_every_space_and_comes_back(home: chez.Home, tmp_pat
         assert (part.added, part.skipped) == (1, [])
         (found,) = [record.value["photo"] async for record in mine.collection("photos")]
         assert b"".join([data async for data in mine.blobs.read(found)]) == b"x" * 3000
+
+
+async def test_an_export_comes_back_into_the_home_restored_after_it(home: chez.Home, tmp_path: Path) -> None:
+    """The device that made the export is what this home was: its spaces come back too."""
+    trip = await home.create_space("Trip")
+    await trip.collection("photos").put({"n": 1}, id="a")
+    await home.export(tmp_path / "all")
+    await trip.collection("photos").delete("a")
+    await home.backup(tmp_path / "backup")
+    await restored(tmp_path / "backup", tmp_path / "again")
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        report = await again.import_file(tmp_path / "all")
+        assert (report.added, report.skipped) == (1, [])
+        assert (await again.space("Trip").collection("photos").get("a")).value == {"n": 1}
 
 
 async def test_no_export_from_elsewhere_writes_into_spaces_that_are_shared(home: chez.Home, tmp_path: Path) -> None:

@@ -57,14 +57,15 @@ async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: In
     """Import an export's records; see `Home.import_file`.
 
     What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs, where this
-    device made the export: anybody may write a folder that names a public space, or one that they share, and others
-    would take what is in it for this person's. `private` is the number of the private space.
+    device made the export, or one that this home was before it was restored or copied: anybody may write a folder that
+    names a public space, or one that they share, and others would take what is in it for this person's. `private` is
+    the number of the private space.
     """
     folder = path if path.is_dir() else path.parent
     first = await asyncio.to_thread(_open, folder, "", engine.space == private)
     report = ImportReport(CONNECTOR, folder.name, first.manifest.version)
     exports = [(first, engine, blobs)]
-    made = {receipt.body.get("manifest") for receipt in await journal.receipts("export-complete")}
+    made = await engine.database.read(lambda db: _made(journal, db))
     for part in first.manifest.spaces:
         if first.sha256 not in made or (there := into(part.id)) is None:
             report.skipped.append(part.name)
@@ -89,6 +90,12 @@ async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: In
         "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
         "rejected": report.rejected})
     return report
+
+
+def _made(journal: Journal, db: Connection) -> set[Any]:
+    """The hashes of the manifests of the exports that this home made, also as other devices than it is now."""
+    receipts = journal.find(db, "export-complete", {}) + journal.find_former(db, "export-complete", {})
+    return {receipt.body.get("manifest") for receipt in receipts}
 
 
 class _Opened(msgspec.Struct, frozen=True):
