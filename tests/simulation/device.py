@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from chez.records.store import RecordStore, Shown
 from chez.store.database import Connection
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Job, Lane, Lanes
+from chez.sync.lane import Job, Lane
+from chez.sync.lanes import Lanes
 from chez.sync.machine import SyncMachine
 from chez.sync.meeting import Approach
 from chez.sync.outbox import waiting_spaces

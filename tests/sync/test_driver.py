@@ -10,7 +10,8 @@ import pytest
 from chez.errors import NotFound, SpaceFull, StorageFailed
 from chez.store.database import Database
 from chez.sync.driver import Driver
-from chez.sync.lanes import Job, Lanes
+from chez.sync.lane import Job
+from chez.sync.lanes import Lanes
 from chez.sync.replica import Replica
 from chez.sync.socket import Socket
 from chez.sync.work import Work

@@ -14,7 +14,8 @@ from chez.spaces.statements import Kind
 from chez.sync.checkpoints.desk import Desk
 from chez.sync.entry import CHANGES, STATEMENTS
 from chez.sync.events import RolesEnded
-from chez.sync.lanes import Lanes, State
+from chez.sync.lane import State
+from chez.sync.lanes import Lanes
 from chez.sync.outbox import waiting_spaces
 from chez.sync.patience import SLOWEST_SPAN
 from chez.sync.work import Work

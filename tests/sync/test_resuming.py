@@ -3,7 +3,7 @@
 import pytest
 
 from chez.errors import RelayMisbehaved
-from chez.sync.lanes import State
+from chez.sync.lane import State
 from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions
 from chez_relay.storage.memory import MemoryStorage

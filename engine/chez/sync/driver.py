@@ -22,7 +22,8 @@ from chez.sync.copied import note_copy
 from chez.sync.flow import LEAST_WINDOW
 from chez.sync.inbox import Inbox
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Job, Lane, Lanes, State
+from chez.sync.lane import Job, Lane, State
+from chez.sync.lanes import Lanes
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane

@@ -5,25 +5,19 @@ for all lanes at once (`chez.sync.opening`), so it takes as many round trips for
 spaces as for one, and then the relay keeps what is followed for the next one. What arrives
 goes to the lane that it is about.
 
-A lane goes its own way. One whose store or log is damaged, or that has no part in its space any more, stops
-with its error and the others go on (STOPPED); one that can't go on just now, that the
-relay refuses, or of which somebody says that it lies, is begun again on the same
-connection (RESTING, until `again`). Only what concerns every space is raised: a
-relay that breaks the protocol, a store that fails, a home that was copied, or that no lane
-is left to go on.
+A lane goes its own way: one that ends stops or rests (`sync.lane`), until `again`, and the others go on. Only what
+concerns every space is raised: a relay that breaks the protocol, a store that fails, a home that was copied, or that
+no lane is left to go on.
 
 Work is handed out in passes (`take`). Of what a relay brings a lane has one turn in each
 (`sync.arrivals`), which is bounded, so a space that brings gigabytes delays no other by more.
 """
 
-import enum
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
-from chez.store.database import Connection
 from chez.sync.channel import Channel
 from chez.sync.events import (
     AppendDone,
@@ -42,81 +36,15 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.keeping import Keeping
+from chez.sync.lane import Job, Lane, State
 from chez.sync.machine import SyncMachine
 from chez.sync.opening import Opening
-from chez.sync.patience import Silence
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
-from chez.sync.work import Phase, Progress, Work
+from chez.sync.work import Phase, Progress
 
-__all__ = ("Job", "Lane", "Lanes", "State")
-
-class State(enum.Enum):
-    """Whether a lane goes on, waits to be begun again, or ended with its error."""
-
-    LIVE = enum.auto()
-    RESTING = enum.auto()
-    STOPPED = enum.auto()
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One space on the connection; `error` tells why it is not kept in step."""
-
-    replica: Replica
-    channel: Channel
-    machine: SyncMachine
-    state: State = State.LIVE
-    error: ChezError | None = None
-    works: list[Work] = field(default_factory=list)
-    under_way: int = 0
-    """How much work is being done: what it leads to is not known yet."""
-    rests: int = 0
-    """How often it could not go on since it last could."""
-    doubts: int = 0
-    """How often it rested on hearsay: each time it goes on longer."""
-    turned_away: bool = False
-    """Whether it rests on a relay's word that no other device changes: for long, until its operator may have."""
-    heard: int = 0
-    """How often the relay said something of the space."""
-    silence: Silence = field(default_factory=Silence)
-
-    @property
-    def asks(self) -> bool:
-        """Whether it is for the relay to say something, and not for this device to go on."""
-        return self.state is State.LIVE and self.machine.asks and not self.works and not self.under_way
-
-    @property
-    def seals(self) -> bool:
-        """Whether transactions seal what they write in this space."""
-        return self.state is State.LIVE and self.machine.sealing
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything known of either side has reached the other."""
-        return self.state is State.LIVE and self.machine.idle and not self.works and not self.under_way
-
-    @property
-    def stuck(self) -> bool:
-        """Whether all has but for what the relay has no room for."""
-        return self.state is State.LIVE and self.machine.stuck and not self.works and not self.under_way
-
-
-class Job(msgspec.Struct, frozen=True):
-    """Work of a lane that is being done; it is nobody's any more once the lane has another machine."""
-
-    lane: Lane
-    machine: SyncMachine
-    work: Work
-    met: bool
-    """Whether the machine read how far the relay was read."""
-
-    def run(self, db: Connection) -> Any:
-        """The work, in the store's transaction. Raises what it does, and `RelayUnreachable` for a space that went."""
-        if self.met:
-            self.machine.replica.check_place(db, self.machine.relay)
-        return self.work.run(db)
+__all__ = ("Lanes",)
 
 
 class Lanes:
@@ -444,9 +372,9 @@ class Lanes:
         if self._near and isinstance(error, RelayMisbehaved) and not hearsay:
             hearsay = True  # any member may have said to have this store
             lane.replica.relays.doubted.add(self._relay)
-        soon = isinstance(error, RelayUnreachable) or hearsay or _left_behind(lane, error) or (
+        soon = isinstance(error, RelayUnreachable) or hearsay or lane.left_behind(error) or (
             self._near and _unfilled(error))
-        lane.turned_away = not (soon or self._near or _over(lane, error))
+        lane.turned_away = not (soon or self._near or lane.over(error))
         rests = self._rests and (soon or lane.turned_away)
         lane.state = State.RESTING if rests else State.STOPPED
         if rests:
@@ -463,7 +391,7 @@ class Lanes:
     @property
     def over(self) -> bool:
         """Whether each lane ended with what a relay changes no more."""
-        return bool(self.all) and all(lane.error is not None and _over(lane, lane.error) for lane in self.all)
+        return bool(self.all) and all(lane.error is not None and lane.over(lane.error) for lane in self.all)
 
     @property
     def met(self) -> frozenset[bytes]:
@@ -482,19 +410,6 @@ class Lanes:
             ended = [lane.error for lane in self.all if lane.error is not None]
             # One that only rests is worth another connection.
             raise next((error for error in ended if isinstance(error, RelayUnreachable)), ended[0])
-
-
-def _left_behind(lane: Lane, error: ChezError) -> bool:
-    """Whether a lane was refused that nobody took out: another device may be about to see to that."""
-    return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.access.removed
-
-
-def _over(lane: Lane, error: ChezError) -> bool:
-    """Whether a lane ended with what a relay can do nothing about: it is this home's, or the device was taken out."""
-    if not isinstance(error, RelayRefused | RelayMisbehaved | RelayUnreachable):
-        return True
-    return isinstance(error, RelayRefused) and (error.reason in ("handle", "dropped", "stranger") or (
-        error.reason == "denied" and lane.replica.access.removed))
 
 
 def _unfilled(error: ChezError) -> bool:

@@ -19,7 +19,8 @@ from chez.sync import connection
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
-from chez.sync.lanes import Lanes, State
+from chez.sync.lane import State
+from chez.sync.lanes import Lanes
 from chez.sync.lookout import look_out
 from chez.sync.meeting import Acquaintances
 from chez.sync.patience import LONGEST_PAUSE, Backoff

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from chez.errors import ChezError
 from chez.store.database import Connection
-from chez.sync.lanes import Lane, Lanes
+from chez.sync.lane import Lane
+from chez.sync.lanes import Lanes
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import Waits, waits
 from chez.sync.sealed import Sealed
