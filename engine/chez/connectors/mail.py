@@ -8,8 +8,8 @@ What the file does not say, and how it is settled here:
 - The encoding: text that declares none, or one that there is not, is UTF-8 if it is that, else Windows-1252.
 - A date that can't be, such as one in the year 3609, is none; one without zone is UTC.
 - A message without `Message-ID` is told by its date, sender, recipients, subject and text.
-- Whoever writes a mail chooses its `Message-ID`, also another's. In a mailbox the first one that has it keeps it; what
-  differs from that is told by it, `#` and what it says, so that no message takes another's place.
+- Whoever writes a mail chooses its `Message-ID`, also another's. So each is told by it, `#` and a hash of what it says:
+  no message takes another's place, whichever file it is in and whichever comes first.
 - Its folder: Gmail's labels (`X-Gmail-Labels`), else none; a file's name says nothing.
 """
 
@@ -47,8 +47,6 @@ UNSEEN: Final = frozenset({"style", "script", "head"})
 LINES: Final = frozenset({"br", "p", "div", "tr", "li", "table", "ul", *(f"h{at}" for at in range(1, 7))})
 MAX_TEXT: Final = 12 * 1024
 """Characters of a message's text."""
-MAX_IDS: Final = 500_000
-"""Messages of one mailbox whose ids are remembered; some 200 bytes each."""
 MAX_NAME: Final = 256
 MAX_RECIPIENTS: Final = 100
 CODECS: Final = (
@@ -61,7 +59,7 @@ class Mail:
     """Reads mailboxes and single messages into messages."""
 
     name = "mail"
-    version = 2
+    version = 3
     title = "mail: mbox and .eml"
     types = (Message,)
     example = (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: =?iso-2022-jp?q?=C9?= <a@x.fr>\nTo: b@x.fr\n"
@@ -82,13 +80,13 @@ class Mail:
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One `Message` for each. Raises `InvalidValue` when the file has none."""
         _codecs()
-        seen, ids = False, _Ids()
+        seen = False
         for item in letters(file):
             if isinstance(item, Progress):
                 yield item
                 continue
             try:
-                record = ids.own(_message(item))
+                record = _message(item)
                 seen = True
                 yield Found(record, item.line)
             except (ValueError, RecursionError) as error:
@@ -111,21 +109,6 @@ def _known(charset: str) -> str:
     return aliases.get(name, name)
 
 
-class _Ids:
-    """Whose the ids of a mailbox are: the first message's that has one."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
-
-    def own(self, record: Message) -> Message:
-        """The message under an id of its own."""
-        said = _digest([record.at, record.sender, record.recipients, record.subject, record.text, record.contents])
-        id = _digest(record.id)
-        if len(self._known) < MAX_IDS and self._known.setdefault(id, said) != said:
-            record.id = f"{record.id}#{said.hex()}"
-        return record
-
-
 def _digest(said: object) -> bytes:
     return hashlib.blake2b(msgspec.json.encode(said), digest_size=16).digest()
 
@@ -138,7 +121,7 @@ def _message(letter: Letter) -> Message:
     text = _text(letter.parts)
     attached = [part for part in letter.parts if part.attached]
     record = Message(
-        service="mail", id=_id(headers.get("message-id", "")), at=_date(headers.get("date", "")),
+        service="mail", id="", message_id=_id(headers.get("message-id", "")), at=_date(headers.get("date", "")),
         sender=sender[0][1] if sender else "", sender_name=sender[0][0] if sender else "",
         recipients=list(dict.fromkeys(address for name in ("to", "cc", "bcc") for _, address in _people(
             headers.get(name, ""))))[:MAX_RECIPIENTS],
@@ -146,7 +129,10 @@ def _message(letter: Letter) -> Message:
         folder=_words(headers.get("x-gmail-labels", ""))[:MAX_NAME],
         attachments=[(_words(part.name) or part.kind)[:MAX_NAME] for part in attached],
         contents=[f"{part.size} {part.digest.hexdigest()}" for part in attached])
-    if not record.id:
+    if record.message_id:
+        said = [record.at, record.sender, record.recipients, record.subject, text, record.contents]
+        record.id = f"{record.message_id}#{_digest(said).hex()}"
+    else:
         said = [headers.get("date", ""), record.sender, record.recipients, record.subject, text]
         record.id = f"row:{_digest(said).hex()}"
     return record

@@ -58,12 +58,13 @@ class Message(msgspec.Struct, kw_only=True):
 
     __collection__: ClassVar[str] = "messages"
     __identity__: ClassVar[tuple[str, ...]] = ("service", "id")
-    __version__: ClassVar[int] = 2
+    __version__: ClassVar[int] = 3
 
     service: str
     """"mail", "sms", "twitter", ..."""
     id: str
-    """The service's id of the message: RFC 5322 `Message-ID` without its angle brackets; else "row:" with a hash."""
+    """The service's id of the message; of mail its `message_id`, "#" and a hash of what it says; else "row:" with a
+    hash."""
     at: datetime | None = None
     """When it was sent, UTC; None when the message does not say, or says nonsense."""
     sender: str = ""
@@ -77,13 +78,15 @@ class Message(msgspec.Struct, kw_only=True):
     text: str = ""
     """What it says, without markup; a long one is cut by its connector."""
     reply_to: str = ""
-    """The `id` that it answers."""
+    """The `id` that it answers; of mail the `message_id`."""
     folder: str = ""
     """Where it lay: a mailbox's or a conversation's name."""
     attachments: list[str] = []
     """The names of files that came with it."""
     contents: list[str] = []
     """Of each attachment, in the same order: its size in bytes and its SHA-256, parted by a blank."""
+    message_id: str = ""
+    """Of mail: RFC 5322 `Message-ID` without its angle brackets. Its writer chooses it: several may have one."""
 
 
 class Profile(msgspec.Struct, kw_only=True):
