@@ -20,8 +20,8 @@ class May(Protocol):
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
 
-    def prove(self, claims: int) -> bool:
-        """Have so many proofs of roles looked at."""
+    def prove(self, signatures: int) -> bool:
+        """Have so many signatures looked at, of roles or of what brings its own."""
 
     def keep(self, spaces: int) -> bool:
         """Keep so many spaces for a later connection, or take up as many."""

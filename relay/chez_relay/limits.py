@@ -29,7 +29,8 @@ class Limits:
     places_per_address: int = _limit(
         65_536, "Spaces and inboxes that all connections of one address hold open: about 1 KB each.")
     logins_burst_per_address: float = _limit(
-        262_144.0, "Roles that connections of one address prove at once: a few at each place that it may hold open.")
+        262_144.0, "Roles that connections of one address prove at once: a few at each place that it may hold open. "
+        "What is signed by itself, as a rotation is, counts as one.")
     logins_rate_per_address: float = _limit(
         4096.0, "Roles proven from one address each second after that: some sixty microseconds each, right or wrong.")
     memory: int = _limit(

@@ -18,7 +18,7 @@ from chez_relay.errors import Code
 from chez_relay.kept import KeptHere, Place
 from chez_relay.replies import fail, send
 from chez_relay.roles import OpenRoles
-from chez_relay.signed import Signatures
+from chez_relay.signed import SIGNED_TOO_OFTEN, Signatures
 from chez_relay.storage import Found, Gone, InboxInfo, Refused, SpaceInfo
 from chez_relay.subscriptions import Subscriptions
 from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed, kept_digest, resumed_digest
@@ -51,6 +51,8 @@ class Resuming:
         """What is to be taken up, if it is kept here and its key signed for this connection."""
         if self.roles.open_anywhere:
             return Refused(Code.OUT_OF_ORDER, "roles are open on this connection already")
+        if not self.may.prove(1):
+            return SIGNED_TOO_OFTEN
         message = resume_message(by.relay, by.client_nonce, by.relay_nonce, frame.key)
         if not verify.signed_by(frame.key, frame.signature, message):
             return Refused(Code.DENIED, "the key of what is kept did not sign for this connection")

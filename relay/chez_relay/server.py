@@ -66,9 +66,9 @@ class _May:
         """Make or renew one more inbox."""
         return self._addresses.take(self._account.inboxes)
 
-    def prove(self, claims: int) -> bool:
-        """Have so many proofs of roles looked at."""
-        return self._addresses.take(self._account.logins, claims)
+    def prove(self, signatures: int) -> bool:
+        """Have so many signatures looked at, of roles or of what brings its own."""
+        return self._addresses.take(self._account.logins, signatures)
 
     def keep(self, spaces: int) -> bool:
         """Keep so many spaces for a later connection, or take up as many."""

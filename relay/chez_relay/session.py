@@ -31,7 +31,7 @@ from chez_relay.logins import outcome
 from chez_relay.replies import done, fail, refused, send
 from chez_relay.resuming import Resuming
 from chez_relay.roles import OpenRoles
-from chez_relay.signed import Signatures
+from chez_relay.signed import SIGNED_TOO_OFTEN, Signatures
 from chez_relay.storage import (
     Credentials,
     Found,
@@ -282,6 +282,8 @@ class RelaySession:
         made = {CreateSpace: self._may.make_space, CreateInbox: self._may.make_inbox}.get(type(frame))
         if made is not None and not made():
             return fail(frame.ref, Code.TOO_OFTEN, "too many were made from your address just now", retry=True)
+        if made is None and not self._may.prove(2 if isinstance(frame, Drop) else 1):  # a drop is vouched for as well
+            return refused(frame.ref, SIGNED_TOO_OFTEN)
         request = self._signatures.request(frame, self._tokens, self._incarnation)
         if isinstance(request, Refused):
             return refused(frame.ref, request)

@@ -7,6 +7,7 @@ so their `ref` is signed and must rise: not even this connection can carry one t
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from chez_relay import verify
 from chez_relay.errors import Code
@@ -24,9 +25,13 @@ from chez_wire.login import (
 )
 from chez_wire.packets import in_order, packets_hash
 
-__all__ = ("Signatures",)
+__all__ = ("SIGNED_TOO_OFTEN", "Signatures")
 
 Signed = AddSpace | AddInbox | RotateSpace | DropSpace | DropEntries
+
+SIGNED_TOO_OFTEN: Final = Refused(
+    Code.TOO_OFTEN, "too many signatures were looked at for your address just now", retry=True)
+"""A signature costs as much to look at as a proof of a role, right or wrong: they are held to one rate."""
 
 _TWICE = Refused(Code.DENIED, "the refs of signed requests must rise on a connection: this one may be a repetition")
 _UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")

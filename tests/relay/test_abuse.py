@@ -309,6 +309,29 @@ async def test_roles_are_proven_at_a_rate() -> None:
             assert [each.error for each in await two.open(SPACE.claims(Role.READ))] == [""]
 
 
+async def test_signatures_of_requests_are_looked_at_at_a_rate() -> None:
+    """Who signs nothing, and only has signatures looked at, is held as who logs in: in the frames that no role opens.
+
+    A drop has two.
+    """
+    wrong, none = key("else").sign_bytes(b"something else"), bytes(32)
+
+    def wrongs(ref: int) -> list[frames.ClientFrame]:
+        signer, ranges = key("else").public, [frames.Dropped(1, 1, none)]
+        return [frames.DeleteSpace(ref, SPACE.handle, signer, wrong),
+                frames.Rotate(ref, SPACE.handle, signer, *[none] * 5, [], wrong),
+                frames.Resume(ref, signer, wrong, 100, 1000, [0]),
+                frames.Drop(ref, SPACE.handle, signer, signer, seed("i"), none, ranges, [], wrong, wrong)]
+
+    async with relay(logins_burst_per_address=7.0, logins_rate_per_address=0.001) as server:  # two of them to log in
+        told = []
+        for _ in range(2):
+            async with dial(url(server), compression=None) as socket:
+                await talk(socket, frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))
+                told += [one.code for one in await talk(socket, *wrongs(1)) if isinstance(one, frames.Failed)]
+        assert told == [Code.DENIED] * 4 + [Code.TOO_OFTEN] * 4
+
+
 async def talk(socket: ClientConnection, *asked: frames.ClientFrame) -> list[frames.RelayFrame]:
     """Send frames, and take an answer for each."""
     for one in asked:
