@@ -1279,6 +1279,10 @@ class Link(Front[AsyncLink]):
         """
         self._portal.do(lambda: self._inner.check(seconds))
 
+    def try_now(self) -> None:
+        """Somebody asks: try now what would be tried later, the connection or spaces that alone are not in step."""
+        self._portal.do(lambda: self._inner.try_now())
+
     def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.
 

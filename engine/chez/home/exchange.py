@@ -37,8 +37,8 @@ class Exchange:
         if await syncing.under_way():  # already kept in step in the background: wait for that
             if url is not None:
                 await syncing.be_free(url)
-            for link in [link for link in syncing.links if link.ended]:  # what it ended with may be over
-                link.begin_anew()
+            for link in syncing.links:
+                link.try_now()
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)

@@ -171,6 +171,13 @@ class Lanes:
                 lane.works += lane.machine.forward(at_once=at_once)  # what is said of a space has room in a full one
                 lane.works += lane.machine.retry()
 
+    def try_now(self) -> None:
+        """Somebody asks: begin anew now what rests, which is no problem until the relay answered."""
+        for lane in self.all:
+            if lane.state is State.RESTING and self._welcomed is not None:
+                lane.error = None
+                self.again(lane)
+
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""
         if lane.state is State.RESTING and self._welcomed is not None:

@@ -231,6 +231,18 @@ class Link:
         if self._driver is not None:
             self._driver.check(seconds)
 
+    def try_now(self) -> None:
+        """Somebody asks: try now what would be tried later, the connection or spaces that alone are not in step."""
+        if self._driver is not None:
+            self._driver.lanes.try_now()
+            self._driver.stir()
+        elif self._ended:  # what it ended with may be over
+            self.begin_anew()
+        elif self.next_try is not None:
+            self.error = None
+            self._backoff.begin_anew()
+            self._hurry.set()
+
     async def turn(self) -> None:
         """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
         async with self._turn:
