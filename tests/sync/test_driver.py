@@ -52,6 +52,12 @@ class _Socket:
         self.closed = True
 
 
+class _Lane(SimpleNamespace):
+    """A space on the connection: itself, and none that is alike."""
+
+    __hash__ = object.__hash__
+
+
 class _Lanes:
     """What a driver asks of lanes; what it tells them is in `told`, in order."""
 
@@ -65,7 +71,7 @@ class _Lanes:
         self.said: list[Any] = []
         self.resting: list[Any] = []
         self.settled = self.gathering = False
-        self.lane = SimpleNamespace(replica=SimpleNamespace(stand="stand"), rests=1, turned_away=False, idle=True)
+        self.lane = _Lane(replica=SimpleNamespace(stand="stand"), rests=1, turned_away=False, idle=True)
 
     @property
     def busy(self) -> bool:
@@ -298,3 +304,19 @@ async def test_a_lane_that_rests_is_begun_again_while_the_connection_stands(monk
         await played.driver.round(awaited=False)
     await asyncio.sleep(0.05)
     assert played.lanes.told == ["again"] * 2
+
+
+async def test_a_lane_that_was_begun_anew_before_its_time_rests_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often news, or somebody who asks, had it tried meanwhile: each pause would be followed by more."""
+    monkeypatch.setattr("chez.sync.driver.FIRST_PAUSE", 0.02)
+    played = Played()
+    async with played.driver:
+        for _ in range(20):
+            played.lanes.resting.append(played.lanes.lane)
+            await played.driver.round(awaited=False)
+        await asyncio.sleep(0.05)
+        assert played.lanes.told == ["again"]
+        played.lanes.resting.append(played.lanes.lane)
+        await played.driver.round(awaited=False)
+        await asyncio.sleep(0.05)
+        assert played.lanes.told == ["again"] * 2

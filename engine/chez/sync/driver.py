@@ -70,6 +70,7 @@ class Driver:
         self._reader: asyncio.Task[None] | None = None
         self._checks: set[asyncio.Task[bool]] = set()
         self._gathering: asyncio.TimerHandle | None = None
+        self._pauses: dict[Lane, asyncio.TimerHandle] = {}  # of the spaces that rest, or did when it was set
 
     async def __aenter__(self) -> Self:
         self._reader = asyncio.create_task(self._read())
@@ -261,9 +262,12 @@ class Driver:
     def _rest(self, lane: Lane) -> None:
         """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
         pause = LONGEST_PAUSE if lane.turned_away else min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
-        self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lane)
+        if lane in self._pauses:  # it was begun anew before its time
+            self._pauses[lane].cancel()
+        self._pauses[lane] = self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lane)
 
     def _again(self, lane: Lane) -> None:
+        del self._pauses[lane]
         if self._gone is None:
             self.lanes.again(lane)
             self._news.set()
