@@ -91,6 +91,8 @@ async def test_a_type_that_is_refused_since_takes_nothing_else_away(home: chez.H
         item = message(to, insurer.keys, [policy(f"old{number}")], number=number, collection=collection)
         assert (await judged(home, to, item, NOON))[1] == {wanted: 1}
     await home.deposits.revoke("older")
+    kept = (await addresses.get(to.key.hex())).value
+    assert len(kept["types"]) == 2 and kept["revoked"]  # another device may take both: the record keeps them
     bare = await given(home, insurer, "bare")
     value = (await addresses.get(bare.key.hex())).value
     await addresses.put({**value, "types": [bills]}, id=bare.key.hex())

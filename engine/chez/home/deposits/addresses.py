@@ -110,9 +110,15 @@ class Stored(msgspec.Struct, frozen=True):
         """What it takes a day."""
         return Quota(self.form.records, self.form.bytes)
 
+    @property
+    def types(self) -> tuple[RecordType, ...]:
+        """What may be left: of the types it was made with those that this version takes. The others stay in its record,
+        for devices that take them."""
+        return tuple(one for one in self.form.types if _is_taken(one))
+
     def type_of(self, collection: str) -> RecordType | None:
         """The type of a collection that it takes, None for another."""
-        return next((one for one in self.form.types if one.collection == collection), None)
+        return next((one for one in self.form.types if one.collection == collection and _is_taken(one)), None)
 
     def live(self, now: int) -> bool:
         """Whether it takes anything at a time, in Unix milliseconds."""
@@ -196,7 +202,7 @@ class AddressBook:
         if keys is None:
             return None
         organisation = stored.holder.first.key if form.bound and stored.holder is not None else b""
-        return sign_address(keys, Terms(form.label, form.relay, tuple(form.pins), tuple(form.types), stored.quota,
+        return sign_address(keys, Terms(form.label, form.relay, tuple(form.pins), stored.types, stored.quota,
                                         form.acks != "none", stored.until, organisation))
 
     def shown(self, db: Connection, stored: Stored, now: int) -> DepositAddress:
@@ -211,7 +217,7 @@ class AddressBook:
             state = "expired"
         return DepositAddress(
             stored.id.hex(), form.label, address_words(stored.id), "" if card is None else card.name,
-            "" if card is None else card.words, tuple(form.types), stored.quota, form.acks, form.relay, form.made,
+            "" if card is None else card.words, stored.types, stored.quota, form.acks, form.relay, form.made,
             form.until, state, applicants, () if state == "revoked" else tuple(self.readers(stored)),
             None if address is None else address.text)
 
@@ -266,7 +272,6 @@ class AddressBook:
     def _read(self, db: Connection, id: str) -> Stored | None:
         try:
             form = msgspec.convert(self._records.get_in(db, id).value, _Form)
-            form.types = [one for one in form.types if _is_taken(one)]
             return Stored(bytes.fromhex(id), form, _holder(form))
         except (NotFound, InvalidValue, ValueError, msgspec.ValidationError):
             return None

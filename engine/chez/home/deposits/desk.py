@@ -126,9 +126,9 @@ class Deposits:
                 state = "is contested" if former is not None and former.contested else "was revoked"
                 raise NotAllowed(f"the deposit address {stored.label!r} {state}", "Make another one.")
             form = former.form
-            check_types(form.types)
+            check_types(former.types)
             self._end(db, former)
-            new = self._book.make(db, form.label, crypto.random_bytes(32), url, pins, tuple(form.types), former.quota,
+            new = self._book.make(db, form.label, crypto.random_bytes(32), url, pins, former.types, former.quota,
                                   form.acks, made, made + (form.until - form.made), former.card)
             self._receipt_made(db, new)
             return self._book.shown(db, new, self._now())
@@ -188,7 +188,7 @@ class Deposits:
     def _receipt_made(self, db: Connection, stored: Stored) -> None:
         self._private.engine.receipt(db, "deposit-address-made", {
             "address": stored.id.hex(), "label": stored.label,
-            "collections": [one.collection for one in stored.form.types],
+            "collections": [one.collection for one in stored.types],
             "organisation": "" if stored.card is None else stored.card.name})
 
     async def _change(self, which: str, change: Callable[[Connection, Stored], None]) -> DepositAddress:
