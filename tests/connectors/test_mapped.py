@@ -114,6 +114,19 @@ def test_thousands_are_proposed_as_no_decimals() -> None:
     assert [(one["sold"], one["price"]) for one in found] == [("1.234", 7.25)]
 
 
+def test_thousands_in_a_mapped_number_are_no_decimals() -> None:
+    """A mapping says that a column is numbers, and a file has `1.234` beside `7,25`: it costs its row, and is not read
+    as a thousandth; where nothing else of the file says so, it is what it says."""
+    text = ('format = 1\nname = "bank"\nversion = 1\n[[tables]]\nfiles = "x.csv"\nform = "csv"\ncollection = "bank_x"\n'
+            'columns = [{ from = "Amount", name = "amount", type = "number" }, { from = "n", name = "n" }]\n')
+    reader = Mapped(read_mapping(text.encode()))
+    items = kit.items_of(reader, b"n;Amount\n1;1.234\n2;7,25\n3;12\n", "x.csv")
+    assert [one["amount"] for one in rows(items, "bank_x")] == [7.25, 12.0]
+    assert [(one.line, "thousands" in one.reason) for one in items if isinstance(one, Reject)] == [(2, True)]
+    items = kit.items_of(reader, b"n;Amount\n1;1.234\n2;7.25\n", "x.csv")
+    assert [one["amount"] for one in rows(items, "bank_x")] == [1.234, 7.25]
+
+
 def test_it_is_the_same_behind_walls_and_keeps_the_promises(mapping: Mapping) -> None:
     """The mapping goes with the order, so that both sides know its types; reading twice gives the same."""
     small = zipped({"data.json": json.dumps(PROFILE), "csv/purchases.csv": "id;amount;class\n1;1,50;é".encode("cp1252"),

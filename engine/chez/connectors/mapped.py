@@ -140,6 +140,7 @@ class _Reading:
                  if one.mapping.form == self._form and is_named(name, one.mapping.files)]
         self._tables = {one.mapping.path: one for one in named if not one.mapping.within}
         self._dropped = all(one.mapping.drop for one in named)
+        self._numbers = any(column.type == "number" for one in named for *_, column in one.kept)
         by_place = {(one.mapping.path, one.mapping.within): one for one in named}
         for one in named:
             if one.mapping.within and (outer := by_place.get((one.mapping.path, one.mapping.within[:-1]))):
@@ -159,7 +160,7 @@ class _Reading:
             return
         seen = False
         shapes = {path: one.mapping.shape for path, one in self._tables.items()}
-        for piece in pieces(file, source, self._form, shapes, blocks=self._blocks):
+        for piece in pieces(file, source, self._form, shapes, blocks=self._blocks, numbers=self._numbers):
             if not isinstance(piece, Piece):
                 seen = seen or isinstance(piece, Reject)
                 yield piece
@@ -295,7 +296,7 @@ def _value(value: Any, column: Column, piece: Piece) -> Any:
     if value is None or column.type == "json":
         return value
     if piece.text and (column.type == "text" or column.type == "integer" or column.type == "number"):
-        return typed(value, column.type, comma=piece.comma)
+        return typed(value, column.type, comma=piece.comma, doubtful=piece.doubtful.get(column.source, ""))
     if column.type == "number" and type(value) is int and float(value) == value:
         return float(value)
     if type(value) is not _PLAIN[column.type]:

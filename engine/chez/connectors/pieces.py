@@ -13,18 +13,18 @@ has; where it does not know the path, these rules say it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from chez.connectors.api import Progress, Reject, Source, excerpt
-from chez.connectors.cells import Cells, cells
+from chez.connectors.cells import Cells, Dialect, cells
 from chez.connectors.mapping import Form, Shape
 from chez.connectors.objects import Object, objects
 from chez.connectors.page_blocks import BlockRow, block_rows
 from chez.connectors.pages import PageRow, page_rows
-from chez.connectors.tables import MAX_COLUMNS, dialect_of
+from chez.connectors.tables import MAX_COLUMNS, Typing, dialect_of
 from chez.errors import InvalidValue
 
 __all__ = ("MAX_FIELDS", "MAX_JSON", "Piece", "form_of", "inner", "is_rows", "pieces")
@@ -66,6 +66,8 @@ class Piece(msgspec.Struct, frozen=True):
     """Whether all values are text, whatever they say."""
     comma: bool = False
     """Whether a comma in a number is a decimal one."""
+    doubtful: Mapping[str, str] = {}
+    """Of each column the signs that may part thousands in its numbers (`chez.connectors.tables.Typing`)."""
 
     def __repr__(self) -> str:
         return f"Piece(path={self.path!r}, shape={self.shape!r}, line={self.line})"
@@ -77,15 +79,16 @@ def form_of(name: str) -> Form | None:
 
 
 def pieces(file: BinaryIO, source: Source, form: Form, shapes: Mapping[str, Shape], *,
-           blocks: bool = True) -> Iterator[Piece | Reject | Progress]:
+           blocks: bool = True, numbers: bool = False) -> Iterator[Piece | Reject | Progress]:
     """The rows of a file; `shapes` says for paths what a record is there, `blocks` whether more of pages is read than
-    tables. Raises `InvalidValue`."""
+    tables, `numbers` whether columns of text are read as numbers: then it is found first which of them may be others.
+    Raises `InvalidValue`."""
     if form == "json":
         yield from _document(file, source, shapes)
     elif form == "lines":
         yield from _lines(file, shapes.get(""))
     elif form == "csv":
-        yield from _table(file)
+        yield from _table(file, numbers)
     else:
         yield from _page(file)
         if blocks:
@@ -107,12 +110,14 @@ def _page(file: BinaryIO) -> Iterator[Piece | Reject | Progress]:
             yield row
 
 
-def _table(file: BinaryIO) -> Iterator[Piece | Reject | Progress]:
+def _table(file: BinaryIO, numbers: bool) -> Iterator[Piece | Reject | Progress]:
     try:
         dialect = dialect_of(file)
     except InvalidValue:
         dialect = dialect_of(file, ",")  # a table of one column
     names: list[str] = []
+    signs = _doubtful(file, dialect) if numbers and dialect.delimiter != "," else ()
+    doubtful: dict[str, str] = {}
     for row in cells(file, dialect):
         if not isinstance(row, Cells):
             yield row
@@ -120,12 +125,26 @@ def _table(file: BinaryIO) -> Iterator[Piece | Reject | Progress]:
             if len(row.values) > MAX_COLUMNS:
                 raise InvalidValue(f"the table has {len(row.values):,} columns", f"At most {MAX_COLUMNS} are read.")
             names = _titles(row.values)
+            doubtful = dict(zip(names, signs, strict=False))
         elif len(row.values) != len(names):
             yield Reject(row.line, f"the row has {len(row.values)} cells, and the header {len(names)}",
                          excerpt(dialect.delimiter.join(row.values)))
         else:
             yield Piece("", "rows", row.line, dict(zip(names, row.values, strict=True)), text=True,
-                        comma=dialect.delimiter != ",")
+                        comma=dialect.delimiter != ",", doubtful=doubtful)
+
+
+def _doubtful(file: BinaryIO, dialect: Dialect) -> Sequence[str]:
+    """Of each column the signs that may part thousands, from all of the file, which is at its beginning again."""
+    looked: Typing | None = None
+    for row in cells(file, dialect):
+        if isinstance(row, Cells):
+            if looked is None:
+                looked = Typing(len(row.values), comma=True, signs=True)
+            elif len(row.values) == len(looked.signs):
+                looked.look(row.values)
+    file.seek(0)
+    return looked.doubtful if looked is not None else ()
 
 
 def _titles(header: list[str]) -> list[str]:
