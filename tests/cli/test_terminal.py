@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 import unicodedata
 from datetime import UTC, datetime
@@ -11,11 +12,12 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from chez.cli import values
 from chez.cli.context import Settings
 from chez.cli.main import cli
-from chez.cli.terminal import Terminal, json_text, safe, say, value_text, when
+from chez.cli.terminal import Terminal, folded, json_text, safe, say, say_lines, value_text, when
 from chez.errors import InvalidValue
 from tests.cli.support import within
 
@@ -153,3 +155,28 @@ def test_what_is_said_on_standard_error_is_json_for_programs(capsys: pytest.Capt
     assert [json.loads(line) for line in told.err.splitlines()] == [{"notice": "two\nlines"}, {"notice": "prepared"}]
     say("plain", err=True)
     assert capsys.readouterr().err == "plain\n"
+
+
+@pytest.mark.parametrize("line", [
+    f"  Who      {'x ' * 45}  Leaves   nothing", f"           | {'x' * 67}  Leaves   nothing",
+    f"  Who      {'界' * 40}"])
+def test_the_rest_of_a_long_line_begins_as_none_of_ours(line: str, capsys: pytest.CaptureFixture[str],
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal a line of other people's words that is too long goes on further in than any line of a screen
+    begins, so that none of them passes for one; elsewhere it stays as it is."""
+    say_lines([line, "a line"])
+    assert capsys.readouterr().out == f"{line}\na line\n"
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    say_lines([line, "a line"])
+    first, *rest, last = capsys.readouterr().out.splitlines()
+    assert last == "a line" and rest and all(one.startswith(" " * 15) for one in rest)
+    assert "".join("".join([first, *rest]).split()) == "".join(line.split())
+    assert max(map(cell_len, [first, *rest])) <= 80
+
+
+@settings(deadline=None)
+@given(HOSTILE, st.integers(20, 200))
+def test_any_line_is_folded(text: str, width: int) -> None:
+    """Nothing of a line but blanks is lost, and it ends."""
+    assert "".join("".join(folded(safe(text), width)).split()) == "".join(safe(text).split())

@@ -7,7 +7,7 @@ Data comes from files, other people and organisations: whatever could steer a te
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ import msgspec
 from chez.cli.context import Settings
 from chez.errors import NotAllowed
 
-__all__ = ("Terminal", "error", "json_line", "json_text", "safe", "say", "table", "value_text", "when")
+__all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "table",
+           "value_text", "when")
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -27,12 +28,21 @@ _UNSAFE: Final = re.compile(
 The joiners U+200C and U+200D stay: several scripts, and emoji, are wrong without them.
 """
 
+_TEXT_BEGINS: Final = re.compile(r" *(?:\S{1,16} {2,})?(?:\| )?")
+"""What stands before a line's text on a screen: blanks, a head, the mark of somebody's own words."""
+
 _JSON_UNSAFE: Final = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
 
 READABLE: Final = 12
 """Characters to which a column of a table may be folded: a word, a day."""
+
+HANGING: Final = 4
+"""Columns by which the rest of a line that is too long for a terminal is indented further than its text."""
+
+NARROWEST: Final = 20
+"""Columns that a terminal is taken to have at least."""
 
 _GAP: Final = 3
 """Characters between the columns of a framed table."""
@@ -79,6 +89,38 @@ def say(text: str, *, err: bool = False) -> None:
         click.echo(json_text({"notice": text}), err=True)
     else:
         click.echo(safe(text, lines=True), err=err)
+
+
+def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines with what others wrote, as `say`. At a terminal the rest of one that is too long is indented further
+    than any line of ours: where a terminal breaks it, somebody else's words would begin a line as ours do.
+    """
+    text = "\n".join(lines)
+    if (sys.stderr if err else sys.stdout).isatty():
+        width = max(NARROWEST, _columns())
+        text = "\n".join(part for line in text.split("\n") for part in folded(safe(line.expandtabs()), width))
+    say(text, err=err)
+
+
+def folded(line: str, width: int) -> Iterator[str]:
+    """A line as lines of so many columns, after blanks where there are some."""
+    from rich.cells import get_character_cell_size
+
+    begin = len(_TEXT_BEGINS.match(line)[0])  # type: ignore[index]  # it matches nothing, too
+    indent = " " * min(begin + HANGING, width // 2)
+    before, at, blank, used = "", 0, begin, 0
+    for now, char in enumerate(line):
+        size = get_character_cell_size(char)
+        if used + size > width:
+            # After the last blank in it, or else here; a blank that is just too much goes.
+            end = now if char == " " or blank <= max(at, begin) else blank
+            yield before + line[at:end].rstrip(" ")
+            before, at = indent, end + (char == " ")
+            used = len(indent) + sum(map(get_character_cell_size, line[at:now]))
+        if char == " ":
+            blank = now + 1
+        used += size
+    yield before + line[at:]
 
 
 def _for_programs() -> bool:

@@ -7,7 +7,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say_lines
 from chez_sandbox.consent.catalogue import Language
 
 __all__ = ("allowance",)
@@ -86,4 +86,4 @@ def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
     if settings(ctx).json:
         json_line({key: value for key, value in done.items() if key != "words"})
     else:
-        say("\n".join(done["words"]))
+        say_lines(done["words"])

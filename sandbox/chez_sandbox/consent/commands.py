@@ -10,7 +10,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say_lines
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
@@ -55,7 +55,7 @@ def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
     if settings(ctx).json:
         json_line(done)
     else:
-        say("\n".join(words))
+        say_lines(words)
 
 
 @job.command()
@@ -141,7 +141,7 @@ def grant(
     chosen.yes = yes
 
     def show(data: dict[str, Any]) -> None:
-        say("\n".join(data["job"]["words"]), err=chosen.json)
+        say_lines(data["job"]["words"], err=chosen.json)
 
     asked = {
         "bundle": _bundle(bundle, language), "days": days, "runs": runs, "bits": bits, "epsilon": epsilon,
@@ -181,7 +181,7 @@ def run(ctx: click.Context, grant: str, yes: bool, language: Language) -> None:
     chosen.yes = yes
 
     def show(data: dict[str, Any]) -> None:
-        say("\n".join(_preview(data["preview"], language)), err=chosen.json)
+        say_lines(_preview(data["preview"], language), err=chosen.json)
 
     # Asked before anything is spent, not when the answer is due.
     answers = yes or sys.stdin.isatty()

@@ -163,7 +163,7 @@ def _when(manifest: Manifest, language: Language) -> str:
 
 def prose(text: str) -> list[str]:
     """A provider's words as lines to indent, each behind a mark that no line of ours has, so none passes for one."""
-    return [f"| {line}" for part in text.splitlines() for line in textwrap.wrap(part, 83)] or ["|"]
+    return [f"| {line}" for part in text.splitlines() for line in textwrap.wrap(part, 66)] or ["|"]
 
 
 def _wrapped(head: str, text: str) -> list[str]:

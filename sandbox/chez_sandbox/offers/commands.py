@@ -9,7 +9,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import ChezError, HomeExists, NotFound, StorageFailed
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 
@@ -92,4 +92,4 @@ def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
     if settings(ctx).json:
         json_line({name: value for name, value in done.items() if name != "words"})
     else:
-        say("\n".join(done["words"]))
+        say_lines(done["words"])

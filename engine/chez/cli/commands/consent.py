@@ -12,7 +12,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, json_text, say
+from chez.cli.terminal import json_line, json_text, say, say_lines
 from chez.errors import InvalidValue
 
 __all__ = ("grants", "left")
@@ -23,7 +23,7 @@ def _tell(ctx: click.Context, verb: str, language: str) -> dict[str, Any]:
     if settings(ctx).json:
         json_line({key: value for key, value in told.items() if key != "words"})
     else:
-        say("\n".join(told["words"]))
+        say_lines(told["words"])
     return told
 
 
