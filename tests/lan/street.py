@@ -36,6 +36,7 @@ class Looker:
     def __init__(self, street: Street) -> None:
         self._street = street
         self._own: bytes | None = None
+        self.missed = False
         self.seen: Callable[[Neighbour], None] = lambda neighbour: None
         self.gone: Callable[[bytes], None] = lambda instance: None
 

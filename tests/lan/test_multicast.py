@@ -193,6 +193,27 @@ async def test_made_up_names_are_not_all_asked_about(monkeypatch: pytest.MonkeyP
         assert len(discovery._asking) == 3
 
 
+async def test_names_without_end_keep_nobody_out_who_is_announced_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others are asked about, who needs no question is told of at once; that some were passed over is told."""
+    monkeypatch.setattr("chez.lan.multicast._ASKING", 3)
+    async with looking() as (discovery, heard):
+        assert discovery._zeroconf is not None
+
+        def hear(packets: list[bytes]) -> None:
+            for packet in packets:
+                discovery._zeroconf.zeroconf.record_manager.async_updates_from_response(DNSIncoming(packet))  # type: ignore[union-attr]
+
+        for number in range(4):
+            assert not discovery.missed
+            out = DNSOutgoing(_FLAGS_QR_RESPONSE)
+            name = f"{_label(seed(f'made up {number}'))}.{SERVICE}"
+            out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, name), 0)
+            hear(out.packets())
+        assert discovery.missed and len(discovery._asking) == 3
+        hear(announcement("10.0.0.7"))
+        await heard.until(lambda one: isinstance(one, Neighbour) and one.addresses == ("10.0.0.7",))
+
+
 async def test_it_ends_though_the_network_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can be sent any more, taking back what was announced raises nothing, and a second time is fine."""
     async with looking() as (other, _):

@@ -179,6 +179,29 @@ def test_a_flood_keeps_no_later_device_out(came_to: Callable[[Policy, bytes, flo
     assert HIGH in policy.visible and len(policy.visible) == MAX_NEIGHBOURS
 
 
+def test_who_was_missed_in_a_flood_is_met_when_all_are_looked_for_anew() -> None:
+    """Somebody comes while none of a flood was dialled yet: that it was missed is told, and later it has a place,
+    though all of the flood are announced still."""
+    policy = known_as(bytes(32))
+    flood, linked = list(names(MAX_NEIGHBOURS)), bytes((9,)) * 32
+    for instance in (linked, *flood[1:]):
+        policy.seen(at(instance), 0.0)
+    policy.linked(linked)
+    assert not policy.missed
+    policy.seen(at(HIGH), 0.0)
+    assert policy.missed and HIGH not in policy.visible
+    now = 0.0
+    for _ in range(MAX_NEIGHBOURS // 2):
+        now += policy.wait(now) or 0.0
+        for instance in dialled(policy, now):
+            policy.stranger(instance, now)
+    policy.missed = False
+    for instance in (*flood[1:], HIGH):
+        policy.seen(at(instance), now)
+    assert {HIGH, linked} <= policy.visible and len(policy.visible) == MAX_NEIGHBOURS
+    assert policy.missed  # whose place it has
+
+
 EVENTS = st.lists(st.tuples(
     st.sampled_from(["seen", "gone", "linked", "parted", "stranger", "away", "guests", "announced", "renewed"]),
     st.integers(1, 5), st.floats(0, 100)), max_size=60)

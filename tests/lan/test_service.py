@@ -96,3 +96,24 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert kept.now == []
+
+
+@pytest.mark.slow
+async def test_a_flood_that_is_over_keeps_nobody_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was announced when there was no room for it is looked for again, and met."""
+    monkeypatch.setattr("chez.lan.policy.MAX_NEIGHBOURS", 2)
+    monkeypatch.setattr("chez.lan.service.LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("chez.sync.lookout.TICK", 0.05)
+    street, kept = Street(), Kept()
+    for number in (210, 211):
+        street.announce(Neighbour(bytes((number,)) * 32, ("127.0.0.1",), 1025))
+    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
+                      "127.0.0.1", bytes)
+    async with child(tmp_path / "first", SPACE) as first:
+        assert first.listening is not None
+        street.announce(Neighbour(FIRST, ("127.0.0.1",), first.listening.port))
+        running = asyncio.create_task(service.run())
+        await kept.until(first.url)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert kept.now == []

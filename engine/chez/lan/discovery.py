@@ -67,6 +67,9 @@ def _fits(text: str, loopback: bool) -> bool:
 class Discovery(Protocol):
     """Tells who announces itself, and announces this device."""
 
+    missed: bool
+    """Whether somebody who is announced was passed over since it began, for there were too many at once."""
+
     async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
         """Look from now on: `seen` is called for each who is there or changed, `gone` for the instance of who left.
 

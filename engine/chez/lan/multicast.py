@@ -72,15 +72,18 @@ class Multicast:
         self._info: AsyncServiceInfo | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._addresses: list[str] = []
+        self.missed = False
+        """See `Discovery`."""
 
     async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
         """See `Discovery`."""
         try:
             from zeroconf import ServiceStateChange
-            from zeroconf.asyncio import AsyncServiceBrowser
+            from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
         except ImportError:
             raise Unavailable("this installation can't look for devices on a network",
                               "pip install chez[lan]") from None
+        self.missed = False
         self._addresses = own_addresses()
         if not self._addresses:
             raise Unavailable("this device is in no network that devices are looked for in",
@@ -94,7 +97,9 @@ class Multicast:
             if state_change is ServiceStateChange.Removed:
                 gone(instance)
                 return
-            if len(self._asking) >= _ASKING:
+            # An announcement that was heard whole needs no question, however many others do.
+            if len(self._asking) >= _ASKING and not AsyncServiceInfo(SERVICE, name).load_from_cache(zeroconf):
+                self.missed = True
                 return
             task = asyncio.get_running_loop().create_task(self._ask(zeroconf, name, instance, seen))
             self._asking.add(task)

@@ -5,7 +5,8 @@
                               does that is not announced yet
     a stranger                everybody may announce himself: tried seldom, ever more so
     who can't be reached      tried again soon, then ever less often
-    a flood of announcements  only so many are remembered, and so many dialled in a while
+    a flood of announcements  only so many are remembered, and so many dialled in a while; those that were missed are
+                              told of by nobody again, so that all are looked for anew (`missed`)
 
 An instance is what a relay is announced as, drawn anew for each run: it says nothing about whose
 it is, and its order is a coin that both sides see.
@@ -58,6 +59,9 @@ class Policy:
 
     own: frozenset[bytes] = frozenset()
     """What this device was announced as: never dialled."""
+    missed: bool = False
+    """Whether somebody who is announced was forgotten, or passed over; until it is unset, when all are looked for anew.
+    """
     _now_as: bytes = b""
     _known: dict[bytes, _Known] = field(default_factory=dict)
     _guests: frozenset[bytes] = frozenset()
@@ -97,8 +101,10 @@ class Policy:
         if known is not None:
             known.neighbour = neighbour
             return
-        if len(self._known) >= MAX_NEIGHBOURS and not self._make_room():
-            return
+        if len(self._known) >= MAX_NEIGHBOURS:
+            self.missed = True
+            if not self._make_room():
+                return
         self._known[neighbour.instance] = _Known(neighbour, now + self._patience(neighbour, self._now_as))
 
     def gone(self, instance: bytes) -> None:

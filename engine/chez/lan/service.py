@@ -35,6 +35,11 @@ OPEN_SECONDS: Final = 5.0
 """For somebody on the same network to answer."""
 
 
+LOOK_AGAIN: Final = 600.0
+"""Seconds until all are looked for anew where more were announced than there is room for, as in a flood: who was passed
+over then is announced still, and nobody tells of it a second time."""
+
+
 class Links(Protocol):
     """What keeps the home in step."""
 
@@ -87,6 +92,7 @@ class Service:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _looking: bool = False
+    _looked: float = 0.0
     _relay_problem: str = ""
     _network_problem: str = ""
 
@@ -208,6 +214,7 @@ class Service:
 
     async def _look(self) -> None:
         """Look for others, from now on; what keeps from that passes, perhaps, with the next network."""
+        self._looked = self._now
         try:
             await self.discovery.begin(self._seen, self._gone)
             self._looking, self._network_problem = True, ""
@@ -217,12 +224,14 @@ class Service:
             self._looking, self._network_problem = False, str(error)
 
     def _tick(self, changed: bool) -> None:
-        """Another network, or a sleep: everything is looked for anew."""
-        if changed or not self._looking:
+        """Another network, or a sleep, or somebody who was missed: everything is looked for anew."""
+        missed = (self._policy.missed or self.discovery.missed) and self._now >= self._looked + LOOK_AGAIN
+        if changed or missed or not self._looking:
             self._begin(self._look_anew())
 
     async def _look_anew(self) -> None:
         await self.discovery.end()
+        self._policy.missed = False
         await self._look()
 
     def _seen(self, neighbour: Neighbour) -> None:
