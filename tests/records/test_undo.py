@@ -58,8 +58,9 @@ def _play(value: dict[str, Any], random: Random) -> None:
                 with suppress(Misuse):  # made in this very draft
                     text.splice(at, random.randint(0, len(text) - at), random.choice(["", "é", "abc"]))
             case _:
+                into = random.choice([one for one in (value, value.get("map")) if isinstance(one, dict)])
                 with suppress(Misuse):
-                    value.setdefault("n", Counter()).add(random.randint(1, 5))
+                    into.setdefault("n", Counter()).add(random.randint(1, 5))
 
 
 def _list(items: list[Any], random: Random) -> None:
@@ -94,7 +95,7 @@ def test_back_through_every_state_and_forth_again(seed: int) -> None:
             break
         undo(device, redo=redo)
         at += 1 if redo else -1
-        assert _plain(typed(device.read())) == _plain(states[at])
+        assert typed(device.read()) == states[at]
         if random.random() < 0.3:
             device.store = RecordStore(device.actor)
     for _ in range(at):
@@ -105,16 +106,7 @@ def test_back_through_every_state_and_forth_again(seed: int) -> None:
     with pytest.raises(NotFound):
         undo(device)
     undo(device, redo=True)
-    assert not deleted(device) and _plain(typed(device.read())) == _plain(states[0])
-
-
-def _plain(value: Any) -> Any:
-    """Counters inside of what was put back are numbers."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return ("int", value[1]) if value[0] == "Counter" else value
+    assert not deleted(device) and typed(device.read()) == states[0]
 
 
 edits = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1),
@@ -279,6 +271,71 @@ def test_redo_does_not_hide_what_showed() -> None:
     undo(hidden, redo=True)
     meet(a, b)
     assert a.read() == b.read() == shown
+
+
+@pytest.mark.parametrize("act", [lambda draft: draft.pop("n"), lambda draft: draft.update(n="text")])
+@pytest.mark.parametrize("own", [0, 4])
+@pytest.mark.parametrize("base", [0, 1])
+def test_a_counter_that_comes_back_has_what_others_added(act: Any, own: int, base: int) -> None:
+    """Deleted or written over, and undone: all of it is there, it is a counter, and both go on counting at once."""
+    a, b = pair()
+    a.put({"n": base} if base else {"x": 1})
+    if own:
+        change(a, lambda draft: draft.update(n=Counter(base + own)))
+    meet(a, b)
+    change(b, lambda draft: draft.update(n=Counter(base + own + 10)))
+    meet(a, b)
+    for _ in range(2):
+        change(a, act)
+        meet(a, b)
+        undo(a)
+        meet(a, b)
+        assert typed(a.stored()["n"]) == ("Counter", base + own + 10)
+    change(a, lambda draft: draft["n"].add(1))
+    change(b, lambda draft: draft["n"].add(2))
+    meet(a, b)
+    assert typed(a.stored()["n"]) == ("Counter", base + own + 13)
+    undo(a)
+    undo(b)
+    meet(a, b)
+    assert typed(a.stored()["n"]) == ("Counter", base + own + 10)
+
+
+def test_what_others_add_to_a_counter_that_is_deleted_meanwhile_counts_once() -> None:
+    """Its part came through the deletion with all that it had: the undo brings back the rest."""
+    a, b = pair()
+    a.put({"n": Counter(4)})
+    meet(a, b)
+    change(b, lambda draft: draft["n"].add(10))
+    meet(a, b)
+    change(a, lambda draft: draft.pop("n"))
+    change(b, lambda draft: draft["n"].add(1))
+    meet(a, b)
+    undo(a)
+    meet(a, b)
+    assert typed(a.stored()) == {"n": ("Counter", 15)}
+
+
+def test_counters_inside_of_what_comes_back_go_on_counting() -> None:
+    """They are counters still, in a map and in a list's item, and what this device had added can be undone after it."""
+    a, b = pair()
+    a.put({"x": 1})
+    change(a, lambda draft: draft.update(map={"n": Counter(4)}, list=[{"n": Counter(4)}]))
+    meet(a, b)
+    for device, amount in ((b, 10), (a, 100)):
+        change(device, lambda draft, by=amount: (draft["map"]["n"].add(by), draft["list"][0]["n"].add(by)))
+        meet(a, b)
+    change(a, lambda draft: (draft.pop("map"), draft["list"].pop()))
+    undo(a)
+    meet(a, b)
+    for device, amount in ((b, 1), (a, 2)):
+        change(device, lambda draft, by=amount: (draft["map"]["n"].add(by), draft["list"][0]["n"].add(by)))
+    meet(a, b)
+    assert [typed(one["n"]) for one in (a.stored()["map"], *a.stored()["list"])] == [("Counter", 117)] * 2
+    undo(a)
+    undo(a)
+    meet(a, b)
+    assert [typed(one["n"]) for one in (a.stored()["map"], *a.stored()["list"])] == [("Counter", 15)] * 2
 
 
 def test_a_map_that_others_wrote_in_stays() -> None:

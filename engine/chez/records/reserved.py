@@ -23,8 +23,8 @@ from chez.errors import InvalidValue
 from chez.records.columns import BadColumns, read_uleb
 from chez.records.counter import Counter, bounded
 
-__all__ = ("COUNTER", "MAX_VERSION", "REMADE", "VERSION", "Raw", "check_reserved", "fold", "is_reserved", "operation",
-           "part_key", "part_name", "parts_by_name", "version_key")
+__all__ = ("COUNTER", "MAX_VERSION", "REMADE", "VERSION", "Raw", "check_reserved", "fold", "is_part_of", "is_reserved",
+           "operation", "part_key", "part_name", "parts_by_name", "version_key")
 
 COUNTER: Final = "_counter:"
 VERSION: Final = "_version:"
@@ -73,6 +73,11 @@ def part_name(key: str) -> str | None:
     return None if set(key[len(COUNTER) : _NAME - 1]) - set("0123456789abcdef") else key[_NAME:]
 
 
+def is_part_of(key: str, actor: bytes) -> bool:
+    """Whether a part of a counter counts where this actor wrote it."""
+    return actor.hex() == key[len(COUNTER) : _NAME - 1] or len(actor) == REMADE
+
+
 def parts_by_name(keys: Iterable[str]) -> dict[str, list[str]]:
     """Of the keys of a map, those that are parts of each counter."""
     found: dict[str, list[str]] = {}
@@ -106,8 +111,7 @@ def fold(shown: dict[str, Any], raw: Iterable[Raw], root: bool, stand_in: bytes 
             version = max(version, _version(key, value))
         elif value[0] == ScalarType.Int and (name := part_name(key)) is not None:
             by = operation(id)[0]
-            mine = by.hex() == key[len(COUNTER) : _NAME - 1] or by == stand_in or len(by) == REMADE
-            if mine and not (root and name[0] == "_"):
+            if (is_part_of(key, by) or by == stand_in) and not (root and name[0] == "_"):
                 sums[name] = sums.get(name, 0) + value[1]
     for name, total in sums.items():
         base = shown.get(name, 0)

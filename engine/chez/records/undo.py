@@ -11,6 +11,8 @@ and that the change did not build on:
 - an element that it put into a list or a text goes, unless somebody else replaced it.
 - what it deleted comes back where it was, unless something stands there again or, for a
   key of a map, somebody else set it since.
+- of a counter that comes back, what other devices had added is in its base: each may write
+  its own part only.
 - marks in texts, the version of a record's form and what an import noted stay.
 
 So nothing of anybody else is reverted, and what is left is reported. What comes back is a
@@ -44,7 +46,7 @@ from chez.records.operations import (
     is_make,
 )
 from chez.records.places import Place, Places, binding_id, operation_id
-from chez.records.reserved import COUNTER, part_name
+from chez.records.reserved import COUNTER, is_part_of, part_key, part_name
 from chez.records.values import MAX_DEPTH
 
 __all__ = ("Inverse", "Moved", "Spot", "inverse")
@@ -101,9 +103,16 @@ class _Inverter:
             if later.actor != actor:
                 self._others += operations
         self._touched = {one.place for one in self._others}
+        self._added: dict[Place, int] = {}  # what others had added to counters that it deleted, until that is put back
 
     def run(self) -> Inverse:
+        parts = {one.id for one in self._operations.values() if self._is_others_part(one)}
         for one in self._operations.values():
+            if one.id in parts:
+                self._sum_up(one)
+        for one in self._operations.values():
+            if one.id in parts:
+                continue
             if one.obj in self._operations or one.action == MARK or _kept(one):
                 continue  # what is inside of something that it made goes with that
             if one.insert:
@@ -112,6 +121,11 @@ class _Inverter:
                 self._restore(one)
             elif one.id not in self._written_over:  # else by the change itself, and that puts back what was before both
                 self._unset(one)
+        for (obj, key), total in tuple(self._added.items()):  # of counters without a base
+            if self._since.in_force((obj, key)):
+                self._out.left.append((obj, key))
+            else:
+                self._count(obj, str(key), total)
         self._out.moved = self._moved
         return self._out
 
@@ -136,6 +150,8 @@ class _Inverter:
             self._leave(spot, True)
         elif old := self._old(one):
             self._put_back(old, spot.obj, spot.key, (spot.id,))
+        elif (total := self._added.pop((spot.obj, spot.key), None)) is not None:
+            self._count(spot.obj, str(spot.key), total, (spot.id,))
         else:
             self._write(spot.obj, spot.key, DELETE, before=(spot.id,))
 
@@ -157,6 +173,35 @@ class _Inverter:
         else:
             new = self._copy(old[-1], obj, one.key if inside is None else self._anchor(one, old[-1]), insert=True)
             self._put_back(old[:-1], obj, new)
+
+    # --- counters: each device may write its own part only --------------------------------------
+
+    def _is_others_part(self, one: Operation) -> bool:
+        """Whether an operation deletes what another device had added to a counter."""
+        return (one.action == DELETE and isinstance(one.key, str) and (name := part_name(one.key)) is not None
+                and one.key != part_key(self._actor, name))
+
+    def _sum_up(self, one: Operation) -> None:
+        """What another device had added is put back with the counter's base, unless it added more meanwhile."""
+        inside = self._stands_for(one.obj)
+        obj, key = one.obj if inside is None else inside.id, str(one.key)
+        if any(set(one.before) & set(other.before) for other in self._others):
+            return  # its part has that in it
+        place = obj, part_name(key) or ""
+        for _, value, id in self._old(one)[-1:]:
+            self._added[place] = self._added.get(place, 0) + (_part(key, value, id) or 0)
+
+    def _count(self, obj: OpId | None, name: str, total: int, before: tuple[OpId, ...] = ()) -> None:
+        """A base of a counter, which is one although nothing of this device may have been added."""
+        kind, raw = scalar(bounded(total))
+        self._write(obj, name, SET, kind=kind, raw=raw, before=before)
+        self._begin_part(obj, name)
+
+    def _begin_part(self, obj: OpId | None, name: str) -> None:
+        own = (obj, part_key(self._actor, name))
+        if not self._since.in_force(own) and own not in {one.place for one in self._operations.values()}:
+            kind, raw = scalar(0)
+            self._write(*own, SET, kind=kind, raw=raw)
 
     # --- what is there ----------------------------------------------------------------------
 
@@ -212,8 +257,12 @@ class _Inverter:
 
     def _put_back(self, old: list[_Held], obj: OpId | None, key: str | OpId, before: tuple[OpId, ...] = ()) -> None:
         """All that stood at a place stands there again, and the same shows: the last that is written."""
-        for n, held in enumerate(old):
-            self._copy(held, obj, key, before=before if n == 0 else ())
+        total = self._added.pop((obj, key), None)
+        for n, (_, value, id) in enumerate(old):
+            if total is not None and n == len(old) - 1 and _whole(value):
+                value = _more(value, total)
+                self._begin_part(obj, str(key))
+            self._copy((None, value, id), obj, key, before=before if n == 0 else ())
 
     def _contents(self, obj: OpId | None) -> dict[OpId, _Held]:
         if obj not in self._held:
@@ -266,24 +315,47 @@ class _Inverter:
         return new
 
     def _fill(self, obj: OpId, held: Sequence[_Held], depth: int) -> None:
-        # Each device may write its own part of a counter only, so their sum is the copy's base.
-        sums: dict[str, int] = {}
-        for key, value, _ in held:
-            if key is not None and (name := part_name(key)) is not None and type(value) is tuple and value[0] == _WHOLE:
-                sums[name] = sums.get(name, 0) + value[1]
+        own, added = self._tallied(held)
+        missing = [part_key(self._actor, name) for name in added if part_key(self._actor, name) not in own]
         after: OpId = HEAD
         for key, value, id in held:
             if key is None:
                 if value not in _EDGES:
                     after = self._copy((key, value, id), obj, after, insert=True, depth=depth)
-            elif key in sums and type(value) is tuple and value[0] == _WHOLE:
-                total = bounded(value[1] + sums.pop(key))
-                self._copy((key, (_WHOLE, total), id), obj, key, depth=depth)
-            elif not key.startswith(COUNTER):
-                self._copy((key, value, id), obj, key, depth=depth)
-        for name, total in sums.items():
-            kind, raw = scalar(bounded(total))
+            elif key in own or not key.startswith(COUNTER):
+                total = added.pop(key, 0)  # to anything but a whole number nothing was added
+                self._copy((key, _more(value, total), id), obj, key, depth=depth)
+        for name, number in (*added.items(), *((key, 0) for key in missing)):
+            kind, raw = scalar(bounded(number))
             self._write(obj, name, SET, kind=kind, raw=raw)
+
+    def _tallied(self, held: Sequence[_Held]) -> tuple[set[str], dict[str, int]]:
+        """Of what a map held, the keys of this device's parts of counters, and what others added by counter."""
+        own: set[str] = set()
+        added: dict[str, int] = {}
+        for key, value, id in held:
+            if key is None or (number := _part(key, value, id)) is None:
+                continue
+            name = part_name(key) or ""
+            if key == part_key(self._actor, name):
+                own.add(key)
+            else:
+                added[name] = added.get(name, 0) + number
+        return own, added
+
+
+def _part(key: str, value: Any, id: bytes) -> int | None:
+    """What a device had added to a counter by itself; None for anything else."""
+    return value[1] if part_name(key) is not None and _whole(value) and is_part_of(key, operation_id(id)[1]) else None
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is tuple and value[0] == _WHOLE and type(value[1]) is int
+
+
+def _more(value: Any, amount: int) -> Any:
+    """A counter's base with something added to it; anything else as it is."""
+    return (_WHOLE, bounded(value[1] + amount)) if amount and _whole(value) else value
 
 
 def _kept(one: Operation) -> bool:
