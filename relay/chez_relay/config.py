@@ -183,9 +183,16 @@ def _nearest(name: str, known: list[str]) -> str:
 def _value(one: Setting, given: object, origin: str) -> Value:
     try:
         return Value(one.parse(given), origin)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a whole number that is beyond all numbers with a point
         said = "" if origin == "flag" else f" ({origin})"
-        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {_open(repr(given))}") from None
+        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {_said(given)}") from None
+
+
+def _said(given: object) -> str:
+    try:
+        return _open(repr(given))
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return "a number of thousands of digits"
 
 
 # --- for people ---------------------------------------------------------------------------

@@ -99,6 +99,14 @@ def test_a_value_that_makes_no_sense_is_named_with_what_is_wanted(name: str, bad
     assert name in caught.value.message and SETTINGS[name].wants in caught.value.message
 
 
+@pytest.mark.parametrize("text", ["limits.hello = 1" + "0" * 400, "limits.connections = 0x" + "f" * 5000,
+                                  "names = [0x" + "f" * 5000 + "]"], ids=["large", "larger", "in a list"])
+def test_a_number_beyond_all_others_is_refused_by_the_settings_name(tmp_path: Path, text: str) -> None:
+    """Also one that is none with a point in it, or that Python does not write."""
+    with pytest.raises(BadConfiguration, match=text.partition(" ")[0]):
+        of_file(tmp_path, text)
+
+
 def test_a_file_says_sizes_in_units_and_paths_from_where_it_lies(tmp_path: Path) -> None:
     """`"2 GiB"` is bytes, a relative path starts at the file, an absolute one stays, names are a list."""
     (tmp_path / "tokens").write_text("one two\n")
