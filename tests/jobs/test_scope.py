@@ -76,6 +76,17 @@ async def test_a_window_ends_on_its_grid(window: str, days: list[str], empty_hom
     assert [row[0][:10] for row in found] == days
 
 
+@pytest.mark.parametrize(("zone", "bad"), [("local", "2026-10-99T12:00"), ("local", "2026-09-31"),
+                                           ("Europe/Paris", "2026-09-30T99:00"), ("Europe/Paris", "2026-10-00T12:00Z")])
+async def test_a_day_that_there_is_not_is_not_the_newest(zone: str, bad: str, empty_home: chez.Home) -> None:
+    """A date that can't be, which an organisation or a file may have written, takes no rows from a job: the window ends
+    with the newest day that is one."""
+    await empty_home.collection("things").put_many([
+        {"at": at, "n": n} for n, at in enumerate(["2026-09-28T12:00", "2026-09-29T12:00", bad])])
+    window = f'window = {{ field = "at", last = 2, until = "latest", zone = "{zone}" }}'
+    assert [row[1] for row in await rows(empty_home, reading(rest=window))] == [0, 1]
+
+
 async def test_instants_are_cut_at_the_midnights_of_the_zone(empty_home: chez.Home) -> None:
     """With a zone the field is an instant: half past eleven at night in UTC is the next day in Paris."""
     texts = ["2026-11-20T22:59:59Z", "2026-11-20T23:00:00.000Z", "2026-11-21T22:59:59.999Z", "2026-11-21T23:00:00Z"]

@@ -9,6 +9,7 @@ decides what its collections are called, and must not put rows among those that 
 """
 
 from collections.abc import AsyncIterable, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -45,6 +46,9 @@ MAX_ROWS: Final = 2_000_000
 MAX_CELLS: Final = 8_000_000
 """Fields of all rows of all tables of a run. A cell takes some 200 bytes on its way into the job, in the worker,
 whose memory is held to that; here the rows of one statement take at most 256 MiB (`chez.query.sql.MEMORY`)."""
+
+NEWEST: Final = 16
+"""Texts that are looked at, the newest first, until one is an instant."""
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 
@@ -236,17 +240,19 @@ async def _between(
     if window.until == "run-date":
         return bounds(window, period_of(window, end))
     field = _quoted(window.field)
-    days = [*conditions, f"{field} glob '{_DAY}'", f"{field} < ?"]
+    # What is no day, the 31st of February, is that of no row: others may write any text.
+    days = [*conditions, f"{field} glob '{_DAY}'", f"date(substr({field}, 1, 10)) = substr({field}, 1, 10)"]
     # Days to come would make a window that is not over.
     before = bounds(window, Period(end, end))[1]
-    newest = await source.sql(f"select max({field}) from {_quoted(read.collection)}{_where(days)}", [*values, before])
-    text = newest.rows[0][0]
-    try:
-        if text is None:
-            return None
-        return bounds(window, period_of(window, min(end, day_of(window, text) + timedelta(days=1))))
-    except (ValueError, OverflowError):
-        return None
+    statement = f"select max({field}) from {_quoted(read.collection)}{_where([*days, f'{field} < ?'])}"
+    for _ in range(NEWEST):
+        newest = (await source.sql(statement, [*values, before])).rows[0][0]
+        if newest is None:
+            break
+        with suppress(ValueError, OverflowError):
+            return bounds(window, period_of(window, min(end, day_of(window, newest) + timedelta(days=1))))
+        before = newest  # a time that is none
+    return None
 
 
 async def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[str], list[Any]]:
