@@ -259,6 +259,19 @@ def test_transactions_without_account() -> None:
     assert not records(items)
 
 
+def test_cards_of_two_issuers_that_are_masked_alike_are_two() -> None:
+    """Of a masked number the issuer's name is a part of the account, and of what its rows are told by; a whole number
+    is one card, whoever says it."""
+    def told(number: str) -> set[str]:
+        made = [(f"<OFX><SONRS><FI><ORG>{issuer}<FID>1</FI></SONRS><CCSTMTRS><CURDEF>EUR<CCACCTFROM><ACCTID>{number}"
+                 f"</CCACCTFROM><BANKTRANLIST>{row()}</BANKTRANLIST></CCSTMTRS></OFX>").encode() for issuer in "AB"]
+        return {repr(identity_of(one)) for data in made
+                for one in records(read_bytes(Ofx(), data)) if isinstance(one, Account | Transaction)}
+
+    assert len(told("XXXXXXXXXXXX1234")) == 4
+    assert len(told("4000 1234 1234 1234")) == 2
+
+
 def test_not_ofx() -> None:
     """Something without the root element is no OFX."""
     with pytest.raises(InvalidValue, match="holds no OFX"):

@@ -45,6 +45,8 @@ ACCOUNTS: Final = frozenset({"BANKACCTFROM", "CCACCTFROM", "INVACCTFROM"})
 BLOCKS: Final = ACCOUNTS | {"STMTTRN", "LEDGERBAL", "AVAILBAL", "FI", "STATUS", "INVTRAN"}
 PARENTS: Final = frozenset({"OFX", "BANKTRANLIST", "INVTRANLIST", "STMTTRNRS", "CCSTMTTRNRS", "INVSTMTTRNRS",
                             "BANKMSGSRSV1", "CREDITCARDMSGSRSV1", "INVSTMTMSGSRSV1", *STATEMENTS})
+WHOLE_CARD: Final = re.compile(r"\d{12,19}", re.ASCII)
+"""The number of a card, which no two issuers give (ISO/IEC 7812)."""
 AMOUNT: Final = re.compile(r"[+-]?\d{1,24}(?:[.,]\d{0,12})?|[+-]?[.,]\d{1,12}", re.ASCII)
 CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 
@@ -77,7 +79,7 @@ class Ofx:
     """Reads OFX statements into accounts and transactions."""
 
     name = "ofx"
-    version = 4
+    version = 5
     title = "OFX 1 and 2 statements of banks, cards and brokers"
     types = (Account, Transaction)
 
@@ -181,7 +183,7 @@ def _block(state: _State, block: Block) -> Iterator[Item]:
         elif block.name == "FI":
             state.organisation = fields.get("ORG", "")
         elif statement and block.name in ACCOUNTS:
-            statement.account = _account(statement, fields)
+            statement.account = _account(statement, fields, state.organisation)
         elif statement and statement.account:
             _balance(state, statement.account, block.name, fields)
     except ValueError as error:
@@ -189,11 +191,13 @@ def _block(state: _State, block: Block) -> Iterator[Item]:
         yield Reject(block.line, str(error), excerpt(shown))
 
 
-def _account(statement: _Statement, fields: dict[str, str]) -> Account:
+def _account(statement: _Statement, fields: dict[str, str], organisation: str) -> Account:
     number = fields.get("ACCTID", "")
     if not number:
         raise ValueError("the account has no number")
-    return Account(institution=fields.get("BANKID") or fields.get("BROKERID") or "", number=number,
+    # Two issuers mask two cards as one number: whose it is tells them apart.
+    issuer = organisation if statement.kind == "card" and not WHOLE_CARD.fullmatch(number.replace(" ", "")) else ""
+    return Account(institution=fields.get("BANKID") or fields.get("BROKERID") or issuer, number=number,
                    kind=statement.kind or fields.get("ACCTTYPE", "").lower(), currency=None,
                    branch=fields.get("BRANCHID", ""))
 

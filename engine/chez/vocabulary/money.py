@@ -21,7 +21,7 @@ class Account(msgspec.Struct, kw_only=True):
 
     institution: str
     """The bank's or broker's code in its own scheme (a BIC, a clearing number); empty for a card and for an IBAN, whose
-    number suffices."""
+    number suffices; of a card whose number is masked its issuer's name."""
     number: str
     """The account's or card's number, as the institution writes it; an IBAN without blanks."""
     kind: str
