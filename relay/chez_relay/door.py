@@ -270,7 +270,8 @@ class Door:
         self._limits = limits
         self._networks = [ipaddress.ip_network(one) for one in trusted]
         self._header = header
-        self._tls = tls
+        self.tls = tls
+        """What connections that begin from now on are spoken to with."""
         self._near = near
         self.guests: set[GuestConnection] = set()
 
@@ -285,9 +286,9 @@ class Door:
 
     def handshake(self, guest: GuestConnection) -> Handshake | None:
         """What agrees on TLS with a socket that was accepted; None where the relay speaks without."""
-        if self._tls is None:
+        if self.tls is None:
             return None
-        return Handshake(self._tls, guest, lambda: self._disagreed(guest), seconds=self._limits.hello,
+        return Handshake(self.tls, guest, lambda: self._disagreed(guest), seconds=self._limits.hello,
                          closing=self._limits.drain)
 
     def knocked(self, guest: GuestConnection) -> bool:

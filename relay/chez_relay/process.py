@@ -195,6 +195,7 @@ def _reload(settings: Configuration, server: RelayServer, certificate: "Certific
         tokens = settings.tokens()
         if certificate is not None:
             certificate.reload()
+            server.door.tls = certificate.context
     except RelayError as error:
         _log.error("%s", error)
         return

@@ -18,21 +18,25 @@ class Certificate:
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = certificate, key
-        self.context = _context()
-        self.expires = 0.0
+        context, expires = self._taken()
+        self.context = context
+        """For connections that begin from now on."""
+        self.expires = expires
         """When the certificate ends, in seconds since 1970."""
-        self.reload()
 
     def reload(self) -> None:
-        """Take the files as they are now, for connections that begin from now on.
+        """Take the files as they are now: there is another context then.
+
+        OpenSSL keeps a certificate of each kind of key in one, and would go on with that of a kind it had before.
 
         Raises `BadConfiguration`; what was in force then stays so.
         """
-        trial = _context()
-        self._take(trial)
-        expires = _expiry(trial, self._files[0])
-        self._take(self.context)
-        self.expires = expires
+        self.context, self.expires = self._taken()
+
+    def _taken(self) -> tuple[ssl.SSLContext, float]:
+        context = _context()
+        self._take(context)
+        return context, _expiry(context, self._files[0])
 
     def _take(self, context: ssl.SSLContext) -> None:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 __all__ = ("Authority",)
@@ -19,7 +19,10 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def _pem(key: Key) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                              serialization.NoEncryption())
 
@@ -49,9 +52,9 @@ class Authority:
     def file(self) -> Path:
         return self.folder / "authority.pem"
 
-    def issue(self, serial: int = 2, ends: int = 2090) -> tuple[Path, Path]:
+    def issue(self, serial: int = 2, ends: int = 2090, key: Key | None = None) -> tuple[Path, Path]:
         """A certificate for 127.0.0.1 that ends with the year before, with its key; replaces the one before it."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         made = (x509.CertificateBuilder().subject_name(_name("a relay")).issuer_name(self.certificate.subject)
                 .public_key(key.public_key()).serial_number(serial).not_valid_before(BEGIN)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chez.errors import RelayUnreachable
 from chez.sync.connection import connect, open_socket
@@ -84,6 +85,17 @@ async def test_a_replaced_certificate_is_taken_up_on_sighup(tmp_path: Path) -> N
             await reloaded(process, log, "used together")
             assert await serial(process, authority) == 3
             await device.create_space(SPACE.admin, *SPACE.others)
+
+
+async def test_a_certificate_of_another_kind_of_key_takes_the_place_of_the_former(tmp_path: Path) -> None:
+    """Also of a kind that is chosen later than the former, where a device takes both: nobody sees that one again."""
+    authority = Authority.make(tmp_path)
+    log = tmp_path / "relay.log"
+    async with relay(tmp_path / "data", "--log-file", str(log), *options(authority.issue())) as process:
+        assert await serial(process, authority) == 2
+        authority.issue(serial=3, key=rsa.generate_private_key(65537, 2048))
+        await reloaded(process, log, "read again")
+        assert await serial(process, authority) == 3
 
 
 async def reloaded(process: Process, log: Path, said: str) -> None:
