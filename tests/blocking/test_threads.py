@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from chez import blocking
 from chez.blocking.calls import Call
+from chez.blocking.shapes import Block, same
 from chez.crypto import Kdf
 from chez.errors import Misuse, StorageFailed
 from tests.blocking.conftest import PASSPHRASE
@@ -105,6 +106,34 @@ def test_a_block_raises_its_own_error_though_the_home_was_closed(path: Path) -> 
     with pytest.raises(ZeroDivisionError), home.collection("notes").edit("tea"):
         home.close()
         raise ZeroDivisionError
+
+
+def test_a_block_that_is_entered_while_the_home_closes_is_left_with_an_error(path: Path) -> None:
+    """It was waited for when the home began to close: it is not ended as if all were well."""
+    home = blocking.open(path, passphrase=PASSPHRASE)
+    opened, waits, ended = home._portal._held[0], threading.Event(), list[BaseException]()
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[None]:
+        waits.set()
+        await asyncio.wait((opened._leaving,))
+        try:
+            yield
+        except StorageFailed as error:
+            ended.append(error)
+            raise
+        raise StorageFailed("nothing can be written any more")
+
+    def enter() -> None:
+        with pytest.raises(StorageFailed, match="closed"), Block(home._portal, lambda call: late(), same):
+            waits.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        entering = threads.submit(enter)
+        waits.wait()
+        home.close()
+        entering.result()
+    assert len(ended) == 1
 
 
 def test_a_block_is_entered_once(home: blocking.Home) -> None:

@@ -35,6 +35,7 @@ class Portal:
 
     def __init__(self) -> None:
         self._held: list[Held[Any]] = []
+        self._home: Held[Any] | None = None
         self._calls: dict[asyncio.Task[None], Call[Any]] = {}
         self._closing: asyncio.Task[None] | None = None
         self._working: int | None = None
@@ -161,7 +162,8 @@ class Portal:
         task.add_done_callback(self._calls.pop)
 
     def entered(self, held: "Held[Any]") -> None:
-        """Remember a block, to be left at the latest when the home closes."""
+        """Remember a block, to be left at the latest when the home closes; the first one is the home."""
+        self._home = self._home or held
         self._held.append(held)
 
     def left(self, held: "Held[Any]") -> None:
@@ -175,15 +177,18 @@ class Portal:
             self._closing = asyncio.get_running_loop().create_task(self._close_all())
 
     async def _close_all(self) -> None:
-        """Leave every block, the one that opened the home last; then end what still runs."""
+        """Leave every block, the one that opened the home last; then end what still runs.
+
+        A block that is entered while the home closes already is left as the others are.
+        """
         try:
             while self._held:
-                held, last = self._held[-1], len(self._held) == 1
+                held = self._held[-1]
                 try:
-                    await held.end(None if last else closed())
+                    await held.end(None if held is self._home else closed())
                 except Exception as error:
-                    # What a block failed on is told where it ends, in its own thread.
-                    self._failure = error if last else None
+                    if held is self._home:  # what a block failed on is told where it ends, in its own thread
+                        self._failure = error
                 self.left(held)
             for call in self._calls.values():
                 call.cancel(closed())
