@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chez_sandbox.errors import BadInput, RuntimeMissing, WorkerFailed
-from chez_sandbox.runtime import host
+from chez_sandbox.runtime import compiled, host
 from chez_sandbox.runtime.compiled import Binary, CodeCache, compile_ahead
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime
 from chez_sandbox.runtime.process import Child
@@ -36,6 +36,29 @@ async def test_code_is_compiled_once(tmp_path: Path) -> None:
     before = only(tmp_path).stat()
     await answer(tmp_path)
     assert only(tmp_path).stat().st_ino == before.st_ino
+
+
+async def test_what_was_not_used_for_longest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder has so many bytes of code: of more, that of versions which nobody runs any more is removed, and what a
+    killed process left half written."""
+    half, writing = tmp_path / ".code-killed", tmp_path / ".code-now"
+    half.write_bytes(b"x")
+    writing.write_bytes(b"x")
+    await answer(tmp_path)
+    used = next(tmp_path.glob("*.code"))
+    size = used.stat().st_size
+    old = [tmp_path / f"{number}-wasmtime1-x.code" for number in range(2)]
+    for number, path in enumerate(old):
+        path.write_bytes(bytes(size))
+        os.utime(path, (1000 + number, 1000 + number))
+    for path in (used, half):
+        os.utime(path, (10, 10))
+    await answer(tmp_path)
+    monkeypatch.setattr(compiled, "STORED", 3 * size + size // 2)
+    other = component(run="unreachable")
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        await runtime.prepare(other)
+    assert used.exists() and old[1].exists() and not old[0].exists() and not half.exists() and writing.exists()
 
 
 @pytest.mark.parametrize("where", ["mac", "start", "middle", "end"])

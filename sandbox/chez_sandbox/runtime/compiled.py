@@ -21,7 +21,9 @@ import mmap
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -34,13 +36,19 @@ from chez_sandbox.runtime.handover import await_walls
 from chez_sandbox.runtime.messages import Compiled, Go, Refused
 from chez_sandbox.runtime.process import spawn
 
-__all__ = ("COMPILE_SECONDS", "COMPONENT_LIMIT", "Binary", "CodeCache", "compile_ahead")
+__all__ = ("COMPILE_SECONDS", "COMPONENT_LIMIT", "STORED", "Binary", "CodeCache", "compile_ahead")
 
 COMPONENT_LIMIT = 32 << 20
 """Bytes of a component: the Python runtime has 19 MB."""
 
 COMPILE_SECONDS = 1800.0
 """Wall time of a compilation. It may use the processor for a sixth of it; a compiler that was taken over may wait."""
+
+STORED = 512 << 20
+"""Bytes of code that stay in a folder, the most recently used: each version of a job has its own, and each wasmtime."""
+
+_ABANDONED = 3600.0
+"""Seconds after which a file that is being written is a killed process's."""
 
 _MAC = 32
 _BESIDE = b"beside the program"  # no secret: see above
@@ -177,8 +185,13 @@ class CodeCache:
             raise
 
     def _load(self, binary: Binary) -> int | None:
-        found = (_load(path, key) for path, key in self._places(binary))
-        return next((sealed for sealed in found if sealed is not None), None)
+        for path, key in self._places(binary):
+            if (sealed := _load(path, key)) is not None:
+                if path.parent == self._folder:
+                    with suppress(OSError):
+                        os.utime(path)  # it was used: others go first
+                return sealed
+        return None
 
     async def _compile(self, binary: Binary) -> int:
         wasm = await asyncio.to_thread(binary.read)
@@ -223,9 +236,22 @@ class CodeCache:
                 file.write(_mac(path, self._key, content))
                 file.write(content)
             os.replace(temporary, path)
+            self._prune(path)
         except OSError:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
+
+    def _prune(self, newest: Path) -> None:
+        """Removes the code that was not used for longest, as far as there is too much, and what killed ones left."""
+        found = [(path, path.stat()) for path in self._folder.glob(f"*{_SUFFIX}") if path != newest]
+        left = STORED - newest.stat().st_size
+        for path, about in sorted(found, key=lambda one: one[1].st_mtime, reverse=True):
+            left -= about.st_size
+            if left < 0:
+                path.unlink(missing_ok=True)
+        for path in self._folder.glob(f"{_HALF}*"):
+            if path.stat().st_mtime < time.time() - _ABANDONED:
+                path.unlink(missing_ok=True)
 
 
 def _load(path: Path, key: bytes) -> int | None:
