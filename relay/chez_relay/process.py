@@ -192,6 +192,7 @@ async def _reload_when_told(
 def _reload(settings: Configuration, server: RelayServer, certificate: "Certificate | None") -> None:
     """Take certificate and tokens as their files are now; what makes no sense leaves things as they were."""
     try:
+        _not_from_pipes(settings)
         tokens = settings.tokens()
         if certificate is not None:
             certificate.reload()
@@ -201,6 +202,13 @@ def _reload(settings: Configuration, server: RelayServer, certificate: "Certific
         return
     server.tokens = tokens
     _log.info("certificate and tokens were read again")
+
+
+def _not_from_pipes(settings: Configuration) -> None:
+    """Raise `BadConfiguration` for a pipe: all that the relay serves would wait for whoever may write to it again."""
+    for name in ("token_file", "tls_certificate", "tls_key"):
+        if settings[name] and Path(settings[name]).is_fifo():
+            raise BadConfiguration(f"{name} is a pipe, which is read at the start alone: nothing was read again")
 
 
 def _shown(host: str, port: int) -> str:

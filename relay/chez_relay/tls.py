@@ -36,7 +36,12 @@ class Certificate:
     def _taken(self) -> tuple[ssl.SSLContext, float]:
         context = _context()
         self._take(context)
-        return context, _expiry(context, self._files[0])
+        try:
+            return context, _expiry(context, self._files[0])
+        except OSError as error:  # OpenSSL's are, too
+            raise BadConfiguration(
+                f"no device can speak with who has the certificate {self._files[0]}: {error.strerror or error}",
+                "keys of ECDSA (P-256), Ed25519 or RSA are known everywhere") from error
 
     def _take(self, context: ssl.SSLContext) -> None:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import datetime
 import hashlib
+import os
 import signal
 import ssl
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from chez.errors import RelayUnreachable
 from chez.sync.connection import connect, open_socket
@@ -88,7 +89,10 @@ async def test_a_replaced_certificate_is_taken_up_on_sighup(tmp_path: Path) -> N
 
 
 async def test_a_certificate_of_another_kind_of_key_takes_the_place_of_the_former(tmp_path: Path) -> None:
-    """Also of a kind that is chosen later than the former, where a device takes both: nobody sees that one again."""
+    """Also of a kind that is chosen later than the former, where a device takes both: nobody sees that one again.
+
+    One of a kind that no device takes is told of, and the next one taken.
+    """
     authority = Authority.make(tmp_path)
     log = tmp_path / "relay.log"
     async with relay(tmp_path / "data", "--log-file", str(log), *options(authority.issue())) as process:
@@ -96,6 +100,12 @@ async def test_a_certificate_of_another_kind_of_key_takes_the_place_of_the_forme
         authority.issue(serial=3, key=rsa.generate_private_key(65537, 2048))
         await reloaded(process, log, "read again")
         assert await serial(process, authority) == 3
+        authority.issue(serial=4, key=ec.generate_private_key(ec.SECP256K1()))
+        await reloaded(process, log, "no device can speak with")
+        authority.issue(serial=5)
+        log.write_text("")
+        await reloaded(process, log, "read again")
+        assert await serial(process, authority) == 5
 
 
 async def reloaded(process: Process, log: Path, said: str) -> None:
@@ -104,6 +114,18 @@ async def reloaded(process: Process, log: Path, said: str) -> None:
     async with asyncio.timeout(90):
         while said not in log.read_text():  # noqa: ASYNC110 (a file announces nothing)
             await asyncio.sleep(0.01)
+
+
+async def test_what_was_read_from_a_pipe_is_not_waited_for_again(tmp_path: Path) -> None:
+    """SIGHUP while nobody writes to it: that it is not read again is told, and everybody is served, as before."""
+    log, pipe = tmp_path / "relay.log", tmp_path / "tokens"
+    os.mkfifo(pipe)
+    writing = asyncio.create_task(asyncio.to_thread(pipe.write_text, "token"))
+    async with relay(tmp_path / "data", "--log-file", str(log), "--token-file", str(pipe)) as process:
+        await writing
+        await reloaded(process, log, "token_file is a pipe")
+        async with connect(process.url) as device:
+            await device.create_space(SPACE.admin, *SPACE.others, token="token")
 
 
 def test_what_is_no_certificate_is_a_typed_error(tmp_path: Path) -> None:
