@@ -7,6 +7,7 @@ acknowledgements what must be there.
 
 import asyncio
 import sys
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -33,24 +34,35 @@ class Step:
     after: State
 
 
-async def look(home: chez.Home, worker: int) -> State:
-    """What a home holds of one task."""
-    mine = {record.id: record.value async for record in home.collection("notes") if record.id[0] == str(worker)}
+async def look(home: chez.Home) -> list[State]:
+    """What a home holds of each task, in one pass."""
     shared = (await home.collection("shared").get("one")).value
-    return {**mine, MARK: shared.get(f"w{worker}", 0), DEBIT: await home.journal.spent(f"account {worker}")}
+    states = [{MARK: shared.get(f"w{worker}", 0), DEBIT: await home.journal.spent(f"account {worker}")}
+              for worker in range(WORKERS)]
+    async for record in home.collection("notes"):
+        states[int(record.id[0])][record.id] = record.value
+    return states
 
 
 def plan(seed: str, worker: int, state: State) -> Iterator[tuple[Step, State]]:
     """The steps of one task, each with what is there after it."""
     random = Random(f"{seed} {worker}")
+    ids = sorted(id for id in state if not id.startswith("("))
     for n in count():
-        step = _step(random, f"{worker}-{seed}-{n}", state)
-        state = {id: value for id, value in (state | step.after).items() if value is not None}
+        step = _step(random, f"{worker}-{seed}-{n}", state, ids)
+        state = state.copy()
+        for id, value in step.after.items():
+            if value is None:
+                ids.remove(id)
+                del state[id]
+            else:
+                if id not in state:
+                    insort(ids, id)
+                state[id] = value
         yield step, state
 
 
-def _step(random: Random, new: str, state: State) -> Step:
-    ids = sorted(id for id in state if not id.startswith("("))
+def _step(random: Random, new: str, state: State, ids: list[str]) -> Step:
     kind = random.choice(("put", "put", "put", "edit", "edit", "delete", "many", "mark", "move"))
     if kind == "many":
         return Step(kind, {f"{new}-{i}": _value(random) for i in range(random.randint(2, 60))})
@@ -102,9 +114,8 @@ async def do(home: chez.Home, worker: int, step: Step) -> None:
                 draft.update(value)
 
 
-async def work(home: chez.Home, seed: str, worker: int) -> None:
+async def work(home: chez.Home, seed: str, worker: int, state: State) -> None:
     """Follow the plan, and say so after each step."""
-    state = await look(home, worker)
     for step, _ in plan(seed, worker, state):
         await do(home, worker, step)
         sys.stdout.write(f"{worker}\n")
@@ -115,8 +126,8 @@ async def main() -> None:
     """Write without end."""
     path, seed = sys.argv[1:]
     async with chez.open(Path(path), passphrase=PASSPHRASE) as home, asyncio.TaskGroup() as tasks:
-        for worker in range(WORKERS):
-            tasks.create_task(work(home, seed, worker))
+        for worker, state in enumerate(await look(home)):
+            tasks.create_task(work(home, seed, worker, state))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from tests.home.consistency import problems
-from tests.home.crashing import PASSPHRASE, WORKERS, State, look, plan
+from tests.home.crashing import PASSPHRASE, State, look, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,14 +50,16 @@ async def killed(process: asyncio.subprocess.Process, after: int) -> list[str]:
 
 def allowed(seed: str, worker: int, before: State, acknowledged: int) -> tuple[State, State]:
     """What may be there of one task: all that was acknowledged, and at most the one step in flight."""
-    *_, last, following = [before, *(state for _, state in islice(plan(seed, worker, before), acknowledged + 1))]
+    last = following = before
+    for _, state in islice(plan(seed, worker, before), acknowledged + 1):
+        last, following = following, state
     return last, following
 
 
 async def check(path: Path, seed: str, before: list[State], acknowledged: Counter[str]) -> list[State]:
     """Open the home again and hold it against the plans; what it has of each task."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:
-        now = [await look(home, worker) for worker in range(WORKERS)]
+        now = await look(home)
         for worker, state in enumerate(now):
             assert state in allowed(seed, worker, before[worker], acknowledged[str(worker)]), (seed, worker)
         assert await home._database.read(lambda db: problems(db, home.device_id)) == []
@@ -75,7 +77,7 @@ async def rounds(path: Path, name: str, kills: list[int]) -> None:
     """Let the app write and kill it, again and again on one home."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         await home.collection("shared").put({}, id="one")
-        states = [await look(home, worker) for worker in range(WORKERS)]
+        states = await look(home)
     for number, after in enumerate(kills):
         seed = f"{name}.{number}"
         async with app("crashing", path, seed) as process:
