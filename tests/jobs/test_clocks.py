@@ -27,6 +27,13 @@ def test_a_clock_that_is_put_right_or_back_is_believed(steps: list[tuple[int, in
     read_on(WallClock(), 10**9, 50, steps)
 
 
+def test_the_time_is_that_of_before_until_it_is_believed() -> None:
+    """While a clock is not believed it is as late as it would be without; then it is as late as it says."""
+    clock = WallClock()
+    assert (clock.time(1000, 0), clock.time(1060, 60), clock.time(90_000, 120)) == (1000, 1060, 1120)
+    assert clock.time(90_000 + HOLD, 120 + HOLD) == 90_000 + HOLD
+
+
 @given(LITTLE)
 def test_a_clock_that_is_set_ahead_little_by_little_is_as_far_ahead(steps: list[tuple[int, int]]) -> None:
     """By steps of an hour and less it gets no farther than by one, but for two in each hour that goes by."""

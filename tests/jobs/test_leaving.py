@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import chez
+from chez.agent.idle import awake_clock
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
-from chez_sandbox.consent import verbs
+from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import COLLECTION, revoke_grant
@@ -20,6 +21,7 @@ from tests.jobs.interleaving import Seeded
 from tests.jobs.samples import INBOX, LATER, SEALING
 from tests.jobs.spending import spent
 from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant, tamper
 from tests.jobs.test_told import words
 
@@ -73,6 +75,30 @@ async def test_a_held_result_leaves_by_itself_at_its_time(home: chez.Home, relay
     assert (await deliver(home, leaving.leaves)).sent == 1 and relay.outcomes() == ["result"]
     assert await deliver(home, LATER) == await deliver(home, LATER)
     assert len(relay.items) == 1 and (await home.journal.verify()).ok
+
+
+async def test_a_clock_that_is_set_ahead_shortens_no_hold(
+    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held for some hours is held for them, though the clock of the wall is set a day ahead meanwhile."""
+    passed, ahead = timedelta(), timedelta()
+
+    class Set(datetime):
+        """The clock of the wall, as it is set."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + passed + ahead
+
+    monkeypatch.setattr(at_work, "datetime", Set)
+    monkeypatch.setattr(at_work, "awake_clock", lambda: awake_clock() + passed.total_seconds())
+    await run_held(home)
+    minutes = timedelta(minutes=9)
+    for after, by, sent in ((timedelta(), timedelta(), 0), (minutes, timedelta(days=1), 0),
+                            (2 * minutes, timedelta(), 0), (timedelta(hours=5), timedelta(), 1)):  # fmt: skip
+        passed, ahead = after, by
+        assert (await verbs.job_send(home, {}, Person("")))["sent"] == sent
+        assert len(set(relay.items)) == sent
 
 
 async def test_a_result_and_a_refusal_leave_at_one_time(home: chez.Home) -> None:

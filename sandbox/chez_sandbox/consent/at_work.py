@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,7 +27,8 @@ from chez_sandbox.runtime.walls import REQUIRED
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of", "wait")
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of",
+           "time_of", "wait")  # fmt: skip
 
 MOST: Final = 600.0
 """Seconds between two looks, at most: clocks are set, machines sleep, and new data comes."""
@@ -41,6 +42,17 @@ async def runtime_of(home: "Home") -> Runtime:
     cache = home.path / "jobs" / "compiled"
     key = home.derive_key("compiled code")
     return await home.shared("sandbox", lambda: Runtime(cache, key, required=REQUIRED, spares=1))
+
+
+async def time_of(home: "Home") -> Callable[[], datetime]:
+    """What time it is for what waits until it may leave: a clock that is set ahead shortens nobody's hours to think."""
+    return await home.shared("time", _time)
+
+
+@asynccontextmanager
+async def _time() -> AsyncIterator[Callable[[], datetime]]:
+    clock = WallClock()
+    yield lambda: datetime.fromtimestamp(clock.time(datetime.now(UTC).timestamp(), awake_clock()), UTC)
 
 
 def wait(last: Look | None, now: datetime) -> float:

@@ -1,4 +1,4 @@
-"""Whether the wall's clock can be believed when it says that a turn has come.
+"""Whether the wall's clock can be believed when it says that a turn has come, or that a message may leave.
 
 A clock that is set wrong for one look would have a job run for every day to come, and what leaves stays out. So the
 wall's clock is held against one that nobody sets, which counts from the machine's start, asleep or not: where it is
@@ -42,3 +42,7 @@ class WallClock:
             self._offset, self._set = offset, None
             return True
         return offset <= self._offset + AHEAD
+
+    def time(self, wall: float, boot: float) -> float:
+        """The wall's time, where it is believed; else as it would be had nobody set it."""
+        return wall if self.believed(wall, boot) or self._offset is None else boot + self._offset

@@ -19,7 +19,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.at_work import runtime_of, scheduler
+from chez_sandbox.consent.at_work import runtime_of, scheduler, time_of
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
@@ -223,14 +223,15 @@ async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def _deliver(home: "Home") -> Delivery:
     """Send what is due, the "none" of runs that a killed process left behind included, and the rest at its time."""
     told = await _send_due(home)
-    later = await home.shared("sender", lambda: sender(partial(_send_due, home), partial(datetime.now, UTC)))
+    now = await time_of(home)
+    later = await home.shared("sender", lambda: sender(partial(_send_due, home), now))
     later.nudge(told)
     return told
 
 
 async def _send_due(home: "Home") -> Delivery:
     await settle_all(home, date.today())
-    told = await deliver(home, datetime.now(UTC))
+    told = await deliver(home, (await time_of(home))())
     await say_sent(home)  # an entry at the relay tells it no more than the message just did
     return told
 
