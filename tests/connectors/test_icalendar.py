@@ -210,14 +210,16 @@ def test_a_broken_event_costs_itself(bad: str, reason: str) -> None:
 
 
 def test_lines_that_are_none_and_ends_that_are_missing() -> None:
-    """A line without colon or beyond all bounds costs itself; an event without end costs itself, in the file as at
-    its end."""
+    """A line without colon or beyond all bounds costs itself; an event without end, or without beginning, costs itself,
+    in the file as at its end."""
     items = read_bytes(ICalendar(), calendar("UID:1\nSUMMARY\nDTSTART:20240101T000000Z\nDESCRIPTION:" + "x" * 40_000))
     assert [event.description for event in events(items)] == [""]
     assert [line for line, _ in rejects(items)] == [4, 6]
     cut = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:1\nBEGIN:VEVENT\nUID:2\nEND:VEVENT\nBEGIN:VEVENT\nUID:3\n"
     items = read_bytes(ICalendar(), cut)
     assert [event.uid for event in events(items)] == ["2"] and [line for line, _ in rejects(items)] == [2, 7]
+    damaged = read_bytes(ICalendar(), b"BEGIN:VCALENDAR\nBEGUN:VEVENT\nUID:1\nEND:VEVENT\nEND:VCALENDAR\n")
+    assert [(line, "begins nowhere" in told) for line, told in rejects(damaged)] == [(4, True)]
     with pytest.raises(InvalidValue, match="holds no calendar"):
         read_bytes(ICalendar(), b"SUMMARY:x\n")
 

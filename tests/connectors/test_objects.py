@@ -115,7 +115,15 @@ def test_objects_at_another_depth() -> None:
     """Records that a format keeps deeper are cut there, past a BOM and whatever stands around."""
     data = b'\xef\xbb\xbf{"a": "}{", "rows": [{"x": 1}, 7, {"y": {"z": 2}}], "b": {"c": 3}}'
     assert [item.bytes for item in read(data, depth=2) if isinstance(item, Object)] == [b'{"x": 1}', b'{"y": {"z": 2}}']
-    assert read(b"") == read(b"[]") == read(b"[1, 2]") == read(b"]]}}") == []
+    assert read(b"") == read(b"[]") == read(b"[1, 2]") == []
+
+
+def test_what_is_closed_and_opened_nowhere_is_told() -> None:
+    """A brace that is missing puts all that follows at another depth, where it is not read: nothing is lost unsaid."""
+    first, bracket = read(b'[{"a": 1},\n"b": 2},\n{"c": 3}\n]\n]')
+    assert isinstance(first, Object) and isinstance(bracket, Reject)
+    assert (bracket.line, "opened nowhere" in bracket.reason) == (4, True)
+    assert [type(item) for item in read(b"]]}}")] == [Reject]
 
 
 def test_a_bad_object_costs_itself() -> None:

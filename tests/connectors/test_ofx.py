@@ -259,6 +259,14 @@ def test_transactions_without_account() -> None:
     assert not records(items)
 
 
+def test_a_transaction_whose_beginning_is_damaged_is_told() -> None:
+    """One letter of its tag is wrong: it is not read, and that is said with the line."""
+    items = read_bytes(Ofx(), statement(row("1"), row("2").replace("<STMTTRN>", "<STMTTRM>"), row("3")))
+    assert [one.reference[0] for one in records(items) if isinstance(one, Transaction)] == ["1", "3"]
+    ((line, reason),) = rejects(items)
+    assert (line, "begins nowhere" in reason) == (3, True)
+
+
 def test_cards_of_two_issuers_that_are_masked_alike_are_two() -> None:
     """Of a masked number the issuer's name is a part of the account, and of what its rows are told by; a whole number
     is one card, whoever says it."""

@@ -141,3 +141,11 @@ def test_a_broken_card_costs_itself() -> None:
         "the file ends inside the card"]
     with pytest.raises(InvalidValue, match="holds no card"):
         read_bytes(VCard(), b"FN:x\n")
+
+
+def test_a_card_whose_beginning_is_damaged_is_told() -> None:
+    """One letter of its first line is wrong: it is not read, and that is said where it ends."""
+    first, second = card("FN:Ada"), card("FN:Bob").replace(b"BEGIN", b"BEGUN")
+    items = read_bytes(VCard(), first + second + first)
+    assert [one.name for one in contacts(items)] == ["Ada", "Ada"]
+    assert [(line, "begins nowhere" in reason) for line, reason in rejects(items)] == [(6, True)]

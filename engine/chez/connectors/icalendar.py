@@ -179,6 +179,9 @@ class _Reader:
                 self._event = None
             else:
                 self._event.nested = max(0, self._event.nested - 1)
+        elif kind == "VEVENT":
+            self._zone, self._depth = None, max(0, self._depth - 1)
+            yield Reject(line.number, "an event ends here and begins nowhere: it is not read", "")
         elif self._zone is not None:
             yield from self._zone_end(self._zone, kind, line.number)
         else:

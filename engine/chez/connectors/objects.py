@@ -202,13 +202,15 @@ def _flat(chunk: bytes, at: int) -> tuple[int, int] | None:
 class _Cutter:
     """Where in the file the cutting is: how deep, in a string or not, and what there is of the object begun."""
 
-    __slots__ = ("_at", "_begun", "_depth", "_escaped", "_inside", "_line", "_parts", "_problem", "_size", "_string")
+    __slots__ = ("_at", "_begun", "_depth", "_escaped", "_inside", "_line", "_parts", "_problem", "_size", "_stray",
+                 "_string")
 
     def __init__(self, at: int) -> None:
         self._at = at
         self._depth = 0
         self._string = self._escaped = self._inside = False
         self._line = self._begun = 1
+        self._stray = 0
         self._parts: list[bytes] = []
         self._size = 0
         self._problem = ""
@@ -250,6 +252,8 @@ class _Cutter:
                 if self._depth - self._at > MAX_DEPTH:
                     self._problem = TOO_DEEP
             else:
+                if not self._depth:
+                    self._stray = self._stray or self._line + chunk.count(b"\n", counted, at)
                 self._depth = max(0, self._depth - 1)
                 if self._inside and self._depth <= self._at:
                     yield self._ended(chunk[begin:at])
@@ -271,6 +275,9 @@ class _Cutter:
         if self._inside or self._depth or self._string:
             yield Reject(self._begun if self._inside else self._line,
                          "the file ends inside an object or a list: a part is missing", excerpt(b"".join(self._parts)))
+        if self._stray:
+            yield Reject(self._stray, "a bracket closes here that is opened nowhere: a part of what is before it may "
+                                      "be missing", "")
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)

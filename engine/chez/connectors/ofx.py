@@ -144,6 +144,8 @@ def _tag(state: _State, tag: Tag) -> Iterator[Item]:
         yield from _close(state)
         if not tag.end:
             state.statement = _Statement(STATEMENTS[tag.name], tag.line)
+    elif tag.end and tag.name in BLOCKS:
+        yield Reject(tag.line, f"</{tag.name}> ends here and begins nowhere: what is before it is not read", "")
     elif tag.name == "CURDEF" and not tag.end and statement:
         try:
             statement.currency = _currency(tag.text)

@@ -93,6 +93,8 @@ class VCard:
             if card is None:
                 if begins:
                     seen, card = True, _Card(line.number)
+                elif ends:
+                    yield Reject(line.number, "a card ends here and begins nowhere: it is not read", "")
             elif ends and not card.nested:
                 yield _made(card)
                 card = None
