@@ -90,6 +90,16 @@ def test_a_track_in_the_making_and_its_copies() -> None:
     assert identity_of(bare) != identity_of(other)
 
 
+def test_two_tracks_that_begin_together_are_two() -> None:
+    """Two who set out there and then, in one file, are two trips; the same track twice is one."""
+    at = "<time>2024-01-31T08:00:00Z</time>"
+    one, other = (f"<trk><trkseg>{point(45, more=at)}{point(to)}</trkseg></trk>" for to in (46, 47))
+    found = trips(read_bytes(Gpx(), gpx(one, other, one)))
+    assert [trip.to_latitude for trip in found] == [46, 47, 46]
+    assert identity_of(found[0]) == identity_of(found[2]) != identity_of(found[1])
+    assert identity_of(trips(read_bytes(Gpx(), gpx(one)))[0]) == identity_of(found[0])
+
+
 def test_gaps_and_heights() -> None:
     """Neither the way nor the climb between two segments counts; what goes down adds nothing."""
     gap = gpx("<trk><link><type>no</type></link><type>Hiking</type><trkseg>", point(45, 5, "<ele>100</ele>"),

@@ -11,7 +11,8 @@ A track may have a point for each second of a day: none is held beyond what `che
 What the file does not say, and how it is settled here:
 
 - A track has no id. One with times is told by its first time and its first point, so that a track that was
-  exported while it was being recorded is the same when it is complete; one without times by all its points.
+  exported while it was being recorded is the same when it is complete; one without times by all its points. Where
+  another track of the file begins there and then, by all its points as well.
 - Times are in UTC, also where they lack the "Z" (GPX 1.1: `time`).
 - A time before GPS began is that of a receiver that did not know it: one of the real files was recorded in 1901. Its
   points have no time.
@@ -45,6 +46,8 @@ HIGHEST: Final = 100_000
 BEGAN: Final = datetime(1980, 1, 6, tzinfo=UTC)
 """GPS time counts from here."""
 MAX_NAME: Final = 256
+MAX_TRACKS: Final = 100_000
+"""Tracks of one file that are told apart from others of it."""
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Gpx:
     """Reads GPX into trips, and marked places into visits."""
 
     name = "gpx"
-    version = 1
+    version = 2
     title = "GPX 1.0 and 1.1, tracks of a GPS receiver"
     types = (Trip, Visit)
     example = (b'<gpx><trk><name>x</name><trkseg><trkpt lat="45.7" lon="4.8"><ele>1</ele>'
@@ -84,24 +87,24 @@ class Gpx:
         Raises `InvalidValue` when the file is no GPX, or as `chez.connectors.xml` does.
         """
         trip: _Trip | None = None
-        seen = False
+        seen, begun = False, dict[str, str]()
         for item in xml.blocks(file, BLOCKS, ("gpx", "trk", "trkseg")):
             if isinstance(item, xml.Mark):
                 seen = seen or item.name == "gpx"
                 if item.name == "trkseg" and trip is not None:
                     trip.begins = True
                 elif item.name == "trk":
-                    yield from _made(trip)
+                    yield from _made(trip, begun)
                     trip = None if item.end else _Trip(item.line)
             elif isinstance(item, xml.Block):
                 yield from _block(trip, item)
             elif isinstance(item, Progress):
                 yield item
             else:
-                yield from _made(trip)
+                yield from _made(trip, begun)
                 trip = None
                 yield item
-        yield from _made(trip)
+        yield from _made(trip, begun)
         if not seen:
             raise InvalidValue(f"{source.name!r} is no GPX file", "Export the track again.")
 
@@ -143,14 +146,17 @@ def _add(trip: _Trip, block: xml.Block) -> None:
     trip.said.update(f"{point.latitude:.5f},{point.longitude:.5f};".encode())
 
 
-def _made(trip: _Trip | None) -> Iterator[Found]:
+def _made(trip: _Trip | None, begun: dict[str, str]) -> Iterator[Found]:
+    """The trip of a track; `begun` has of the file's tracks by what they are told, and their points."""
     if trip is None or trip.first is None or trip.last is None:
         return
     track, first, last = trip.track, trip.first, trip.last
-    digest = trip.said.hexdigest()
+    digest = whole = trip.said.hexdigest()
     if track.start is not None:
         said = f"{track.start.isoformat()},{first.latitude:.5f},{first.longitude:.5f}"
         digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+        if len(begun) < MAX_TRACKS and begun.setdefault(digest, whole) != whole:
+            digest += f":{whole}"
     yield Found(Trip(
         service=SERVICE, reference=f"row:{digest}", start=track.start, end=track.end, mode=trip.mode, name=trip.name,
         metres=round(track.metres, 1), climb=None if trip.climb is None else round(trip.climb, 1), points=track.count,
