@@ -207,7 +207,10 @@ def _reload(settings: Configuration, server: RelayServer, certificate: "Certific
 def _not_from_pipes(settings: Configuration) -> None:
     """Raise `BadConfiguration` for a pipe: all that the relay serves would wait for whoever may write to it again."""
     for name in ("token_file", "tls_certificate", "tls_key"):
-        if settings[name] and Path(settings[name]).is_fifo():
+        pipe = False
+        with suppress(OSError):  # told below, by what reads it
+            pipe = bool(settings[name]) and Path(settings[name]).is_fifo()
+        if pipe:
             raise BadConfiguration(f"{name} is a pipe, which is read at the start alone: nothing was read again")
 
 

@@ -128,6 +128,21 @@ async def test_what_was_read_from_a_pipe_is_not_waited_for_again(tmp_path: Path)
             await device.create_space(SPACE.admin, *SPACE.others, token="token")
 
 
+async def test_a_file_that_the_relay_may_not_look_at_any_more_is_told_of(tmp_path: Path) -> None:
+    """As one in a folder that its user may not enter since: SIGHUP says so, and once it is there again it is read."""
+    log, tokens = tmp_path / "relay.log", tmp_path / "tokens"
+    tokens.write_text("token")
+    async with relay(tmp_path / "data", "--log-file", str(log), "--token-file", str(tokens)) as process:
+        tokens.unlink()
+        tokens.symlink_to("x" * 300)  # longer than a name may be: what root may not look at either
+        await reloaded(process, log, "can't be read")
+        tokens.unlink()
+        tokens.write_text("another")
+        await reloaded(process, log, "read again")
+        async with connect(process.url) as device:
+            await device.create_space(SPACE.admin, *SPACE.others, token="another")
+
+
 def test_what_is_no_certificate_is_a_typed_error(tmp_path: Path) -> None:
     """Files that are not there, of another kind, of another's key, a key with a passphrase: one line each."""
     authority = Authority.make(tmp_path)
