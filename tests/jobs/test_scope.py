@@ -87,6 +87,17 @@ async def test_a_day_that_there_is_not_is_not_the_newest(zone: str, bad: str, em
     assert [row[1] for row in await rows(empty_home, reading(rest=window))] == [0, 1]
 
 
+@pytest.mark.parametrize("bad", ["2026-09-30T24:00:00.{}Z", "2026-09-30T12:00:00{}:99", "2026-09-30\0x{}",
+                                 "2026-09-30éx{}", "2026-09-30T10:00\0{}"])
+async def test_however_many_times_that_there_are_not_are_none_the_newest(bad: str, empty_home: chez.Home) -> None:
+    """Whoever may leave records may leave many of them; and those before them count, however they are written."""
+    await empty_home.collection("things").put_many([
+        {"at": at, "n": n} for n, at in enumerate(["2026-09-28T12:00", "2026-09-29T12:00:00.5+02:00"])])
+    await empty_home.collection("things").put_many([{"at": bad.format(n), "n": 9} for n in range(scope.NEWEST + 1)])
+    window = 'window = { field = "at", last = 2, until = "latest", zone = "Europe/Paris" }'
+    assert [row[1] for row in await rows(empty_home, reading(rest=window))] == [0, 1]
+
+
 async def test_instants_are_cut_at_the_midnights_of_the_zone(empty_home: chez.Home) -> None:
     """With a zone the field is an instant: half past eleven at night in UTC is the next day in Paris."""
     texts = ["2026-11-20T22:59:59Z", "2026-11-20T23:00:00.000Z", "2026-11-21T22:59:59.999Z", "2026-11-21T23:00:00Z"]

@@ -48,9 +48,16 @@ MAX_CELLS: Final = 8_000_000
 whose memory is held to that; here the rows of one statement take at most 256 MiB (`chez.query.sql.MEMORY`)."""
 
 NEWEST: Final = 16
-"""Texts that are looked at, the newest first, until one is an instant."""
+"""Texts that are looked at, the newest first, until one is an instant; then those alone that SQLite holds for one too,
+which knows fewer forms (`+0100`)."""
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+
+_INSTANT: Final = """length(cast({0} as blob)) = length({0}) and (length({0}) = 10 or (
+ substr({0}, 12) glob '[0-9][0-9]:*' and substr({0}, 12, 2) < '24' and substr({0}, 12) not glob '*[^0-9:.+Z-]*'
+ and datetime({0}) is not null))"""
+"""What is a day or an instant as SQLite reads them, without what it alone reads: 24 o'clock, blanks, what is behind a
+zero character."""
 
 
 class Source(Protocol):
@@ -244,8 +251,11 @@ async def _between(
     days = [*conditions, f"{field} glob '{_DAY}'", f"date(substr({field}, 1, 10)) = substr({field}, 1, 10)"]
     # Days to come would make a window that is not over.
     before = bounds(window, Period(end, end))[1]
-    statement = f"select max({field}) from {_quoted(read.collection)}{_where([*days, f'{field} < ?'])}"
-    for _ in range(NEWEST):
+    days.append(f"{field} < ?")
+    for looked in range(NEWEST + 1):
+        if looked == NEWEST:  # somebody left them on purpose: there may be any number
+            days.append(_INSTANT.format(field))
+        statement = f"select max({field}) from {_quoted(read.collection)}{_where(days)}"
         newest = (await source.sql(statement, [*values, before])).rows[0][0]
         if newest is None:
             break
