@@ -125,8 +125,11 @@ async def test_relays_that_are_all_full_are_tried_and_left(tmp_path: Path, monke
             async with anna.connect():
                 await anna.synced(everywhere=True)
                 assert await anna.space().checkpoint() is None
+                async with asyncio.timeout(60):
+                    while len(set(tries)) < 2:  # noqa: ASYNC110 (nothing announces it)
+                        await asyncio.sleep(0.05)
                 await asyncio.sleep(1)
-            assert 2 <= len(tries) < 10 and len(set(tries)) == 2
+            assert len(tries) < 10 and len(set(tries)) == 2
 
 
 async def test_a_connected_home_makes_one_at_each(tmp_path: Path, server: Within) -> None:

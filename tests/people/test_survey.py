@@ -117,7 +117,7 @@ async def test_a_page_that_takes_long_on_a_slow_line_is_read(tmp_path: Path, mon
         await trip.collection("notes").put({"data": random_bytes(40_000)}, id="a")
         await trip.add(await berta.card(), "writer")
         await anna.sync()
-        monkeypatch.setattr(surveyor, "Pace", lambda: Pace(0.5, 4096))
+        monkeypatch.setattr(surveyor, "Pace", lambda: Pace(2.0, 16_384))
         get_packet = RelayConnection.get_packet
 
         async def slow_from_here_on(self: RelayConnection, handle: bytes, tag: bytes) -> bytes:

@@ -175,7 +175,7 @@ async def test_an_answer_that_takes_long_on_a_slow_line_is_no_silence(tmp_path: 
         front.target = server.url
         trip = await anna.create_space("Trip")
         (hers,) = await shared(trip, anna, berta)
-        await trip.collection("notes").put({"of": random.randbytes(200_000).hex()}, id="long")
+        await trip.collection("notes").put({"of": random.randbytes(120_000).hex()}, id="long")
         await anna.sync()
         front.rate = 64 * 1024
         for name, value in (("patience.SLOWEST_SPAN", 1.0), ("patience.SLOWEST_BYTES", 16 * 1024),
@@ -184,7 +184,7 @@ async def test_an_answer_that_takes_long_on_a_slow_line_is_no_silence(tmp_path: 
         async with berta.connect() as link:
             await link.synced()
             assert "long" in await values(hers) and link.connections == 1
-        space, chunk = Space(), bytes(200_000)
+        space, chunk = Space(), bytes(120_000)
         async with connect(front.url) as opened:
             await opened.create_space(space.admin, *space.others)
             await opened.open(space.claims())

@@ -87,15 +87,15 @@ async def test_a_relay_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch
 
 async def test_items_have_their_time_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Over a slow line many items take longer than a relay may be silent: it answers, and all of them are put."""
-    monkeypatch.setattr(inboxes, "SILENCE", 1.0)
+    monkeypatch.setattr(inboxes, "SILENCE", 1.5)
     straight = RelayConnection.put
 
     async def slow(self: RelayConnection, inbox: bytes, item: bytes) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         await straight(self, inbox, item)
 
     monkeypatch.setattr(RelayConnection, "put", slow)
-    key, items = SigningKey.from_seed(bytes(32)), [b"%d" % number for number in range(6)]
+    key, items = SigningKey.from_seed(bytes(32)), [b"%d" % number for number in range(18)]
     async with relay(tmp_path) as server, asyncio.timeout(30):
         box = await inboxes.create(server.url, key, key.public, ttl=60)
         await inboxes.put(server.url, box, key, *items)
