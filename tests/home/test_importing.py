@@ -436,3 +436,25 @@ async def test_of_members_that_are_about_one_thing_the_last_one_stays(home: chez
     assert (again.unchanged, again.updated, again.added) == (6, 0, 0) and await home.cursor_now() == before
     found = [record.value async for record in home.collection("things")]
     assert [(one["name"], one["colour"]) for one in found] == [("new", "red")] * 2
+
+
+@pytest.mark.parametrize("first", [30, 60])
+async def test_hours_and_half_hours_of_two_files_count_once(home: chez.Home, tmp_path: Path, first: int) -> None:
+    """What a meter measured is summed up: of two files that tell one time in other lengths the shorter ones stay,
+    whichever came first; what they do not cover is the other's, and what is left out is told, again each time."""
+    def curve(step: int, watts: int, hours: int) -> Path:
+        path = tmp_path / f"{step}.csv"
+        stamps = [datetime(2026, 1, 5) + timedelta(minutes=step * n) for n in range(1, hours * 60 // step + 1)]
+        path.write_text("\n".join((
+            ("Identifiant PRM;Type de donnees;Date de debut;Date de fin;Grandeur physique;Grandeur metier;"
+             "Etape metier;Unite;Pas en minutes"),
+            f"1;Courbe de charge;01/01/2026;31/01/2026;Energie active;Consommation;Comptage Brut;W;{step}",
+            "Horodate;Valeur", *(f"{at.isoformat()}+01:00;{watts}" for at in stamps), "")))
+        return path
+
+    files = {30: curve(30, 100, 4), 60: curve(60, 100, 6)}
+    told = [await home.import_file(files[step]) for step in (first, 90 - first, 60)]
+    used = await home.sql("select sum(watts * seconds) / 3600.0, count(*) from readings")
+    assert list(used.rows) == [(600.0, 10)]
+    assert [report.rejected for report in told] == ([0, 4, 4] if first == 30 else [0, 0, 4])
+    assert all("counted twice" in one.reason for report in told for one in report.rejects)

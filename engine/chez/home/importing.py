@@ -24,7 +24,7 @@ from chez.connectors.walled import WalledReading
 from chez.errors import ChezError, ImportStopped, InvalidValue, StorageFailed
 from chez.home.exporting import on_loop
 from chez.home.importing_marks import ImportMark
-from chez.home.importing_rows import Prepared, prepare, writing
+from chez.home.importing_rows import COARSER, Prepared, prepare, writing
 from chez.journal import Journal
 from chez.records.engine import Engine
 from chez.spaces.space import SpaceKeys
@@ -41,6 +41,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 
 MAX_REJECTS: Final = 10_000
 """Rejected rows that a report keeps; the rest are counted (a wrong file has nothing else)."""
+
+_TWICE: Final = "another file told this time in shorter intervals: it would be counted twice"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -167,8 +169,11 @@ class Importer:
 
         outcomes = await self._engine.database.write(both)
         report.collections.update(one.collection for one in prepared)
-        for outcome in outcomes:
-            setattr(report, outcome, getattr(report, outcome) + 1)
+        for one, outcome in zip(prepared, outcomes, strict=True):
+            if outcome == COARSER:
+                reject(report, Reject(one.row, _TWICE, "", one.member))
+            else:
+                setattr(report, outcome, getattr(report, outcome) + 1)
 
 
 def _kept_before(failed: StorageFailed, report: ImportReport) -> StorageFailed:

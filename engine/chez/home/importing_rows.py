@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -13,8 +14,18 @@ from chez.records.imported import record_id
 from chez.records.types import collection_of, identity_of
 from chez.records.values import Value, check_value
 from chez.store.database import Connection
+from chez.vocabulary import Reading
 
-__all__ = ("Prepared", "prepare", "writing")
+__all__ = ("COARSER", "Prepared", "prepare", "writing")
+
+COARSER: Final = "coarser"
+"""What became of an hour whose quarters another file told: nothing, or both would be summed up."""
+
+_FINER: Final = """
+SELECT id, json ->> '$.seconds', json ->> '$._source' FROM record
+WHERE space = ? AND collection = ? AND id IN (SELECT value FROM json_each(?)) AND deleted = 0
+"""
+"""The intervals that are there, with their lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ def prepare(found: Found, key: bytes, provenance: str) -> Prepared:
 
 def writing(engine: Engine, prepared: list[Prepared], origin: str,
             members: Mapping[str, int]) -> Callable[[Connection], list[str]]:
-    """What writes a batch in a transaction, and says what became of each: "added", "updated", ...
+    """What writes a batch in a transaction, and says what became of each: "added", "updated", ..., `COARSER`.
 
     `members` are those of the file that were read so far, each with its place in their order.
     """
@@ -57,7 +68,28 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str,
     def work(db: Connection) -> list[str]:
         for collection, names in numeric.items():
             engine.news.declare(db, collection, names)
-        return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
-                                            item.source, origin, members=members) for item in prepared]
+        left = _coarser(db, engine.space, prepared)
+        return [COARSER if item.id in left else engine.records.put_imported(
+            db, engine.space, item.collection, item.id, item.identity, item.values, item.source, origin,
+            members=members) for item in prepared]
 
     return work
+
+
+def _coarser(db: Connection, space: int, prepared: list[Prepared]) -> set[str]:
+    """The readings that are longer than what another file told from the same instant on.
+
+    In the place of that one they would be summed up together with what follows it. A shorter one takes the place of a
+    longer, with those beside it.
+    """
+    readings = {item.id: item for item in prepared if issubclass(item.kind, Reading)}
+    if not readings:
+        return set()
+    found = db.execute(_FINER, (space, collection_of(Reading), msgspec.json.encode(list(readings)).decode()))
+    return {id for id, seconds, source in found if isinstance(seconds, int) and isinstance(source, str)
+            and seconds < readings[id].values["seconds"] and _file(source) != _file(readings[id].source)}
+
+
+def _file(source: str) -> str:
+    """The digits of its file, of a record's source."""
+    return source.split(" ", 2)[1] if source.count(" ") > 1 else ""
