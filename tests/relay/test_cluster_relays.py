@@ -329,7 +329,7 @@ async def test_a_node_that_heard_the_password_too_late_is_asked_again(said: str,
         nonlocal asked
         asked += 1
         writer.write(b'INFO {"server_id":"x","version":"2.10.0","auth_required":true,"max_payload":1048576}\r\n')
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"PING\r\n")
             writer.write(f"-ERR '{said}'\r\n".encode())
             await writer.drain()
