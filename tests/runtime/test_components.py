@@ -224,4 +224,5 @@ async def test_preparing_says_why_a_component_is_refused(runtime: Runtime, name:
 
 async def test_the_python_runtime_is_no_job(runtime: Runtime) -> None:
     """The runtime's own world takes another argument: as a job it is refused."""
+    await runtime.prepare()  # its code may have been let go meanwhile, and to compile it as a provider's takes a minute
     assert (await run(runtime, find_artifact().read_bytes())).outcome is Outcome.REFUSED
