@@ -85,6 +85,20 @@ def test_nobody_takes_a_messages_place_by_its_id() -> None:
     assert [one(true).id, one(false).id] == [found[0].id, found[1].id]
 
 
+def test_all_that_a_message_says_is_in_its_id() -> None:
+    """Another sender's name, or attachment's, or what it answers makes it another message; its labels do not."""
+    def told(*headers: str, name: str = "bill.pdf") -> str:
+        given = "".join(f"{one}\n" for one in headers) + f"Content-Disposition: attachment; filename={name}\n"
+        head = HEAD.replace(b"From: A <a@x.fr>\n", b"") + b"Message-ID: <1@x>\n"
+        return one(head + given.encode() + b"\nPay 10\n").id
+
+    same = told("From: Ann <a@x.fr>")
+    assert told("From: Ann <a@x.fr>", "X-Gmail-Labels: Bills") == same
+    others = {told("From: Bank <a@x.fr>"), told("From: Ann <a@x.fr>", "In-Reply-To: <2@x>"),
+              told("From: Ann <a@x.fr>", name="bill.exe")}
+    assert len(others) == 3 and same not in others
+
+
 def test_lines_that_look_like_envelopes() -> None:
     """A message begins at a `From ` line with a time after a blank one only; a quoted one loses its mark."""
     text = b"\nFrom here on:\nFrom x at 08:00\n\n>From me\n\nFrom noon, 12:00, to May\nTo: all\nSubject: no\n"

@@ -130,7 +130,8 @@ def _message(letter: Letter) -> Message:
         attachments=[(_words(part.name) or part.kind)[:MAX_NAME] for part in attached],
         contents=[f"{part.size} {part.digest.hexdigest()}" for part in attached])
     if record.message_id:
-        said = [record.at, record.sender, record.recipients, record.subject, text, record.contents]
+        said = [record.at, record.sender, record.sender_name, record.recipients, record.subject, text, record.reply_to,
+                record.attachments, record.contents]  # all but its folder, which its owner changes
         record.id = f"{record.message_id}#{_digest(said).hex()}"
     else:
         said = [headers.get("date", ""), record.sender, record.recipients, record.subject, text]
