@@ -1,5 +1,6 @@
 """Undo and redo: one's own changes go back and forth, and nobody else's work is touched."""
 
+import sys
 from contextlib import suppress
 from copy import deepcopy
 from random import Random
@@ -336,6 +337,36 @@ def test_counters_inside_of_what_comes_back_go_on_counting() -> None:
     undo(a)
     meet(a, b)
     assert [typed(one["n"]) for one in (a.stored()["map"], *a.stored()["list"])] == [("Counter", 15)] * 2
+
+
+def test_counters_that_come_back_cost_the_same_each() -> None:
+    """Of twice as many, with twice as much that others wrote meanwhile, it takes about twice the calls."""
+    def calls(count: int) -> int:
+        a, b = pair()
+        a.put({"x": 1})
+        meet(a, b)
+        change(b, lambda draft: draft.update({f"n{at}": Counter(1) for at in range(count)}))
+        meet(a, b)
+        change(a, lambda draft: [draft.pop(f"n{at}") for at in range(count)])
+        change(b, lambda draft: draft.update({f"other {at}": at for at in range(count)}))
+        meet(a, b)
+        made = 0
+
+        def counted(frame: object, event: str, what: object) -> None:
+            nonlocal made
+            made += event == "call"
+
+        before = sys.getprofile()
+        sys.setprofile(counted)
+        try:
+            undo(a)
+        finally:
+            sys.setprofile(before)
+        return made
+
+    calls(50)  # what is imported or built once is not counted
+    first, second = calls(50), calls(100)
+    assert second < 2.5 * first
 
 
 def test_a_map_that_others_wrote_in_stays() -> None:

@@ -103,6 +103,8 @@ class _Inverter:
             if later.actor != actor:
                 self._others += operations
         self._touched = {one.place for one in self._others}
+        self._overtaken = {id for one in self._others for id in one.before}
+        self._places = {one.place for one in self._operations.values()}
         self._added: dict[Place, int] = {}  # what others had added to counters that it deleted, until that is put back
 
     def run(self) -> Inverse:
@@ -185,7 +187,7 @@ class _Inverter:
         """What another device had added is put back with the counter's base, unless it added more meanwhile."""
         inside = self._stands_for(one.obj)
         obj, key = one.obj if inside is None else inside.id, str(one.key)
-        if any(set(one.before) & set(other.before) for other in self._others):
+        if not self._overtaken.isdisjoint(one.before):
             return  # its part has that in it
         place = obj, part_name(key) or ""
         for _, value, id in self._old(one)[-1:]:
@@ -199,7 +201,7 @@ class _Inverter:
 
     def _begin_part(self, obj: OpId | None, name: str) -> None:
         own = (obj, part_key(self._actor, name))
-        if not self._since.in_force(own) and own not in {one.place for one in self._operations.values()}:
+        if not self._since.in_force(own) and own not in self._places:
             kind, raw = scalar(0)
             self._write(*own, SET, kind=kind, raw=raw)
 
