@@ -232,6 +232,27 @@ class Full(MemoryStorage):
         return await super().perform(requests)
 
 
+@pytest.mark.parametrize("name", [FILE_NAME, f"{FILE_NAME}-wal"])
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "removed"])
+async def test_nothing_is_acknowledged_that_goes_into_a_file_that_is_away(
+        tmp_path: Path, name: str, replaced: bool) -> None:
+    """Whoever removes the store's file under a relay, or puts a copy there, is told: all that was written from then on
+    would be gone with the relay. What it has is read until then."""
+    store = await SqliteStorage.open(tmp_path)
+    try:
+        await store.perform([create(), entry(0)])
+        (tmp_path / name).rename(tmp_path / "away")
+        if replaced:
+            shutil.copy(tmp_path / "away", tmp_path / name)
+        for number in (1, 2):
+            with pytest.raises(StorageFailed):
+                await store.perform([entry(number)])
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1, READ)])
+        assert isinstance(page, s.Page) and page.entries == (s.Entry(1, entry(0).envelope),)
+    finally:
+        await store.close()
+
+
 async def test_what_only_reads_is_answered_beside_what_can_t_be_written() -> None:
     """A group of both on a full disk: each that writes is refused, each that reads gets its own answer."""
     storage = Full(seed("incarnation"))

@@ -53,6 +53,9 @@ class SqliteStorage:
         self._incarnation = incarnation
         self._lock = lock
         self._folder = folder
+        self._names = (str(folder / FILE_NAME), str(folder / f"{FILE_NAME}-wal"))
+        self._files = _there(self._names)
+        self._away = False
         self._failed = False
         self._changed = False  # whether the last group wrote anything
 
@@ -136,13 +139,17 @@ class SqliteStorage:
 
     @property
     def _unsound(self) -> bool:
-        return self._tables.unsound or self._writing_back.unsound
+        return self._tables.unsound or self._writing_back.unsound or self._away
 
     def _group(self, requests: Sequence[Request]) -> list[Result]:
         self._writing_back.finish(self._raw)
         before = self._raw.total_changes
         results = self._tables.perform(requests)
         self._changed = self._raw.total_changes > before
+        if self._changed and _there(self._names) != self._files:  # what is written now is gone with this process
+            self._away = True
+            raise StorageFailed("the store's file was removed, or replaced, while the relay serves it",
+                                "end the relay, put what it is to have in place, and start it again")
         self._writing_back.wrote(requests)
         return results
 
@@ -164,6 +171,19 @@ def _room(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def _there(names: Sequence[str]) -> list[tuple[int, int] | None]:
+    """Which files names lead to."""
+    found: list[tuple[int, int] | None] = []
+    for name in names:
+        try:
+            told = os.stat(name)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((told.st_dev, told.st_ino))
+    return found
 
 
 def _make(folder: Path) -> None:
