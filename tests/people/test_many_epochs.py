@@ -6,7 +6,7 @@ import pytest
 
 from chez import crypto
 from chez.keys.epochs import Epoch, commitment
-from chez.spaces.rotation import _link
+from chez.spaces.rotation import _link, holds
 from chez.spaces.space import SpaceKeys, add_to_space
 from chez.spaces.statements import NewEpoch, Previous, Signed, sign_statement
 from tests.people.persons import persons, shared
@@ -47,3 +47,22 @@ async def test_a_member_keeps_in_step_with_its_own_devices(tmp_path: Path, serve
             await alice.sync()
             await phone.sync()
             assert await ids(phone) == {"after"}
+
+
+async def test_the_next_epoch_costs_what_the_first_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose keys are to be sealed under is told by the newest alone, whatever the number of those before it."""
+    looked: list[Epoch] = []
+
+    def counted(epoch: Epoch, said: NewEpoch) -> bool:
+        looked.append(epoch)
+        return holds(epoch, said)
+
+    async with persons(tmp_path, "anna") as (anna,):
+        space = await anna.create_space("Trip")
+        monkeypatch.setattr("chez.spaces.space.holds", counted)
+        counts = []
+        for _ in range(20):
+            looked.clear()
+            await space.rotate()
+            counts.append(len(looked))
+        assert len(set(counts)) == 1 and counts[0] < 10

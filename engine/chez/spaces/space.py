@@ -58,15 +58,16 @@ class SpaceKeys:
 
     def _choose(self) -> Epoch:
         state = self.membership.state
-        proven = [epoch for epoch in self.epochs.values() if self.proven(epoch)]
-        heads = [epoch for epoch in proven if epoch.id in state.epoch_heads]
+        # Of hundreds of epochs one is a head: the keys of the others are looked at only where that is of no use.
+        heads = [epoch for id in state.epoch_heads if (epoch := self.epochs.get(id)) is not None and self.proven(epoch)]
+        proven = heads or [epoch for epoch in self.epochs.values() if self.proven(epoch)]
 
         def last(epoch: Epoch) -> tuple[bool, int, bytes]:
             # What somebody started who is an owner no more, others may have no keys of.
             said = state.epochs.get(epoch.id)
             return said is not None and state.right(said.issuer) is Role.OWNER, epoch.number, epoch.id
 
-        return max(heads or proven or self.epochs.values(), key=last)
+        return max(proven or self.epochs.values(), key=last)
 
     def proven(self, epoch: Epoch) -> bool:
         """Whether an owner's statement commits to these keys; until then they read, and nothing is sealed by them."""
