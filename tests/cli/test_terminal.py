@@ -159,11 +159,13 @@ def test_what_is_said_on_standard_error_is_json_for_programs(capsys: pytest.Capt
 
 @pytest.mark.parametrize("line", [
     f"  Who      {'x ' * 45}  Leaves   nothing", f"           | {'x' * 67}  Leaves   nothing",
-    f"  Who      {'界' * 40}"])
+    f"  Who      {'界' * 40}", f"  Who      {(chr(0x2601) + chr(0xfe0f)) * 36}",
+    f"  Who      {chr(0x1f3fb) * 36}", f"  Who      {chr(0x3164) * 36}"])
 def test_the_rest_of_a_long_line_begins_as_none_of_ours(line: str, capsys: pytest.CaptureFixture[str],
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal a line of other people's words that is too long goes on further in than any line of a screen
-    begins, so that none of them passes for one; elsewhere it stays as it is."""
+    begins, so that none of them passes for one; elsewhere it stays as it is. Pictures and fillers that a terminal may
+    show, or show wider, are as wide as it may."""
     say_lines([line, "a line"])
     assert capsys.readouterr().out == f"{line}\na line\n"
     monkeypatch.setenv("COLUMNS", "80")

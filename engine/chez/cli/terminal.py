@@ -7,6 +7,7 @@ Data comes from files, other people and organisations: whatever could steer a te
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -104,23 +105,28 @@ def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
 
 def folded(line: str, width: int) -> Iterator[str]:
     """A line as lines of so many columns, after blanks where there are some."""
-    from rich.cells import get_character_cell_size
-
     begin = len(_TEXT_BEGINS.match(line)[0])  # type: ignore[index]  # it matches nothing, too
     indent = " " * min(begin + HANGING, width // 2)
     before, at, blank, used = "", 0, begin, 0
     for now, char in enumerate(line):
-        size = get_character_cell_size(char)
+        size = _size(char)
         if used + size > width:
             # After the last blank in it, or else here; a blank that is just too much goes.
             end = now if char == " " or blank <= max(at, begin) else blank
             yield before + line[at:end].rstrip(" ")
             before, at = indent, end + (char == " ")
-            used = len(indent) + sum(map(get_character_cell_size, line[at:now]))
+            used = len(indent) + sum(map(_size, line[at:now]))
         if char == " ":
             blank = now + 1
         used += size
     yield before + line[at:]
+
+
+def _size(char: str) -> int:
+    """Columns that a character takes at most: one that is none for the library may be seen, or make another wider."""
+    from rich.cells import get_character_cell_size
+
+    return get_character_cell_size(char) or (2 if unicodedata.east_asian_width(char) in "WF" else 1)
 
 
 def _for_programs() -> bool:
