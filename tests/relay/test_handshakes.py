@@ -233,7 +233,7 @@ async def test_who_reads_slowly_behind_tls_is_sent_all_in_its_order(tmp_path: Pa
         made = await reading(server.port, trusting, small=True)
         await until(lambda: server.load >= MAX_ENVELOPE)
         made.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        data = b""
+        data = bytearray()
         async with asyncio.timeout(60):
             while len(data) < 8 * MAX_ENVELOPE or sent[-1] not in data[-MAX_FRAME:]:
                 data += await made.reader.read(MAX_FRAME)
