@@ -360,6 +360,27 @@ async def test_an_import_that_was_cut_off_goes_on_under_the_same_mapping(
     assert await home.collection("dating_x").count() == BATCH + 90
 
 
+async def test_what_an_earlier_reading_gave_otherwise_is_told(home: chez.Home, tmp_path: Path) -> None:
+    """A kept export that is read anew by another rule of what a row is about gives other records: those of before stay,
+    each is told with its row, and once they are deleted nothing is."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"n": 1, "m": 1}\n{"n": 2, "m": 2}\n')
+    text = TINY.replace(" }]", ' }, { from = "m", name = "m", type = "integer" }]')
+    await home.import_file(path, connector=Mapped(text.encode()), keep=True)
+    (kept,) = await home.kept_exports()
+    before = {record.id: record.value["n"] async for record in home.collection("dating_x")}
+    assert (await home.import_again(kept.sha256)).rejected == 0
+    other = text.replace("version = 1", "version = 2").replace('identity = ["n"]', 'identity = ["m"]')
+    again = await home.import_again(kept.sha256, connector=Mapped(other.encode()))
+    assert (again.added, again.rejected) == (2, 2)
+    assert {one.line for one in again.rejects} == {1, 2}
+    assert {one.reason.split()[-1].rstrip(")") for one in again.rejects} == before.keys()
+    for id in before:
+        await home.collection("dating_x").delete(id)
+    third = other.replace("version = 2", "version = 3")
+    assert (await home.import_again(kept.sha256, connector=Mapped(third.encode()))).rejected == 0
+
+
 async def test_of_rows_that_are_about_one_thing_the_last_one_stays(home: chez.Home, tmp_path: Path) -> None:
     """A file that says a thing twice, and not alike, changes nothing when it is imported again, nor does a zip that it
     is in; a corrected export counts as any."""

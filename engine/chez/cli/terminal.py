@@ -97,7 +97,7 @@ def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
     than any line of ours: where a terminal breaks it, somebody else's words would begin a line as ours do.
     """
     text = "\n".join(lines)
-    if (sys.stderr if err else sys.stdout).isatty():
+    if (sys.stderr if err else sys.stdout).isatty() and not (err and _for_programs()):
         width = max(NARROWEST, _columns())
         text = "\n".join(part for line in text.split("\n") for part in folded(safe(line.expandtabs()), width))
     say(text, err=err)

@@ -24,7 +24,7 @@ from chez.connectors.walled import WalledReading
 from chez.errors import ChezError, ImportStopped, InvalidValue, StorageFailed
 from chez.home.exporting import on_loop
 from chez.home.importing_marks import ImportMark
-from chez.home.importing_rows import COARSER, Prepared, prepare, writing
+from chez.home.importing_rows import COARSER, Prepared, prepare, records_left, writing
 from chez.journal import Journal
 from chez.records.engine import Engine
 from chez.spaces.space import SpaceKeys
@@ -92,6 +92,7 @@ class Importer:
 
     def __init__(self, engine: Engine, journal: Journal, space: SpaceKeys) -> None:
         self._engine, self._journal, self._space = engine, journal, space
+        self._given: set[str] | None = None
 
     async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
                           in_process: bool, keep: Keep | None) -> ImportReport:
@@ -131,6 +132,23 @@ class Importer:
         await self._engine.database.write(mark.forget)
         return report
 
+    async def import_anew(self, file: BinaryIO, source: Source, connector: Connector,
+                          progress: OnProgress | None) -> ImportReport:
+        """The same of a file that was read in another way before: what that gave and this does not is told, as rejects.
+
+        It stays: the person may have gone on with it.
+        """
+        given = self._given = set()
+        report = await self.import_open(file, source, connector, progress)
+        if not report.resumed:  # else what was written before it was cut off is not known
+            space = self._engine.space
+            rejects, more = await self._engine.database.read(
+                lambda db: records_left(db, space, source, given, MAX_REJECTS))
+            for one in rejects:
+                reject(report, one)
+            report.rejected += more
+        return report
+
     async def _receipt(self, connector: Connector, source: Source, report: ImportReport, more: dict[str, str]) -> None:
         await self._journal.append("import", {
             "connector": connector.name, "version": connector.version, "file": source.name,
@@ -168,6 +186,8 @@ class Importer:
             return outcomes
 
         outcomes = await self._engine.database.write(both)
+        if self._given is not None:
+            self._given.update(one.id for one in prepared)
         report.collections.update(one.collection for one in prepared)
         for one, outcome in zip(prepared, outcomes, strict=True):
             if outcome == COARSER:

@@ -1,13 +1,13 @@
 """What a connector found, as the store keeps it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from chez.connectors import Found
+from chez.connectors import Found, Reject, Source
 from chez.query import decimals
 from chez.records.engine import Engine
 from chez.records.imported import record_id
@@ -16,7 +16,7 @@ from chez.records.values import Value, check_value
 from chez.store.database import Connection
 from chez.vocabulary import Reading
 
-__all__ = ("COARSER", "Prepared", "prepare", "writing")
+__all__ = ("COARSER", "Prepared", "prepare", "records_left", "writing")
 
 COARSER: Final = "coarser"
 """What became of an hour whose quarters another file told: nothing, or both would be summed up."""
@@ -26,6 +26,11 @@ SELECT id, json ->> '$.seconds', json ->> '$._source' FROM record
 WHERE space = ? AND collection = ? AND id IN (SELECT value FROM json_each(?)) AND deleted = 0
 """
 """The intervals that are there, with their lengths."""
+
+_OF_FILE: Final = """
+SELECT collection, id, json ->> '$._source' FROM record
+WHERE space = ? AND deleted = 0 AND instr(json ->> '$._source', ?) > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,21 @@ def _coarser(db: Connection, space: int, prepared: list[Prepared]) -> set[str]:
     found = db.execute(_FINER, (space, collection_of(Reading), msgspec.json.encode(list(readings)).decode()))
     return {id for id, seconds, source in found if isinstance(seconds, int) and isinstance(source, str)
             and seconds < readings[id].values["seconds"] and _file(source) != _file(readings[id].source)}
+
+
+def records_left(db: Connection, space: int, source: Source, given: Set[str], most: int) -> tuple[list[Reject], int]:
+    """The records that are of a file, and not among those that reading it gave now, each with its row: so many of them
+    at most, and how many more there are.
+    """
+    found, more = list[Reject](), 0
+    for collection, id, written in db.execute(_OF_FILE, (space, f" {source.sha256.hex()[:16]} ")):
+        if id not in given and len(found) == most:
+            more += 1
+        elif id not in given:
+            member, _, row = written.split(" ", 2)[2].rpartition(":")
+            reason = f"an earlier reading made a record of it that this one does not give: it stays ({collection} {id})"
+            found.append(Reject(int(row) if row.isdecimal() else 1, reason, "", member))
+    return found, more
 
 
 def _file(source: str) -> str:

@@ -101,7 +101,10 @@ class KeptExports:
             file.seek(0)
             source = Source(value["file"], digest.digest(), blob.size)
             chosen = connector or await self._again(file, source, value)
-            report = await self._importer.import_open(file, source, chosen, progress)
+            same = (chosen.name, chosen.version) == (value["connector"], value["version"]) and (
+                _mapping(chosen).get("mapping") == value.get("mapping"))
+            read = self._importer.import_open if same else self._importer.import_anew
+            report = await read(file, source, chosen, progress)
         async with self._collection.edit(sha256) as draft:
             draft["connector"], draft["version"] = report.connector, report.version
             for name, text in _mapping(chosen).items():
