@@ -18,6 +18,7 @@ from chez.connectors import Found, Item, Progress, Source, mapped, wall
 from chez.connectors.mapped import Mapped
 from chez.errors import ImportStopped, InvalidValue, NotFound, StorageFailed
 from chez.home.importing import BATCH, Importer
+from chez.store.database import Connection
 from chez.store.disk import storage_error
 from chez.vocabulary import Event, TariffDay
 from tests.connectors.attackers import Attacker
@@ -379,6 +380,24 @@ async def test_what_an_earlier_reading_gave_otherwise_is_told(home: chez.Home, t
         await home.collection("dating_x").delete(id)
     third = other.replace("version = 2", "version = 3")
     assert (await home.import_again(kept.sha256, connector=Mapped(third.encode()))).rejected == 0
+
+
+async def test_a_source_that_was_made_up_is_told_as_any(home: chez.Home, tmp_path: Path) -> None:
+    """A member of a space may write by hand that a record is of a file, and of any row of it: that ends no reading."""
+    path, held = tmp_path / "x.jsonl", home.space()._held
+    path.write_text('{"n": 1}\n')
+    await home.import_file(path, connector=Mapped(TINY.encode()), keep=True)
+    (kept,) = await home.kept_exports()
+    made_up = [f"x {kept.sha256[:16]} m:{row}" for row in ("9" * 5000, "9" * 30, "²", "٣", "")]
+
+    def by_hand(db: Connection) -> None:
+        for number, source in enumerate(made_up):
+            held.engine.records.put_imported(
+                db, held.engine.space, "things", f"a{number}", {"n": number}, {"n": number}, source, "by hand")
+
+    await held.engine.database.write(by_hand)
+    again = await home.import_again(kept.sha256, connector=Mapped(TINY.replace("version = 1", "version = 2").encode()))
+    assert (again.rejected, {one.line for one in again.rejects}) == (5, {1})
 
 
 async def test_of_rows_that_are_about_one_thing_the_last_one_stays(home: chez.Home, tmp_path: Path) -> None:

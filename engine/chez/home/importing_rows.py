@@ -1,5 +1,6 @@
 """What a connector found, as the store keeps it."""
 
+import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,11 @@ _OF_FILE: Final = """
 SELECT collection, id, json ->> '$._source' FROM record
 WHERE space = ? AND deleted = 0 AND instr(json ->> '$._source', ?) > 0
 """
+
+_ROW: Final = re.compile(r"\d{1,15}", re.ASCII)
+
+MAX_MEMBER: Final = 1024
+"""Characters of a file's name in an archive, of what is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,8 @@ def records_left(db: Connection, space: int, source: Source, given: Set[str], mo
         elif id not in given:
             member, _, row = written.split(" ", 2)[2].rpartition(":")
             reason = f"an earlier reading made a record of it that this one does not give: it stays ({collection} {id})"
-            found.append(Reject(int(row) if row.isdecimal() else 1, reason, "", member))
+            # Who may write in a space may write any source by hand.
+            found.append(Reject(int(row) if _ROW.fullmatch(row) else 1, reason, "", member[:MAX_MEMBER]))
     return found, more
 
 
