@@ -2,13 +2,20 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chez.agent import paths, protocol
+import chez
+from chez.agent import paths, protocol, running
 from chez.agent.owner import Owner, serve, serving
 from chez.cli.client import OwnerGone, exchange
+from chez.crypto import Kdf
 from chez.errors import HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
+from chez.home.lifecycle import opened
 from tests.agent.owning import Face, FakeHome, ask, dial, find, until
 
 
@@ -135,3 +142,30 @@ async def test_passphrases_are_tried_one_at_a_time_with_a_pause(home: FakeHome) 
         assert await ask(home, "echo", n=1) == {"n": 1}
         owner.stopped.set()
         await task
+
+
+async def test_who_asks_while_the_home_is_being_opened_waits_for_it(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner that was just started is not locked: nobody is told so, nor asked for a passphrase."""
+    gate, ready = asyncio.Event(), list[dict[str, Any]]()
+
+    @asynccontextmanager
+    async def slow(path: Path, key: bytes) -> AsyncIterator[chez.Home]:
+        await gate.wait()
+        async with opened(path, key) as home:
+            yield home
+
+    monkeypatch.setattr("chez.agent.running.opened", slow)
+    await chez.create(tmp_path / "home", passphrase="words", kdf=Kdf.minimum())
+    home, ending = FakeHome(tmp_path / "home"), running._Ending()
+    owning = asyncio.create_task(running._own(home.path, "words", ready.append, None, None, ending))
+    await until(lambda: ending.owner is not None)
+    asked = [asyncio.create_task(ask(home, verb)) for verb in ("status", "unlock")]
+    assert (await ask(home, "owner"))["locked"] is False
+    assert not ready and not any(one.done() for one in asked)
+    gate.set()
+    status, unlocked = await asyncio.gather(*asked)
+    assert status["records"] == 0 and unlocked == {"unlocked": False}
+    assert ending.owner is not None
+    ending.owner.stopped.set()
+    await owning

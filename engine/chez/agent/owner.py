@@ -92,6 +92,7 @@ class Owner:
         self._clock = clock
         self._idle = None if lock_after is None else Idle(lock_after, clock())
         self._used = asyncio.Event()
+        self._begun = asyncio.Event()
         self._guesses = Guesses()
         self._asked: asyncio.Queue[Unlocking] | None = None
         self._find = find
@@ -125,6 +126,7 @@ class Owner:
         """Serve this home from now on."""
         self.touch()
         self._home, self.served = home, True
+        self._begun.set()
 
     async def asked(self) -> Unlocking | None:
         """Wait until somebody asks that the home be opened, and may; None when it is told to end.
@@ -285,6 +287,7 @@ class Owner:
         try:
             if request.verb == "owner":
                 return Result(self._describe())
+            await self._begun.wait()
             if request.verb == "unlock":
                 return Result(await self._unlock(request.params))
             if self._home is None:
@@ -305,7 +308,7 @@ class Owner:
 
     def _describe(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "socket": str(self.path), "since": self._since, "protocol": VERSION,
-                "locked": self._home is None}
+                "locked": self._begun.is_set() and self._home is None}
 
     async def finish(self) -> None:
         """Take no more clients, let verbs under way end, for a while; then cancel them.
@@ -368,10 +371,15 @@ async def serve(home: "Home", *, lock_after: float | None = None, find: Callable
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, listener: paths.Listener, *, lock_after: float | None = None,
-                  find: Callable[[str], verbs.Verb] = verbs.find,
+                  starts: bool = False, find: Callable[[str], verbs.Verb] = verbs.find,
                   clock: Callable[[], float] = awake_clock) -> AsyncIterator[Owner]:
-    """Answer on a home's socket while the block lasts, with a home or (`Owner.open`) without one yet."""
+    """Answer on a home's socket while the block lasts, with a home or (`Owner.open`) without one yet.
+
+    Where it `starts`, that is being opened and requests wait for it; else it is locked until then.
+    """
     owner = Owner(folder, listener, find, lock_after, clock)
+    if not starts:
+        owner._begun.set()
     owner._accepting = asyncio.create_task(owner._accept())
     try:
         yield owner

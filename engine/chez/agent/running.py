@@ -115,7 +115,7 @@ async def _own(path: Path, passphrase: str | None, ready: Ready, lock_after: flo
     """The socket's descriptor when it locked itself, None when it was told to end."""
     key = None if resumed else await asyncio.to_thread(database_key, path, passphrase)
     listener = paths.adopt(path, resumed[1]) if resumed else paths.listen(path)
-    async with serving(path, listener, lock_after=lock_after) as owner:
+    async with serving(path, listener, lock_after=lock_after, starts=key is not None) as owner:
         ending.serve(owner)
         if key is not None:
             await _open(path, key, owner, lambda: ready({"pid": os.getpid(), "socket": str(owner.path)}))
