@@ -47,6 +47,11 @@ class Looker:
         for neighbour in tuple(self._street.there.values()):
             seen(neighbour)
 
+    async def again(self) -> None:
+        """See `Discovery`."""
+        for neighbour in tuple(self._street.there.values()):
+            self.seen(neighbour)
+
     async def announce(self, instance: bytes, port: int) -> None:
         """See `Discovery`."""
         if self._own is not None:

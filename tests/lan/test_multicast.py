@@ -224,7 +224,6 @@ async def test_names_without_end_keep_nobody_out_who_is_announced_whole(monkeypa
                 discovery._zeroconf.zeroconf.record_manager.async_updates_from_response(DNSIncoming(packet))  # type: ignore[union-attr]
 
         for number in range(4):
-            assert not discovery.missed
             out = DNSOutgoing(_FLAGS_QR_RESPONSE)
             name = f"{_label(seed(f'made up {number}'))}.{SERVICE}"
             out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, name), 0)
@@ -232,6 +231,24 @@ async def test_names_without_end_keep_nobody_out_who_is_announced_whole(monkeypa
         assert discovery.missed and len(discovery._asking) == 3
         hear(announcement("10.0.0.7"))
         await heard.until(lambda one: isinstance(one, Neighbour) and one.addresses == ("10.0.0.7",))
+
+
+async def test_who_was_said_to_have_left_is_found_again() -> None:
+    """Anybody may say so of anybody, and who is there does not hear of it: it answers when all are looked for again."""
+    left = seed("who is said to have left")
+    async with looking() as (discovery, heard), looking() as (other, _):
+        await other.announce(left, 4711)
+        await heard.until(lambda one: one == Neighbour(left, ("127.0.0.1",), 4711))
+        assert discovery._zeroconf is not None
+        out = DNSOutgoing(_FLAGS_QR_RESPONSE)
+        name = f"{_label(left)}.{SERVICE}"
+        out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 0, name), 0)
+        discovery._zeroconf.zeroconf.record_manager.async_updates_from_response(DNSIncoming(out.packets()[0]))
+        await heard.until(lambda one: one == left)
+        assert discovery.missed
+        heard.told.clear()
+        await discovery.again()
+        await heard.until(lambda one: one == Neighbour(left, ("127.0.0.1",), 4711))
 
 
 async def test_it_ends_though_the_network_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

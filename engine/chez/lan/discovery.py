@@ -68,13 +68,17 @@ class Discovery(Protocol):
     """Tells who announces itself, and announces this device."""
 
     missed: bool
-    """Whether somebody who is announced was passed over since it began, for there were too many at once."""
+    """Whether somebody may be announced who is not known: who was passed over, for there were too many at once, or was
+    said to have left, as anybody may say."""
 
     async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
         """Look from now on: `seen` is called for each who is there or changed, `gone` for the instance of who left.
 
         Both in the event loop. Raises `Unavailable` when that can't be done.
         """
+
+    async def again(self) -> None:
+        """Look once more for all who are there: each is told of. What is announced of this device stays."""
 
     async def announce(self, instance: bytes, port: int) -> None:
         """Be announced as this instance at a port, instead of what was announced before."""

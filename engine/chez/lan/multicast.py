@@ -69,6 +69,7 @@ class Multicast:
     def __init__(self) -> None:
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
+        self._changed: Callable[..., None] | None = None
         self._info: AsyncServiceInfo | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._addresses: list[str] = []
@@ -95,6 +96,7 @@ class Multicast:
             if instance is None:
                 return
             if state_change is ServiceStateChange.Removed:
+                self.missed = True  # anybody may have said so
                 gone(instance)
                 return
             # An announcement that was heard whole needs no question, however many others do.
@@ -105,7 +107,20 @@ class Multicast:
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
+        self._changed = changed
         self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[changed])
+
+    async def again(self) -> None:
+        """See `Discovery`."""
+        from zeroconf.asyncio import AsyncServiceBrowser
+
+        self.missed = False
+        zeroconf, browser, changed = self._zeroconf, self._browser, self._changed
+        if zeroconf is None or browser is None or changed is None:
+            return
+        await browser.async_cancel()
+        if self._zeroconf is zeroconf:  # else it has ended meanwhile
+            self._browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[changed])
 
     async def announce(self, instance: bytes, port: int) -> None:
         """See `Discovery`."""

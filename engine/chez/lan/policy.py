@@ -6,7 +6,7 @@
     a stranger                everybody may announce himself: tried seldom, ever more so
     who can't be reached      tried again soon, then ever less often
     a flood of announcements  only so many are remembered, and so many dialled in a while; those that were missed are
-                              told of by nobody again, so that all are looked for anew (`missed`)
+                              told of by nobody again, so that all are looked for once more (`missed`)
 
 An instance is what a relay is announced as, drawn anew for each run: it says nothing about whose
 it is, and its order is a coin that both sides see.
@@ -60,8 +60,8 @@ class Policy:
     own: frozenset[bytes] = frozenset()
     """What this device was announced as: never dialled."""
     missed: bool = False
-    """Whether somebody who is announced was forgotten, or passed over; until it is unset, when all are looked for anew.
-    """
+    """Whether somebody who is announced was forgotten, or passed over; until it is unset, when all are looked for once
+    more."""
     _now_as: bytes = b""
     _known: dict[bytes, _Known] = field(default_factory=dict)
     _guests: frozenset[bytes] = frozenset()

@@ -36,8 +36,8 @@ OPEN_SECONDS: Final = 5.0
 
 
 LOOK_AGAIN: Final = 600.0
-"""Seconds until all are looked for anew where more were announced than there is room for, as in a flood: who was passed
-over then is announced still, and nobody tells of it a second time."""
+"""Seconds until all are looked for once more where more were announced than there is room for, as in a flood, or
+somebody was said to have left: who was passed over may be announced still, and nobody tells of it a second time."""
 
 
 class Links(Protocol):
@@ -224,14 +224,15 @@ class Service:
             self._looking, self._network_problem = False, str(error)
 
     def _tick(self, changed: bool) -> None:
-        """Another network, or a sleep, or somebody who was missed: everything is looked for anew."""
-        missed = (self._policy.missed or self.discovery.missed) and self._now >= self._looked + LOOK_AGAIN
-        if changed or missed or not self._looking:
+        """Another network, or a sleep: everything is looked for anew. Who was missed: all are looked for once more."""
+        if changed or not self._looking:
             self._begin(self._look_anew())
+        elif (self._policy.missed or self.discovery.missed) and self._now >= self._looked + LOOK_AGAIN:
+            self._looked, self._policy.missed = self._now, False
+            self._begin(self.discovery.again())
 
     async def _look_anew(self) -> None:
         await self.discovery.end()
-        self._policy.missed = False
         await self._look()
 
     def _seen(self, neighbour: Neighbour) -> None:
