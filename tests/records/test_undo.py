@@ -274,6 +274,27 @@ def test_redo_does_not_hide_what_showed() -> None:
     assert a.read() == b.read() == shown
 
 
+@pytest.mark.parametrize("put", [lambda draft, n: draft.update(n=n), lambda draft, n: draft["list"].__setitem__(0, n)])
+def test_redo_writes_over_a_conflict_again(put: Any) -> None:
+    """Both values come back by the undo, and go by the redo for what was written over them."""
+    a, b = pair()
+    a.put({"n": 0, "list": [0]})
+    meet(a, b)
+    change(a, lambda draft: put(draft, 1))
+    change(b, lambda draft: put(draft, 2))
+    meet(a, b)
+    shown = a.stored()
+    change(a, lambda draft: put(draft, 3))
+    after = a.stored()
+    for _ in range(2):
+        undo(a)
+        meet(a, b)
+        assert a.stored() == shown
+        undo(a, redo=True)
+        meet(a, b)
+        assert a.stored() == after
+
+
 @pytest.mark.parametrize("act", [lambda draft: draft.pop("n"), lambda draft: draft.update(n="text")])
 @pytest.mark.parametrize("own", [0, 4])
 @pytest.mark.parametrize("base", [0, 1])

@@ -85,6 +85,9 @@ class _Inverter:
     def __init__(self, document: Document, change: RawChange, moved: Moved, actor: bytes, start: int) -> None:
         self._document = document
         self._operations = {one.id: one for one in decode(change)}
+        self._at: dict[Place, list[Operation]] = {}
+        for one in self._operations.values():
+            self._at.setdefault(one.place, []).append(one)
         self._written_over = {id for one in self._operations.values() for id in one.before}
         self._heads = change.dependencies
         self._hash = change.hash
@@ -142,20 +145,28 @@ class _Inverter:
             self._write(spot.obj, spot.key, DELETE, before=(spot.id,))
 
     def _unset(self, one: Operation) -> None:
-        spot = self._stands_for(one.id) or Spot(one.id, one.obj, one.key)
+        spot = self._spot(one)
         there = self._in_force(spot)
+        # What this change set beside each other goes at once, for what stood there before all of it.
+        together = [same for same in self._at[one.place] if not same.insert and self._spot(same).id in there]
+        ids = tuple(self._spot(same).id for same in together)
         if spot.id not in there:
             self._leave(spot, bool(there) or (spot.obj, spot.key) in self._touched)
-        elif len(there) > 1:
+        elif set(there) - {*ids}:
             self._write(spot.obj, spot.key, DELETE, before=(spot.id,))
-        elif self._lived_in(spot, one):
+        elif any(self._lived_in(self._spot(same), same) for same in together):
             self._leave(spot, True)
-        elif old := self._old(one):
-            self._put_back(old, spot.obj, spot.key, (spot.id,))
+        elif one is not together[0]:
+            return
+        elif old := [held for same in together for held in self._old(same)]:
+            self._put_back(old, spot.obj, spot.key, ids)
         elif (total := self._added.pop((spot.obj, spot.key), None)) is not None:
-            self._count(spot.obj, str(spot.key), total, (spot.id,))
+            self._count(spot.obj, str(spot.key), total, ids)
         else:
-            self._write(spot.obj, spot.key, DELETE, before=(spot.id,))
+            self._write(spot.obj, spot.key, DELETE, before=ids)
+
+    def _spot(self, one: Operation) -> Spot:
+        return self._stands_for(one.id) or Spot(one.id, one.obj, one.key)
 
     def _restore(self, one: Operation) -> None:
         old = self._old(one)
