@@ -18,7 +18,7 @@ import msgspec
 from chez.cli.context import Settings
 from chez.errors import NotAllowed
 
-__all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "table",
+__all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "say_told", "table",
            "value_text", "when")
 
 _UNSAFE: Final = re.compile(
@@ -101,6 +101,14 @@ def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
         width = max(NARROWEST, _columns())
         text = "\n".join(part for line in text.split("\n") for part in folded(safe(line.expandtabs()), width))
     say(text, err=err)
+
+
+def say_told(told: dict[str, Any], *, json: bool) -> None:
+    """Print what a verb told: to people its words, to programs all but these."""
+    if json:
+        json_line({key: value for key, value in told.items() if key != "words"})
+    else:
+        say_lines(told["words"])
 
 
 def folded(line: str, width: int) -> Iterator[str]:

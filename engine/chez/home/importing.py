@@ -92,7 +92,7 @@ class Importer:
 
     def __init__(self, engine: Engine, journal: Journal, space: SpaceKeys) -> None:
         self._engine, self._journal, self._space = engine, journal, space
-        self._given: set[str] | None = None
+        self._given: set[str] | None = None  # the records of what is imported anew
 
     async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
                           in_process: bool, keep: Keep | None) -> ImportReport:
@@ -139,7 +139,10 @@ class Importer:
         It stays: the person may have gone on with it.
         """
         given = self._given = set()
-        report = await self.import_open(file, source, connector, progress)
+        try:
+            report = await self.import_open(file, source, connector, progress)
+        finally:
+            self._given = None
         if not report.resumed:  # else what was written before it was cut off is not known
             space = self._engine.space
             rejects, more = await self._engine.database.read(

@@ -7,7 +7,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say_lines
+from chez.cli.terminal import say_told
 from chez_sandbox.consent.catalogue import Language
 
 __all__ = ("allowance",)
@@ -83,7 +83,4 @@ def ceiling(ctx: click.Context, account: str, runs: int, yes: bool, language: La
 
 
 def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
-    if settings(ctx).json:
-        json_line({key: value for key, value in done.items() if key != "words"})
-    else:
-        say_lines(done["words"])
+    say_told(done, json=settings(ctx).json)

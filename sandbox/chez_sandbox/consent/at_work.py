@@ -27,8 +27,7 @@ from chez_sandbox.runtime.walls import REQUIRED
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of",
-           "time_of", "wait")  # fmt: skip
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of", "time_of", "wait")
 
 MOST: Final = 600.0
 """Seconds between two looks, at most: clocks are set, machines sleep, and new data comes."""

@@ -10,7 +10,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say_lines
+from chez.cli.terminal import json_line, say_lines, say_told
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
@@ -65,7 +65,7 @@ def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
 def inspect(ctx: click.Context, bundle: Path, language: Language) -> None:
     """Show who asks, why, what is read and what can leave. Nothing runs."""
     shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle, language), "language": language})
-    _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
+    say_told(shown, json=settings(ctx).json)
 
 
 @job.command("dry-run")
@@ -222,7 +222,7 @@ def send(ctx: click.Context, language: Language) -> None:
 def show(ctx: click.Context, grant: str, language: Language) -> None:
     """What a grant was given for, as it was shown then."""
     shown = call(ctx, "job-show-grant", {"grant": grant, "language": language})
-    _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
+    say_told(shown, json=settings(ctx).json)
 
 
 @job.command()
@@ -299,7 +299,7 @@ def _stopped(ctx: click.Context, verb: str, grant: str, language: Language) -> N
 def replay(ctx: click.Context, grant: str, sequence: int | None, language: Language) -> None:
     """Run a past run again on the same rows and compare the bytes; or say which rows changed. Nothing leaves."""
     done = call(ctx, "job-replay", {"grant": grant, "sequence": sequence, "language": language})
-    _answer(ctx, {key: value for key, value in done.items() if key != "words"}, done["words"])
+    say_told(done, json=settings(ctx).json)
     if done["verdict"] == "different":
         ctx.exit(1)
 

@@ -9,7 +9,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say, say_lines
+from chez.cli.terminal import say, say_told
 from chez.errors import ChezError, HomeExists, NotFound, StorageFailed
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 
@@ -89,7 +89,4 @@ def _said(problem: ChezError, language: Language) -> ChezError:
 
 
 def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
-    if settings(ctx).json:
-        json_line({name: value for name, value in done.items() if name != "words"})
-    else:
-        say_lines(done["words"])
+    say_told(done, json=settings(ctx).json)

@@ -12,7 +12,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, json_text, say, say_lines
+from chez.cli.terminal import json_line, json_text, say, say_told
 from chez.errors import InvalidValue
 
 __all__ = ("grants", "left")
@@ -20,10 +20,7 @@ __all__ = ("grants", "left")
 
 def _tell(ctx: click.Context, verb: str, language: str) -> dict[str, Any]:
     told: dict[str, Any] = call(ctx, verb, {"language": language})
-    if settings(ctx).json:
-        json_line({key: value for key, value in told.items() if key != "words"})
-    else:
-        say_lines(told["words"])
+    say_told(told, json=settings(ctx).json)
     return told
 
 
