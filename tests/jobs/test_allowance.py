@@ -200,7 +200,8 @@ async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) 
     and takes away nothing that was heard; nor does an older word of its own."""
     (laptop, phone), account = devices, "collection:said"
     await spends(laptop, account, 1500)
-    await say_holding(laptop)
+    for home in devices:
+        await say_holding(home)
     await laptop.sync()
     await phone.sync()
     said = next(one for one in await holders(phone) if one.id == laptop.device_id)
