@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.errors import InvalidValue, NotAllowed
-from chez.query.sql import FOLLOWED
+from chez.query.followed import FOLLOWED
 from chez_sandbox.consent import scope
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.scope import granted_tables

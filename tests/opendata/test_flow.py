@@ -26,7 +26,7 @@ from chez.opendata.following import (
 )
 from chez.opendata.loading import ROWS, table_name
 from chez.opendata.rows import canonical
-from chez.query.sql import CATALOGUES, FOLLOWED, is_table_of
+from chez.query.followed import CATALOGUES, FOLLOWED, is_table_of
 from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons

@@ -35,7 +35,7 @@ PUBLIC_KEYS = {
     "chez.home.deposits.reports.Applicant.words": "of an organisation's public key",
     "chez.home.deposits.reports.DepositAddress.words": "of an address's public key",
     "chez.agent.verbs._Search.words": "what a person looks for, in a request that nothing logs",
-    "chez.query.sql._Said.words": "the words of a query that are no names in quotes, while it is read",
+    "chez.query.names._Said.words": "the words of a query that are no names in quotes, while it is read",
     "chez.home.examine.Finding.key": "which record or chain a finding is about",
     "chez.home.importing._Mark.key": "a setting's name, of which a part is a hash",
     "chez.opendata.lineage.Choice.key": "of a publisher, the public half",

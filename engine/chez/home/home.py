@@ -39,8 +39,9 @@ from chez.home.transaction import Transaction, cursor_key, transact
 from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.query.followed import FOLLOWED
 from chez.query.indexes import Declared
-from chez.query.sql import FOLLOWED, AsOf, Rows, run_sql
+from chez.query.sql import AsOf, Rows, run_sql
 from chez.records.collection import Collection
 from chez.records.feed import FeedPage, cursor_now, state_of
 from chez.records.typed import Migration

@@ -26,7 +26,7 @@ from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, re
 from chez.opendata.publishing import CATALOGUE
 from chez.opendata.rows import Content, Digest
 from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
-from chez.query.sql import PUBLISHED, first_table, is_table_of
+from chez.query.followed import PUBLISHED, first_table, is_table_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 

@@ -17,7 +17,7 @@ from chez.opendata.errors import DataInvalid
 from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
 from chez.opendata.rows import Content, Row, canonical, row_id
 from chez.opendata.table_rows import ROWS, TableRow, TableRows
-from chez.query.sql import first_table
+from chez.query.followed import first_table
 from chez.records.types import collection_of
 
 __all__ = ("ROWS", "Loaded", "load", "metadata_of", "table_name", "tables_of")

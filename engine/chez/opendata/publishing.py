@@ -40,7 +40,7 @@ from chez.opendata.held import chain_of, content_of, filled
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
-from chez.query.sql import FOLLOWED, PUBLISHED, first_table
+from chez.query.followed import FOLLOWED, PUBLISHED, first_table
 from chez.spaces.public import Address
 from chez.succession import Succession, check_chain
 

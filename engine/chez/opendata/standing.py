@@ -18,7 +18,7 @@ from chez.opendata.keys import key_words
 from chez.opendata.lineage import Known, check_key, line_of, noted, unnoted
 from chez.opendata.metadata import Metadata
 from chez.opendata.rows import Content, Digest, undone
-from chez.query.sql import FOLLOWED
+from chez.query.followed import FOLLOWED
 from chez.succession import Line, Succession
 
 if TYPE_CHECKING:

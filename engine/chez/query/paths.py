@@ -18,7 +18,7 @@ from chez.records.counter import Counter
 from chez.records.text import Text
 from chez.records.values import time_text
 
-__all__ = ("column", "kind_of", "not_nested", "parameter", "place", "quote", "steps")
+__all__ = ("column", "fold", "kind_of", "not_nested", "parameter", "place", "quote", "steps")
 
 _DOT: Final = re.compile(r"(?<!\\)\.")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -28,6 +28,12 @@ _json = msgspec.json.Encoder()
 def quote(text: str, mark: str) -> str:
     """A name or text as SQL writes it."""
     return mark + text.replace(mark, mark * 2) + mark
+
+
+def fold(name: str) -> str:
+    """A name as SQL compares it."""
+    # SQLite ignores the case of ASCII letters only.
+    return "".join(c.lower() if c.isascii() else c for c in name)
 
 
 def steps(name: object) -> tuple[str, ...]:

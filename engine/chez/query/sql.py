@@ -15,10 +15,10 @@ SQLite tells the authorizer through which view a table is read, but takes the na
 common table expression or of a subquery for one too. So each view stands on a second
 one whose name is random and lives for one statement: a query can't borrow that name.
 
-What is followed as open data answers for collections that begin with `open_` and its dataset's name, and for no other,
-and a provider's catalogue for none: who writes there decides what they are called, and must not put rows among the
-person's own, or another dataset's. Any other public space that the person follows is in the views, for the person's own
-questions: a job is given no row of it (`chez_sandbox.consent.scope`).
+What is followed as open data answers for its dataset's tables alone, and a provider's catalogue for none
+(`query.followed`). Any other public space that the person follows is in the views, for the person's own questions: a
+job is given no row of it (`chez_sandbox.consent.scope`). Which collections a query means, of those that SQL can't tell
+apart, is for `query.names`.
 
 A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
 written since, and a temporary table of the others as they were.
@@ -26,8 +26,7 @@ written since, and a temporary table of the others as they were.
 
 import re
 import sys
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,39 +37,23 @@ from chez.crypto import random_bytes
 from chez.errors import InvalidValue
 from chez.query import decimals
 from chez.query.decimals import decimal_column
-from chez.query.paths import column, place, quote, steps
+from chez.query.followed import CATALOGUES, FOLLOWED, others, outside
+from chez.query.names import TABLES, meant
+from chez.query.paths import column, fold, quote, steps
 from chez.records.then import State, records_then
 from chez.records.types import OPEN
 from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "PUBLISHED", "AsOf", "Rows", "first_table", "is_table_of", "run_sql")
-
-FOLLOWED: Final = "chez.open_data"
-"""The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`); of
-what the person publishes, too, which is of this kind:"""
-PUBLISHED: Final = "published"
-CATALOGUES: Final = "chez.catalogues"
-"""That of providers' catalogues (`chez_sandbox.offers.following`)."""
+__all__ = ("AsOf", "Rows", "run_sql")
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
 _THEN: Final = "chez then "
 """How the names of temporary tables begin; those of views do not."""
 _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
-_TABLES: Final = frozenset(("json_each", "json_tree"))
-"""Functions of SQL that are read as tables."""
-_QUOTED: Final = re.compile(r'"((?:[^"]|"")+)"')
-_TOKEN: Final = re.compile(rf"(?is)'[^']*'|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<alias>\bas\s*)?{_QUOTED.pattern}")
-"""Texts, comments, and names in double quotes."""
 _JOIN: Final = re.compile(r"(?i)\bjoin\b")
-_WORD: Final = re.compile(r"(?<!\w)\w+(?!\w|\s*\()")
-"""One that is not a function's."""
-_RESERVED: Final = frozenset(
-    "all and as between case collate distinct else escape exists except from group having in intersect is isnull join "
-    "limit not notnull null on or order select set then to union using values when where".split())
-"""Words of SQL that name nothing where they stand bare."""
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
 MEMORY: Final = 256 * 1024 * 1024
@@ -196,17 +179,9 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     `hidden` gets their names and those of the hidden ones under them before each is
     made, so that the caller can drop them whatever happens.
     """
-    fields: dict[str, list[str]] = {}
-    low = query.lower()
-    for collection, name in db.execute("SELECT collection, name FROM field"):
-        if collection.lower() in low:
-            known = fields.setdefault(collection, [])
-            known += [] if "\0" in name else [name]  # no SQL can name that
-    said = _said(query)
-    _tell_apart(db, query, said, fields, private)
-    _tell_fields_apart(db, said, fields)
-    offers = _outside(db, private, CATALOGUES)
-    foreign = offers + _outside(db, private, FOLLOWED)
+    fields = meant(db, query, private)
+    offers = outside(db, private, CATALOGUES)
+    foreign = offers + outside(db, private, FOLLOWED)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space", "lower(hex(space.id)) AS _space_id",
@@ -215,7 +190,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    f"FROM {source} AS record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
-                   f"{offers + _others(db, private, name) if _fold(name).startswith(OPEN) else foreign}")
+                   f"{offers + others(db, private, name) if fold(name).startswith(OPEN) else foreign}")
         rows = f"SELECT * FROM temp.{quote(under, chr(34))}"
         if as_of is None and _JOIN.search(query) and _is_small(db, name, len(known)):
             # Else SQLite reads each record anew for each row that it is joined to: it indexes columns by itself, and
@@ -234,176 +209,6 @@ def _is_small(db: Connection, collection: str, fields: int) -> bool:
         "CROSS JOIN main.record ON record.space = space.n WHERE collection = ? LIMIT ?)",
         (fields, collection, SMALL // 64)).fetchone()
     return bool(size < SMALL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """The names that a query may mean: bare words, and those in double quotes; of these the doubtful may only be what
-    it calls a column or a table, or stand in a comment."""
-
-    words: set[str]
-    quoted: set[str]
-    doubtful: set[str]
-
-
-def _said(query: str) -> _Said:
-    words = {word for word in _WORD.findall(_TOKEN.sub(" ", query)) if word.lower() not in _RESERVED}
-    said = _Said(words, set(), set())
-    for found in _TOKEN.finditer(query):
-        if found["comment"] is not None:
-            said.quoted.update(names := _QUOTED.findall(found["comment"]))
-            said.doubtful.update(names)
-        elif (name := found[3]) is not None:
-            (said.doubtful if found["alias"] else said.quoted).add(name.replace('""', '"'))
-    return said
-
-
-def _exact(said: _Said, alike: Collection[str], own: Collection[str]) -> list[str]:
-    """The names in double quotes, of some that are alike; with them the person's own that is a bare word besides."""
-    rivals = [name for name in own if name in said.words]
-    # `SELECT name AS "Name" FROM people ORDER BY "Name"` means its own column.
-    exact = [name for name in alike if name in said.quoted and not (rivals and name in said.doubtful)]
-    return [*exact, *(name for name in rivals if name not in exact)] if exact else []
-
-
-def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[str]], private: int) -> None:
-    """Leave one of collections that differ by upper and lower case only, which SQL can't tell apart.
-
-    Whoever publishes a space that is followed calls its collections as they like, and must not spoil queries of others:
-    a name in double quotes is exactly that one, so that no row of another is taken for its; then a table of open data
-    that a publisher has, then those of spaces where the person belongs come first, then the one that is spelt as in the
-    query. Raises `InvalidValue` where that leaves several.
-    """
-    for name in [name for name in fields if _fold(name) in _TABLES and not _is_own(db, name)]:
-        del fields[name]  # it would hide the function
-    for name in said.quoted - fields.keys():
-        if _fold(name) in map(_fold, fields) and _is_there(db, name):  # its records have no field
-            fields[name] = []
-    folded = Counter(map(_fold, fields))
-    alike: dict[str, list[str]] = {}
-    for name in fields:
-        if folded[_fold(name)] > 1:
-            alike.setdefault(_fold(name), []).append(name)
-    for folded_name, names in alike.items():
-        # Tables of open data are in small letters: a member of some space of the person's hides none by others.
-        signed = folded_name in names and folded_name.startswith(OPEN) and _whose(db, private, folded_name)[0]
-        own = [folded_name] if signed else [name for name in names if _is_own(db, name)]
-        spelt = _exact(said, names, own) or own or [name for name in names if name in query] or names
-        if len(spelt) > 1:
-            raise InvalidValue(f"some of these collections differ by upper and lower case only: "
-                               f"{', '.join(sorted(spelt))}",
-                               "SQL can't tell them apart; use filters on the collection instead.")
-        for name in names:
-            if name not in spelt:
-                del fields[name]
-
-
-def _tell_fields_apart(db: Connection, said: _Said, fields: dict[str, list[str]]) -> None:
-    """Put first what a query means of fields that differ by upper and lower case only: SQL reads the first one.
-
-    Who writes into a collection in some other space, as a member or as a publisher, calls fields as they like, and
-    must not hide another's: a name in double quotes is exactly that one, then comes the one that is spelt so, then that
-    of spaces where the person belongs. Raises `InvalidValue` where that leaves several.
-    """
-    asked = {_fold(word) for word in said.words | said.quoted}
-    for collection, known in fields.items():
-        if len(folded := Counter(map(_fold, known))) < len(known):
-            meant = [_meant(db, collection, [name for name in known if _fold(name) == one], said)
-                     for one, count in folded.items() if count > 1 and one in asked]
-            fields[collection] = [*meant, *(name for name in known if name not in meant)]
-
-
-def _meant(db: Connection, collection: str, alike: list[str], said: _Said) -> str:
-    spelt = [name for name in alike if name in said.quoted or name in said.words]
-    if len(spelt) == 1:
-        return spelt[0]
-    own = [name for name in alike if _is_own(db, collection, name)]
-    found = _exact(said, alike, own) or [name for name in own if name in said.words] or own or alike[:1]
-    if len(found) > 1:
-        raise InvalidValue(f"some fields of {collection} differ by upper and lower case only: {', '.join(found)}",
-                           "SQL can't tell them apart: put the one you mean in double quotes, as it is spelt, "
-                           "and leave the others out.")
-    return found[0]
-
-
-def _is_own(db: Connection, collection: str, name: str | None = None) -> bool:
-    """Whether a space that is not merely followed (`chez.sync.room`) has records of a collection, or had; with that
-    field, where one is named."""
-    holds = "" if name is None else f"AND json_type(json, {place((name,))}) IS NOT NULL "
-    return db.execute("SELECT 1 FROM record JOIN space ON space.n = record.space WHERE collection = ? AND space NOT IN "
-                      f"(SELECT space FROM room) {holds}LIMIT 1", (collection,)).fetchone() is not None
-
-
-def _is_there(db: Connection, collection: str) -> bool:
-    """Whether any space has records of a collection, or had."""
-    return db.execute("SELECT 1 FROM record WHERE collection = ? LIMIT 1", (collection,)).fetchone() is not None
-
-
-def _outside(db: Connection, private: int, followed: str) -> str:
-    """The condition that leaves out the spaces that a collection of the private space names; empty where there are
-    none."""
-    # In the private space alone: a member of a shared one could else hide any space's rows.
-    found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
-                       "(SELECT id FROM record WHERE space = ? AND collection = ? AND deleted IN (0, 2) "
-                       "AND json ->> '$.kind' IS NOT ?)",
-                       (private, private, followed, PUBLISHED))  # 2: what it says is still to come
-    return _without(n for (n,) in found)
-
-
-def _others(db: Connection, private: int, table: str) -> str:
-    """The condition that leaves out, of a table of open data, what is followed as something else than its dataset.
-
-    Of a dataset's that the person follows, or publishes, every other space is left out as well, but for the private
-    one: who shares a space with the person must not put rows among those that a publisher signed.
-    """
-    its, followed = _whose(db, private, table)
-    spaces = db.execute("SELECT n, lower(hex(id)) FROM space WHERE n != ?", (private,)).fetchall()
-    return _without(n for n, id in spaces if (id not in its if its else id in followed))
-
-
-def _whose(db: Connection, private: int, table: str) -> tuple[set[str], set[str]]:
-    """The ids of the spaces of the dataset that has a table, none where no known one has it; and of those that are
-    followed as something else."""
-    # 2: what it says is still to come, so that its space has no table yet.
-    followed = db.execute("SELECT record.id, record.json ->> '$.kind', record.json ->> '$.dataset', "
-                          "record.json ->> '$.wanted' FROM record WHERE space = ? AND collection = ? "
-                          "AND deleted IN (0, 2)", (private, FOLLOWED)).fetchall()
-    datasets = {id: dataset for id, kind, dataset, wanted in followed
-                if isinstance(dataset, str) and (kind == PUBLISHED or (kind != "catalogue" and wanted == 1))}
-    names = datasets.values()
-    its = {id for id, dataset in datasets.items() if is_table_of(table, dataset, names)}
-    # Of one that the person publishes nobody else has a table, also where two devices did both at once.
-    own = {id for id, kind, _, _ in followed if kind == PUBLISHED} & its
-    return own or its, {id for id, kind, dataset, _ in followed
-                 if kind == "catalogue" or not isinstance(dataset, str) or not is_table_of(table, dataset, names)}
-
-
-def is_table_of(collection: str, dataset: str, followed: Iterable[str] = ()) -> bool:
-    """Whether a collection is called as tables of a dataset are (`chez.opendata.loading.table_name`), and not as those
-    of another one that is `followed`, whose name is longer: of "velov" and "velov-map", `open_velov_map` is the second
-    one's (decision 0063).
-
-    Who publishes one dataset must not put rows among those of another.
-    """
-    name, base = _fold(collection), first_table(dataset)
-    return _begins(name, base) and not any(
-        len(other) > len(base) and _begins(name, other) for other in map(first_table, followed))
-
-
-def first_table(dataset: str) -> str:
-    """How the collections of a dataset are called: this, or this with `_` and more."""
-    from chez.connectors.tables import slug
-
-    return OPEN + slug(dataset)
-
-
-def _begins(name: str, base: str) -> bool:
-    return name == base or name.startswith(f"{base}_")
-
-
-def _without(spaces: Iterable[int]) -> str:
-    numbers = ", ".join(str(int(n)) for n in spaces)
-    return f" AND record.space NOT IN ({numbers})" if numbers else ""
 
 
 def _then(db: Connection, collections: Collection[str], hidden: dict[str, str], as_of: AsOf) -> str:
@@ -433,11 +238,6 @@ def _columns(fields: list[str], declared: frozenset[str]) -> list[str]:
     return found
 
 
-def _fold(name: str) -> str:
-    # SQLite ignores the case of ASCII letters only.
-    return "".join(c.lower() if c.isascii() else c for c in name)
-
-
 def _tables(db: Connection) -> frozenset[str]:
     return frozenset(row[0] for row in db.execute(
         "SELECT lower(name) FROM main.sqlite_master WHERE type IN ('table', 'view')"))
@@ -458,7 +258,7 @@ def _authorizer(views: frozenset[str], hidden: frozenset[str], tables: frozenset
                 return 0 if view or name in ("record", "space") or name not in tables else 1
             if database == "temp":
                 return 0 if name in views or first in hidden else 1
-            return 0 if name in _TABLES or (name in ("record", "space") and inner in hidden) else 1
+            return 0 if name in TABLES or (name in ("record", "space") and inner in hidden) else 1
         return 1
 
     return allow

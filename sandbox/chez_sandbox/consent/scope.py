@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from chez.errors import InvalidValue, NotAllowed
-from chez.query.sql import FOLLOWED
+from chez.query.followed import FOLLOWED
 from chez.records.types import OPEN
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow

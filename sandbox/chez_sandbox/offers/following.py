@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from chez.errors import NotAllowed, NotFound
-from chez.query.sql import CATALOGUES
+from chez.query.followed import CATALOGUES
 from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase, refused
