@@ -16,18 +16,17 @@ from typing import Final
 import msgspec
 
 from chez.records import automerge, waiting
-from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.applying import apply_ready, shown_after, takes_over
+from chez.records.automerge import Document, RawChange
 from chez.records.derived import DEVICE_ID
-from chez.records.encode import FLAT
 from chez.records.fields import born
 from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
-from chez.records.ground import Ground, is_new
-from chez.records.operations import read_scalar
+from chez.records.ground import Ground
 from chez.records.purging import erase, is_purge
 from chez.records.reserved import REMADE
 from chez.records.rows import ABSENT, HERE, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
 from chez.records.trail import begun
-from chez.records.values import Value, is_plain
+from chez.records.values import Value
 from chez.records.waiting import Budget
 from chez.store.database import Connection
 
@@ -35,8 +34,6 @@ __all__ = ("Incoming", "Refusal", "follows", "merge", "work_off")
 
 _MANY: Final = 8
 """Changes of a record from which on they are asked for, and logged, together."""
-
-_ABSENT: Final = object()
 
 _NUMBER: Final = "the change does not carry its author's next number in this record"
 
@@ -128,15 +125,7 @@ def follows(rows: Rows, db: Connection, row: Row, change: RawChange, *, calm: bo
     if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or not (
             calm or waiting.undisturbed(db, row.n, change.hash)):
         return None
-    return value if all(_shows(row.value.get(name, _ABSENT), new) for name, new in value.items()) else None
-
-
-def _shows(old: object, new: Value) -> bool:
-    """Whether a scalar that is set in the place of what shows is what shows then.
-
-    A number in the place of anything else may be the beginning of a counter that has parts.
-    """
-    return old is _ABSENT or (type(old) in FLAT and (type(new) is not int or type(old) is int))
+    return value if all(takes_over(row.value, name, new) for name, new in value.items()) else None
 
 
 def _follow(rows: Rows, db: Connection, space: int, row: Row, item: Incoming) -> bool:
@@ -216,7 +205,7 @@ class _Step:
                 if lately and done[-1].change.actor != self._rows.actor:  # more of it may follow
                     self._rows.lead(self._n, begun(done[-1].change, before))
                     self._rows.edited(self._space, self._row)
-                value = _shown(self._row, graph, done)
+                value = shown_after(self._row, graph, done)
                 self._rows.project(self._db, self._row, automerge.extract(document) if value is None else value,
                                    self._row.tail + len(done), _entry(done))
         refused = _refused(graph)
@@ -237,7 +226,7 @@ class _Step:
 
     def _apply(self, graph: Graph) -> tuple[Document | None, list[Incoming], Ground | None]:
         graph.order()
-        document, done, ground = _settle(self._rows, self._db, self._n, graph) if graph.ready else (None, [], None)
+        document, done, ground = apply_ready(self._rows, self._db, self._n, graph) if graph.ready else (None, [], None)
         if self._n is not None:
             if graph.unreadable:
                 self._rows.damaged.add(self._n)
@@ -320,98 +309,3 @@ def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
             tip.sequence, tip.hash = change.sequence, change.hash
         fresh[change.hash] = item
     return list(fresh.values()), list(strange.values())
-
-
-def _settle(rows: Rows, db: Connection, n: int | None, graph: Graph
-            ) -> tuple[Document | None, list[Incoming], Ground | None]:
-    """Apply what is ready, all at once; when that fails, halve it until the change to blame is alone."""
-    document = None if n is None else rows.warm(n)
-    base = b"" if n is None or document is not None else rows.base(db, n)
-    ground = None
-    if not all(is_new(item.change) for item in graph.ready):
-        if base:
-            try:
-                document, base = automerge.load(base, rows.actor), b""
-            except BadChange:  # damaged here: that is no fault of who wrote these, so all of it waits
-                graph.unreadable = True
-                return None, [], None
-        ground = (None if n is None else rows.ground(n)) or Ground()
-        _stand(ground, document, graph)
-    graph.follows = document is not None and not graph.doomed and _in_a_row(document, graph.ready)
-    done: list[Incoming] = []
-    stack = [graph.ready]
-    while stack:
-        part = [item for item in stack.pop() if item.change.hash not in graph.doomed]
-        if not part:
-            continue
-        try:
-            if document is not None:
-                document = automerge.applied(document, [item.change for item in part])
-            else:
-                document = automerge.load(base + b"".join([item.change.bytes for item in part]), rows.actor)
-            done += part
-        except BadChange as error:
-            if len(part) == 1:
-                if base and document is None and not _loads(base, rows.actor):
-                    graph.unreadable = True  # as above
-                    return None, [], None
-                graph.doom(part[0].change.hash, error.message)
-            else:
-                stack += part[len(part) // 2:], part[:len(part) // 2]
-    if ground is not None and document is not None and done:
-        ground.stands(document)
-    return (document if done else None), done, ground
-
-
-def _stand(ground: Ground, document: Document | None, graph: Graph) -> None:
-    """Refuse what does not fit what it builds on: the document library would take it in here, and not elsewhere."""
-    if document is not None:
-        ground.learn(document)
-    for item in graph.ready:
-        if item.change.hash not in graph.doomed:
-            try:
-                graph.sets[item.change.hash] = ground.take(item.change)
-            except BadChange as error:
-                graph.doom(item.change.hash, error.message)
-    ground.rest()
-
-
-def _in_a_row(document: Document, items: Sequence[Incoming]) -> bool:
-    """Whether each change builds on the one before alone, and the first of them on all that a document holds."""
-    heads = tuple(map(bytes, document.get_heads()))
-    for item in items:
-        if item.change.dependencies != heads:
-            return False
-        heads = (item.change.hash,)
-    return bool(items)
-
-
-def _shown(row: Row, graph: Graph, done: Sequence[Incoming]) -> dict[str, Value] | None:
-    """What a record shows after changes in a row that give fields of it other scalars; None where that is to be asked.
-
-    Their operations have higher numbers than all that the document holds, so each shows what it sets. Asking takes
-    the longer the oftener a field was written to.
-    """
-    if not graph.follows or graph.doomed or row.state != HERE or not is_plain(row.value):
-        return None
-    last: dict[str, tuple[int, bytes]] = {}
-    for item in done:
-        if (found := graph.sets.get(item.change.hash)) is None:
-            return None
-        names, kinds, raws, _ = found
-        last.update(zip(names, [(kind, raw) for (_, kind), raw in zip(kinds, raws, strict=True)], strict=True))
-    value = dict(row.value)
-    for name, (kind, raw) in last.items():
-        new = read_scalar(kind, raw)
-        if name[0] == "_" or not _shows(value.get(name, _ABSENT), new):
-            return None
-        value[name] = new
-    return value if len(value) == len(row.value) else dict(sorted(value.items()))
-
-
-def _loads(base: bytes, actor: bytes) -> bool:
-    try:
-        automerge.load(base, actor)
-    except BadChange:
-        return False
-    return True
