@@ -16,8 +16,14 @@ import pytest
 
 from chez_relay.config import load
 from chez_relay.doctor import examine
+from chez_relay.errors import StoreUnusable
+from chez_relay.storage import Quotas
+from chez_relay.storage.census import census
+from chez_relay.storage.checking import check
 from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.tables import Tables
 from tests.relay.certificates import Authority
+from tests.relay.storing import Clock, create, new_store
 
 
 def levels(settings: dict[str, object]) -> dict[str, int]:
@@ -110,6 +116,27 @@ def test_the_doctor_knows_a_store_of_a_newer_version(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 9999")
     found = {one.what: one for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))}
     assert found["store"].level == 2 and "newer" in found["store"].text
+
+
+@pytest.mark.parametrize("change", [
+    "DELETE FROM facts", "UPDATE facts SET value = x'00'", "UPDATE spaces SET blob_bytes = x'00'"])
+def test_damage_of_what_is_counted_is_told(tmp_path: Path, change: str) -> None:
+    """A store without its incarnation, or with a counter that is no number: the doctor and `inspect` say that it is
+    damaged and what tells where, and `check` tells; a relay that is started goes on with what is whole."""
+    with new_store(tmp_path / "relay.sqlite") as db:
+        Tables(db, Quotas(), Clock()).perform([create()])
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '')")  # damage minds no type
+    with closing(sqlite3.connect(tmp_path / "relay.sqlite")) as db:
+        db.execute(change)
+        db.commit()
+    found = {one.what: one for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))}
+    assert found["store"].level == 2 and "check" in found["store"].text
+    with pytest.raises(StoreUnusable, match="check"):
+        census(tmp_path)
+    assert not check(tmp_path / "relay.sqlite").sound
+    asyncio.run(made_empty(tmp_path))
+    assert check(tmp_path / "relay.sqlite").sound == ("facts" in change)
 
 
 async def made_empty(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from chez_relay.storage.copies import looking
 from chez_relay.storage.entry_hashes import start
-from chez_relay.storage.integrity import SQLITE_ERRORS, item_digest, seal
+from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, item_digest, seal
 from chez_relay.storage.migrations import checked_version, steps
 from chez_relay.storage.space_rows import PLACES
 from chez_wire.chunks import chunk_id
@@ -72,7 +72,8 @@ class _Check:
             structure = tuple(str(text) for (text,) in rows if text != "ok")
         except SQLITE_ERRORS as error:
             structure = (str(error),)
-        for part in (self._spaces, self._dropping, self._chunks, self._packets, self._inboxes, self._items):
+        for part in (self._facts, self._spaces, self._dropping, self._chunks, self._packets, self._inboxes,
+                     self._items):
             try:
                 part()
             except SQLITE_ERRORS as error:  # a page that can't be read: the parts after it may
@@ -88,6 +89,11 @@ class _Check:
         for row in self._db.execute(query, values):
             self._counts[kind] += 1
             yield row
+
+    def _facts(self) -> None:
+        rows = self._db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchall()
+        if [len(_bytes(value)) for (value,) in rows] != [INCARNATION_BYTES]:
+            self._found("the store's incarnation")
 
     def _spaces(self) -> None:
         spaces = self._db.execute(

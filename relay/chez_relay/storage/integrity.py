@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ("SQLITE_ERRORS", "Damaged", "blob", "intact", "item_digest", "seal", "unsound")
+__all__ = ("INCARNATION_BYTES", "SQLITE_ERRORS", "Damaged", "blob", "intact", "item_digest", "seal", "unsound")
 
 SEAL_BYTES: Final = 16
+INCARNATION_BYTES: Final = 32
 
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's calls raise. The second: its message quotes a damaged schema, which is no text any more."""

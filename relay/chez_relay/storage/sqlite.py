@@ -24,7 +24,7 @@ import aiosqlite
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up
-from chez_relay.storage.integrity import SQLITE_ERRORS
+from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
 from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack
@@ -230,7 +230,10 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         migrate(db, path, steps())
-        db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(32),))
+        # Of another length it is damaged, and no device would go on with a relay that names it: this is another store.
+        db.execute("DELETE FROM facts WHERE name = 'incarnation' AND (typeof(value) <> 'blob' OR length(value) <> ?)",
+                   (INCARNATION_BYTES,))
+        db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(INCARNATION_BYTES),))
         taken_up(db, random)
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
     except BaseException:
