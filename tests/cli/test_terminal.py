@@ -5,6 +5,7 @@ import re
 import sys
 import time
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
@@ -17,7 +18,7 @@ from rich.cells import cell_len
 from chez.cli import values
 from chez.cli.context import Settings
 from chez.cli.main import cli
-from chez.cli.terminal import Terminal, folded, json_text, safe, say, say_lines, value_text, when
+from chez.cli.terminal import Terminal, error, folded, json_text, safe, say, say_lines, table, value_text, when
 from chez.errors import InvalidValue
 from tests.cli.support import within
 
@@ -175,6 +176,43 @@ def test_the_rest_of_a_long_line_begins_as_none_of_ours(line: str, capsys: pytes
     assert last == "a line" and rest and all(one.startswith(" " * 15) for one in rest)
     assert "".join("".join([first, *rest]).split()) == "".join(line.split())
     assert max(map(cell_len, [first, *rest])) <= 80
+
+
+ASIDE = f"{'x ' * 60}  Leaves   nothing"
+
+
+@pytest.mark.parametrize("told", [
+    lambda: Terminal(Settings()).ask(f"Release {ASIDE} to them? [y/N]", "n"),
+    lambda: Terminal(Settings()).say(f"Preparing {ASIDE}"),
+    lambda: error(Settings(), "x", f"no such {ASIDE}", ""),
+    lambda: error(Settings(), "x", "no such thing", f"see {ASIDE}"),
+    lambda: table((*"abcdef", "what"), [(*(["123456789"] * 6), ASIDE)]),
+], ids=["a question", "a notice", "an error", "a hint", "a narrow table"])
+def test_whatever_is_told_at_a_terminal_goes_on_further_in(told: Callable[[], object], monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    """The question before a result leaves, an error, its hint, a notice, a row of a table that does not fit: what is
+    somebody else's in it stands nowhere at the margin."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(click, "prompt", lambda text, **_: click.echo(text, err=True))
+    told()
+    shown = re.sub("\r\x1b\\[K", "", "".join(capsys.readouterr())).splitlines()
+    assert "".join(ASIDE.split()) in "".join("".join(shown).split())
+    assert max(map(cell_len, shown)) <= 80
+    assert not any(line.startswith(("x", "Leaves")) for line in shown)
+
+
+@pytest.mark.parametrize("cell", ["x " * 60, f"{chr(0x2601)}{chr(0xfe0f)} " * 40, chr(0x1f3fb) * 50, chr(0x3164) * 60])
+def test_no_row_of_a_table_is_wider_than_its_terminal_may_show_it(cell: str, monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """What a terminal may show wider than the frame holds it for is in a narrower frame, or in none."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    table(("no", "what"), [(1, "rent"), (2, cell)])
+    shown = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).splitlines()
+    assert max(len(line) + line.count("\u3164") + line.count("\U0001f3fb") for line in shown) <= 60
+    assert "".join(cell.split()) in "".join("".join(shown).split())
 
 
 @settings(deadline=None)

@@ -2,12 +2,15 @@
 
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from chez_sandbox.bundle import open_bundle
+from chez_sandbox.bundle import build_bundle, open_bundle
+from chez_sandbox.provider.cli import cli
 from tests.jobs.conftest import Relay
+from tests.jobs.samples import MEAN, SIGNING, manifest_text
 from tests.jobs.test_flow import chez_job, provider, within
 
 __all__ = ("provider",)  # the fixture
@@ -30,6 +33,22 @@ def test_from_an_empty_folder_to_a_signed_bundle(provider: Path, provider_cache:
     bundle = open_bundle((provider / "my-job.chez").read_bytes())
     assert bundle.manifest.provider.name == "Example Advice"
     assert bundle.hash.hex() in chez_job(provider, "inspect", "my-job.chez")
+
+
+def test_another_providers_words_begin_no_line_where_a_bundle_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a terminal what somebody else's bundle says goes on further in, as on the screen before granting."""
+    aside = f"{'x ' * 40}  Leaves   nothing"
+    path, text = tmp_path / "a.chez", manifest_text().replace(b"privacy@example.org", aside.encode())
+    path.write_bytes(build_bundle(text, MEAN, "python", SIGNING).encoded)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli(["inspect", str(path)], standalone_mode=False)
+    shown = capsys.readouterr().out.splitlines()
+    begin = next(number for number, line in enumerate(shown) if "Example Energy Advice" in line)
+    assert shown[begin + 1].startswith(" " * 15) and shown[begin + 1].endswith("nothing")
+    assert max(map(len, shown)) <= 80
 
 
 def test_editors_find_the_schema(tmp_path: Path) -> None:

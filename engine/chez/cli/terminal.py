@@ -97,10 +97,16 @@ def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
     than any line of ours: where a terminal breaks it, somebody else's words would begin a line as ours do.
     """
     text = "\n".join(lines)
-    if (sys.stderr if err else sys.stdout).isatty() and not (err and _for_programs()):
-        width = max(NARROWEST, _columns())
-        text = "\n".join(part for line in text.split("\n") for part in folded(safe(line.expandtabs()), width))
+    if not (err and _for_programs()):
+        text = "\n".join(part for line in text.split("\n") for part in _shown(safe(line.expandtabs()), err=err))
     say(text, err=err)
+
+
+def _shown(line: str, *, err: bool) -> list[str]:
+    """A line that steers no terminal, folded where one shows it."""
+    if not (sys.stderr if err else sys.stdout).isatty():
+        return [line]
+    return [*folded(line, max(NARROWEST, _columns()))]
 
 
 def say_told(told: dict[str, Any], *, json: bool) -> None:
@@ -167,9 +173,9 @@ def error(settings: Settings, code: str, message: str, hint: str, program: str =
         click.echo(json_text({"error": {"code": code, "message": message, "hint": hint}}), err=True)
         return
     _endline()
-    click.echo(f"{program}: {safe(message)}", err=True)
-    if hint:
-        click.echo(f"  {safe(hint)}", err=True)
+    for line in (f"{program}: {safe(message)}", *([f"  {safe(hint)}"] if hint else [])):
+        for part in _shown(line, err=True):
+            click.echo(part, err=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (),
@@ -184,7 +190,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
         return
     heads = [safe(column) for column in columns]
     if sys.stdout.isatty():
-        _framed(heads, cells, right) if _fits(heads, cells) else _blocks(heads, cells)
+        # What the frame holds for narrower than a terminal may show it must not be broken at the margin either.
+        width = _columns() - max(sum(map(_wider, row)) for row in [heads, *cells])
+        _framed(heads, cells, right, width) if _fits(heads, cells, width) else _blocks(heads, cells)
         return
     widths = [max((len(row[i]) for row in [heads, *cells]), default=0) for i in range(len(heads))]
     for row in [heads, *cells] if any(heads) else cells:
@@ -192,12 +200,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
                              for cell, width, head in zip(row, widths, heads, strict=True)).rstrip())
 
 
-def _fits(heads: list[str], cells: list[list[str]]) -> bool:
+def _wider(text: str) -> int:
+    """By how many columns a terminal may show a text wider than the frame of a table holds it for."""
+    from rich.cells import cell_len
+
+    return 0 if text.isascii() else max(0, sum(map(_size, text)) - cell_len(text))
+
+
+def _fits(heads: list[str], cells: list[list[str]], columns: int) -> bool:
     """Whether the columns, each folded to no less than can be read, stand side by side."""
     from rich.cells import cell_len
 
     widths = (max(cell_len(row[i]) for row in [heads, *cells]) for i in range(len(heads)))
-    return sum(min(width, READABLE) + _GAP for width in widths) <= _columns()
+    return sum(min(width, READABLE) + _GAP for width in widths) <= columns
 
 
 def _blocks(heads: list[str], cells: list[list[str]]) -> None:
@@ -207,10 +222,11 @@ def _blocks(heads: list[str], cells: list[list[str]]) -> None:
             click.echo()
         for head, cell in zip(heads, row, strict=True):
             if cell:
-                click.echo(f"{head.ljust(width)}  {cell}")
+                for part in _shown(f"{head.ljust(width)}  {cell}", err=False):
+                    click.echo(part)
 
 
-def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> None:
+def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str], width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -222,7 +238,7 @@ def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> N
     for row in cells:
         # Text, not str: square brackets in data are no markup.
         framed.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(framed)
+    Console(highlight=False, width=width).print(framed)
 
 
 _WIDTH: Final = 28
@@ -242,7 +258,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Print a line."""
         self.clear()
-        say(text, err=True)
+        say_lines([text], err=True)
 
     def progress(self, done: int, total: int, label: str) -> None:
         """Draw a bar, where somebody looks."""
@@ -274,7 +290,11 @@ class Terminal:
             return "yes"
         if not sys.stdin.isatty():
             raise NotAllowed(f"a person must answer: {question}", "run this at a terminal, or see --yes")
-        answer: str = click.prompt(safe(question), default=default, err=True)
+        # What is asked about may be somebody else's words, too.
+        *before, last = _shown(safe(question), err=True)
+        for line in before:
+            click.echo(line, err=True)
+        answer: str = click.prompt(last, default=default, err=True)
         return answer
 
     def confirm(self, question: str) -> bool:

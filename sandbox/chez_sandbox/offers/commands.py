@@ -9,7 +9,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import say, say_told
+from chez.cli.terminal import say_lines, say_told
 from chez.errors import ChezError, HomeExists, NotFound, StorageFailed
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 
@@ -46,7 +46,7 @@ def add(ctx: click.Context, address: str, language: Language) -> None:
     done = call(ctx, "job-catalogue-add", {"address": address, "language": language})
     _answer(ctx, done)
     if done["sync"] and not settings(ctx).json:
-        say(phrase(language, "offers.not-in-step", problem=done["sync"]), err=True)
+        say_lines([phrase(language, "offers.not-in-step", problem=done["sync"])], err=True)
 
 
 @catalogue.command()

@@ -11,7 +11,7 @@ import msgspec
 from chez import inboxes
 from chez.cli.group import Program
 from chez.cli.program import run
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import StorageFailed
 from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
@@ -154,7 +154,7 @@ def inspect(path: Path, as_json: bool) -> None:
     if as_json:
         json_line(shown)
         return
-    say("\n".join(plain_words(shown)))
+    say_lines(plain_words(shown))
     say("(a folder: not signed yet)" if path.is_dir() else "The signature is the provider's.", err=True)
 
 

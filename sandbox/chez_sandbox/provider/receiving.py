@@ -14,7 +14,7 @@ import click
 from chez import inboxes
 from chez.cli.context import add_common
 from chez.cli.stopping import standing
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import ChezError
 from chez_sandbox.bundle import open_bundle
 from chez_sandbox.provider.acknowledging import Acknowledging
@@ -142,10 +142,8 @@ def _print_result(kept: Kept, *, as_json: bool) -> None:
     if as_json:
         json_line(line)
     elif line["outcome"] == "invalid":
-        say(f"not a result: {line['problem']}")
+        say_lines([f"not a result: {line['problem']}"])
     else:
         what = line["result"] if line["outcome"] == "result" else "none"
-        say(
-            f"{line['run_date']}  {line['job'] or line['bundle'][:16]}  run {line['sequence']} of "
-            f"{line['grant'][:8]}: {what}"
-        )
+        told = f"{line['run_date']}  {line['job'] or line['bundle'][:16]}  run {line['sequence']} of "
+        say_lines([f"{told}{line['grant'][:8]}: {what}"])

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import InvalidValue, NotFound, StorageFailed
 from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle
 from chez_sandbox.job_errors import ManifestInvalid, Problem
@@ -104,7 +104,7 @@ def check(
     if as_json:
         json_line(facts)
     else:
-        say("\n".join(check_words(facts)))
+        say_lines(check_words(facts))
     ctx.exit(0 if facts["ok"] and not (strict and facts["findings"]) else 1)
 
 
