@@ -58,6 +58,23 @@ def test_no_turn_is_taken_twice_and_none_is_passed_over(
         assert ran == whole
 
 
+@given(schedules, afters)
+def test_a_turn_that_was_let_go_of_is_not_taken_when_the_clock_goes_back(schedule: Any, after: timedelta) -> None:
+    """Summer time ends, or the device travels west, when a turn has just begun: the one before it, which nobody took
+    and which was let go of, does not begin then, but those that follow do. Who catches up with all takes it."""
+    first = turn_of(schedule, SINCE)
+    missed = turn_after(schedule, first)
+    turn = turn_after(schedule, missed)
+    begun = datetime.combine(turn, datetime.min.time()) + after
+    assert due(schedule, "last", since=SINCE, ran=[first], now=begun, after=after) == [turn]
+    back = begun - timedelta(hours=1)
+    assert due(schedule, "last", since=SINCE, ran=[first, turn], now=back, after=after) == []
+    assert due(schedule, "all", since=SINCE, ran=[first, turn], now=back, after=after) == [missed]
+    following = turn_after(schedule, turn)
+    later = datetime.combine(following, datetime.min.time()) + after
+    assert due(schedule, "last", since=SINCE, ran=[first, turn], now=later, after=after) == [following]
+
+
 @given(schedules, st.integers(0, 60))
 def test_a_run_that_the_person_started_takes_its_turn(schedule: Any, days: int) -> None:
     """A run of any day in a turn is that turn's: nothing is due until the next one."""

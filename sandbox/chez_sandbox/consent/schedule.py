@@ -76,6 +76,8 @@ def due(
     taken = {turn_of(schedule, day) for day in ran}
     newest = turn_of(schedule, (now - after).date())
     turn = turn_of(schedule, since) if catch_up == "all" else max(newest, turn_of(schedule, since))
+    if catch_up == "last" and turn_after(schedule, turn) in taken:
+        return []  # it was let go of then: the clock went back, as where summer time ends, or to the west
     found = []
     while turn <= newest:
         if turn not in taken:
