@@ -27,7 +27,8 @@ import nacl.utils
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
     "FieldsHash", "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "field_hasher",
-    "hash_fields", "hasher", "keyed_hash", "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
+    "hash_fields", "hasher", "keyed_hash", "passphrase_key", "random_bytes", "seal_to", "shared", "shared_by_signing",
+    "verify",
 )
 
 KEY_BYTES: Final = 32
@@ -214,6 +215,18 @@ def shared(key: SealingKey, other: bytes) -> bytes:
     """
     try:
         return sodium.crypto_box_beforenm(other, key._secret)
+    except (nacl.exceptions.CryptoError, ValueError, TypeError):
+        raise CryptoFailed from None
+
+
+def shared_by_signing(key: SigningKey, other: bytes) -> bytes:
+    """`shared` of two Ed25519 key pairs, by the X25519 keys that belong to them (libsodium crypto_sign_ed25519_*).
+
+    Raises `CryptoFailed` for what is no public key, or one of low order.
+    """
+    try:
+        return sodium.crypto_box_beforenm(sodium.crypto_sign_ed25519_pk_to_curve25519(other),
+                                          sodium.crypto_sign_ed25519_sk_to_curve25519(key._secret))
     except (nacl.exceptions.CryptoError, ValueError, TypeError):
         raise CryptoFailed from None
 

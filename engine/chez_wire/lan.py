@@ -63,10 +63,17 @@ class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Listening(msgspec.Struct, frozen=True, tag="listening", forbid_unknown_fields=True):
-    """The relay can be dialled at this port; its store's incarnation."""
+    """The relay can be dialled at this port; its store's incarnation, and the seed of the key that it shows (Ed25519).
+
+    The key's public half is what the relay is announced as; with the seed the home proves elsewhere that it is its own.
+    """
 
     port: Annotated[int, Meta(ge=1, le=65535)]
     incarnation: Id
+    seed: Id
+
+    def __repr__(self) -> str:
+        return f"Listening({self.port})"
 
 
 class Guests(msgspec.Struct, frozen=True, tag="guests", forbid_unknown_fields=True):

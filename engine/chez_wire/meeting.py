@@ -46,7 +46,8 @@ class Side(enum.StrEnum):
 class Meet(Frame, tag=21, frozen=True):
     """Behind `Welcome`, at a relay that wants it: a proof for each space that the device keeps.
 
-    `instance` is what the device's own relay is announced as just now (32 bytes), zeros for none.
+    `instance` is what the device's own relay is announced as just now, the key that it shows; zeros for none. It is
+    believed if one proof is keyed by what it and the key that this relay shows have in common.
     """
 
     instance: Id

@@ -1,5 +1,6 @@
 """A network in memory: who is announced on it, without multicast."""
 
+import asyncio
 from collections.abc import Callable
 
 from chez.lan.discovery import Neighbour
@@ -12,6 +13,7 @@ class Street:
         self.address = address
         self.there: dict[bytes, Neighbour] = {}
         self.lookers: list[Looker] = []
+        self.news = asyncio.Event()
 
     def looker(self) -> "Looker":
         """A `Discovery` of one device."""
@@ -20,6 +22,7 @@ class Street:
     def announce(self, neighbour: Neighbour) -> None:
         """Somebody is announced, whoever says so."""
         self.there[neighbour.instance] = neighbour
+        self.news.set()
         for one in self.lookers:
             one.seen(neighbour)
 

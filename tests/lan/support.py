@@ -12,9 +12,11 @@ from typing import Final
 import msgspec
 import pytest
 
-from chez.sync.meeting import Acquaintances
+from chez.crypto import SigningKey
+from chez.sync.meeting import Acquaintances, Approach
 from chez_wire.lan import Guests, Hosted, Listening, MeetingSecret, Report, Secrets
-from tests.relay.support import Space, seed
+from chez_wire.meeting import Meet
+from tests.relay.support import Space, key, seed
 
 
 def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, tuple[bytes, ...]]:
@@ -22,9 +24,9 @@ def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, tuple[bytes, ...]]:
     return {space.handle: (seed(f"meeting secret of {space.name} {epoch}"),) for space in spaces}
 
 
-def known(*spaces: Space, epoch: str = "", instance: bytes = bytes(32)) -> Acquaintances:
+def known(*spaces: Space, epoch: str = "", own: SigningKey | None = None) -> Acquaintances:
     """What a device would prove that keeps these."""
-    return Acquaintances(secrets(*spaces, epoch=epoch), instance)
+    return Acquaintances(secrets(*spaces, epoch=epoch), own)
 
 
 def has_ipv6() -> bool:
@@ -61,6 +63,12 @@ class Child:
         assert self.process.stdin is not None
         self.process.stdin.write(line)
 
+    @property
+    def instance(self) -> bytes:
+        """What it is announced as."""
+        assert self.listening is not None
+        return SigningKey.from_seed(self.listening.seed).public
+
     async def report(self) -> Report:
         """What it tells next."""
         assert self.process.stdout is not None
@@ -92,3 +100,27 @@ async def child(data: Path, *spaces: Space, epoch: str = "", listen: str = "127.
         if process.stdin is not None:
             process.stdin.close()
         await asyncio.wait_for(process.wait(), 90)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming(Approach):
+    """What a member says who proves its spaces and its own key, and names another's instance."""
+
+    named: bytes = bytes(32)
+
+    def meet(self, greeting: tuple[str, bytes, bytes]) -> Meet:
+        """See `Approach`."""
+        return Meet(self.named, Approach.meet(self, greeting).proofs)
+
+
+class Liar(Acquaintances):
+    """See `Naming`."""
+
+    def __init__(self, named: bytes, *spaces: Space) -> None:
+        super().__init__(secrets(*spaces), key("of the liar"))
+        self.named = named
+
+    def approach(self, certificate: bytes | None) -> Approach:
+        """See `Acquaintances`."""
+        true = super().approach(certificate)
+        return Naming(true.secrets, true.channel, true.own, true.other, true.entropy, self.named)

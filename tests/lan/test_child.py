@@ -25,12 +25,13 @@ from chez_relay.lan.certificate import channel
 from chez_relay.lan.process import _bound
 from chez_relay.storage.copies import FILE_NAME
 from chez_wire import frames
+from chez_wire.certificate import instance_of
 from chez_wire.chunks import chunk_id
 from chez_wire.lan import Hosted, is_near
 from chez_wire.login import Role
 from chez_wire.meeting import LEAST_PROOFS
-from tests.lan.support import child, known, needs_ipv6, secrets
-from tests.relay.support import Space, seed
+from tests.lan.support import Liar, child, known, needs_ipv6, secrets
+from tests.relay.support import Space, key, seed
 
 HOME, SHARED = Space("home"), Space("shared")
 
@@ -97,7 +98,7 @@ async def test_somebody_in_the_middle_proves_nothing(tmp_path: Path) -> None:
     """Who answers in a relay's place with a certificate of his own, and forwards all that is said, is no acquaintance
     of either side: what is said names the address and the channel."""
     async with child(tmp_path / "lan", HOME) as running:
-        context, _ = channel(seed("of the one between"))
+        context = channel(seed("of the one between")).tls
         port = int(running.url.rpartition(":")[2])
         tls = ssl.create_default_context()
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -146,14 +147,37 @@ async def refused(url: str, epoch: str) -> None:
 
 async def test_the_home_hears_who_is_here(tmp_path: Path) -> None:
     """It is told the instances of those that were met, and when they left; a stranger is not among them."""
+    stranger, phone = key("stranger"), key("phone")
     async with child(tmp_path / "lan", HOME) as running:
         with pytest.raises(RelayRefused):
-            async with connect(running.url, known=known(SHARED, instance=seed("stranger"))):
+            async with connect(running.url, known=known(SHARED, own=stranger)):
                 pass
-        async with connect(running.url, known=known(HOME, instance=seed("phone"))):
-            await running.guests(seed("phone"))
+        async with connect(running.url, known=known(HOME, own=phone)):
+            await running.guests(phone.public)
         await running.guests()
-        assert not any(seed("stranger") in getattr(report, "instances", []) for report in running.reports)
+        assert not any(stranger.public in getattr(report, "instances", []) for report in running.reports)
+
+
+@pytest.mark.parametrize("named", [key("phone").public, bytes(31) + b"\x01", b"\xff" * 32],
+                         ids=["another's", "of low order", "no key"])
+async def test_an_instance_is_named_by_who_has_its_key(tmp_path: Path, named: bytes) -> None:
+    """A member that names an instance whose key it has not is here as one of no instance; who has it is told apart."""
+    async with child(tmp_path / "lan", HOME) as running, connect(running.url, known=Liar(named, HOME)) as liar:
+        assert liar.met == {HOME.handle}
+        await running.guests(bytes(32))
+        async with connect(running.url, known=known(HOME, own=key("phone"))):
+            await running.guests(bytes(32), key("phone").public)
+
+
+def test_a_certificate_that_is_another_in_anything_is_no_instances() -> None:
+    """Every flipped bit before the signature makes it that of another key, or of none; so does what comes behind."""
+    shown = channel(seed("channel"))
+    assert instance_of(shown.certificate) == shown.instance == key("channel").public
+    for bit in range(8 * (len(shown.certificate) - 64)):
+        changed = bytearray(shown.certificate)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert instance_of(bytes(changed)) != shown.instance
+    assert instance_of(shown.certificate + bytes(1)) is None and instance_of(b"") is None
 
 
 async def test_who_is_here_meets_anew_when_there_is_one_more_space(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def relay(known: Secrets, nonce: str = "relay", channel: bytes = CHANNEL) -> Rel
 
 def device(known: Secrets, nonce: str = "device", channel: bytes = CHANNEL,
            name: str = NAME) -> ClientSession:
-    return ClientSession(name, seed(nonce), Approach(dict(known), channel, seed("instance"), Draw("device")))
+    return ClientSession(name, seed(nonce), Approach(dict(known), channel, entropy=Draw("device")))
 
 
 def said(session: RelaySession, data: bytes) -> list[frames.RelayFrame]:

@@ -11,7 +11,7 @@ from chez.lan.child import Child, start
 from chez.lan.recognition import Served
 from chez_wire.lan import Guests, Listening
 
-LISTENING = msgspec.json.encode(Listening(4711, bytes(32))).decode()
+LISTENING = msgspec.json.encode(Listening(4711, bytes(32), bytes(32))).decode()
 GUESTS = msgspec.json.encode(Guests([b"g" * 32])).decode()
 LONG = "'x' * (3 << 20)"
 

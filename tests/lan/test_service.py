@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +14,20 @@ from chez.lan.discovery import Neighbour
 from chez.lan.policy import Policy
 from chez.lan.recognition import Served
 from chez.lan.service import Service
+from chez.sync.connection import connect
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
 from tests.lan.street import Street
-from tests.lan.support import child, secrets
+from tests.lan.support import Liar, child, secrets
 from tests.relay.support import Space
 
 SPACE = Space("common")
-FIRST, SECOND = (bytes((number,)) * 32 for number in (200, 201))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits to be dialled, whose instance is lower: here nobody else dials."""
+    monkeypatch.setattr("chez.lan.policy.YIELD", 0.0)
 
 
 @dataclass
@@ -79,19 +87,19 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
     monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
     street, kept = Street(), Kept()
     service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
-                      "127.0.0.1", bytes)
+                      "127.0.0.1")
     async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
         assert first.listening is not None and second.listening is not None
         assert first.listening.incarnation == second.listening.incarnation
         running = asyncio.create_task(service.run())
-        street.announce(Neighbour(FIRST, ("127.0.0.1",), first.listening.port))
+        street.announce(Neighbour(first.instance, ("127.0.0.1",), first.listening.port))
         link = await kept.until(first.url)
-        street.announce(Neighbour(SECOND, ("127.0.0.1",), second.listening.port))
+        street.announce(Neighbour(second.instance, ("127.0.0.1",), second.listening.port))
         async with asyncio.timeout(90):
             await waits.wait()
         assert kept.now == [link]
         link.cut()
-        street.leave(FIRST)
+        street.leave(first.instance)
         await kept.until(second.url)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -108,12 +116,77 @@ async def test_a_flood_that_is_over_keeps_nobody_apart(tmp_path: Path, monkeypat
     for number in (210, 211):
         street.announce(Neighbour(bytes((number,)) * 32, ("127.0.0.1",), 1025))
     service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
-                      "127.0.0.1", bytes)
+                      "127.0.0.1")
     async with child(tmp_path / "first", SPACE) as first:
         assert first.listening is not None
-        street.announce(Neighbour(FIRST, ("127.0.0.1",), first.listening.port))
+        street.announce(Neighbour(first.instance, ("127.0.0.1",), first.listening.port))
         running = asyncio.create_task(service.run())
         await kept.until(first.url)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert kept.now == []
+
+
+@asynccontextmanager
+async def on(street: Street, kept: Kept, folder: Path) -> AsyncIterator[Service]:
+    """A home on a street, whose own relay is announced."""
+    service = Service(folder / "own", folder / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
+                      "127.0.0.1")
+    running = asyncio.create_task(service.run())
+    try:
+        async with asyncio.timeout(90):
+            await street.news.wait()
+        yield service
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.slow
+async def test_a_member_who_names_anothers_instance_keeps_nobody_apart(tmp_path: Path) -> None:
+    """Who is here and says to be announced as somebody else is counted as somebody, and that one is dialled."""
+    street, kept = Street(), Kept()
+    async with child(tmp_path / "first", SPACE) as first, on(street, kept, tmp_path) as service:
+        assert first.listening is not None
+        async with connect(f"wss://127.0.0.1:{service.port}", known=Liar(first.instance, SPACE)):
+            own = await kept.until(f"wss://127.0.0.1:{service.port}")  # somebody came by: it is filled
+            assert service.guests == 1
+            kept.now.remove(own)
+            street.announce(Neighbour(first.instance, ("127.0.0.1",), first.listening.port))
+            await kept.until(first.url)
+            kept.now.append(own)
+
+
+@pytest.mark.slow
+async def test_at_a_forged_address_nobody_is_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a stranger answers in a device's place, or forwards what is said to it, it is looked for at the next
+    address, and again soon: it is not taken for a stranger, who is tried ever more seldom."""
+    monkeypatch.setattr("chez.lan.policy.AWAY", (0.02, 0.1))
+    street, kept = Street(), Kept()
+    async with child(tmp_path / "first", SPACE) as first:
+        assert first.listening is not None
+        port = first.listening.port
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                writer.write(data)
+            writer.close()
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            forwarded.set()
+            await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+        forwarded = asyncio.Event()
+        forwarding = await asyncio.start_server(forward, "127.0.0.3", port)
+        async with forwarding, child(tmp_path / "another", Space("another"), listen=f"127.0.0.2:{port}"), \
+                on(street, kept, tmp_path) as service:
+            forged = ("127.0.0.2", "127.0.0.3")
+            street.announce(Neighbour(first.instance, forged, port))
+            async with asyncio.timeout(90):
+                for _ in range(2):  # it comes back soon
+                    await forwarded.wait()
+                    forwarded.clear()
+            assert service.strangers == 0 and kept.now == []
+            street.announce(Neighbour(first.instance, (*forged, "127.0.0.1"), port))
+            await kept.until(first.url)

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from chez import crypto
 from chez.blobs.files import FOLDER as PIECES
 from chez.errors import ChezError
 from chez.home.held import HeldSpaces
@@ -162,7 +161,7 @@ class Network:
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
         self._service = Service(self._store, self._pieces, self._served, self._syncing, self.find(),
-                                named[0] if len(named) == 1 else "::", crypto.random_bytes)
+                                named[0] if len(named) == 1 else "::")
         self._task = asyncio.create_task(self._service.run())
         self._loop = asyncio.get_running_loop()
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from chez.crypto import SigningKey
 from chez.errors import Unavailable
 from chez.lan.recognition import Served
 from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
@@ -38,6 +39,8 @@ class Child:
         """Where it can be dialled, on all addresses of this device."""
         self.incarnation = listening.incarnation
         """That of its store."""
+        self.key = SigningKey.from_seed(listening.seed)
+        """What it shows: it is announced as the public half."""
 
     def tell(self, served: Served) -> None:
         """Serve these spaces from now on."""

@@ -20,7 +20,7 @@ _FREE_PORTS: Final = range(1024, 65536)
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """An announcement: a name drawn anew for each run (32 bytes), and where it can be dialled."""
+    """An announcement: a name drawn anew for each run (32 bytes), which is a key, and where it can be dialled."""
 
     instance: bytes
     addresses: tuple[str, ...]

@@ -8,8 +8,8 @@
     a flood of announcements  only so many are remembered, and so many dialled in a while; those that were missed are
                               told of by nobody again, so that all are looked for once more (`missed`)
 
-An instance is what a relay is announced as, drawn anew for each run: it says nothing about whose
-it is, and its order is a coin that both sides see.
+An instance is what a relay is announced as, a key drawn anew for each run: it says nothing about whose it is, and its
+order is a coin that both sides see. Who dials one knows whether it answered, and who names one as its own proved it.
 """
 
 from collections.abc import Iterable

@@ -71,7 +71,6 @@ class Service:
 
     `folder` is for the relay's store, `pieces` has those of attachments, `served` gives what of the home's spaces is
     served; `host` is the address that the relay listens on, `::` for all that this device has.
-    `entropy` gives random bytes.
     """
 
     folder: Path
@@ -80,7 +79,6 @@ class Service:
     links: Links
     discovery: Discovery
     host: str
-    entropy: Callable[[int], bytes]
     port: int = 0
     """Where the home's own relay listens; 0 while it does not."""
     peers: list[_Peer] = field(default_factory=list)
@@ -198,15 +196,15 @@ class Service:
         self._news.set()
 
     async def _be_announced(self, child: Child) -> None:
-        self._known.instance = self.entropy(ID_BYTES)
-        self._policy.announced(self._known.instance, self._now)
+        self._known.own = child.key
+        self._policy.announced(child.key.public, self._now)
         if self._looking:
-            await self._announce(child.port)
+            await self._announce(child)
         self._news.set()
 
-    async def _announce(self, port: int) -> None:
+    async def _announce(self, child: Child) -> None:
         try:
-            await self.discovery.announce(self._known.instance, port)
+            await self.discovery.announce(child.key.public, child.port)
         except (ChezError, OSError) as error:
             self._network_problem = f"this device can't be announced on this network: {error}"
 
@@ -219,7 +217,7 @@ class Service:
             await self.discovery.begin(self._seen, self._gone)
             self._looking, self._network_problem = True, ""
             if self._child is not None:
-                await self._announce(self._child.port)
+                await self._announce(self._child)
         except (ChezError, OSError) as error:
             self._looking, self._network_problem = False, str(error)
 
@@ -276,14 +274,22 @@ class Service:
         self._news.set()
 
     async def _meet(self, neighbour: Neighbour) -> tuple[str, bytes]:
-        """Where somebody can be met, and his relay's incarnation. Raises what the last of his addresses came to."""
+        """Where somebody can be met, and his relay's incarnation. Raises what the last of his addresses came to.
+
+        Anybody may announce an address, and answer there, or forward what is said, which is refused for the name of
+        that place: none of them is who was announced, and the next address may be his.
+        """
         problem: ChezError = RelayUnreachable("it is announced at no address")
         for url in neighbour.urls:
             try:
-                async with connect(url, open_timeout=OPEN_SECONDS, known=self._known) as relay:
+                async with connect(Near(url, self._known, neighbour.instance), open_timeout=OPEN_SECONDS) as relay:
                     return url, relay.incarnation
             except RelayUnreachable as error:
                 problem = error
+            except RelayRefused as error:
+                if error.reason != "wrong_relay":
+                    raise
+                problem = RelayUnreachable(error.message)
         raise problem
 
     async def _keep_in_step(self, instance: bytes, incarnation: bytes, url: str) -> _Peer:

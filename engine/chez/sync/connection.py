@@ -45,6 +45,7 @@ from chez.sync.pulse import Pulse
 from chez.sync.pushes import Push, Pushes
 from chez.sync.requests import Rotation
 from chez.sync.session import Claim, ClientSession
+from chez_wire.certificate import instance_of
 from chez_wire.frames import OpenedSpace, SealedPacket
 from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_PAGE
 from chez_wire.login import Role
@@ -103,14 +104,18 @@ async def connect(
 ) -> AsyncIterator["RelayConnection"]:
     """Connect to a relay by its URL, with or without pins, and wait for its welcome; closes on leaving.
 
-    With `known`, or where it is a `Near`, it is one on this network, and met.
+    With `known`, or where it is a `Near`, it is one on this network, and met: `RelayUnreachable` where somebody else
+    answers than is to.
 
     Raises `InvalidValue` for a bad URL, `RelayUnreachable` when there is no connection
     within `open_timeout` seconds, `RelayRefused` when the relay does not want it.
     """
-    url, known = (at, known) if isinstance(at, str) else (at.url, at.known)
+    url, known, instance = (at, known, None) if isinstance(at, str) else (at.url, at.known, at.instance)
     name = relay_name(split(url)[0])
     socket = await open_socket(url, open_timeout, tls, near=known is not None)
+    if instance is not None and instance_of(socket.certificate or b"") != instance:
+        await socket.close()
+        raise RelayUnreachable(f"who answers at {name} is not who was announced there")
     approach = None if known is None else known.approach(socket.certificate)
     session = ClientSession(name, nonce or crypto.random_bytes(32), approach)
     relay = RelayConnection(socket, session, name)

@@ -1,8 +1,9 @@
-"""A channel for those who meet: TLS with a certificate that is made for one run, and says nothing.
+"""A channel for those who meet: TLS with a certificate that is made for one run, and says nothing but its key.
 
 Nobody vouches for it. What makes the channel safe is that its hash is in every proof of a
 meeting (`chez_wire.meeting`): whoever sits in the middle has another certificate, and forwards
-proofs that are none. Its name, number and times are the same in all, so that it names no device.
+proofs that are none. The key is what the relay is announced as (`chez_wire.certificate`), and says
+of who dials this one that the name he gives is his own (`Channel.shared`).
 """
 
 import os
@@ -10,26 +11,45 @@ import ssl
 import tempfile
 from base64 import b64encode
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import nacl.bindings as sodium
+import nacl.exceptions
 
-__all__ = ("channel",)
+from chez_wire.certificate import certificate_body, certificate_of
 
-_ED25519: Final = bytes.fromhex("300506032b6570")  # AlgorithmIdentifier (RFC 8410, 3)
+__all__ = ("Channel", "channel")
+
 _KEY: Final = bytes.fromhex("302e020100300506032b657004220420")  # OneAsymmetricKey up to the seed (RFC 8410, 7)
-_NAME: Final = bytes.fromhex("300f310d300b06035504030c046368657a")  # CN=chez
-_ALWAYS: Final = b"\x30\x22\x18\x0f20000101000000Z\x18\x0f99991231235959Z"  # until then (RFC 5280, 4.1.2.5)
-_VERSION: Final = bytes.fromhex("a003020102")  # 3
-_SERIAL: Final = bytes.fromhex("020101")
 
 
-def channel(seed: bytes) -> tuple[ssl.SSLContext, bytes]:
-    """What a server speaks TLS 1.3 with, and its certificate in DER; the key is that of 32 random bytes.
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What a server speaks TLS 1.3 with, its certificate in DER, and the key's public half."""
+
+    tls: ssl.SSLContext
+    certificate: bytes
+    instance: bytes
+    _secret: bytes = field(repr=False)
+
+    def shared(self, instance: bytes) -> bytes | None:
+        """What this instance and another one have in common (`chez.crypto.shared_by_signing`); None for no key."""
+        try:
+            return sodium.crypto_box_beforenm(sodium.crypto_sign_ed25519_pk_to_curve25519(instance),
+                                              sodium.crypto_sign_ed25519_sk_to_curve25519(self._secret))
+        except (nacl.exceptions.CryptoError, ValueError, TypeError):
+            return None
+
+
+def channel(seed: bytes) -> Channel:
+    """The channel whose key is that of 32 random bytes.
 
     The key is in a file of its owner alone while OpenSSL reads it, which takes nothing else.
     """
-    certificate = _certificate(seed)
+    public, secret = sodium.crypto_sign_seed_keypair(seed)
+    signature = sodium.crypto_sign(certificate_body(public), secret)[:sodium.crypto_sign_BYTES]
+    certificate = certificate_of(public, signature)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0  # nobody takes a session up again: each connection shows the certificate
@@ -41,22 +61,7 @@ def channel(seed: bytes) -> tuple[ssl.SSLContext, bytes]:
         os.close(handle)
         with suppress(OSError):
             os.unlink(path)
-    return context, certificate
-
-
-def _certificate(seed: bytes) -> bytes:
-    """A self-signed certificate of an Ed25519 key (RFC 5280, RFC 8410)."""
-    public, secret = sodium.crypto_sign_seed_keypair(seed)
-    key = _sequence(_ED25519 + b"\x03\x21\x00" + public)
-    body = _sequence(_VERSION + _SERIAL + _ED25519 + _NAME + _ALWAYS + _NAME + key)
-    signature = sodium.crypto_sign(body, secret)[:sodium.crypto_sign_BYTES]
-    return _sequence(body + _ED25519 + b"\x03\x41\x00" + signature)
-
-
-def _sequence(content: bytes) -> bytes:
-    size = len(content)
-    length = bytes((size,)) if size < 128 else b"\x81" + bytes((size,)) if size < 256 else b"\x82" + size.to_bytes(2)
-    return b"\x30" + length + content
+    return Channel(context, certificate, public, secret)
 
 
 def _pem(kind: str, der: bytes) -> bytes:

@@ -16,7 +16,7 @@ from chez_relay.storage import Refused
 from chez_wire.frames import ClientFrame, CreateInbox, CreateSpace, Keep, Meet, Met, Open, PutChunk, Resume
 from chez_wire.limits import ID_BYTES
 from chez_wire.login import handle_of
-from chez_wire.meeting import PLAIN_CHANNEL, Side, filled, found, meeting_proof
+from chez_wire.meeting import PLAIN_CHANNEL, Proofs, Side, filled, found, meeting_proof
 
 __all__ = ("Acquaintances", "Meeting")
 
@@ -27,7 +27,7 @@ _NOT_MET: Final = Refused(Code.STRANGER, "nothing that both sides keep was prove
 class Acquaintances:
     """Whom a relay serves: the meeting secrets of each space, by handle; `channel` stands for its certificate.
 
-    `entropy` gives random bytes.
+    `entropy` gives random bytes, `shared` what this relay's instance and another one have in common.
     """
 
     entropy: Callable[[int], bytes]
@@ -35,6 +35,7 @@ class Acquaintances:
     secrets: Mapping[bytes, Collection[bytes]] = field(default_factory=dict, repr=False)
     grace: float = 60.0
     """Seconds for who is here to fetch the keys that replaced those that it was met by."""
+    shared: Callable[[bytes], bytes | None] = field(default=lambda instance: None, repr=False)
     changed: Callable[[], None] = lambda: None
     """Called when somebody was met, or left."""
     _here: "list[Meeting]" = field(default_factory=list)
@@ -63,7 +64,7 @@ class Meeting:
     known: Acquaintances
     met: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     instance: bytes = bytes(ID_BYTES)
-    """What the other side's relay is announced as; zeros for none."""
+    """What the other side's relay is announced as; zeros for none, and where it proved none."""
 
     def meet(self, frame: Meet, by: Signatures, incarnation: bytes) -> Met | None:
         """The answer to a device's proofs; None for a stranger."""
@@ -71,11 +72,18 @@ class Meeting:
         self.met = found(self.known.secrets, Side.DIALLING, greeting, self.known.channel, frame.proofs)
         if not self.met:
             return None
-        self.instance = frame.instance
+        if self._is_own(frame.instance, greeting, frame.proofs):
+            self.instance = frame.instance
         self.known.came(self)
         proofs = [meeting_proof(secret, Side.ANSWERING, *greeting, self.known.channel)
                   for secret in self.met.values()]
         return Met(incarnation, filled(proofs, self.known.entropy))
+
+    def _is_own(self, instance: bytes, greeting: tuple[str, bytes, bytes], proofs: Proofs) -> bool:
+        """Whether the other side proved that the instance it names is its own: any member may name another's, which
+        this home would not dial then, for it seems to be here."""
+        secret = self.known.shared(instance)
+        return secret is not None and meeting_proof(secret, Side.DIALLING, *greeting, self.known.channel) in proofs
 
     def refusal(self, frame: ClientFrame) -> Refused | None:
         """Why a frame is refused, if it is not about what was proven."""

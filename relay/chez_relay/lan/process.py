@@ -66,21 +66,23 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
     first = await _secrets(lines)
     if first is None:
         return
-    context, certificate = channel(secrets.token_bytes(32))
+    seed = secrets.token_bytes(32)
+    shown = channel(seed)
     async with AsyncExitStack() as stack:
         storage: Storage = await _opened(data, set(first.by_handle))
         stack.push_async_callback(storage.close)
         await _host(storage, first)
         if pieces is not None:
             storage = WithPieces(storage, pieces)
-        known = Acquaintances(secrets.token_bytes, channel_of(certificate), first.by_handle)
+        known = Acquaintances(secrets.token_bytes, channel_of(shown.certificate), first.by_handle,
+                              shared=shown.shared)
         known.changed = lambda: _say(Guests(sorted(known.instances)))
         try:
             server = await stack.enter_async_context(
-                serving(storage, host, port, limits=LIMITS, tls=context, known=known, listening=_bound(host, port)))
+                serving(storage, host, port, limits=LIMITS, tls=shown.tls, known=known, listening=_bound(host, port)))
         except OSError as error:
             raise BadConfiguration(f"{host}:{port} can't be used: {error.strerror or error}") from error
-        _say(Listening(server.port, storage.incarnation))
+        _say(Listening(server.port, storage.incarnation, seed))
         hearing = asyncio.create_task(_hear(lines, server, storage))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((hearing, stopping), return_when=asyncio.FIRST_COMPLETED)
