@@ -232,7 +232,7 @@ def test_what_others_wrote_in_wait_does_not_keep_a_device_from_writing() -> None
     mine = encode_fields(b"a" * 32, 1, 1, (), {"a": 1})
     bad = encode_fields(AUTHORS[0], 1, 9, [mine.hash], {"b": 1})
     store.take([bad])
-    store.records._take(store.db, 1, "notes", "n", [mine])
+    store.records.writer.take(store.db, 1, "notes", "n", [mine])
     assert store.db.execute("SELECT hash, state FROM change ORDER BY state").fetchall() == [(mine.hash, 1),
                                                                                              (bad.hash, 3)]
     assert store.db.execute("SELECT bytes FROM quarantine").fetchall() == [(bad.bytes,)]
@@ -244,7 +244,7 @@ def test_what_a_local_write_releases_is_not_sent_by_this_device() -> None:
     mine = encode_fields(b"a" * 32, 1, 1, (), {"a": 1})
     good = encode_fields(AUTHORS[0], 1, 2, [mine.hash], {"b": 1})
     store.take([good])
-    store.records._take(store.db, 1, "notes", "n", [mine])
+    store.records.writer.take(store.db, 1, "notes", "n", [mine])
     assert store.db.execute("SELECT hash, state, entry FROM change ORDER BY n").fetchall() == [
         (mine.hash, 1, None), (good.hash, 0, 1)]
 

@@ -10,7 +10,7 @@ waits in the log (`records.waiting`), and so does, for its turn, what a budget l
 however much arrives at once, other work has its turn in between (`work_off`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -30,7 +30,7 @@ from chez.records.values import Value
 from chez.records.waiting import Budget
 from chez.store.database import Connection
 
-__all__ = ("Incoming", "Refusal", "follows", "merge", "work_off")
+__all__ = ("Incoming", "Refusal", "follows", "merge", "set_aside", "work_off")
 
 _MANY: Final = 8
 """Changes of a record from which on they are asked for, and logged, together."""
@@ -74,6 +74,14 @@ def work_off(rows: Rows, db: Connection, space: int, budget: Budget) -> list[Ref
         assert row is not None  # it was just found
         refused += _Step(rows, db, space, collection, id, row, budget).run([], {})
     return refused
+
+
+def set_aside(db: Connection, space: int, refused: Iterable[Refusal]) -> None:
+    """Keep what was refused."""
+    db.executemany("INSERT INTO quarantine (space, reason, bytes, author) "
+                   "VALUES (?, ?, ?, (SELECT author FROM entry WHERE n = ?))",
+                   [(space, refusal.reason, refusal.incoming.change.bytes, refusal.incoming.entry)
+                    for refusal in refused])
 
 
 def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],

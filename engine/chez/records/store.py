@@ -8,7 +8,7 @@ edit that was concurrent to the deletion does not bring it back), `_source` (whe
 imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,25 +17,26 @@ from typing import Any, Final
 from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
 from chez.records import automerge, scribe
 from chez.records.anew import settle
-from chez.records.automerge import BadChange, RawChange
+from chez.records.automerge import RawChange
 from chez.records.conflicts import resolution
 from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import first_change, same, shown, write_difference
 from chez.records.draft import Draft
 from chez.records.imported import identity_change, is_earlier_row
-from chez.records.merge import Incoming, Refusal, follows, merge, work_off
+from chez.records.merge import Incoming, Refusal, follows, merge, set_aside, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
-from chez.records.puts import Over, Put, check_size, put_all
+from chez.records.puts import Over, Put, put_all
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, WAITING, Held, Row, Rows
-from chez.records.stalled import Stalled, instead
-from chez.records.trail import Trail, begun
+from chez.records.stalled import Stalled
+from chez.records.trail import begun
 from chez.records.typed import Form, Migrated
 from chez.records.values import Value, is_settled, to_json
 from chez.records.waiting import Budget, owed
+from chez.records.writing import Writer
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS
 
@@ -43,9 +44,6 @@ __all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal", "Shown")
 
 _PAGE: Final = 100
 """Records that one transaction migrates: others' writes wait for it."""
-
-_RELEASED: Final = 32_768
-"""Operations of others' changes that a write made here merges, if they waited for it."""
 
 _STAND_IN: Final = b"edit"
 """The actor of an edit that is made once more: it never leaves the device."""
@@ -71,14 +69,14 @@ class RecordStore:
                  now: Callable[[], int] = int, moment: Callable[[], int] | None = None) -> None:
         self.actor = actor
         self.now = now
-        self.left = False
-        """Whether a write on this device released more of others' changes than it merged."""
         self.permit: Callable[[int], None] = lambda space: None
         """Raises `NotAllowed` where this device may not write, given the space's row; asked before anything is."""
         self.ahead: Callable[[Shown], None] = lambda shown: None
         """Hears on the event loop what will be shown, before the store has it."""
         self._rows = Rows(actor, touch, moment or now)
         self._stalled = Stalled(self._rows)
+        self.writer = Writer(self._rows, self._stalled)
+        """What takes changes that are made here into their records."""
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
@@ -102,17 +100,17 @@ class RecordStore:
             # An empty record still needs a change that makes it exist elsewhere.
             change = first_change(self.actor, value or {"_deleted": False}, None, 1)
             shown = value if is_settled(value) else automerge.extract(automerge.load(change.bytes, self.actor))
-            self._begin(db, space, collection, id, row, shown, [change], None)
+            self.writer.begin(db, space, collection, id, row, shown, [change], None)
             return change if row is None else None
         stored = {key: item for key, item in row.value.items() if key != "_deleted"}
         if over is None or row.state != HERE:  # what was deleted is begun anew
-            return self._edit(db, row, {key: stored[key] for key in stored if key.startswith("_")} | value)
+            return self.writer.edit(db, row, {key: stored[key] for key in stored if key.startswith("_")} | value)
         wanted = over(stored)
         if wanted.migrated is not None:
             _, first = derive(self._rows.load(db, row.n), row.value, wanted.migrated)
-            self._take(db, space, collection, id, first)
+            self.writer.take(db, space, collection, id, first)
             row = self._rows.find(db, space, collection, id) or row
-        return self._edit(db, row, wanted.after)
+        return self.writer.edit(db, row, wanted.after)
 
     def put_all(self, db: Connection, puts: Sequence[Put]) -> list[None]:
         """Do puts in their order, all or nothing (see `records.puts`). Raises as `put` does."""
@@ -139,10 +137,10 @@ class RecordStore:
         self.permit(space)
         if draft.follows and draft.trail is not None and draft.trail is self._rows.trail(draft.row.n):
             # Nothing came in between.
-            self._follow(db, draft.row, draft.trail, info, after, space=space if last else None)
+            self.writer.follow(db, draft.row, draft.trail, info, after, space=space if last else None)
             return
         if draft.first:
-            self._take(db, space, draft.collection, draft.id, draft.first)
+            self.writer.take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
         _not_purged(row)
         if row is None:
@@ -153,15 +151,15 @@ class RecordStore:
             changed = {key: item for key, item in after.items()
                        if key not in draft.value or not same(draft.value[key], item)}
             kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
-            self._edit(db, row, kept | changed)
+            self.writer.edit(db, row, kept | changed)
         elif (warm is not None and not draft.follows and not self._stalled.has(db, row.n)
               and sorted(warm.get_heads()) == sorted(draft.heads)):
-            self._log(db, row.n, info, None)
+            self.writer.log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document, partless=draft.partless)
             self._rows.lead(row.n, begun(info, trail))
             self._rows.project(db, row, shown(draft.document, draft.value, after), row.tail + 1)
         elif self._rows.own_sequence(db, row.n) == info.sequence - 1 and not self._stalled.has(db, row.n):
-            self._take(db, space, draft.collection, draft.id, [info])
+            self.writer.take(db, space, draft.collection, draft.id, [info])
         else:
             # An import on this very device took the sequence number meanwhile: the same
             # edit, made by a stand-in on what the draft began with, merges with it.
@@ -169,7 +167,7 @@ class RecordStore:
             edited = automerge.since(document, draft.heads, _STAND_IN)
             write_difference(edited, draft.value, after, self.actor)
             wanted = automerge.extract(automerge.merged(document, edited), _STAND_IN)
-            self._edit(db, row, wanted)
+            self.writer.edit(db, row, wanted)
 
     def renew(self, db: Connection, space: int, collection: str, form: Form[Any], after: str) -> tuple[str, Migrated]:
         """Write a form's version into the records of older ones, a page of them from behind the id `after`.
@@ -214,7 +212,7 @@ class RecordStore:
         """Mark a record deleted. Raises `NotFound`."""
         self.permit(space)
         row = self._here(db, space, collection, id)
-        self._edit(db, row, row.value | {"_deleted": True})
+        self.writer.edit(db, row, row.value | {"_deleted": True})
 
     def restore(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Take a record out of the trash, as it is now. Raises `NotFound`."""
@@ -222,7 +220,7 @@ class RecordStore:
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state != DELETED:
             raise NotFound(f"there is no record {id!r} in the trash of {collection!r}")
-        self._edit(db, row, {key: item for key, item in row.value.items() if key != "_deleted"})
+        self.writer.edit(db, row, {key: item for key, item in row.value.items() if key != "_deleted"})
 
     def purge(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Erase a record for good, here and wherever this arrives (see `records.purging`). Raises `NotFound`."""
@@ -241,7 +239,7 @@ class RecordStore:
         self._stalled.refuse(db, row.n, "an undo")
         reversals = Reversals(self._rows, db, row)
         change, told = reversals.redo() if redo else reversals.undo()
-        self._take(db, space, collection, id, () if change is None else (change,))
+        self.writer.take(db, space, collection, id, () if change is None else (change,))
         return told
 
     def resolve(self, db: Connection, space: int, collection: str, id: str, field: str, choice: str) -> None:
@@ -250,7 +248,7 @@ class RecordStore:
         n = self._here(db, space, collection, id).n
         self._stalled.refuse(db, n, "to settle a conflict")
         past = open_past(db, space, collection, id, self.actor)
-        self._take(db, space, collection, id, (
+        self.writer.take(db, space, collection, id, (
             resolution(past, field, choice, self._rows.own_sequence(db, n) + 1, self.actor),))
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
@@ -273,23 +271,23 @@ class RecordStore:
                 source = after["_source"]
             if row.state != HERE or same(row.value, after):
                 return "unchanged"
-            self._edit(db, row, after | {"_source": source}, origin)
+            self.writer.edit(db, row, after | {"_source": source}, origin)
             return "updated"
         first = identity_change(identity)
         rest = values | {"_source": source}
         if row is not None and self._stalled.has(db, row.n):
-            self._take(db, space, collection, id, [first], origin)
-            self._edit(db, self._rows.find(db, space, collection, id) or row, identity | rest, origin)
+            self.writer.take(db, space, collection, id, [first], origin)
+            self.writer.edit(db, self._rows.find(db, space, collection, id) or row, identity | rest, origin)
             return "added"
         second = first_change(self.actor, rest, first, len(identity) + 1)
-        self._begin(db, space, collection, id, row, identity | rest, [first, second], origin)
+        self.writer.begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
 
     def mark_source(self, db: Connection, space: int, collection: str, id: str, source: str, origin: str) -> None:
         """Say that a record that is here came from another place of its source, which said the same again."""
         self.permit(space)
         row = self._here(db, space, collection, id)
-        self._edit(db, row, row.value | {"_source": source}, origin)
+        self.writer.edit(db, row, row.value | {"_source": source}, origin)
 
     @contextmanager
     def together(self, db: Connection) -> Iterator[None]:
@@ -322,7 +320,7 @@ class RecordStore:
         """
         refused = merge(self._rows, db, space, incoming, budget)
         if refused:
-            self._set_aside(db, space, refused)
+            set_aside(db, space, refused)
         return refused
 
     def foresee(self, db: Connection, space: int, collection: str, id: str, change: RawChange,
@@ -344,23 +342,13 @@ class RecordStore:
     def work_off(self, db: Connection, space: int, budget: Budget) -> int:
         """Merge changes that are owed, as far as the budget goes; returns how many were refused, and set aside."""
         refused = work_off(self._rows, db, space, budget)
-        self._set_aside(db, space, refused)
+        set_aside(db, space, refused)
         return len(refused)
-
-    def _set_aside(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
-        db.executemany("INSERT INTO quarantine (space, reason, bytes, author) "
-                       "VALUES (?, ?, ?, (SELECT author FROM entry WHERE n = ?))",
-                       [(space, refusal.reason, refusal.incoming.change.bytes, refusal.incoming.entry)
-                        for refusal in refused])
 
     @property
     def rows(self) -> Rows:
         """The rows of the records, for what makes records again (`chez.sync.recount`)."""
         return self._rows
-
-    def quarantine(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
-        """Keep what was refused."""
-        self._set_aside(db, space, refused)
 
     def settle(self, db: Connection, space: int) -> None:
         """What has arrived of work made anew is not said twice (see `records.anew`)."""
@@ -398,79 +386,10 @@ class RecordStore:
                      trail if trail is not None and trail.actor == self.actor else None,
                      partless=set(self._rows.partless(row.n)))
 
-    def _begin(self, db: Connection, space: int, collection: str, id: str, row: Row | None, value: dict[str, Value],
-               changes: list[RawChange], origin: str | None) -> None:
-        """A record's first changes; on one that is ABSENT, what waited for them is merged too."""
-        if row is None:
-            n = self._rows.insert(db, space, collection, id, value, len(changes))
-            for change in changes:
-                self._log(db, n, change, origin)
-            return
-        self._take(db, space, collection, id, changes, origin)
-
-    def _take(self, db: Connection, space: int, collection: str, id: str, changes: Sequence[RawChange],
-              origin: str | None = None) -> None:
-        """Merge changes made here with what the record has; those it has already are nothing new."""
-        for change in changes:
-            check_size(change)
-        refused = merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
-                        Budget(_RELEASED))
-        for refusal in refused:
-            if refusal.incoming.entry is None:  # nothing made here may be lost without a word
-                raise BadChange(refusal.reason)
-        self._set_aside(db, space, refused)
-        self.left = self.left or self.owed(db, space)
-
-    def _edit(self, db: Connection, row: Row, after: dict[str, Value], origin: str | None = None) -> RawChange | None:
-        if version := row.value.get("_version"):
-            after = after | {"_version": max(version, after.get("_version", 1))}  # no edit lowers it
-        lately, trail = self._rows.is_warm(row.n), self._rows.trail(row.n)
-        if trail is not None and trail.actor == self.actor and (change := trail.written(row.value, after)) is not None:
-            self._follow(db, row, trail, change, after, origin)
-            return change
-        if self._stalled.has(db, row.n):
-            self._instead(db, row, after, origin)
-            return None
-        document = self._rows.load(db, row.n)
-        if (written := write_difference(document, row.value, after, partless=self._rows.partless(row.n))) is None:
-            return None
-        self._log(db, row.n, change := automerge.read_change(written), origin)
-        if lately:
-            self._rows.lead(row.n, begun(change, trail))
-        self._rows.project(db, row, shown(document, row.value, after), row.tail + 1)
-        return change
-
-    def _instead(self, db: Connection, row: Row, after: dict[str, Value], origin: str | None) -> None:
-        """Write in a record in which this device's own changes wait (`records.stalled`)."""
-        base = self._rows.base(db, row.n)
-        document = automerge.load(base, self.actor) if base else automerge.new(self.actor)
-        if (change := instead(document, after or {"_deleted": False}, self.actor)) is not None:
-            (space,) = db.execute("SELECT space FROM record WHERE n = ?", (row.n,)).fetchone()
-            self._take(db, space, row.collection, row.id, [change], origin)
-
     def _not_stalled(self, db: Connection, space: int, collection: str, id: str, what: str) -> None:
         row = self._rows.find(db, space, collection, id)
         if row is not None:
             self._stalled.refuse(db, row.n, what)
-
-    def _follow(self, db: Connection, row: Row, trail: Trail, change: RawChange, after: dict[str, Value],
-                origin: str | None = None, *, space: int | None = None) -> None:
-        """Take in what was written on a record's trail; with its space, its change may be held."""
-        check_size(change)
-        alone = db.total_changes + 1  # the record's row, and nothing else
-        if space is None:
-            self._rows.log(db, row.n, change, OUTBOX, origin)
-        else:
-            self._rows.held = Held(space, row, change, origin, self._rows.now(), alone)
-            self._rows.edited(space, row)
-        self._rows.follow(row.n, change, trail.after(change, trail.changed(row.value, after)))
-        self._rows.project(db, row, after, row.tail + 1)
-        if db.total_changes != alone:  # a field that was never seen, an attachment, a snapshot
-            self._rows.log_held(db)
-
-    def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
-        check_size(change)
-        self._rows.log(db, n, change, OUTBOX, origin)
 
 
 def _not_purged(row: Row | None) -> None:

@@ -57,8 +57,8 @@ class Backlog:
 
     def committed(self) -> None:
         """A transaction was committed; called in the writer's thread."""
-        if self._records.left and self._loop is not None:
-            self._records.left = False
+        if self._records.writer.left and self._loop is not None:
+            self._records.writer.left = False
             self._loop.call_soon_threadsafe(self._news.set)
 
     async def _run(self) -> None:

@@ -315,7 +315,7 @@ class Replica:
         tally = Tally(db, self.space, self.access.device, self._records, Budget(TURN), outstanding(db, self.space.n))
         self._tell(db, tally.end())
         if tally.owed():
-            self._left = self._records.left = True
+            self._left = self._records.writer.left = True
 
     def _tell(self, db: Connection, notices: list[Notice]) -> None:
         for kind, body in notices:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chez.records.counting import BEYOND, COUNTS
+from chez.records.merge import set_aside
 from chez.records.store import Incoming, RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.space import SpaceKeys
@@ -133,7 +134,7 @@ class Tally:
         if not self._again:
             return
         refused = recount.work_off(self.records.rows, self.db, self.space.n, self.budget)
-        self.records.quarantine(self.db, self.space.n, refused)
+        set_aside(self.db, self.space.n, refused)
         self.refused += len(refused)
 
     def _merge(self, items: list[Incoming]) -> None:
