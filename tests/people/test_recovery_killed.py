@@ -11,7 +11,7 @@ import pytest
 from chez.errors import HomeExists, RelayRefused
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.people.recovering import DIED, back, founded
-from tests.people.support import ids, open_again, raw_entries
+from tests.people.support import ids, join, open_again, raw_entries
 from tests.relay.within import Within
 
 
@@ -82,6 +82,28 @@ async def test_killed_just_after_the_home_is_whole(tmp_path: Path, server: Withi
             assert _read_key(server.data) != key
         with pytest.raises(RelayRefused):
             await a.sync()
+
+
+async def test_who_was_taken_out_hears_of_it_from_a_home_that_was_killed(tmp_path: Path, server: Within) -> None:
+    """The root says farewell when the home is whole: a device that was taken out hears so, whoever tells the relay,
+    and one that was away for a later epoch too."""
+    path = tmp_path / "c"
+    async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
+        trip = await a.create_space("Trip")
+        await a.sync()
+        await b.sync(server.url)
+        process = await _begun(path, words, server.url, "placed")
+        await process.communicate()
+        async with open_again(path) as c:
+            await c.sync()
+            with pytest.raises(RelayRefused):
+                await a.sync()
+            assert (await a.status()).removed and trip.status().removed
+            await c.devices.rotate(everywhere=True)
+            await c.sync()
+            with pytest.raises(RelayRefused):
+                await b.sync(server.url)
+            assert (await b.status()).removed and b.space("Trip").status().removed
 
 
 async def test_two_at_once_make_one_home(tmp_path: Path, server: Within) -> None:

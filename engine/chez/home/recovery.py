@@ -44,6 +44,7 @@ from chez.keys.device import DeviceKeys
 from chez.keys.person import Person, person_of
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import own_certificate
+from chez.spaces.farewells import farewells, keep_farewells, kept_farewells
 from chez.spaces.rotation import recovery_tag_of
 from chez.spaces.space import SpaceKeys, store_space
 from chez.spaces.statements import Expel, Kind, Role, sign_statement
@@ -263,6 +264,7 @@ class _Coming:
                     retire(db, held.space, self.device, info.id)
                 if held.space.membership.state.right(self.device.id) is Role.OWNER:
                     held.replica.rotate(db)
+                    self._say_farewell(db, held.space)
                 held.replica.recount(db)
             close_accounts(db)
             journal = self.home.journal
@@ -281,6 +283,11 @@ class _Coming:
             say_everywhere(db, spaces, sign_statement(
                 Expel(person, members.person_heads(person, info.id), person, info.id, []), root))
         say_everywhere(db, spaces, own_certificate(person, members.person_heads(person), root, self.device, self.name))
+
+    def _say_farewell(self, db: Connection, space: SpaceKeys) -> None:
+        """By the root, whom those know that are out: who is cut off tells relays later, as a device that they don't."""
+        keep_farewells(db, space.id, farewells(space.id, space.membership.state, space.epoch, self.person.root))
+        space.said = kept_farewells(db, space.id)
 
     async def result(self, expelled: tuple[DeviceInfo, ...], missing: int) -> Recovered:
         """What came back."""

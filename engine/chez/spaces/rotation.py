@@ -20,8 +20,7 @@ farewell names that epoch, so that who is back since is not taken in by an old o
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +28,7 @@ from msgspec import Meta
 from chez import crypto
 from chez.errors import BadEntry, NotAllowed
 from chez.keys.epochs import Epoch, commitment
+from chez.spaces.farewells import NOTHING_SAID, Farewell, farewells, in_turns
 from chez.spaces.membership import Membership
 from chez.spaces.public import reader_of
 from chez.spaces.state import Member, State
@@ -47,8 +47,6 @@ _LEAST_PACKETS: Final = 4
 _LINK_BYTES: Final = crypto.NONCE_BYTES + crypto.KEY_BYTES + crypto.TAG_BYTES
 """Bytes of a link to an epoch whose keys its author had; of another it is shorter."""
 
-T = TypeVar("T")
-
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seed = Annotated[bytes, Meta(max_length=32)]
 
@@ -65,43 +63,6 @@ class _Keys(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_
 
     def __repr__(self) -> str:
         return f"<keys of epoch {self.number}>"
-
-
-class Farewell(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unknown_fields=True):
-    """Inside the packet of a device that was taken out, by an epoch that it has no key of; signed by who started that.
-    """
-
-    space: Id
-    issuer: Id
-    epoch: Id
-    number: Annotated[int, Meta(ge=1, le=2**31)]
-    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
-
-    def proves(self, state: State, device: bytes, sealing: bytes) -> bool:
-        """Whether somebody says it who might: an owner or another device of the same person, or the root of either."""
-        try:
-            crypto.verify(self.issuer, self.signature, "chez/1 farewell", *_words(self.space, self.epoch, self.number,
-                                                                                 sealing))
-        except crypto.CryptoFailed:
-            return False
-        persons = state.persons_of(device)
-        if self.issuer in state.persons:
-            return state.role(self.issuer) is Role.OWNER or self.issuer in persons
-        kin = bool(state.persons_of(self.issuer) & persons) and self.issuer != device
-        return state.right(self.issuer) is Role.OWNER or (kin and state.active(self.issuer))
-
-    def stale(self, membership: Membership, epochs: Container[bytes]) -> bool:
-        """Whether it is of an epoch whose keys, or those of one that builds on it, are here (`epochs`, by id).
-
-        Then somebody let the device in again. A number would not tell: epochs that take no effect have theirs too.
-        """
-        return self.epoch in epochs or (membership.knows((self.epoch,)) and any(
-            id in epochs and membership.before(self.epoch, id) for id in membership.epochs))
-
-
-def _words(space: bytes, epoch: bytes, number: int, sealing: bytes) -> tuple[bytes, ...]:
-    """What a farewell's signature is over."""
-    return space, epoch, number.to_bytes(8, "big"), sealing
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +229,12 @@ def recovery_tag_of(nonce: bytes, recovery: bytes) -> bytes:
 
 
 def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.SigningKey,
-                entropy: Callable[[int], bytes]) -> list[Packet]:
+                entropy: Callable[[int], bytes], said: Mapping[bytes, Farewell] = NOTHING_SAID) -> list[Packet]:
     """The packets of an epoch whose three keys are here, for every device and recovery key; decoys among them.
 
     In a public space one more, for everybody.
 
-    Farewells, signed by `signer`, for those that were taken out.
+    Farewells for those that were taken out, signed by `signer`, or that which was `said` before, by sealing key.
 
     In order of their tags, their number a power of two: it tells the members' number roughly.
     The decoys' tags stay the same from one epoch to the next, as the members' do. A space has
@@ -287,9 +248,12 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
             packets.append(Packet(tag, _seal(space, epoch, role, sealing)))
         except crypto.CryptoFailed:
             continue  # a key with which everybody could read it: its owner locked itself out
-    staying = {sealing for sealing, _ in recipients.values()} | {one.sealing for one in state.devices.values()}
-    farewells = _farewells(space, state, epoch, signer, staying)
-    packets += islice(farewells, MAX_PACKETS - len(packets))
+    staying = {sealing for sealing, _ in recipients.values()}
+    for sealing, word in farewells(space, state, epoch, signer, staying):
+        if len(packets) >= MAX_PACKETS:
+            break
+        with suppress(crypto.CryptoFailed):
+            packets.append(Packet(tag_of(space, sealing), _boxed(sealing, said.get(sealing, word))))
     least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
     packets += [Packet(crypto.hash_fields("chez/1 mailbox", space, n.to_bytes(4, "big")), entropy(PACKET_BYTES))
                 for n in range(least - len(packets))]
@@ -308,7 +272,7 @@ def _recipients(space: bytes, state: State) -> dict[bytes, tuple[bytes, Role]]:
 
     if everybody is not None:
         add(tag_of(space, everybody.public), everybody.public, Role.READER)
-    for sealing, role, tag in _in_turns(_keys_of(space, state, member) for member in _by_role(state)):
+    for sealing, role, tag in in_turns(_keys_of(space, state, member) for member in _by_role(state)):
         if tag in found or len(found) < MAX_PACKETS:
             add(tag, sealing, role)
     return found
@@ -327,35 +291,6 @@ def _keys_of(space: bytes, state: State, member: Member) -> Iterator[tuple[bytes
         right = state.right(device.id)
         if right is not None:
             yield device.sealing, right, tag_of(space, device.sealing)
-
-
-def _in_turns(queues: Iterable[Iterator[T]]) -> Iterator[T]:
-    """The first of each, then the second of each, until all are empty."""
-    left = list(queues)
-    while left:
-        left, turn = [], left
-        for queue in turn:
-            for one in islice(queue, 1):
-                left.append(queue)
-                yield one
-
-
-def _farewells(space: bytes, state: State, epoch: Epoch, signer: crypto.SigningKey,
-               staying: set[bytes]) -> Iterator[Packet]:
-    gone: dict[bytes, dict[bytes, None]] = {}
-    for id in state.certificates:
-        device, persons = state.device(id), state.persons_of(id) & state.admissions
-        if persons and device is not None:
-            gone.setdefault(min(persons), {})[device.sealing] = None
-    told = set(staying)
-    for sealing in _in_turns(iter(gone[person]) for person in sorted(gone)):
-        if sealing in told:
-            continue  # devices may claim one key, and a tag has one packet
-        told.add(sealing)
-        word = signer.sign("chez/1 farewell", *_words(space, epoch.id, epoch.number, sealing))
-        with suppress(crypto.CryptoFailed):
-            yield Packet(tag_of(space, sealing),
-                         _boxed(sealing, Farewell(space, signer.public, epoch.id, epoch.number, word)))
 
 
 def _boxed(sealing: bytes, content: "_Keys | Farewell") -> bytes:

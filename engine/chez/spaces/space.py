@@ -1,6 +1,6 @@
 """A space as this device holds it: its keys and members, read from the store."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,6 +8,7 @@ from chez import crypto
 from chez.errors import Damaged, InvalidValue, NotFound
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
+from chez.spaces.farewells import Farewell, kept_farewells
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import first_epoch, holds, led_to
 from chez.spaces.statements import Create, Kind, Role, Signed, sign_statement
@@ -46,6 +47,8 @@ class SpaceKeys:
     regains: tuple[int, int] | None = None
     """Of a space that was erased here and came back: the numbers of this device's entries in it, those
     that a relay had and all. Nothing is written before they were read again, or it would take their place."""
+    said: Mapping[bytes, Farewell] = field(default_factory=dict, repr=False)
+    """What devices that are out are told whenever an epoch starts here, by their sealing keys."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
@@ -213,4 +216,5 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
                       "Restore a backup, or join again from another device.")
     kind = membership.create.kind
     return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
-                     kind is Kind.PUBLIC, relay, told_by, (least, most) if most else None)
+                     kind is Kind.PUBLIC, relay, told_by, (least, most) if most else None,
+                     kept_farewells(db, id))

@@ -200,7 +200,7 @@ def sealed_packets(space: SpaceKeys, signer: crypto.SigningKey,
 
     `signer` says farewell to who does not: this device, or the person's root.
     """
-    packets = packets_for(space.id, space.membership.state, space.epoch, signer, entropy)
+    packets = packets_for(space.id, space.membership.state, space.epoch, signer, entropy, space.said)
     return tuple(SealedPacket(packet.tag, packet.box) for packet in packets)
 
 
