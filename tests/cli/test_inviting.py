@@ -75,6 +75,29 @@ def test_with_an_owner_running_guests_are_answered_at_once(chez: Chez, guest: Ch
     assert chez.error("space", "invite", "private")["code"] == "NotAllowed"
 
 
+def test_a_guest_needs_no_relay_of_its_own(tmp_path: Path, somebody: Path, chez: Chez, relay: str) -> None:
+    """A new person who has nothing but the link is in with one command, its owner stays in step with the space's relay,
+    and the private space stays where it is."""
+    chez.run("relay", relay)
+    chez.up()
+    guest = Chez(tmp_path / "guest", chez.passphrase_file)
+    shutil.copytree(somebody, guest.home)
+    try:
+        guest.up()
+        assert guest.error("sync")["message"] == "no relay is set"
+        chez.run("space", "create", "Trip")
+        chez.run("put", "notes", "a", "n=1", "--space", "Trip")
+        link = chez.run("space", "invite", "Trip").stdout.strip()
+        assert "you are in 'Trip', as writer: 1 record" in guest.run("join", link).stdout
+        guest.run("put", "notes", "b", "n=2", "--space", "Trip")
+        until(lambda: len(chez.lines("ls", "notes", "--space", "Trip")) == 2)
+        assert f"in step with {relay}" in guest.run("sync").stdout
+        spaces = guest.json("status")["spaces"]
+        assert [(one["relay"], one["link"]) for one in spaces] == [(None, "off"), (relay, "synced")]
+    finally:
+        guest.end()
+
+
 @pytest.mark.slow
 def test_an_invitation_by_a_code(chez: Chez, guest: Chez) -> None:
     """The owner sees who comes, with what devices, and says yes; the guest, with a home of its own, is in."""

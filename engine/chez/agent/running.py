@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chez.agent import paths, reports, verbs
 from chez.agent.owner import Owner, serving
-from chez.errors import ChezError, Unavailable
+from chez.errors import ChezError, NotFound, Unavailable
 from chez.home.lifecycle import locked, opened
 from chez.store.keyring import database_key
 
@@ -29,6 +29,9 @@ __all__ = ("Become", "own")
 
 RETRY_SECONDS: Final = 30.0
 """How long after a relay's refusal the owner tries again."""
+
+_LEADING: Final = frozenset({"relay-set", "join", "follow", "data-add", "data-subscribe"})
+"""Verbs after which there may be a relay to connect to where there was none, or another one."""
 
 WORK_AFTER: Final = 2.0
 """Seconds from when the home answers until packages let their work go on."""
@@ -182,23 +185,25 @@ async def _at_work(home: "Home") -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _in_step(home: "Home", owner: Owner) -> AsyncIterator[None]:
-    """Keep a live connection to the home's relay, whichever it is at the moment."""
+    """Keep a live connection to the relay of the home, whichever it is at the moment; else to those of its spaces."""
     changed = asyncio.Event()
-    owner.after_each(lambda verb: changed.set() if verb == "relay-set" else None)
+    owner.after_each(lambda verb: changed.set() if verb in _LEADING else None)
 
     async def keep() -> None:
         while True:
             changed.clear()
             url = home.relay
-            if url is None:
-                await changed.wait()
-                continue
-            with contextlib.suppress(ChezError, TimeoutError):
+            try:
                 async with home.connect(url):
                     while home.relay == url:
                         await changed.wait()
                         changed.clear()
                 continue
+            except NotFound:  # neither the home nor a space of it has a relay
+                await changed.wait()
+                continue
+            except (ChezError, TimeoutError):
+                pass
             # The link reconnects by itself; what ends it is a refusal, which may pass.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), RETRY_SECONDS)

@@ -996,7 +996,8 @@ class Home(Opened[AsyncHome]):
         from being in step is in the report (`problems`), and stops no other; so is what organisations
         left (`deposits`), which is taken at each sync. Raises for the private one,
         where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
-        `RelayMisbehaved`; what is here stays.
+        `RelayMisbehaved`; what is here stays. A home that has no relay (`set_relay`) is in step with those that its
+        spaces are at, and keeps the private one to itself; `NotFound` where there are none.
         """
         return self._portal.call(
             lambda call: self._inner.sync(
@@ -1007,7 +1008,8 @@ class Home(Opened[AsyncHome]):
     def synced(self, *, everywhere: bool = False, timeout: float | None = None) -> None:
         """While connected, wait until what is here of the private space is at a relay, and what is there is here.
 
-        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`,
+        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`, also
+        `NotFound` for a home that has no relay,
         `RelayUnreachable` when nothing got on for `timeout` seconds, and `Misuse` when the home is not connected.
         """
         self._portal.call(lambda call: self._inner.synced(everywhere=everywhere, timeout=timeout))
@@ -1030,7 +1032,8 @@ class Home(Opened[AsyncHome]):
     def connect(self, url: str | None = None) -> Block[Link]:
         """Keep all spaces in step with their relays while the block lasts, through lost connections.
 
-        Gives the link of the private one to `url` or the home's relay; `relays` tells of all.
+        Gives the link of the private one to `url` or the home's relay; `relays` tells of all. A home that has no relay
+        is connected to those that its spaces are at; `NotFound` where there are none.
         """
         return Block(self._portal, lambda call: self._inner.connect(url), lambda inner: Link(self._portal, inner))
 

@@ -33,7 +33,7 @@ class Exchange:
         """Send everything that waits and fetch everything new; see `Home.sync`."""
         syncing = self._syncing
         if reseed:
-            await self._reseed(syncing.choose(url))
+            await self._reseed(syncing.choose_any(url))
         if await syncing.under_way():  # already kept in step in the background: wait for that
             if url is not None:
                 await syncing.be_free(url)
@@ -42,21 +42,18 @@ class Exchange:
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
-        async with syncing.connected(syncing.choose(url), retry=False, send=False), telling(syncing.links, progress):
+        chosen = syncing.choose_any(url)
+        async with syncing.connected(chosen, retry=False, send=False), telling(syncing.links, progress):
             return await self._synced({}, timeout, everywhere)
 
     async def own_in_step(self, timeout: float | None, *, everywhere: bool) -> None:
         """Wait until the private space is in step; see `Home.synced`."""
-        stand = await self._own_in_step(timeout, everywhere)
+        own = self._syncing.links_of(self._syncing.spaces.private.space)
+        if not own and await self._syncing.under_way():
+            self._syncing.choose(None)  # raises: it has no relay, its spaces have
+        stand = await _in_step(own, timeout, everywhere)
         if everywhere:
             await self._even(stand, timeout, everywhere)
-
-    async def _own_in_step(self, timeout: float | None, everywhere: bool) -> list[Link]:
-        """Wait until the private space is in step; the links over which it is."""
-        own = self._syncing.links_of(self._syncing.spaces.private.space)
-        if not own:
-            raise Misuse("this home is not connected", "Wait inside `async with home.connect()`, or call `sync`.")
-        return await _stand(own, timeout, everywhere)
 
     async def _even(self, links: list[Link], timeout: float | None, everywhere: bool) -> None:
         """Have each relay of the private space given what another one brought after it was read itself.
@@ -71,14 +68,14 @@ class Exchange:
                 link.forward(at_once=True)
         await _stand(links, timeout, everywhere)
 
-    async def _reseed(self, url: str) -> None:
+    async def _reseed(self, url: str | None) -> None:
         """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
         spaces = list(self._syncing.spaces.all.values())
 
         def work(db: Connection) -> None:
             for held in spaces:
                 held.replica.refresh(db)
-                for at in self._syncing.urls_of(held.space) or [url]:
+                for at in self._syncing.urls_of(held.space) or ([] if url is None else [url]):
                     held.replica.reseed(db, relay_row(db, at))
                 held.replica.anew = True
 
@@ -88,8 +85,8 @@ class Exchange:
 
     async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float, everywhere: bool) -> SyncReport:
         syncing = self._syncing
-        own = syncing.links_of(syncing.spaces.private.space)
-        stand = await self._own_in_step(timeout, everywhere)
+        own = syncing.leading()
+        stand = await _in_step(own, timeout, everywhere)
         if self._follow is not None:
             await self._follow()
         waited = [*syncing.near, *own]
@@ -131,6 +128,7 @@ class Exchange:
         renewed = self._renewed()
         problems = tuple(status for status in syncing.status() if status.problem)
         own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
+        own = own or min(syncing.leading(), key=lambda link: link.error is not None, default=None)
         if own is None:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
@@ -152,6 +150,13 @@ def _since(link: Link, connection: int, before: Progress) -> Progress:
     """What was done over a link since it had done so much; a new connection counts from zero."""
     now, before = link.progress, before if connection == link.connections else Progress()
     return Progress(now.sent - before.sent, now.received - before.received, now.quarantined - before.quarantined)
+
+
+async def _in_step(links: list[Link], timeout: float | None, everywhere: bool) -> list[Link]:
+    """As `_stand`, for links of which a connected home has at least one."""
+    if not links:
+        raise Misuse("this home is not connected", "Wait inside `async with home.connect()`, or call `sync`.")
+    return await _stand(links, timeout, everywhere)
 
 
 async def _stand(links: list[Link], timeout: float | None, everywhere: bool) -> list[Link]:

@@ -343,7 +343,8 @@ class Home:
         from being in step is in the report (`problems`), and stops no other; so is what organisations
         left (`deposits`), which is taken at each sync. Raises for the private one,
         where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
-        `RelayMisbehaved`; what is here stays.
+        `RelayMisbehaved`; what is here stays. A home that has no relay (`set_relay`) is in step with those that its
+        spaces are at, and keeps the private one to itself; `NotFound` where there are none.
         """
         report = await sync_and_take(self._exchange, self.deposits, timeout, url, reseed=reseed, everywhere=everywhere,
                                      progress=progress)
@@ -353,7 +354,8 @@ class Home:
     async def synced(self, *, everywhere: bool = False, timeout: float | None = None) -> None:
         """While connected, wait until what is here of the private space is at a relay, and what is there is here.
 
-        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`,
+        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`, also
+        `NotFound` for a home that has no relay,
         `RelayUnreachable` when nothing got on for `timeout` seconds, and `Misuse` when the home is not connected.
         """
         await self._exchange.own_in_step(timeout, everywhere=everywhere)
@@ -377,9 +379,10 @@ class Home:
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
         """Keep all spaces in step with their relays while the block lasts, through lost connections.
 
-        Gives the link of the private one to `url` or the home's relay; `relays` tells of all.
+        Gives the link of the private one to `url` or the home's relay; `relays` tells of all. A home that has no relay
+        is connected to those that its spaces are at; `NotFound` where there are none.
         """
-        async with (self._syncing.connected(self._syncing.choose(url), retry=True, send=True) as link,
+        async with (self._syncing.connected(self._syncing.choose_any(url), retry=True, send=True) as link,
                     following(self.deposits, self._addresses_changed, self.synced)):
             yield link
 

@@ -42,7 +42,8 @@ T = TypeVar("T")
 class _Running:
     """What lasts as long as the home is connected."""
 
-    url: str
+    url: str | None
+    """The home's relay; None for a home that has none, whose spaces are at relays of their own."""
     retry: bool
     send: bool
     stack: AsyncExitStack
@@ -127,10 +128,16 @@ class Syncing:
 
     def choose(self, url: str | None) -> str:
         """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
-        chosen = url or self._relay()
+        chosen = self.choose_any(url)
         if chosen is None:
-            raise NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
-        relay_name(chosen)
+            raise _no_relay()
+        return chosen
+
+    def choose_any(self, url: str | None) -> str | None:
+        """As `choose`; None for a home that has no relay, of which spaces may be at relays of their own."""
+        chosen = url or self._relay()
+        if chosen is not None:
+            relay_name(chosen)
         return chosen
 
     def chosen(self) -> tuple[str, tuple[str, ...]]:
@@ -160,6 +167,12 @@ class Syncing:
         states = ("synced", "syncing", "connecting", "failed")
         return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
 
+    def leading(self) -> list[Link]:
+        """The links that a sync stands or falls with: the private space's; of a home that has no relay, all to relays.
+        """
+        own = self.links_of(self.spaces.private.space)
+        return own or ([link for link in self.links if not link.near] if self._relay() is None else [])
+
     def nearest(self, space: SpaceKeys) -> list[str | Near]:
         """Where pieces of a space are fetched from: devices on this network, then relays by their addresses, that it
         stands best with first."""
@@ -177,8 +190,11 @@ class Syncing:
         return join(url, self.pins(url))
 
     @asynccontextmanager
-    async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
-        """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background."""
+    async def connected(self, url: str | None, *, retry: bool, send: bool) -> AsyncIterator[Link]:
+        """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background.
+
+        Without `url` those that have a relay of their own. Raises `NotFound` where none has.
+        """
         await self.be_free()
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
@@ -188,6 +204,8 @@ class Syncing:
             for held in spaces:
                 for at in self.urls_of(held.space):
                     groups.setdefault(at, []).append(held)
+            if not groups:
+                raise _no_relay()
             for one, group in groups.items():
                 await self._begin(one, group)
             for held in spaces:
@@ -210,7 +228,7 @@ class Syncing:
         """Raises `Misuse` when the home is connected: with `url`, when that is elsewhere."""
         if await self.under_way() and (url is None or url not in self.urls_of(self.spaces.private.space)):
             assert self._running is not None
-            raise Misuse(f"this home is connected to {self._running.url} already",
+            raise Misuse(f"this home is connected to {self._running.url or 'the relays of its spaces'} already",
                          "`chez relay add` keeps it in step with one more.")
 
     async def _join(self, held: Held) -> None:
@@ -424,6 +442,10 @@ class Syncing:
             return SpaceStatus(held.id, held.space.name, link.url, "off", "", *stands, each)  # as it should be
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
                            held.blobs.problem if error is None else str(error), *stands, each)
+
+
+def _no_relay() -> NotFound:
+    return NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:
