@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.host import Runtime
+from chez_sandbox.runtime.messages import CODE, Failed
+from chez_sandbox.runtime.process import _search_path
 
 from .jobs import job, run
 
@@ -195,6 +199,40 @@ def test_the_probe_can_do_it_without_walls() -> None:
     }  # fmt: skip
     assert able <= {name for name, end in report.items() if end == "done"}
     Path("/tmp/chez-probe").unlink()
+
+
+LOOKS = """
+import sys; sys.path[:0] = sys.argv[1].split("|")
+import os, wasmtime
+from wasmtime import component as wc
+from chez_sandbox.runtime import worker
+
+def look(engine, path):
+    tried = []
+    for name in (path, "/etc/passwd"):
+        try: os.close(os.open(name, os.O_RDONLY)); tried.append("done")
+        except OSError as problem: tried.append(type(problem).__name__)
+    raise wasmtime.WasmtimeError(" ".join(tried))
+
+wc.Component.deserialize_file = look
+worker.main(sys.argv[2:])
+"""
+
+
+def test_compiled_code_is_read_where_no_other_file_can_be() -> None:
+    """Whoever took over the compiler of a provider's component wrote what a worker reads first: by then nothing can be
+    opened but the sealed copy of it."""
+    ours, theirs = socket.socketpair()
+    limits = map(str, (os.getpid(), 1 << 30, 1 << 32, 20, 0))
+    command = [sys.executable, "-I", "-S", "-c", LOOKS, _search_path(), str(theirs.fileno()), *limits]
+    code = os.memfd_create("code")
+    with ours, theirs, subprocess.Popen(command, pass_fds=(theirs.fileno(),), env={}) as reading:
+        socket.send_fds(ours, [CODE], [code])
+        theirs.close()
+        said = b"".join(iter(lambda: ours.recv(4096), b""))
+        assert reading.wait() == 0
+    os.close(code)
+    assert msgspec.msgpack.decode(said[4:], type=Failed).reason == "done PermissionError"
 
 
 async def test_the_worker_stands_behind_them(runtime: Runtime) -> None:

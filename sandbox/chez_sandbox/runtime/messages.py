@@ -2,7 +2,7 @@
 
     parent                               worker
     CODE, with a descriptor ->
-                                         (loads the component, raises the walls)
+                                         (no files any more, loads the component, raises the walls)
                           <- Ready       or Failed: nothing was received yet
     StandBy               ->             perhaps, to one that is started ahead: no answer
     Start, Rows..., Go    ->

@@ -1,6 +1,6 @@
 """The worker: a process that runs one job and ends. It never holds a key.
 
-Order matters: load the compiled component (needs its file), raise the walls, say so, and
+Order matters: lock the files away, load the compiled component, raise the other walls, say so, and
 only then receive the job and its rows. One that is started ahead of its job may be told to stand
 by in between (`rehearsal`). Nothing of `chez`, PyNaCl, SQLCipher or Automerge is imported here;
 an import contract and a test hold that.
@@ -46,6 +46,9 @@ _GARBAGE = 100_000  # new objects between two collections: more than a batch of 
 _NICE = 5  # a third of the engine's share of a busy processor
 _TICK = 0.05  # seconds between epochs once the time is over
 
+SEALED_IN_MEMORY = hasattr(os, "memfd_create")
+"""Whether compiled code comes in a file of memory, as it does on Linux: else in one of a disk, without a name."""
+
 
 class Ticker:
     """Moves the engine's epoch on when the run's time is over; a thread, made before the walls."""
@@ -85,15 +88,14 @@ def main(arguments: list[str]) -> None:
     gc.enable()
     engine = make_engine()
     code = _receive_code(channel)
+    pages = Pages.open(code) if waits else None
     try:
-        component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
+        component, standing = _load(engine, f"/dev/fd/{code}")
     except wasmtime.WasmtimeError as error:
         send(channel, Failed(str(error).strip()[-500:]))
         return
-    pages = Pages.open(code) if waits else None
     os.close(code)
     decoder = msgspec.msgpack.Decoder[ToWorker](ToWorker)
-    standing = list(walls.lock_files())
     ticker = Ticker(engine)  # a thread: after Landlock, which it inherits, and before seccomp, which it gets
     # Of this thread alone: the engine goes first, and so does the clock that ends the run.
     os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICE))
@@ -124,6 +126,19 @@ def main(arguments: list[str]) -> None:
     send(channel, execute(engine, component, start, tables, budget, ticker, progress, ahead))
     # Nothing is left to tidy that ending does not free, and less code runs after foreign code.
     os._exit(0)
+
+
+def _load(engine: wasmtime.Engine, code: str) -> tuple[wc.Component, list[str]]:
+    """The component, and the walls that stand by then.
+
+    Whoever took over a compiler wrote this code, and it is read before the filter of calls stands, which would let none
+    be mapped. So no file can be opened by then, but the sealed one, which is in no file system.
+    """
+    if SEALED_IN_MEMORY:
+        standing = walls.lock_files()
+        return wc.Component.deserialize_file(engine, code), [*standing]
+    component = wc.Component.deserialize_file(engine, code)
+    return component, [*walls.lock_files()]
 
 
 def _receive_code(channel: int) -> int:
