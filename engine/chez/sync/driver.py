@@ -101,7 +101,7 @@ class Driver:
     def full(self, space: bytes) -> bool:
         """Whether a space, by its id, goes on but for changes that the relay has no room for."""
         lane = self.lanes.of.get(space)
-        return lane is not None and lane.state is State.LIVE and lane.machine.full is not None and (
+        return lane is not None and lane.state is State.LIVE and lane.machine.outgoing.full is not None and (
             not lane.machine.unsaid)
 
     def stir(self) -> None:

@@ -169,7 +169,7 @@ class Lanes:
         for lane in self.all:
             if lane.idle or lane.stuck:
                 lane.works += lane.machine.forward(at_once=at_once)  # what is said of a space has room in a full one
-                lane.works += lane.machine.retry()
+                lane.machine.retry()
 
     def try_now(self) -> None:
         """Somebody asks: begin anew now what rests, which is no problem until the relay answered."""
@@ -259,12 +259,12 @@ class Lanes:
         return Progress(sum(one.sent for one in parts), sum(one.received for one in parts),
                         sum(one.quarantined for one in parts), sum(one.position for one in parts),
                         sum(one.end for one in parts), any(one.reset for one in parts),
-                        sum(one.read for one in parts), sum(lane.machine.unsent for lane in self.all))
+                        sum(one.read for one in parts), sum(len(lane.machine.outgoing.window) for lane in self.all))
 
     @property
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step, and why."""
-        found = {lane.replica.space.id: lane.machine.full if lane.state is State.LIVE else lane.error
+        found = {lane.replica.space.id: lane.machine.outgoing.full if lane.state is State.LIVE else lane.error
                  for lane in self.all}
         return {space: error for space, error in found.items() if error is not None}
 

@@ -19,7 +19,7 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -41,8 +41,9 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
-from chez.sync.flow import Credit, Window
+from chez.sync.flow import Credit
 from chez.sync.heads import Alarm
+from chez.sync.outgoing import Outgoing
 from chez.sync.received import Received
 from chez.sync.replica import Replica
 from chez.sync.requests import Rotation
@@ -50,7 +51,6 @@ from chez.sync.rotating import Creation
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.tries import Tries
 from chez.sync.work import Phase, Progress, Work
-from chez_wire.login import Role
 
 __all__ = ("SyncMachine",)
 
@@ -78,12 +78,9 @@ class SyncMachine:
     """The rows of the spaces that what came told of: for the shell to take out and open."""
     course: Course = field(init=False)
     """Its checkpoints."""
-    _window: Window = field(default_factory=Window)
+    outgoing: Outgoing = field(init=False)
+    """Its own entries that the relay is to have."""
     _credit: Credit = field(default_factory=Credit)
-    _refusal: RelayRefused | None = None
-    """What the relay said of the entry that it had no room for last; None since it took one."""
-    _unsaid: RelayRefused | None = None
-    """The same of what is said of the space."""
     _applying: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
@@ -103,6 +100,7 @@ class SyncMachine:
     def __post_init__(self) -> None:
         self.tries = Tries(self.replica)
         self.arrivals = Arrivals(self.replica, self.relay)
+        self.outgoing = Outgoing(self.replica, self.session)
         self.course = Course(Desk(self.replica, self.relay), self.session, self.send, self._took, self._whole)
 
     @property
@@ -113,36 +111,30 @@ class SyncMachine:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return self._done and not self._window.full
-
-    @property
-    def full(self) -> RelayRefused | None:
-        """Why something waits that the relay has no room for, if anything does: what is said of the space, above all.
-        """
-        return self._unsaid if self._window.mute else self._refusal if self._window.full else None
+        return self._done and not self.outgoing.window.full
 
     @property
     def unsaid(self) -> bool:
         """Whether the relay has no room for what is said of the space."""
-        return self._window.mute
+        return self.outgoing.window.mute
 
     @property
     def stuck(self) -> bool:
         """Whether all has but for what the relay has no room for."""
-        return self._done and self._window.full
+        return self._done and self.outgoing.window.full
 
     @property
     def _done(self) -> bool:
-        return (self.phase is Phase.FOLLOWING and self.sealing and not self._window.moves and not self._applying
+        return (self.phase is Phase.FOLLOWING and self.sealing and not self.outgoing.window.moves and not self._applying
                 and self.arrivals.idle and self.progress.position >= self.progress.end
                 and (self.unsaid or not self._rotates()) and not self._behind and not self.course.busy)
 
     @property
     def asks(self) -> bool:
         """Whether the relay was asked something that it did not answer, or did not bring all that it says to have."""
-        return (self.phase in (Phase.OPENING, Phase.CREATING, Phase.FETCHING, Phase.ROTATING) or self._window.asks
-                or self.course.asks or (self._follows and self.arrivals.idle
-                                        and self.progress.position < self.progress.end))
+        return (self.phase in (Phase.OPENING, Phase.CREATING, Phase.FETCHING, Phase.ROTATING)
+                or self.outgoing.window.asks or self.course.asks
+                or (self._follows and self.arrivals.idle and self.progress.position < self.progress.end))
 
     @property
     def gathering(self) -> bool:
@@ -153,11 +145,6 @@ class SyncMachine:
     @property
     def _follows(self) -> bool:
         return self.phase in (Phase.FOLLOWING, Phase.ROTATING)
-
-    @property
-    def unsent(self) -> int:
-        """How many entries are sealed, and not acknowledged."""
-        return len(self._window)
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -191,9 +178,9 @@ class SyncMachine:
                 raise RelayUnreachable("this space was deleted at the relay", "It is asked again.")
             case Refused(code="rotated"):
                 # What was under way is among what is sealed anew when the space is open again.
-                self._window.answered(event.ref)
+                self.outgoing.window.answered(event.ref)
                 return []
-            case Refused(code="quota") if (entry := self._window.answered(event.ref)) is not None:
+            case Refused(code="quota") if (entry := self.outgoing.window.answered(event.ref)) is not None:
                 return self._no_room(entry, event)
             case Refused(code="exists") if self.phase is Phase.CREATING and self._epoch is not None:
                 self._open(self._epoch)  # another device was first, or this one before a crash
@@ -212,7 +199,7 @@ class SyncMachine:
 
     def send(self, sealed: list[Sealed]) -> list[Work]:
         """Send own entries that are durable here, as far as the window allows; what is to be done next."""
-        self._window.add(sealed)
+        self.outgoing.window.add(sealed)
         self._flush()
         return self._rotate()
 
@@ -226,40 +213,24 @@ class SyncMachine:
         return [] if alone or not (self.idle or said) else [
             Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once, said=said), self._send)]
 
-    def _flush(self) -> list[Work]:
-        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not (
-            self._behind or self.replica.relays.waits_for_others(self.relay))
-        while ready and (following := self._window.next(self.share)) is not None:
-            self._append(following)
-        return []
-
-    def _append(self, following: Sealed) -> None:
-        # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
-        writes = self._epoch is None or self._epoch.append_seed is not None
-        role = Role.APPEND if writes and not following.control else Role.CONTROL
-        self._window.sent(self.session.append(self.replica.space.handle, role, following.envelope), following)
+    def _flush(self) -> None:
+        if self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not (
+                self._behind or self.replica.relays.waits_for_others(self.relay)):
+            self.outgoing.flush(self.share)
 
     def _no_room(self, entry: Sealed, event: Refused) -> list[Work]:
-        """The relay has no room for an entry, which waits; what may give it room is sent as statements are."""
-        refusal = RelayRefused(f"the relay refused: {event.message}", reason=event.code)
-        if entry.said:
-            self._unsaid = refusal
-            self._window.hold(entry)
-            return self.send([])
-        if entry.gives_room and not entry.control:
-            self._append(replace(entry, control=True))
+        """The relay has no room for an entry, which waits, unless it may give room."""
+        if self.outgoing.goes_on(entry):
             return []
-        first, self._refusal = self._refusal is None, refusal
-        self._window.hold(entry)
+        first = self.outgoing.hold(entry, RelayRefused(f"the relay refused: {event.message}", reason=event.code))
         if first:
             self.course.desk.drafting.weigh()
         return [*self.send([]), *(self.look() if first else [])]
 
-    def retry(self) -> list[Work]:
+    def retry(self) -> None:
         """Send the first entry that waits for room, which there may be: to be called now and then."""
-        if self.phase is Phase.FOLLOWING and (held := self._window.retry()) is not None:
-            self._append(held)
-        return []
+        if self.phase is Phase.FOLLOWING:
+            self.outgoing.retry()
 
     # --- steps ------------------------------------------------------------------------
 
@@ -267,7 +238,7 @@ class SyncMachine:
         """Begin, or begin anew: the relay's keys were replaced."""
         self.phase, self.sealing, self._begun, self._cursor = Phase.GREETING, False, False, None
         self.course.begin()
-        self._window.forget()
+        self.outgoing.window.forget()
         self.tries.begin()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
 
@@ -281,9 +252,14 @@ class SyncMachine:
         return []
 
     def _open(self, epoch: Epoch) -> None:
-        self.phase, self._epoch = Phase.OPENING, epoch
+        self.phase = Phase.OPENING
+        self._as_of(epoch)
         self._credit = Credit.shared(self.share)
         self._ref = self.session.open(self.tries.claims(epoch), self._cursor, self._credit.size)
+
+    def _as_of(self, epoch: Epoch) -> None:
+        """The space is to be opened with the credentials of an epoch."""
+        self._epoch, self.outgoing.writes = epoch, epoch.append_seed is not None
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
@@ -387,7 +363,7 @@ class SyncMachine:
         """Replace the relay's keys, once what is sealed under the earlier ones has arrived."""
         epoch = self._epoch
         if epoch is None or self.phase is not Phase.FOLLOWING or not self._rotates() or (
-                self.progress.position < self._until) or self._window.sealed_under(epoch.id):
+                self.progress.position < self._until) or self.outgoing.window.sealed_under(epoch.id):
             return []
         self.phase = Phase.ROTATING
         return [Work(lambda db: self.replica.rotation(db, self.relay, epoch), self._replace)]
@@ -398,7 +374,8 @@ class SyncMachine:
             return []  # another device was first
         if waits:  # each statement that the relay holds brings it up again
             self.phase = Phase.FOLLOWING
-            return self._flush()
+            self._flush()
+            return []
         if made is None:
             self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.access.current.id)
             self.phase = Phase.FOLLOWING
@@ -445,7 +422,7 @@ class SyncMachine:
         return [Work(lambda db: self.replica.creation(db, self.relay), self._created)]
 
     def _created(self, made: Creation) -> list[Work]:
-        self._epoch = made.epoch
+        self._as_of(made.epoch)
         self._ref = self.session.create_space(made.admin, made.recovery, made.epoch.read.public, made.append,
                                               made.control, made.token, made.packets)
         return []
@@ -505,14 +482,7 @@ class SyncMachine:
         return more + self.go_on()
 
     def _appended(self, event: AppendDone) -> list[Work]:
-        entry = self._window.answered(event.ref)
-        if entry is None or entry.id != event.entry:
-            raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
-        if not entry.control:
-            self._refusal = None
-            self._window.release()
-        elif entry.said:
-            self._window.release(said=True)
+        entry = self.outgoing.taken(event.ref, event.entry)
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))
