@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez_sandbox.consent.clocks import AHEAD, HOLD, WallClock
+from chez_sandbox.consent.clocks import AHEAD, HOLD, NEWS, Kept, WallClock
 
 STEPS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(-(10**6), int(AHEAD))), max_size=8)
 """By how much the clock that nobody sets goes on from one reading to the next, and the wall's beside it."""
@@ -32,6 +32,43 @@ def test_the_time_is_that_of_before_until_it_is_believed() -> None:
     clock = WallClock()
     assert (clock.time(1000, 0), clock.time(1060, 60), clock.time(90_000, 120)) == (1000, 1060, 1120)
     assert clock.time(90_000 + HOLD, 120 + HOLD) == 90_000 + HOLD
+
+
+@given(STEPS, st.integers(1, 10**9), st.integers(0, int(HOLD) - 1), st.booleans())
+def test_a_process_goes_on_with_what_the_one_before_it_knew(
+    steps: list[tuple[int, int]], ahead: int, passed: int, again: bool
+) -> None:
+    """A clock that was set ahead between two processes is not believed by the second, nor by a third, until it stood
+    so; after a start of the machine, or where there is no telling, the first reading is."""
+    clock = WallClock()
+    wall, boot = read_on(clock, 10**9, 50, steps)
+    jumped = wall + int(AHEAD) + int(NEWS) + ahead
+    clock = WallClock.gone_on(clock.keep("one"), "one")
+    assert not clock.believed(jumped, boot)
+    clock = WallClock.gone_on(clock.keep("one"), "one")
+    assert not clock.believed(jumped + passed, boot + passed)
+    if again:
+        clock = WallClock.gone_on(clock.keep("one"), "one")
+        assert clock.believed(jumped + HOLD, boot + HOLD)
+    for kept, start in ((clock.keep("one"), "another"), (clock.keep(""), "")):
+        assert WallClock.gone_on(kept, start).believed(jumped + passed, boot)
+
+
+def test_what_is_known_of_a_clock_is_kept_when_it_is_news() -> None:
+    """Seconds of drift are none; another start of the machine, a clock that was put back or set ahead is."""
+    clock = WallClock()
+    assert clock.keep("one") is None
+    clock.believed(10_000, 10)
+    kept = clock.keep("one")
+    assert kept is not None and kept.is_news(None) and kept.is_news(Kept("another", kept.offset))
+    for drift in (-50, 0, 50):
+        clock.believed(10_100 + drift, 110)
+        known = clock.keep("one")
+        assert known is not None and not known.is_news(kept)
+    for wall in (9_000, 90_000):
+        clock.believed(wall, 210)
+        known = clock.keep("one")
+        assert known is not None and known.is_news(kept)
 
 
 @given(LITTLE)

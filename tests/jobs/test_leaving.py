@@ -3,12 +3,14 @@
 import asyncio
 import base64
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import chez
 from chez.agent.idle import awake_clock
+from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.delivery import deliver
@@ -99,6 +101,36 @@ async def test_a_clock_that_is_set_ahead_shortens_no_hold(
         passed, ahead = after, by
         assert (await verbs.job_send(home, {}, Person("")))["sent"] == sent
         assert len(set(relay.items)) == sent
+
+
+async def test_a_clock_that_is_set_ahead_before_the_home_is_opened_shortens_no_hold(
+    tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`chez job send` by itself knows what the processes before it knew of the clock, since the machine was started: a
+    day ahead it sends nothing, also when it is asked twice, until the clock has stood so for an hour."""
+    passed, ahead = timedelta(), timedelta()
+
+    class Set(datetime):
+        """The clock of the wall, as it is set."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + passed + ahead
+
+    monkeypatch.setattr(at_work, "datetime", Set)
+    monkeypatch.setattr(at_work, "awake_clock", lambda: awake_clock() + passed.total_seconds())
+    monkeypatch.setattr(at_work, "start_of_machine", lambda: "a start")
+    path = tmp_path / "home"
+    await chez.create(path, passphrase="correct horse", kdf=Kdf.minimum())
+    async with chez.open(path, passphrase="correct horse") as home:
+        await run_held(home)
+        assert (await verbs.job_send(home, {}, Person("")))["held"] == 1
+    ahead = timedelta(days=1)
+    for after, sent in ((1, 0), (50, 0), (62, 1)):
+        passed = timedelta(minutes=after)
+        async with chez.open(path, passphrase="correct horse") as home:
+            assert (await verbs.job_send(home, {}, Person("")))["sent"] == sent
+            assert len(relay.items) == sent
 
 
 async def test_a_result_and_a_refusal_leave_at_one_time(home: chez.Home) -> None:

@@ -243,6 +243,32 @@ async def test_a_clock_that_is_set_ahead_runs_no_turn_to_come(home: chez.Home) -
     assert await job_pending(home, {}, Person("")) == [] and len(await runs(home)) == 1
 
 
+async def test_a_clock_that_is_set_ahead_before_chez_up_runs_no_turn_to_come(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was known of the clock before the owner started holds for its turns, unless the machine was started anew."""
+    await allow(home, scheduled("daily", catch_up="all", reads=ON_DATE))
+    looks = asyncio.Event()
+
+    async def sent() -> None:
+        pass
+
+    async def stands(*given: Any, **named: Any) -> Look:
+        looks.set()
+        return found.append(named["believed"]) or Look()
+
+    found: list[bool] = []
+    monkeypatch.setattr(at_work, "look", stands)
+    monkeypatch.setattr(at_work, "start_of_machine", lambda: "a start")
+    await (await at_work.time_of(home)).told()
+    for start, believed in (("a start", False), ("another start", True)):
+        monkeypatch.setattr(at_work, "start_of_machine", lambda start=start: start)
+        looks.clear()
+        async with at_work.scheduler(home, instant, sent, lambda: datetime.now() + timedelta(days=2)):
+            await asyncio.wait_for(looks.wait(), 60)
+        assert found.pop() is believed
+
+
 async def test_what_nobody_foresaw_ends_no_look(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is none of ours is told beside its grant, without its words, and its like in sending ends no look:
     the others run, it is tried again, and the home's file of such errors names both."""

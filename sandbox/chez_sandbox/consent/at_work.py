@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from chez.agent.idle import awake_clock
 from chez.agent.reports import write
 from chez.errors import ChezError
-from chez_sandbox.consent.clocks import WallClock
+from chez_sandbox.consent.clocks import Kept, WallClock
 from chez_sandbox.consent.grants import COLLECTION
 from chez_sandbox.consent.pace import Pace
 from chez_sandbox.consent.scheduler import Look, Pending, look
@@ -27,7 +28,8 @@ from chez_sandbox.runtime.walls import REQUIRED
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of", "time_of", "wait")
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "Time", "runtime_of", "scheduler", "standing_of",
+           "start_of_machine", "time_of", "wait")
 
 MOST: Final = 600.0
 """Seconds between two looks, at most: clocks are set, machines sleep, and new data comes."""
@@ -43,15 +45,52 @@ async def runtime_of(home: "Home") -> Runtime:
     return await home.shared("sandbox", lambda: Runtime(cache, key, required=REQUIRED, spares=1))
 
 
-async def time_of(home: "Home") -> Callable[[], datetime]:
+CLOCK: Final = "wall-clock"
+"""Under which a device keeps what is known of its clock."""
+
+
+class Time:
     """What time it is for what waits until it may leave: a clock that is set ahead shortens nobody's hours to think."""
-    return await home.shared("time", _time)
+
+    def __init__(self, home: "Home", kept: Kept | None) -> None:
+        self._home, self._kept = home, kept
+        self._clock = WallClock.gone_on(kept, start_of_machine())
+
+    def __call__(self) -> datetime:
+        """The time."""
+        return datetime.fromtimestamp(self._clock.time(datetime.now(UTC).timestamp(), awake_clock()), UTC)
+
+    async def told(self) -> datetime:
+        """The time, by which something is done: what is known of the clock is kept first."""
+        now, known = self(), self._clock.keep(start_of_machine())
+        if known is not None and known.is_news(self._kept):
+            encoded = msgspec.msgpack.encode(known)
+            await self._home.transaction(lambda transaction: transaction.keep(CLOCK, encoded))
+            self._kept = known
+        return now
+
+
+async def time_of(home: "Home") -> Time:
+    """The home's one `Time`; it goes on with what processes before this one knew of the clock."""
+    return await home.shared("time", lambda: _time(home))
 
 
 @asynccontextmanager
-async def _time() -> AsyncIterator[Callable[[], datetime]]:
-    clock = WallClock()
-    yield lambda: datetime.fromtimestamp(clock.time(datetime.now(UTC).timestamp(), awake_clock()), UTC)
+async def _time(home: "Home") -> AsyncIterator[Time]:
+    yield Time(home, await _kept_clock(home))
+
+
+async def _kept_clock(home: "Home") -> Kept | None:
+    encoded = await home.transaction(lambda transaction: transaction.kept(CLOCK))
+    return None if encoded is None else msgspec.msgpack.decode(encoded, type=Kept)
+
+
+def start_of_machine() -> str:
+    """What tells this start of the machine from others; "" where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def wait(last: Look | None, now: datetime) -> float:
@@ -89,9 +128,10 @@ class Scheduler:
     """The looks of one home."""
 
     def __init__(self, home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
-                 now: Callable[[], datetime], boot: Callable[[], float] = awake_clock) -> None:  # fmt: skip
+                 now: Callable[[], datetime], boot: Callable[[], float] = awake_clock,
+                 clock: WallClock | None = None) -> None:  # fmt: skip
         self._home, self._runtime, self._sent, self._now, self._boot = home, runtime, sent, now, boot
-        self._clock, self._pace = WallClock(), Pace()
+        self._clock, self._pace = clock or WallClock(), Pace()
         self._grants = asyncio.Event()
 
     async def look(self) -> Look | None:
@@ -161,7 +201,8 @@ class Scheduler:
 async def scheduler(home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
                     now: Callable[[], datetime] = datetime.now) -> AsyncIterator[Scheduler]:  # fmt: skip
     """Run what is due while the block lasts. `sent` is called to have messages leave at their times."""
-    made = Scheduler(home, runtime, sent, now)
+    clock = WallClock.gone_on(await _kept_clock(home), start_of_machine())
+    made = Scheduler(home, runtime, sent, now, clock=clock)
     task = asyncio.create_task(made.go_on())
     try:
         yield made

@@ -231,7 +231,7 @@ async def _deliver(home: "Home") -> Delivery:
 
 async def _send_due(home: "Home") -> Delivery:
     await settle_all(home, date.today())
-    told = await deliver(home, (await time_of(home))())
+    told = await deliver(home, await (await time_of(home)).told())
     await say_sent(home)  # an entry at the relay tells it no more than the message just did
     return told
 
