@@ -6,9 +6,9 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "CROWDED", "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_DROP",
-    "OTHER_HEAD", "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "OTHER_WRITER", "PAGE_AHEAD",
-    "ROTATED", "STALE", "UNVOUCHED", "full", "over_blob_quota", "over_quota",
+    "CROWDED", "DAMAGED", "ITEMS_AHEAD", "MUCH_DROPPED", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE",
+    "OTHER_DROP", "OTHER_HEAD", "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "OTHER_WRITER",
+    "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full", "over_blob_quota", "over_quota",
 )
 
 NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
@@ -21,6 +21,8 @@ OTHER_WRITER: Final = Refused(Code.ROTATED, "the inbox was made anew with anothe
 UNVOUCHED: Final = Refused(Code.DENIED, "the space's admin key signs this, and its control key vouches for it")
 OTHER_HEAD: Final = Refused(Code.STALE, "the log has another head at the end of a range: it is another log")
 OTHER_DROP: Final = Refused(Code.STALE, "another drop came first: this one follows an earlier one")
+MUCH_DROPPED: Final = Refused(
+    Code.QUOTA, "too much of this space waits to be dropped: try again when its grace is over", retry=True)
 STALE: Final = Refused(Code.STALE, "the space has another read key now: the rotation builds on an earlier one")
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
 OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")

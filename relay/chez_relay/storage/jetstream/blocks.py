@@ -8,6 +8,8 @@ relays write: an append can't cross a rotation, and offsets have no gap.
 Where a state names a block, 0 is the block that it is in itself.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -19,7 +21,7 @@ from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = (
     "FORMAT", "ID_PREFIX", "Block", "Box", "Drops", "Index", "Item", "State", "decode_block", "decode_box", "encode",
-    "named",
+    "merged", "named",
 )
 
 FORMAT: Final = 1
@@ -84,8 +86,9 @@ class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What is to be dropped and when (first offset, last offset, time), what was, and which chunks are let go when.
 
-    `removing` are the chunks whose time came, with their sizes and sequences: they are removed next, then it is
-    said that they were. None is put again in between, or what was acknowledged could be removed.
+    No two ranges of `dropped` touch, and they rise. `removing` are the chunks whose time came, with their sizes and
+    sequences: they are removed next, then it is said that they were. None is put again in between, or what was
+    acknowledged could be removed.
     """
 
     dropping: tuple[tuple[int, int, float], ...] = ()
@@ -95,16 +98,47 @@ class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     def covers(self, offset: int) -> Dropped | None:
         """The range of what was dropped that has an offset."""
-        return next((one for one in self.dropped if one.first <= offset <= one.last), None)
+        at = self._from(offset)
+        return self.dropped[at] if at < len(self.dropped) and self.dropped[at].first <= offset else None
 
     def live(self, first: int, last: int) -> list[tuple[int, int]]:
         """The ranges between two offsets that were not dropped."""
         found: list[tuple[int, int]] = []
-        for one in self.dropped:
-            if first < one.first and first <= last:
-                found.append((first, min(last, one.first - 1)))
-            first = max(first, one.last + 1)
+        for at in range(self._from(first), len(self.dropped)):
+            one = self.dropped[at]
+            if one.first > last:
+                break
+            if first < one.first:
+                found.append((first, one.first - 1))
+            first = one.last + 1
         return [*found, (first, last)] if first <= last else found
+
+    def unnamed(self, ranges: Iterable[Dropped]) -> list[tuple[int, int]]:
+        """What of some ranges neither was dropped nor waits to be, in order."""
+        named = merged([*((first, last) for first, last, _ in self.dropping),
+                        *((one.first, one.last) for one in self.dropped)])
+        known = Drops(dropped=tuple([Dropped(first, last, NO_DROP) for first, last in named]))
+        return [part for one in ranges for part in known.live(one.first, one.last)]
+
+    @property
+    def rows(self) -> int:
+        """How many there are of all kinds."""
+        return len(self.dropping) + len(self.dropped) + len(self.releasing) + len(self.removing)
+
+    def _from(self, offset: int) -> int:
+        """The place of the first range that ends at an offset or after it."""
+        return bisect_left(self.dropped, offset, key=lambda one: one.last)
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same offsets in as few ranges as can be, in order."""
+    out: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if out and first <= out[-1][1] + 1:
+            out[-1] = out[-1][0], max(out[-1][1], last)
+        else:
+            out.append((first, last))
+    return out
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

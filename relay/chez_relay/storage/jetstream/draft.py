@@ -1,6 +1,7 @@
 """What requests make of a space: decided without I/O, from its state alone, into one block."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -21,6 +22,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.jetstream.blocks import FORMAT, ID_PREFIX, Block, Drops, Index, State
 from chez_relay.storage.refusals import (
+    MUCH_DROPPED,
     NO_SPACE,
     NOT_OWNER,
     OTHER_DROP,
@@ -39,6 +41,9 @@ from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
 
 __all__ = ("Change", "Draft")
+
+MAX_DROPS: Final = 16_384
+"""Ranges and chunks that one space may have dropped, or wait to be: a block holds them all, and has 1 MiB."""
 
 Change = AddSpace | RotateSpace | DropSpace | AddEntry | AddChunk | DropEntries
 replace = msgspec.structs.replace
@@ -202,15 +207,14 @@ class Draft:
         if any((self._heads.get(one.last) or ends.get(one.last, one.head)) != one.head for one in request.ranges):
             return OTHER_HEAD
         due = self._now + self._quotas.grace
-        waiting = {(first, last): when for first, last, when in drops.dropping}
-        releasing = self.releasing
-        for one in request.ranges:
-            waiting.setdefault((one.first, one.last), due)
-        for chunk in request.chunks:
-            releasing.setdefault(chunk, due)
+        # Each offset waits once: named in ever other ranges the table would grow, which every block of it holds.
+        waiting = [(*span, due) for span in drops.unnamed(request.ranges)]
+        releasing = dict.fromkeys(request.chunks, due) | self.releasing
+        after = replace(drops, dropping=(*drops.dropping, *waiting), releasing=tuple(releasing.items()))
+        if after.rows > MAX_DROPS:
+            return MUCH_DROPPED
         self._set(replace(state, drop=request.drop))
-        self._set_drops(replace(drops, dropping=tuple((*span, when) for span, when in waiting.items()),
-                                releasing=tuple(releasing.items())))
+        self._set_drops(after)
         return Done()
 
     def expire(self, drops: Drops, data: int, control: int, blobs: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chez_relay.storage import Dropped
-from chez_relay.storage.jetstream.blocks import Drops, State
+from chez_relay.storage.jetstream.blocks import Drops, State, merged
 from chez_relay.storage.jetstream.log import Log
 from chez_wire.dropping import united
 from chez_wire.envelope import entry_id, fold_head
@@ -31,52 +31,41 @@ class Due:
     control: int = 0
     more: bool = False
 
+    def drop(self, offset: int, head: bytes, size: int, *, control: bool) -> None:
+        """One entry more is dropped, after those before it."""
+        if self.spans and self.spans[-1].last == offset - 1:
+            self.spans[-1] = Dropped(self.spans[-1].first, offset, head)
+        else:
+            self.spans.append(Dropped(offset, offset, head))
+        self.data += 0 if control else size
+        self.control += size if control else 0
+
 
 async def due(log: Log, state: State, drops: Drops, now: float) -> Due:
-    """Look at what is due, up to a slice. Raises `Damaged`, `Unavailable`."""
+    """Look at what is due, up to a slice, in the order of the log. Raises `Damaged`, `Unavailable`."""
     found = Due()
-    room = SLICE_BYTES
-    for span in drops.dropping:
-        first, last, when = span
-        if when > now:
-            continue
-        if room <= 0:
-            found.more = True
+    waiting = [span for span in drops.dropping if span[2] <= now]
+    spans = [part for whole in merged((first, last) for first, last, _ in waiting) for part in drops.live(*whole)]
+    at, room, done = 0, SLICE_BYTES, state.end  # the span that is next, and up to where all that is due was seen
+    async for seq, block in log.having(state, spans, drops):
+        folded, inside = block.before, True
+        for number, envelope in enumerate(block.envelopes):
+            offset = block.first + number
+            folded = fold_head(folded, entry_id(envelope))
+            while at < len(spans) and spans[at][1] < offset:
+                at += 1
+            if at == len(spans) or offset < spans[at][0]:
+                inside = inside and drops.covers(offset) is not None
+                continue
+            found.drop(offset, folded, len(envelope), control=number in block.control)
+        if inside and block.index is None and block.drops is None:
+            found.blocks.append(seq)
+        room -= sum(map(len, block.envelopes))
+        if room <= 0 and block.state.end < spans[-1][1]:
+            done, found.more = block.state.end, True
             break
-        whole = True
-        for begin, end in _live(drops, found.spans, first, last):
-            at = begin - 1
-            async for seq, block in log.blocks(state, begin - 1, max(room, 1), end):
-                head = block.before
-                inside = True
-                for number, envelope in enumerate(block.envelopes):
-                    offset = block.first + number
-                    head = fold_head(head, entry_id(envelope))
-                    if not begin <= offset <= end:
-                        inside = inside and drops.covers(offset) is not None
-                        continue
-                    at, reached, room = offset, head, room - len(envelope)
-                    if number in block.control:
-                        found.control += len(envelope)
-                    else:
-                        found.data += len(envelope)
-                if inside and block.index is None and block.drops is None:
-                    found.blocks.append(seq)
-            if at >= begin:
-                found.spans.append(Dropped(begin, at, reached))
-            if at < end:
-                whole = False
-                break
-        if whole:
-            found.over.add(span)
-        else:
-            found.more = True
-            break
+    found.over = {span for span in waiting if span[1] <= done}
     return found
-
-
-def _live(drops: Drops, spans: Sequence[Dropped], first: int, last: int) -> list[tuple[int, int]]:
-    return Drops(dropped=tuple(united([*drops.dropped, *spans]))).live(first, last)
 
 
 def after_due(drops: Drops, found: Due, chunks: Sequence[bytes], removing: Sequence[tuple[bytes, int, int]]) -> Drops:

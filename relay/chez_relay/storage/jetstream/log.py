@@ -15,7 +15,7 @@ from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, 
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
-from chez_wire.limits import MIB
+from chez_wire.limits import MAX_DROPPED, MIB
 
 __all__ = ("INDEX_EVERY", "Log", "View")
 
@@ -26,6 +26,11 @@ MAX_KNOWN_BLOCKS: Final = 1024
 """Blocks of one space whose sequences are remembered, so that a reader who goes on needs no search."""
 
 FETCH_BYTES: Final = 2 * MIB
+
+NEAR: Final = 256
+"""Entries over which reading on costs less than looking for the block that has the next one."""
+
+NOTHING: Final = Drops()
 
 
 @dataclass(slots=True)
@@ -100,26 +105,26 @@ class Log:
         entries: list[Entry] = []
         passed: list[Dropped] = []
         drops, at, head, room = await self.drops(state), after, state.head, limit
-        while at < state.end:
-            if (gone := drops.covers(at + 1)) is not None:
+
+        def pass_over() -> None:
+            nonlocal at, head
+            if at < state.end and (gone := drops.covers(at + 1)) is not None:
                 passed.append(Dropped(at + 1, gone.last, gone.head))
                 at, head = gone.last, gone.head
-                continue
-            (_, last), *_ = drops.live(at + 1, state.end)
-            async for _, block in self.blocks(state, at, room, last):
-                head = block.before
+
+        pass_over()
+        while at < state.end and (room > 0 or not entries):
+            async for _, block in self.blocks(state, at, room, state.end, drops):
+                folded = block.before
                 for offset, envelope in enumerate(block.envelopes, block.first):
-                    if offset > last:
-                        break
+                    if offset > at and ((room < len(envelope) and entries) or len(passed) == MAX_DROPPED):
+                        return Page(tuple(entries), head, state.end, tuple(passed))
+                    folded = fold_head(folded, entry_id(envelope))
                     if offset > at:
-                        if room < len(envelope) and entries:
-                            return Page(tuple(entries), head, state.end, tuple(passed))
                         room -= len(envelope)
                         entries.append(Entry(offset, envelope))
-                        at = offset
-                    head = fold_head(head, entry_id(envelope))
-            if room <= 0 and at < state.end and drops.covers(at + 1) is None:
-                break
+                        at, head = offset, folded
+                        pass_over()
         return Page(tuple(entries), head, state.end, tuple(passed))
 
     async def place(self, state: State, offset: int) -> tuple[bytes, bytes]:
@@ -132,6 +137,17 @@ class Log:
                 if number == offset:
                     return entry, head
         raise Damaged
+
+    async def heads(self, state: State, offsets: Sequence[int], drops: Drops) -> dict[int, bytes]:
+        """The heads just after rising offsets, of which none was dropped. Raises `Damaged`, `Unavailable`."""
+        found, wanted = dict[int, bytes](), set(offsets)
+        async for _, block in self.having(state, [(offset, offset) for offset in offsets], drops):
+            head = block.before
+            for offset, envelope in enumerate(block.envelopes, block.first):
+                head = fold_head(head, entry_id(envelope))
+                if offset in wanted:
+                    found[offset] = head
+        return found
 
     async def known(self, state: State, wanted: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
         """Offset and head of those of these entries that are there. Raises `Damaged`, `Unavailable`."""
@@ -163,13 +179,12 @@ class Log:
                 seq, start = block.index.before, block.index.start
             for index in reversed(indexes):
                 ids[index.start * ID_PREFIX:] = index.ids
-        known = len(ids) // ID_PREFIX
-        for first, last in (await self.drops(state)).live(known + 1, state.end):
-            ids += bytes((first - 1) * ID_PREFIX - len(ids))  # of what was dropped nobody asks
-            async for _, block in self.blocks(state, first - 1, 2**62, last):
-                for offset, envelope in enumerate(block.envelopes, block.first):
-                    if len(ids) // ID_PREFIX < offset <= last:
-                        ids += entry_id(envelope)[:ID_PREFIX]
+        known, drops = len(ids) // ID_PREFIX, await self.drops(state)
+        async for _, block in self.blocks(state, known, 2**62, state.end, drops):
+            for offset, envelope in enumerate(block.envelopes, block.first):
+                if offset > len(ids) // ID_PREFIX:
+                    ids += bytes((offset - 1) * ID_PREFIX - len(ids))  # of what was dropped nobody asks
+                    ids += entry_id(envelope)[:ID_PREFIX]
         ids += bytes(state.end * ID_PREFIX - len(ids))
         if len(ids) // ID_PREFIX != state.end:
             raise Damaged
@@ -177,13 +192,17 @@ class Log:
 
     # --- blocks -------------------------------------------------------------------------
 
-    async def blocks(self, state: State, after: int, size: int, last: int) -> AsyncIterator[tuple[int, Block]]:
-        """Blocks with their sequences, from the one that has the entry after an offset: each checked, their entries
-        about `size` bytes or up to offset `last`, none of which was dropped. Raises `Damaged` where one lacks."""
+    async def blocks(self, state: State, after: int, size: int, last: int,
+                     drops: Drops = NOTHING) -> AsyncIterator[tuple[int, Block]]:
+        """Blocks with their sequences, from the one that has the first entry after an offset that is not dropped.
+
+        Each is checked; their entries are about `size` bytes, or go up to offset `last`. Raises `Damaged` where one
+        lacks.
+        """
+        after, head = _past(drops, after, GENESIS_HEAD if after == 0 else None)
         if after >= last:
             return
         seq = await self._find(state, after + 1)
-        head: bytes | None = GENESIS_HEAD if after == 0 else None
         leader = False
         while after < last:
             if leader:
@@ -198,10 +217,10 @@ class Log:
                     break
                 passed += 1
                 seq = kept.seq + 1
-                if not block.envelopes:
+                if not block.envelopes or block.state.end <= after:
                     continue
                 self._view.saw(kept.seq, block)
-                after, head = block.state.end, block.state.head
+                after, head = _past(drops, block.state.end, block.state.head)
                 size -= sum(len(envelope) for envelope in block.envelopes)
                 yield kept.seq, block
                 if after >= last or size <= 0:
@@ -213,6 +232,26 @@ class Log:
             leader = passed == 0
         if after == state.end and head != state.head:
             raise Damaged
+
+    async def having(self, state: State, spans: Sequence[tuple[int, int]],
+                     drops: Drops) -> AsyncIterator[tuple[int, Block]]:
+        """The blocks that have entries of these spans, once each, with their sequences.
+
+        Spans rise, and nothing of them was dropped. Raises `Damaged`, `Unavailable`.
+        """
+        at, near, begin = 0, False, spans[0][0] if spans else 0
+        while at < len(spans):
+            async for seq, block in self.blocks(state, begin - 1, FETCH_BYTES if near else 1, spans[-1][1], drops):
+                if spans[at][0] <= block.state.end:
+                    yield seq, block
+                while at < len(spans) and spans[at][1] <= block.state.end:
+                    at += 1
+                begin = block.state.end + 1
+                if at == len(spans) or spans[at][0] > begin + NEAR:
+                    break
+            near = at < len(spans) and spans[at][0] <= begin + NEAR
+            if at < len(spans) and not near:
+                begin = spans[at][0]
 
     async def _fetched(self, seq: int, size: int) -> list[Kept]:
         try:
@@ -249,13 +288,19 @@ class Log:
         return low
 
 
+def _past(drops: Drops, after: int, head: bytes | None) -> tuple[int, bytes | None]:
+    """Where a log goes on after an offset, and the head there."""
+    gone = drops.covers(after + 1)
+    return (after, head) if gone is None else (gone.last, gone.head)
+
+
 def _fits(block: Block, state: State, after: int, head: bytes | None) -> bool:
     """Whether a block is a whole step of this life that goes on where the one before ended."""
     if block.state.birth != state.birth or block.first > after + 1:
         return False
-    if not block.envelopes:
+    if not block.envelopes or block.state.end <= after:  # of what was dropped some may be there yet
         return True
-    if block.state.end <= after or (head is not None and block.before != head and block.first == after + 1):
+    if head is not None and block.before != head and block.first == after + 1:
         return False
     folded = block.before
     for envelope in block.envelopes:

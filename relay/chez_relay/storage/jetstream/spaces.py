@@ -8,6 +8,7 @@ would refuse what is allowed, and tell devices that their entries are lost.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
@@ -37,7 +38,7 @@ from chez_relay.storage.jetstream.attachments import Attachments
 from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
-from chez_relay.storage.jetstream.engine import Conflict, Engine
+from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
 from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
 from chez_relay.storage.jetstream.mending import Mender
 from chez_relay.storage.jetstream.patience import patiently
@@ -105,6 +106,7 @@ class Spaces:
             nonlocal sure, mended
             view = self.views.view(handle)
             while True:
+                told = _told(view)
                 try:
                     if not view.loaded:
                         await self.views.load(handle)
@@ -120,12 +122,11 @@ class Spaces:
                 except Damaged:
                     if mended:
                         return [DAMAGED] * len(batch)
-                    if sure:
+                    view = await self.views.surely(handle)
+                    if sure and _told(view) == told:
                         mended = True
-                        await self._mender.mend(handle, self.views.view(handle))
-                    else:
-                        await self.views.surely(handle)
-                        sure = True
+                        await self._mender.mend(handle, view)
+                    sure = True
                 except BaseException:
                     view.loaded, sure = False, False
                     raise
@@ -161,6 +162,7 @@ class Spaces:
         stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
         view.wrote(stored, block, draft.ids)
         self.views.spare_ids()
+        await self._replaced(handle, state, view.state)
         return results, True
 
     async def _to_drop(self, log: Log, state: State | None, batch: Sequence[Change]) -> tuple[
@@ -169,9 +171,9 @@ class Spaces:
         if state is None or not state.alive or not isinstance(batch[0], AddChunk | DropEntries):
             return Drops(), {}
         drops = await log.drops(state)
-        ends = {one.last for change in batch if isinstance(change, DropEntries) for one in change.ranges}
-        return drops, {last: (await log.place(state, last))[1] for last in ends
-                       if last <= state.end and drops.covers(last) is None}
+        ends = sorted({one.last for change in batch if isinstance(change, DropEntries) for one in change.ranges
+                       if one.last <= state.end and drops.covers(one.last) is None})
+        return drops, await log.heads(state, ends, drops)
 
     def _index(self, view: View, draft: Draft, before: State | None) -> Index | None:
         """The index that is due, if one is."""
@@ -218,17 +220,29 @@ class Spaces:
             view = await self.views.surely(handle)
             for n in unsure:
                 results[n] = await self._answer(handle, view, requests[n])
-        damaged = [n for n, result in enumerate(results) if result is DAMAGED and isinstance(requests[n], ReadPage)]
-        if damaged:
-            view = await self.views.surely(handle)
-            for _ in range(MENDS):
-                if await self._answer(handle, view, requests[damaged[0]]) is not DAMAGED:
-                    break
-                await self._mender.mend(handle, view)
-                view = await self.views.surely(handle)
-            for n in damaged:
-                results[n] = await self._answer(handle, view, requests[n])
+        mends = MENDS
+        for n in [n for n, result in enumerate(results) if result is DAMAGED]:
+            results[n], mends = await self._whole(handle, requests[n], mends)
         return list(results)
+
+    async def _whole(self, handle: bytes, request: Reading, mends: int) -> tuple[Result, int]:
+        """What a request is answered that met a gap: it may be what was removed meanwhile, or else the log is mended.
+
+        With it, how often that may be done yet.
+        """
+        view = await self.views.surely(handle)
+        while True:
+            told = _told(view)
+            if (result := await self._answer(handle, view, request)) is not DAMAGED:
+                return result, mends
+            view = await self.views.surely(handle)
+            if _told(view) != told:
+                continue
+            if mends == 0 or not isinstance(request, ReadPage):
+                return result, mends
+            mends -= 1
+            await self._mender.mend(handle, view)
+            view = await self.views.surely(handle)
 
     async def _answer(self, handle: bytes, view: View, request: Reading) -> Result:
         state = view.state if view.state is not None and view.state.alive else None
@@ -286,18 +300,18 @@ class Spaces:
         """Drop a slice of what is due in a space; whether more is due, None when nothing waits any more."""
         while True:
             view = await self.views.load(handle)
-            state = view.state
+            state, told = view.state, _told(view)
             if state is None or not state.alive or not state.dropping:
                 return None
             log = Log(self._engine, self._places, handle, view)
-            drops, now = await log.drops(state), self._clock()
             try:
+                drops, now = await log.drops(state), self._clock()
                 if drops.removing:  # what a relay began, that may be gone
                     await self._removed(handle, view, state, drops)
                     continue
                 found = await due(log, state, drops, now)
                 chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
-                if not found.spans and not chunks:
+                if not found.spans and not found.over and not chunks:
                     return False if drops.dropping or drops.releasing else None
                 removing = [(chunk, *place) for chunk in chunks if (
                     place := await self._attachments.place(handle, state.store, chunk)) is not None]
@@ -309,6 +323,10 @@ class Spaces:
                     await self._removed(handle, view, view.state, after)
             except Conflict:
                 continue
+            except Damaged:
+                if _told(await self.views.load(handle)) != told:
+                    continue  # another relay was first
+                return False  # whoever reads or writes there next has it mended
             return found.more or len(chunks) == MAX_RELEASED
 
     async def _removed(self, handle: bytes, view: View, state: State, drops: Drops) -> None:
@@ -324,6 +342,26 @@ class Spaces:
         block = draft.block()
         seq = await self._engine.publish(self._places.log(handle), encode(block), expected=view.seq)
         view.wrote(seq, block, b"")
+        await self._replaced(handle, state, view.state)
+
+    async def _replaced(self, handle: bytes, before: State | None, after: State | None) -> None:
+        """Remove what told packets and drops before another block did: no quota counts it. What a failure leaves stays.
+        """
+        if before is None or after is None or not after.alive or before.birth != after.birth:
+            return  # goes with its life
+        stream = self._places.stream("log", handle)
+        with suppress(Unavailable):
+            for seq in {before.record, before.drops} - {0, after.record, after.drops, after.index}:
+                kept = await self._engine.at(stream, seq)
+                block = None if kept is None else decode_block(kept.data, seq)
+                if block is not None and not block.envelopes and block.index is None:
+                    await self._engine.delete(stream, seq)
+
+
+def _told(view: View) -> tuple[object, ...] | None:
+    """Which blocks tell what a log has: where others do since, a gap may be what these told that is removed."""
+    state = view.state
+    return None if state is None else (state.birth, state.store, state.record, state.drops, state.index)
 
 
 def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:

@@ -1,0 +1,191 @@
+"""What the store on a cluster keeps of rotations and drops, and what they cost: many gaps, many relays at once."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.cluster.nodes import Cluster
+from chez_relay.errors import Code
+from chez_relay.storage.jetstream import draft
+from chez_relay.storage.jetstream.engine import Engine
+from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_wire.dropping import NO_DROP
+from chez_wire.limits import MAX_DROPPED
+from chez_wire.packets import PACKET_COST
+from tests.relay.clusters import emptied, messages
+from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, table
+from tests.relay.support import Space, packet
+
+pytestmark = pytest.mark.slow
+
+LOG = f"chez.log.0.s.{SPACE.handle.hex()}"
+
+
+async def heads(store: s.Storage, count: int, size: int = 150, together: int = 500) -> list[bytes]:
+    """The space with so many entries, so many of them in a block; the heads after each."""
+    found: list[bytes] = []
+    await store.perform([create(1)])
+    for first in range(0, count, together):
+        results = await store.perform([entry(number, size) for number in range(first, min(first + together, count))])
+        found += [one.head for one in results if isinstance(one, s.Stored)]
+    return found
+
+
+def rotation(generation: int, count: int, admin: bytes, read: bytes) -> tuple[Space, s.RotateSpace]:
+    """Other keys and packets, in place of those."""
+    space = Space(f"generation {generation}")
+    return space, s.RotateSpace(SPACE.handle, admin, read, space.keys.admin, space.keys.credentials,
+                                table(count, generation))
+
+
+@asynccontextmanager
+async def before_next(store: JetStreamStorage, name: str, act: Callable[[], Awaitable[Any]],
+                      monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Do something just before the store next asks the cluster for something in this way."""
+    plain, done = getattr(store.engine, name), False
+
+    async def asked(*args: Any, **options: Any) -> Any:
+        nonlocal done
+        if not done:
+            done = True
+            await act()
+        return await plain(*args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.engine, name, asked)
+        yield
+    assert done
+
+
+async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Cluster) -> None:
+    """Packets and what is to be dropped are told anew each time: no quota counts that, so the former goes."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock) as store:
+        ends = await heads(store, 12)
+        space, admin, read = SPACE, SPACE.keys.admin, READ
+        for generation in range(1, 6):
+            space, request = rotation(generation, 100, admin, read)
+            assert await store.perform([request]) == [s.Done()]
+            admin, read = space.keys.admin, space.keys.read
+        follows = NO_DROP
+        for number in range(1, 6):
+            request = drop([s.Dropped(2 * number, 2 * number, ends[2 * number - 1])], [chunk(number)], follows,
+                           by=admin, voucher=space.keys.control)
+            assert await store.perform([request]) == [s.Done()]
+            follows = request.drop
+        # The entries, the newest packets and the newest drop.
+        assert len(await messages(store, LOG)) == 3
+        clock.now += s.Quotas().grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert len(await messages(store, LOG)) == 3
+        fresh = await JetStreamStorage.open(cluster.urls, clock=clock)
+        page, box = await fresh.perform([s.ReadPage(SPACE.handle, 0, 10_000, read),
+                                         s.ReadPacket(SPACE.handle, packet("7").tag)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [1, 3, 5, 7, 9, 11, 12]
+        assert page.head == ends[-1] and len(page.dropped) == 5 and box == s.PacketData(packet("7", 5).box)
+        await fresh.close()
+
+
+async def test_many_gaps_cost_few_questions(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two thousand entries every other one is dropped: naming them, removing them and reading past them asks the
+    cluster as often as it has stretches of blocks, and not once for each; else all that is due elsewhere waited."""
+    asked = 0
+    for name in ("_ask", "_batch"):
+        plain = getattr(Engine, name)
+
+        async def counted(*args: Any, plain: Any = plain, **options: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await plain(*args, **options)
+
+        monkeypatch.setattr(Engine, name, counted)
+    clock = Clock()
+    async with emptied(cluster, clock=clock) as store:
+        ends = await heads(store, 2000)
+        asked = 0
+        assert await store.perform([drop([s.Dropped(n, n, ends[n - 1]) for n in range(1, 2000, 2)])]) == [s.Done()]
+        clock.now += s.Quotas().grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 700_000, READ)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(2, 2001, 2))
+        assert [one.last for one in page.dropped] == list(range(1, 2000, 2)) and page.head == ends[-1]
+        assert asked < 60
+
+
+async def test_a_page_passes_over_no_more_ranges_than_a_frame_names(cluster: Cluster) -> None:
+    """A reader is led on from there."""
+    clock, count = Clock(), 2 * MAX_DROPPED + 10
+    async with emptied(cluster, clock=clock) as store:
+        ends, follows = await heads(store, count, 130), NO_DROP
+        odd = range(1, count, 2)
+        for part in (odd[:MAX_DROPPED], odd[MAX_DROPPED:]):
+            request = drop([s.Dropped(n, n, ends[n - 1]) for n in part], (), follows)
+            assert await store.perform([request]) == [s.Done()]
+            follows = request.drop
+        clock.now += s.Quotas().grace
+        await store.perform([s.Expire()])
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 700_000, READ)])
+        assert isinstance(page, s.Page) and len(page.dropped) == MAX_DROPPED
+        (rest,) = await store.perform([s.ReadPage(SPACE.handle, page.last, 700_000, READ)])
+        assert isinstance(rest, s.Page) and rest.head == ends[-1]
+        assert [one.offset for one in (*page.entries, *rest.entries)] == list(range(2, count + 1, 2))
+
+
+async def test_who_names_entries_again_and_again_fills_no_block(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each entry waits once, in whatever ranges it is named; and of what waits there is a bound, told as a refusal."""
+    monkeypatch.setattr(draft, "MAX_DROPS", 20)
+    clock = Clock()
+    async with emptied(cluster, clock=clock) as store:
+        ends, follows = await heads(store, 24), NO_DROP
+        for size in range(1, 13):
+            ranges = [s.Dropped(n, n + size - 1, ends[n + size - 2]) for n in range(1, 14 - size, size)]
+            request = drop(ranges, (), follows)
+            assert await store.perform([request]) == [s.Done()]
+            follows = request.drop
+        more = drop([], [chunk(number) for number in range(9)], follows)
+        (refused,) = await store.perform([more])
+        assert isinstance(refused, s.Refused) and refused.code is Code.QUOTA and refused.retry
+        clock.now += s.Quotas().grace
+        assert codes(await store.perform([s.Expire(), more])) == [None, None]
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and page.dropped == (s.Dropped(1, 12, ends[11]),)
+
+
+async def test_who_reads_while_another_relay_replaces_what_is_read_is_answered(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another relay rotates, or drops, just before this one fetches what told of it: nothing is called damaged."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock) as one:
+        two = await JetStreamStorage.open(cluster.urls, clock=clock)
+        before, ends = one.incarnation, await heads(two, 6)
+        first = drop([s.Dropped(2, 2, ends[1])])
+        second = drop([s.Dropped(4, 4, ends[3])], (), first.drop)
+        assert await two.perform([first]) == [s.Done()]
+        async with before_next(one, "at", lambda: two.perform([second]), monkeypatch):
+            (page,) = await one.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and len(page.entries) == 6
+        _, request = rotation(1, 3, SPACE.keys.admin, READ)
+        async with before_next(one, "at", lambda: two.perform([request]), monkeypatch):
+            (box,) = await one.perform([s.ReadPacket(SPACE.handle, packet("2").tag)])
+        assert box == s.PacketData(packet("2", 1).box) and one.incarnation == before
+        await two.close()
+
+
+async def test_two_relays_that_remove_the_same_at_once_do_it_once(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one finds its entries gone: that is no damage, and their room is given back once."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as one:
+        two = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        ends = await heads(two, 6, 200, together=1)
+        assert await two.perform([drop([s.Dropped(1, 5, ends[4])], voucher=CONTROL)]) == [s.Done()]
+        clock.now += QUOTAS.grace
+        async with before_next(one, "run", lambda: two.perform([s.Expire()]), monkeypatch):
+            assert await one.perform([s.Expire()]) == [s.Expired(more=False)]
+        (used,) = await one.perform([s.ReadUsage(SPACE.handle, READ)])
+        assert isinstance(used, s.SpaceUsage) and used.entries.bytes == 200 + PACKET_COST
+        await two.close()
