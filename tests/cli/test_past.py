@@ -48,6 +48,30 @@ def test_what_is_deleted_is_in_the_trash(owned: Chez) -> None:
     assert [one["kind"] for one in owned.lines("journal", "--kind", "purge")] == ["purge"]
 
 
+def test_who_finds_no_record_is_told_where_it_is(owned: Chez) -> None:
+    """In the trash, in another space, or among what the collection has; a collection of another space is told too, and
+    what else was wrong with a record that is there keeps its own words."""
+    owned.run("space", "create", "Our trip")
+    owned.run("put", "notes", "tea", "title=Tea", "--space", "Our trip")
+    assert "notes" in owned.run("ls").stdout
+    assert owned.error("ls", "notes") == {
+        "code": "NotFound", "message": "there is no collection 'notes' in the space 'private'",
+        "hint": "It is in the space 'Our trip': --space 'Our trip'"}
+    assert owned.error("ls", "nothing") == {
+        "code": "NotFound", "message": "there is no collection 'nothing' in this home",
+        "hint": "chez ls shows which there are"}
+    for words in (("get",), ("edit", "cups=2"), ("rm",), ("history",), ("undo",), ("fetch", "photo"), ("undelete",)):
+        hint = owned.error(words[0], "notes", "tea", *words[1:])["hint"]
+        assert hint == "It is in the space 'Our trip': --space 'Our trip'", words
+    there = ("--space", "Our trip")
+    assert owned.error("get", "notes", "x", *there)["hint"].startswith("chez ls notes --space 'Our trip' lists")
+    assert owned.error("get", "nothing", "tea")["hint"] == "chez ls shows which collections there are"
+    owned.run("rm", "notes", "tea", *there)
+    assert "chez undelete notes tea --space 'Our trip'" in owned.error("get", "notes", "tea", *there)["hint"]
+    owned.run("undelete", "notes", "tea", *there)
+    assert owned.error("edit", "notes", "tea", "--unset", "cups", *there)["hint"] == ""
+
+
 def test_mistakes_are_told(owned: Chez) -> None:
     """What there is nothing of has its code, one line for people, and no stack trace."""
     owned.run("put", "notes", "tea", "title=Tea")

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from chez.agent.asking import Placed, plain, read_params, reporting
 from chez.agent.ui import Ui
+from chez.agent.whereabouts import telling_where
 from chez.errors import InvalidValue, NotFound
 from chez.records.reference import DEFAULT_TYPE, Blob
 
@@ -110,4 +111,6 @@ def _shown(blob: Blob) -> dict[str, Any]:
     return {"id": blob.id, "size": blob.size, "type": blob.media_type, "name": blob.name}
 
 
-VERBS: Final[Mapping[str, "Verb"]] = {"attach": attach, "blob-keep": keep, "blob-status": status, "fetch": fetch}
+VERBS: Final[Mapping[str, "Verb"]] = telling_where({
+    "attach": attach, "blob-keep": keep, "blob-status": status, "fetch": fetch,
+})

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from chez.agent.asking import Placed, paged, plain, read_params
 from chez.agent.ui import Ui
+from chez.agent.whereabouts import telling_where
 from chez.errors import InvalidValue, NotFound
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ async def purge(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"collection": asked.collection, "id": asked.id}
 
 
-VERBS: "Final[Mapping[str, Verb]]" = {
+VERBS: "Final[Mapping[str, Verb]]" = telling_where({
     "at": at, "conflicts": conflicts, "diff": diff, "history": history, "purge": purge, "redo": redo,
     "resolve": resolve, "trash": trash, "undelete": undelete, "undo": undo,
-}
+})
 """The verbs of this module."""

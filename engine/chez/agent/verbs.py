@@ -21,6 +21,7 @@ from msgspec import Meta, field
 
 from chez.agent.asking import Params, Placed, paged, plain, read_params, reporting
 from chez.agent.ui import Ui
+from chez.agent.whereabouts import spaces_with, telling_where
 from chez.errors import NotFound
 
 if TYPE_CHECKING:
@@ -114,15 +115,18 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     from chez import field as of
 
     asked = read_params(params, _Ls)
-    known = {info.name for info in await asked.of(home).collections()}
-    if asked.collection not in known:
-        raise NotFound(f"there is no collection {asked.collection!r} in this home",
-                       "chez ls shows which there are")
+    space = asked.of(home)
+    if asked.collection not in {info.name for info in await space.collections()}:
+        found = [one for one in await home.spaces()
+                 if asked.collection in {info.name for info in await one.collections()}]
+        where = f"the space {space.name!r}" if found else "this home"
+        raise NotFound(f"there is no collection {asked.collection!r} in {where}",
+                       spaces_with(found) if found else "chez ls shows which there are")
     compare: dict[str, Callable[[Any, Any], Any]] = {
         "==": lambda f, v: f == v, "!=": lambda f, v: f != v, "<": lambda f, v: f < v,
         "<=": lambda f, v: f <= v, ">": lambda f, v: f > v, ">=": lambda f, v: f >= v,
     }
-    query = asked.of(home).collection(asked.collection).where(
+    query = space.collection(asked.collection).where(
         *(compare[sign](of(name), value) for name, sign, value in asked.where))
     if asked.order_by:
         query = query.order_by(asked.order_by)
@@ -317,10 +321,10 @@ async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 VERBS: Final[Mapping[str, Verb]] = {
-    "collections": collections, "edit": edit, "get": get, "import": import_file,
+    **telling_where({"edit": edit, "get": get, "rm": rm}), "collections": collections, "import": import_file,
     "import-again": import_again, "imports": imports, "journal": journal, "journal-verify": journal_verify,
     "kept-exports": kept_exports, "ls": ls, "pair": pair, "put": put, "put-many": put_many,
-    "rm": rm, "search": search, "sql": sql, "status": status, "sync": sync,
+    "search": search, "sql": sql, "status": status, "sync": sync,
 }
 """The built-in verbs. `lock` and `owner` are answered by the owner itself (owner.py)."""
 
