@@ -363,7 +363,7 @@ async def test_an_import_that_was_cut_off_goes_on_under_the_same_mapping(
 
 async def test_what_an_earlier_reading_gave_otherwise_is_told(home: chez.Home, tmp_path: Path) -> None:
     """A kept export that is read anew by another rule of what a row is about gives other records: those of before stay,
-    each is told with its row, and once they are deleted nothing is."""
+    each is told with its row, counted in the receipt too, and once they are deleted nothing is."""
     path = tmp_path / "x.jsonl"
     path.write_text('{"n": 1, "m": 1}\n{"n": 2, "m": 2}\n')
     text = TINY.replace(" }]", ' }, { from = "m", name = "m", type = "integer" }]')
@@ -374,6 +374,7 @@ async def test_what_an_earlier_reading_gave_otherwise_is_told(home: chez.Home, t
     other = text.replace("version = 1", "version = 2").replace('identity = ["n"]', 'identity = ["m"]')
     again = await home.import_again(kept.sha256, connector=Mapped(other.encode()))
     assert (again.added, again.rejected) == (2, 2)
+    assert [one.body["rejected"] for one in await home.journal.receipts("import")] == [0, 0, 2]
     assert {one.line for one in again.rejects} == {1, 2}
     assert {one.reason.split()[-1].rstrip(")") for one in again.rejects} == before.keys()
     for id in before:

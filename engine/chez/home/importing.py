@@ -128,6 +128,8 @@ class Importer:
             raise _kept_before(failed, report) from None
         if progress is not None:
             progress(source.size, source.size)
+        if self._given is not None and not report.resumed:  # else what was written before it was cut off is not known
+            await self._tell_left(source, report, self._given)
         await self._receipt(chosen, source, report, {})
         await self._engine.database.write(mark.forget)
         return report
@@ -138,19 +140,19 @@ class Importer:
 
         It stays: the person may have gone on with it.
         """
-        given = self._given = set()
+        self._given = set()
         try:
-            report = await self.import_open(file, source, connector, progress)
+            return await self.import_open(file, source, connector, progress)
         finally:
             self._given = None
-        if not report.resumed:  # else what was written before it was cut off is not known
-            space = self._engine.space
-            rejects, more = await self._engine.database.read(
-                lambda db: records_left(db, space, source, given, MAX_REJECTS))
-            for one in rejects:
-                reject(report, one)
-            report.rejected += more
-        return report
+
+    async def _tell_left(self, source: Source, report: ImportReport, given: set[str]) -> None:
+        space = self._engine.space
+        rejects, more = await self._engine.database.read(
+            lambda db: records_left(db, space, source, given, MAX_REJECTS))
+        for one in rejects:
+            reject(report, one)
+        report.rejected += more
 
     async def _receipt(self, connector: Connector, source: Source, report: ImportReport, more: dict[str, str]) -> None:
         await self._journal.append("import", {
