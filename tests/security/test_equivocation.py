@@ -8,7 +8,7 @@ from chez.records.derived import named
 from chez.records.encode import encode_fields
 from chez.records.typed import Wanted
 from chez.spaces.statements import Cut
-from chez.sync import intake
+from chez.sync import chains
 from chez.sync.entry import CHANGE, CHANGES, STATEMENTS, Item, Part
 from tests.security.chains import NOTES, Node, Reader, World
 
@@ -148,7 +148,7 @@ def test_a_change_that_another_brought_too_stays() -> None:
 
 def test_each_branch_of_a_fork_has_batches_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another branch holds makes no batch too large, so a branch is whole in whatever order both come."""
-    monkeypatch.setattr(intake, "MAX_BATCH_OPERATIONS", 3)
+    monkeypatch.setattr(chains, "MAX_BATCH_OPERATIONS", 3)
     for last in (False, True):
         world = World()
         bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()

@@ -21,7 +21,7 @@ from chez.records.waiting import Budget
 from chez.spaces.membership import Membership
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
-from chez.sync import checks, intake, planning
+from chez.sync import chains, checks, intake, planning
 from chez.sync.entry import CHANGE, CHANGES, STATEMENT, STATEMENTS, Inner, Item, Part, SignedEntry, seal, sign_entry
 from chez.sync.sealed import Cursor
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -180,7 +180,7 @@ def test_what_one_entry_releases_is_taken_in_in_turns() -> None:
 def test_an_entry_or_a_batch_of_too_many_operations_ends_its_authors_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     """What shows together is merged in one go, so it is bounded: by what no device of ours puts together."""
     monkeypatch.setattr(checks, "MAX_ENTRY_OPERATIONS", 200)
-    monkeypatch.setattr(intake, "MAX_BATCH_OPERATIONS", 800)
+    monkeypatch.setattr(chains, "MAX_BATCH_OPERATIONS", 800)
     author, reader, _ = _pair()
     big = [dense(author.keys.id, 1, 1, [], 100)]
     reader.receive([author.signed({"n1": big, "n2": big, "n3": big}), author.signed({})])

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from chez.errors import BadEntry
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.entry import GENESIS, SignedEntry, read_kept
+from chez_wire.limits import MAX_BATCH_OPERATIONS
 
-__all__ = ("End", "Place", "Spot", "back", "branch_after", "follow_up", "keep_entry", "known_whole", "last_counted",
-           "last_entry", "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of", "weight_before")
+__all__ = ("End", "Place", "Spot", "back", "branch_after", "check_part", "follow_up", "keep_entry", "known_whole",
+           "last_counted", "last_entry", "note_named", "note_whole", "place_of", "regained", "relearn", "spot_of")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -114,7 +116,22 @@ def back(db: Connection, space: int, author: bytes, sequence: int, previous: byt
         previous = read_kept(row[1]).inner.previous
 
 
-def weight_before(db: Connection, space: int, author: bytes, sequence: int, previous: bytes, count: int) -> int:
+def check_part(db: Connection, space: int, signed: SignedEntry, before: int | None) -> None:
+    """The parts of a batch follow each other in their author's chain, from 0 to the last. Raises `BadEntry`.
+
+    `before` is the part that the entry before this one is, if more must follow that.
+    """
+    inner = signed.inner
+    number = None if inner.part is None else inner.part.number
+    if number != (0 if before is None else before + 1) and not (number is None and before is None):
+        raise BadEntry("the entry is no part of the batch that its author began")
+    if number:
+        weight = _weight_before(db, space, inner.author, inner.sequence, inner.previous, number) + signed.weight
+        if weight > MAX_BATCH_OPERATIONS:
+            raise BadEntry(f"the batch has more than {MAX_BATCH_OPERATIONS:,} operations, which show together")
+
+
+def _weight_before(db: Connection, space: int, author: bytes, sequence: int, previous: bytes, count: int) -> int:
     """The weight of the `count` entries before number `sequence`, whose hash is `previous`, along its branch."""
     (branches,) = db.execute("SELECT EXISTS (SELECT 1 FROM branch WHERE space = ?1 AND author = ?2) OR EXISTS "
                              "(SELECT 1 FROM entry WHERE space = ?1 AND author = ?2 AND sequence >= ?3)",

@@ -16,23 +16,20 @@ from chez.errors import BadEntry
 from chez.records.automerge import RawChange
 from chez.records.store import Incoming, RecordStore
 from chez.records.waiting import Budget
-from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer
 from chez.spaces.membership import Right
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
-from chez.sync import parking
+from chez.sync import locking, parking
 from chez.sync.ahead import Foreseen
-from chez.sync.chains import Spot, back, branch_after, keep_entry, place_of, spot_of, weight_before
+from chez.sync.chains import Spot, back, branch_after, check_part, keep_entry, place_of, spot_of
 from chez.sync.checkpoints.heard import hear
 from chez.sync.checks import checked_changes, checked_right
 from chez.sync.copied import home_copied
 from chez.sync.entry import (
     CHANGES,
     CHECKPOINTS,
-    GONE,
     JOURNAL_HEAD,
-    SPACE,
     STATEMENT,
     STATEMENTS,
     Inner,
@@ -45,13 +42,12 @@ from chez.sync.entry import (
     unseal,
 )
 from chez.sync.heads import check_claim
-from chez.sync.offered import take_offers
+from chez.sync.offered import read_offers, take_offers
 from chez.sync.outstanding import Outstanding, outstanding
 from chez.sync.received import Received
 from chez.sync.tally import Tally
-from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_STATEMENTS
+from chez_wire.limits import MAX_STATEMENTS
 
 __all__ = ("TURN", "Intake")
 
@@ -122,7 +118,7 @@ class Intake:
     def go_on(self) -> Received:
         """Take in what was parked and left over, then what is left over of changes. Raises `HomeCopied`."""
         self._unpark()
-        self.received.said = self.received.said or bool(self._unlocked())
+        self.received.said = self.received.said or bool(locking.unlocked(self.db, self.space))
         self._merge()
         if self.budget is not None and not self._spent:
             self.received.quarantined += self.records.work_off(self.db, self.space.n, self.budget)
@@ -146,7 +142,7 @@ class Intake:
     def left(self) -> bool:
         """Whether something that is here waits for its turn; to be asked while all that was taken in is `plain`."""
         return (bool(self._found.due) and self.records.owed(self.db, self.space.n)) or (
-            bool(self._found.locked and self._unlocked())) or self._tally.owed() or (
+            bool(self._found.locked and locking.unlocked(self.db, self.space))) or self._tally.owed() or (
             self._parked and not self._held and parking.ready(self.db, self.space.n, len(self.space.membership)))
 
     @property
@@ -164,7 +160,7 @@ class Intake:
             if signed.inner.kind == CHANGES:
                 self.received.placed.append((self.relay, entry.offset, signed.hash))
         except UnknownEpoch as error:
-            self._lock(error.epoch, entry)
+            locking.lock(self.db, self.space.n, error.epoch, self.relay, entry)
             return
         except ValueError as error:  # an envelope of another format
             self._quarantine(entry.offset or None, str(error), entry.envelope)
@@ -206,36 +202,22 @@ class Intake:
             self._stir(signed, before)
             self._unpark()
 
-    def _lock(self, epoch: bytes, entry: Entry) -> None:
-        """Keep an entry until the key of its epoch is here: a device that was away meets these."""
-        self.db.execute("INSERT INTO locked (space, id, epoch, relay, position, envelope) VALUES (?, ?, ?, ?, ?, ?) "
-                        "ON CONFLICT (space, id) DO UPDATE SET relay = excluded.relay, position = excluded.position "
-                        "WHERE position = 0", (self.space.n, entry_id(entry.envelope), epoch, self.relay,
-                                                      entry.offset, entry.envelope))
-
     def take_locked(self) -> int:
         """Take in what was locked and can be opened now; how many entries that were. Raises `HomeCopied`."""
         taken = 0
         self._unlocking = True
-        for epoch in self._unlocked():
-            # From a store that is no more nothing follows for the one that there is.
-            rows = self.db.execute("SELECT id, iif(position, relay, 0), position FROM locked "
-                                   "WHERE space = ? AND epoch = ? ORDER BY position", (self.space.n, epoch)).fetchall()
-            for id, self.relay, position in rows:
+        for epoch in locking.unlocked(self.db, self.space):
+            if self._spent:
+                break
+            for relay, entry in locking.take(self.db, self.space.n, epoch):
+                self.relay = relay
+                self._take(entry)
+                taken += 1
                 if self._spent:
                     break
-                (envelope,) = self.db.execute("DELETE FROM locked WHERE space = ? AND id = ? RETURNING envelope",
-                                              (self.space.n, id)).fetchone()
-                self._take(Entry(position, envelope))
-                taken += 1
         self._unlocking = False
         self._end()
         return taken
-
-    def _unlocked(self) -> list[bytes]:
-        """The epochs of entries that were locked, whose keys are here by now."""
-        return [epoch for (epoch,) in self.db.execute("SELECT DISTINCT epoch FROM locked WHERE space = ?",
-                                                      (self.space.n,)) if epoch in self.space.epochs]
 
     def _accept(self, signed: SignedEntry) -> None:
         """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
@@ -246,9 +228,9 @@ class Intake:
         parent = spot.parent
         try:
             self._learn(inner, signed.hash)
-            items, offers = checked_changes(self.space, signed), self._offers(inner)
+            items, offers = checked_changes(self.space, signed), read_offers(self.space, inner)
             if parent is not None:
-                self._check_part(signed, parent.part)
+                check_part(self.db, self.space.n, signed, parent.part)
         except BadEntry:
             if self._repeated(spot):
                 return
@@ -380,15 +362,6 @@ class Intake:
                              parked.packed, signed.inner.author)
         self._tally.doubt(signed.inner.author)
 
-    def _offers(self, inner: Inner) -> list[Offer | Deleted]:
-        """What an entry says of other spaces, checked. Raises `BadEntry`."""
-        offered = [item for item in inner.items if item.kind in (SPACE, GONE)]
-        if offered and not self.space.private:
-            # Whoever shares one space with this person must not put another into its home, nor take one out.
-            raise BadEntry("the entry hands over a space, or deletes one, which is done in a private one")
-        return [read_offer(item.data) if item.kind == SPACE else read_deleted(item.data, self.space.id)
-                for item in offered]
-
     def _witness(self, inner: Inner) -> None:
         if not self.space.private:
             return
@@ -396,17 +369,6 @@ class Intake:
             if item.kind == JOURNAL_HEAD and len(item.data) == 40 and item.data[0] < 0x40:
                 self.db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                                 (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
-
-    def _check_part(self, signed: SignedEntry, before: int | None) -> None:
-        """The parts of a batch follow each other in their author's chain, from 0 to the last. Raises `BadEntry`."""
-        inner = signed.inner
-        number = None if inner.part is None else inner.part.number
-        if number != (0 if before is None else before + 1) and not (number is None and before is None):
-            raise BadEntry("the entry is no part of the batch that its author began")
-        if number:
-            before_it = weight_before(self.db, self.space.n, inner.author, inner.sequence, inner.previous, number)
-            if before_it + signed.weight > MAX_BATCH_OPERATIONS:
-                raise BadEntry(f"the batch has more than {MAX_BATCH_OPERATIONS:,} operations, which show together")
 
     def _stir(self, signed: SignedEntry, before: int) -> None:
         """What was parked and waited for an entry is ready if that was accepted since `before` had been."""

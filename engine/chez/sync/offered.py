@@ -2,11 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 
-from chez.spaces.handover import Deleted, Offer, refused, take_offer
+from chez.errors import BadEntry
+from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer, refused, take_offer
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
+from chez.sync.entry import GONE, SPACE, Inner
 from chez.sync.moving import lead
 
-__all__ = ("take_offers",)
+__all__ = ("read_offers", "take_offers")
+
+
+def read_offers(space: SpaceKeys, inner: Inner) -> list[Offer | Deleted]:
+    """What an entry says of other spaces, checked. Raises `BadEntry`."""
+    offered = [item for item in inner.items if item.kind in (SPACE, GONE)]
+    if offered and not space.private:
+        # Whoever shares one space with this person must not put another into its home, nor take one out.
+        raise BadEntry("the entry hands over a space, or deletes one, which is done in a private one")
+    return [read_offer(item.data) if item.kind == SPACE else read_deleted(item.data, space.id) for item in offered]
 
 
 def take_offers(db: Connection, offers: Iterable[Offer | Deleted], device: bytes, found: list[int], *,
