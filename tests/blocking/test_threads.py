@@ -99,6 +99,28 @@ def test_closing_ends_what_other_threads_do(path: Path) -> None:
         assert again.collection("notes").get("tea").value == {"cups": 1}
 
 
+def test_a_loop_that_waits_ends_when_another_thread_closes_what_it_reads(home: blocking.Home) -> None:
+    """A live record in a thread is done with without a change of it, and without closing the home: nothing comes after,
+    and the loop is over as any is."""
+    notes = home.collection("notes")
+    notes.put({"cups": 1}, id="tea")
+    watched, seen, came = notes.live("tea"), list[object](), threading.Event()
+
+    def read() -> None:
+        for record in watched:
+            seen.append(record)
+            came.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read)
+        assert came.wait(60)
+        watched.close()
+        reading.result(60)
+    notes.put({"cups": 2}, id="tea")
+    assert len(seen) == 1 and list(watched) == []
+    watched.close()
+
+
 def test_a_block_raises_its_own_error_though_the_home_was_closed(path: Path) -> None:
     """What a block raises is not hidden by the home's having been closed inside it."""
     home = blocking.open(path, passphrase=PASSPHRASE)

@@ -97,7 +97,9 @@ class Block(Generic[R_co]):
 
 
 class Items(Iterator[R_co]):
-    """What a `for` loop reads, one by one as it is asked for. `close`, or leaving a `with`, ends it early."""
+    """What a `for` loop reads, one by one as it is asked for. `close`, in whichever thread, or leaving a `with`, ends
+    it early.
+    """
 
     def __init__(self, portal: Portal, begin: Callable[[], AsyncIterator[R_co]], *, batch: int = 1,
                  ends: bool = False) -> None:
@@ -110,7 +112,9 @@ class Items(Iterator[R_co]):
         self._source: AsyncIterator[R_co] | None = None
         self._ready: deque[R_co] = deque()
         self._error: BaseException | None = None
-        self._ended = False
+        self._ended = self._closed = False
+        self._call: Call[None] | None = None
+        """On the loop: what waits for the next."""
 
     def __iter__(self) -> Self:
         return self
@@ -121,8 +125,11 @@ class Items(Iterator[R_co]):
                 self._portal.call(self._look)
             except BaseException as error:
                 self._ended = True  # an asynchronous iterator that was cut off gives no more
-                if not (self._ends and isinstance(error, StorageFailed) and self._portal.stopped):
+                over = self._ends and isinstance(error, StorageFailed) and self._portal.stopped
+                if not over and not (self._closed and isinstance(error, asyncio.CancelledError)):
                     raise
+        if self._closed:  # by another thread, meanwhile
+            self._ready.clear()
         if self._ready:
             return self._ready.popleft()
         late, self._error = self._error, None
@@ -131,28 +138,39 @@ class Items(Iterator[R_co]):
         raise StopIteration
 
     async def _look(self, call: Call[None]) -> None:
+        if self._closed:
+            return
         if self._source is None:
             self._source = self._begin()
+        source, self._call = self._source, call
         try:
             for _ in range(self._count):
-                self._ready.append(await anext(self._source))
+                self._ready.append(await anext(source))
         except StopAsyncIteration:
             self._ended = True
         except Exception as error:
             if not self._ready:
                 raise
             self._ended, self._error = True, error  # after what came before it
+        finally:
+            self._call = None
+            if self._closed:
+                await _leave(source)
         self._count = min(2 * self._count, self._most)
 
     def close(self) -> None:
-        """Read no more."""
-        source, self._source = self._source, None
-        if source is not None and not self._ended:
-            end = getattr(source, "aclose", None)
-            if end is not None:  # not waited for: this may run wherever Python frees objects
-                self._portal.start(end)
-        self._ended = True
+        """Read no more; a thread that waits for the next one is at the end of its loop then."""
+        ended, self._ended, self._closed = self._ended, True, True
         self._ready.clear()
+        if not ended:  # not waited for: this may run wherever Python frees objects
+            self._portal.start(self._end)
+
+    async def _end(self) -> None:
+        source, self._source = self._source, None
+        if self._call is not None:
+            self._call.cancel()  # which leaves it
+        else:
+            await _leave(source)
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +181,12 @@ class Items(Iterator[R_co]):
 
     def __del__(self) -> None:
         self.close()
+
+
+async def _leave(source: AsyncIterator[Any] | None) -> None:
+    end = getattr(source, "aclose", None)
+    if end is not None:
+        await end()
 
 
 class Event(Front[asyncio.Event]):
