@@ -146,6 +146,33 @@ def test_an_editor_changes_only_what_changed(owned: Chez, tmp_path: Path) -> Non
     assert "nothing changed" in owned.run("edit", "notes", "monday", env={"EDITOR": "true"}).stderr
 
 
+def test_what_was_written_in_an_editor_is_not_lost(owned: Chez, tmp_path: Path) -> None:
+    """What is no JSON opens again as it was written, at a terminal, until it is or the person gives up."""
+    owned.run("put", "notes", "monday", '{"title": "Tea"}')
+    editor = tmp_path / "editor.py"
+    editor.write_text("import os, pathlib, sys, time\np = pathlib.Path(sys.argv[1])\nv = p.read_text()\n"
+                      "p.write_text(v.replace('Tea', 'Green tea').replace('}', ', }') if ', }' not in v\n"
+                      "             else v.replace(', }', '}'))\nos.utime(p, (1, time.time() + 9))\n")
+    env = {"EDITOR": f"{sys.executable} {editor}"}
+    for answer, title in (("n\n", "Tea"), ("\n", "Green tea")):
+        terminal = Terminal(owned.arguments("edit", "notes", "monday"), env)
+        terminal.expect("Open it again?")
+        assert "the edited record is no JSON" in terminal.seen
+        terminal.type(answer)
+        assert terminal.finish() == 0
+        assert owned.json("get", "notes", "monday")["value"] == {"title": title}
+    assert owned.run("edit", "notes", "monday", env=env, code=1).stderr.startswith("chez: the edited record is no JSON")
+
+
+def test_without_a_terminal_no_editor_is_begun(owned: Chez, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that says no field is told so: the system's editor would wait for a person who is not there."""
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.delenv("EDITOR", raising=False)
+    owned.run("put", "notes", "monday", '{"title": "Tea"}')
+    refused = owned.error("edit", "notes", "monday", code=2)
+    assert "no terminal" in refused["message"] and "FIELD=VALUE" in refused["message"]
+
+
 def test_rows_of_many_fields_are_blocks_where_they_do_not_fit(owned: Chez) -> None:
     """At a narrow terminal each record is a block, in which no word is broken and what is empty is left out."""
     fields = {f"field_{n}": f"value-{n}-of-many" for n in range(9)}

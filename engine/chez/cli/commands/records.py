@@ -1,5 +1,7 @@
 """put, get, edit, rm: one record at a time (or a file of them)."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -121,7 +123,8 @@ def edit(ctx: click.Context, collection: str, identity: str, words: tuple[str, .
          ) -> None:
     """Change fields of a record in one change; the others stay as they are.
 
-    Without FIELD=VALUE or --unset the record opens in $EDITOR as JSON.
+    Without FIELD=VALUE or --unset the record opens in $EDITOR as JSON. What you wrote there is not lost
+    where it is no JSON: it opens again.
     """
     change = {"set": pairs(words), "unset": list(unset)}
     if not words and not unset:
@@ -139,16 +142,35 @@ def _in_editor(ctx: click.Context, collection: str, identity: str) -> dict[str, 
     Only the fields that changed are set, so that what others change meanwhile stays.
     """
     before = call(ctx, "get", {"collection": collection, "id": identity})["value"]
-    text = msgspec.json.format(msgspec.json.encode(before), indent=2).decode()
-    # The editor's file is plain text: click makes it private (0600) and removes it afterwards.
-    after_text = click.edit(text + "\n", extension=".json", require_save=True)
-    if after_text is None:
+    after = _edited(msgspec.json.format(msgspec.json.encode(before), indent=2).decode() + "\n")
+    if after is None:
         return None
-    after = json_object(after_text, "the edited record")
     change = {"set": {name: value for name, value in after.items()
                       if name not in before or before[name] != value},
               "unset": [name for name in before if name not in after]}
     return change if any(change.values()) else None
+
+
+def _edited(text: str) -> dict[str, Any] | None:
+    """What the person made of a record's JSON in an editor, which opens again while it is none; None for nothing."""
+    there = sys.stdin.isatty() and sys.stdout.isatty()
+    if not (there or os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        raise click.UsageError("what should change? FIELD=VALUE or --unset; there is no terminal for an editor",
+                               click.get_current_context())
+    while True:
+        # The editor's file is plain text: click makes it private (0600) and removes it afterwards.
+        after = click.edit(text, extension=".json", require_save=True)
+        if after is None:
+            return None
+        try:
+            return json_object(after, "the edited record")
+        except InvalidValue as error:
+            if not there:
+                raise
+            say(str(error), err=True)
+        if not click.confirm("Open it again?", default=True, err=True):
+            return None
+        text = after
 
 
 @click.command()
