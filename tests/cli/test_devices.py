@@ -19,6 +19,14 @@ def test_the_relay_is_set_and_shown(either: Chez) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8787", "relay.example", "relay:80", "[::1]:8787"])
+def test_an_address_without_its_beginning_is_no_command(chez: Chez, host: str) -> None:
+    """Who forgets ws:// or wss:// is told that, and not of commands; a mistyped command is one still."""
+    refused = chez.error("relay", host, code=2)
+    assert refused["message"].startswith(f"{host!r} is no relay's address") and f"wss://{host}" in refused["message"]
+    assert "No such command 'lst'" in chez.error("relay", "lst", code=2)["message"]
+
+
 def test_relays_are_added_listed_and_removed(either: Chez, relay: str) -> None:
     """One more relay is kept beside the home's; a sync that reaches one of them is done, and says which is away."""
     assert either.error("relay", "add", relay)["code"] == "NotFound"

@@ -1,8 +1,9 @@
 """relay, sync: the home and its relay."""
 
+import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
@@ -15,13 +16,23 @@ from chez.errors import InvalidValue
 __all__ = ("at", "relay", "show_relays", "sync")
 
 
+_HOST: Final = re.compile(r"localhost|[\w-]+(\.[\w-]+)+|[^/\s]+:[0-9]+", re.ASCII)
+"""What names a host, and no command."""
+
+
 class _Relays(click.Group):
     """`chez relay URL` is short for `chez relay set URL`."""
 
     def resolve_command(self, ctx: click.Context,
                         args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first word names; an address names `set`."""
-        return super().resolve_command(ctx, ["set", *args] if args and "://" in args[0] else args)
+        """The command that the first word names; an address names `set`, and a host alone is told how one begins."""
+        try:
+            return super().resolve_command(ctx, ["set", *args] if args and "://" in args[0] else args)
+        except click.UsageError as unknown:
+            if _HOST.fullmatch(args[0]) is None:
+                raise
+            raise click.UsageError(f"{args[0]!r} is no relay's address, which begins with wss:// (or ws://, "
+                                   f"without TLS): wss://{args[0]}", ctx) from unknown
 
 
 @click.group(cls=_Relays, invoke_without_command=True)
