@@ -26,7 +26,8 @@ def test_a_file_goes_in_and_comes_back(owned: Chez, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     assert owned.json("fetch", "notes", "tea", "photo", str(out))["path"] == str(out)
     assert out.read_bytes() == DATA
-    assert owned.error("fetch", "notes", "tea", "photo", str(out))["code"] == "NotAllowed"
+    refused = owned.error("fetch", "notes", "tea", "photo", str(out))
+    assert refused["code"] == "NotAllowed" and "chez fetch --force" in refused["hint"]
     owned.run("fetch", "notes", "tea", "photo", str(out), "--force")
     assert owned.json("blob", "pin", "notes", "tea", "photo")["pinned"] is True
     assert owned.error("blob", "evict", "notes", "tea", "photo")["code"] == "NotAllowed"

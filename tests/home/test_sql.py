@@ -91,6 +91,18 @@ async def test_attacks(attacked: chez.Home, query: str) -> None:
     assert (await attacked.collection("notes").get("wine")).value["price"] == 8
 
 
+@pytest.mark.parametrize(("query", "hint"), [
+    ("SELECT id FROM notes", "`_id` is a record's id"), ("SELECT * FROM nots", "`chez ls` lists"),
+    ("SELECT * FROM chez-notes", "double quotes"), ("UPDATE notes SET title = 'x'", "Use SELECT"),
+    ("DELETE FROM notes", "Use SELECT"), ("INSERT INTO notes (title) VALUES ('x')", "Use SELECT"),
+])
+async def test_a_mistake_in_a_query_leads_on(notes: chez.Home, query: str, hint: str) -> None:
+    """Who asks for a column, a table or a name that there is not, or would write, is told what there is."""
+    with pytest.raises(InvalidValue) as caught:
+        await notes.sql(query)
+    assert hint in caught.value.hint
+
+
 async def test_an_earlier_state_is_asked_and_nothing_else_is(notes: chez.Home) -> None:
     """At a cursor a query sees records as they were, and can do no more than it could; what is no state is refused."""
     before = await notes.cursor_now()

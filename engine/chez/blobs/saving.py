@@ -83,4 +83,4 @@ def _linked(new: Path, path: Path) -> bool:
 
 
 def _exists(path: Path) -> NotAllowed:
-    return NotAllowed(f"there is a file {path} already", "Choose another name, or say to overwrite it.")
+    return NotAllowed(f"there is a file {path} already", "Choose another name, or overwrite it: `chez fetch --force`.")

@@ -53,6 +53,12 @@ _THEN: Final = "chez then "
 """How the names of temporary tables begin; those of views do not."""
 _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
+_HINTS: Final = {
+    "no such column": "`_id` is a record's id, `_space` the name of its space; texts stand in single quotes.",
+    "no such table": "`chez ls` lists the collections.",
+    "near ": "A name that is no plain word stands in double quotes, a text in single ones.",
+}
+"""What to do, by how what SQLite says of a query begins."""
 _JOIN: Final = re.compile(r"(?i)\bjoin\b")
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
@@ -125,10 +131,11 @@ def _run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, An
         if "too big" in text:
             raise InvalidValue(f"this query makes or reads a value of more than {VALUE // 2**20} MiB",
                                "Take a part of it with substr, or get the record itself.") from None
-        if "prohibited" in text or "not authorized" in text:
+        if "prohibited" in text or "not authorized" in text or text.startswith("cannot modify"):
             raise InvalidValue("this statement does more than read collections",
                                "Use SELECT on the collections' names.") from None
-        raise InvalidValue(f"SQLite does not accept this query: {text}", "`chez ls` lists the collections.") from None
+        hint = next((hint for said, hint in _HINTS.items() if text.startswith(said)), "")
+        raise InvalidValue(f"SQLite does not accept this query: {text}", hint) from None
     except (OverflowError, TypeError, ValueError) as error:  # a number of more than 64 bits, a zero byte, half a pair
         raise InvalidValue(f"SQLite does not accept this query or its parameters: {error}") from None
     finally:
