@@ -12,10 +12,15 @@ from typing import Final, Protocol
 from chez_relay.buckets import Bucket
 from chez_relay.limits import Limits
 
-__all__ = ("PREFIX", "Account", "Addresses", "Guest", "address_of", "forwarded")
+__all__ = ("MOST_AT_REST", "PREFIX", "Account", "Addresses", "Guest", "address_of", "forwarded")
 
 PREFIX: Final = 64
 """Bits of an IPv6 address that tell customers apart: each has 2^64 addresses at least (RFC 6177)."""
+
+
+MOST_AT_REST: Final = 4096
+"""Accounts above which those at rest are forgotten at once, a kilobyte each: on one network everybody has as many
+addresses as he likes. Where more are not at rest, when they are twice as many again."""
 
 
 class Guest(Protocol):
@@ -85,6 +90,7 @@ class Addresses:
         self._prefix = prefix
         self._clock = clock
         self._accounts: dict[str, Account] = {}
+        self._most = MOST_AT_REST
         self.held = 0
 
     def __len__(self) -> int:
@@ -95,6 +101,9 @@ class Addresses:
         name, most = address_of(host, self._prefix), self._limits
         account = self._accounts.get(name)
         if account is None:
+            if len(self._accounts) >= self._most:
+                self.forget_idle()
+                self._most = max(MOST_AT_REST, 2 * len(self._accounts))
             account = self._accounts[name] = Account(
                 name, dials=Bucket(most.dials_burst_per_address, most.dials_rate_per_address),
                 spaces=Bucket(most.spaces_burst_per_address, most.spaces_rate_per_address),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez_relay.addresses import Addresses, address_of, forwarded
+from chez_relay.addresses import MOST_AT_REST, Addresses, address_of, forwarded
 from chez_relay.limits import Limits
 from tests.relay.storing import Clock
 
@@ -70,6 +70,18 @@ def test_accounts_are_forgotten_once_all_came_back() -> None:
     account.places -= 1
     addresses.forget_idle()
     assert len(addresses) == 0
+
+
+def test_addresses_without_end_are_forgotten_in_time() -> None:
+    """Who has as many addresses as he likes, and dials once from each, is not remembered at all of them."""
+    clock = Clock()
+    addresses = Addresses(SMALL, clock, 128)
+    most = 0
+    for number in range(4 * MOST_AT_REST):
+        clock.now += 0.001
+        assert addresses.take(addresses.at(f"fe80::{number:x}").dials)
+        most = max(most, len(addresses))
+    assert most <= MOST_AT_REST
 
 
 def test_places_are_held_to_the_limit() -> None:
