@@ -47,7 +47,7 @@ class Counts:
     turned_away: Counter[str] = field(default_factory=lambda: _at_zero("connections", "dials"))
     """Connections that were not, by the limit that they met."""
     let_go: Counter[str] = field(default_factory=lambda: _at_zero(
-        "fragments", "memory", "never reads", "request", "slow frame", "stalled",
+        "fragments", "memory", "never reads", "request", "room", "slow frame", "stalled",
         Code.FLOOD, Code.MALFORMED, Code.VERSION, Code.WRONG_RELAY))
     """Connections that were dropped, by what they did or did not."""
     handshakes_failed: int = 0

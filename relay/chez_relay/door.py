@@ -11,6 +11,7 @@ import ipaddress
 import ssl
 import sys
 import termios
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from types import GeneratorType
@@ -64,7 +65,7 @@ class GuestConnection(ServerConnection):
 
     # Places for these alone: one more in the instance's dictionary would double that.
     __slots__ = ("_apart", "_arrived", "_fragments", "_handshake", "_kept", "_load", "_queued", "_turn", "_waiting",
-                 "account", "began", "held", "take")
+                 "account", "began", "held", "met", "take")
 
     door: "Door"
 
@@ -74,6 +75,8 @@ class GuestConnection(ServerConnection):
         self.held = 0
         self.began: float | None = None
         """When the frame or message began that is not whole yet."""
+        self.met: Callable[[], bool] = lambda: False
+        """Whether it proved something, where only those stay that do."""
         self._apart = False  # between two frames, as far as the library is
         self._arrived = 0
         self._queued = 0
@@ -273,7 +276,7 @@ class Door:
         self.tls = tls
         """What connections that begin from now on are spoken to with."""
         self._near = near
-        self.guests: set[GuestConnection] = set()
+        self.guests: dict[GuestConnection, None] = {}  # in the order in which they came
 
     def factory(self) -> type[GuestConnection]:
         """What the websocket library makes of each socket."""
@@ -293,7 +296,7 @@ class Door:
 
     def knocked(self, guest: GuestConnection) -> bool:
         """A socket was accepted: note it, or drop it, if far too many are there; whether it may go on."""
-        self.guests.add(guest)
+        self.guests[guest] = None
         host = _host(guest)
         if not self._is_proxy(host):
             self._assign(guest, host)
@@ -302,11 +305,21 @@ class Door:
             return self._drop(guest, "far")
         if account is not None and not self.addresses.take(account.dials):
             return self._drop(guest, "dials")
+        if self._near and len(self.guests) > self._limits.connections:
+            self._make_room(guest)
         if len(self.guests) > self._limits.connections + SPARE or (
             account is not None and len(account.guests) > self._limits.connections_per_address + SPARE
         ):
             return self._drop(guest, "connections")
         return True
+
+    def _make_room(self, newcomer: GuestConnection) -> None:
+        """End the first of those who proved nothing yet, of the address that has most of them: on one network everybody
+        has addresses enough to take all places."""
+        waiting = [one for one in self.guests if one is not newcomer and not one.met()]
+        of = Counter(one.account for one in waiting)
+        if waiting:
+            max(waiting, key=lambda one: of[one.account]).leave("room")
 
     def admit(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
         """Look at a websocket's handshake: turn away one too many with a word."""
@@ -335,7 +348,7 @@ class Door:
 
     def left(self, guest: GuestConnection) -> None:
         """A connection ended, or is about to: nothing is held for it any more."""
-        self.guests.discard(guest)
+        self.guests.pop(guest, None)
         if guest.account is not None:
             self.addresses.hold(guest.account, guest, -guest.held)
             guest.account.guests.discard(guest)

@@ -203,7 +203,8 @@ class RelayServer:
         )
         connection = Connection(socket, session, self._committer, self)
         if session.meeting is not None:
-            self._meetings[connection] = session.meeting
+            self._meetings[connection] = proving = session.meeting
+            socket.met = lambda: bool(proving.met)
         self._connections[connection] = asyncio.current_task()
         self.counts.connections += 1
         try:

@@ -288,6 +288,20 @@ async def test_a_flood_of_strangers_keeps_nobody_out_of_another_address(tmp_path
             writer.close()
 
 
+async def test_who_only_dials_keeps_no_member_out_from_however_many_addresses(tmp_path: Path) -> None:
+    """Where all places are taken, whoever has most that proved nothing makes room: a member comes in, and who was met
+    before stays."""
+    async with child(tmp_path / "lan", HOME) as running, connect(running.url, known=known(HOME)) as before:
+        port = int(running.url.rpartition(":")[2])
+        opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{n % 20}", 0))
+                                        for n in range(20, 20 + 8 * 20)))
+        async with connect(running.url, known=known(HOME)) as guest:
+            assert guest.met == {HOME.handle}
+        await before.create_space(HOME.admin, *HOME.others)
+        for _, writer in opened:
+            writer.close()
+
+
 @pytest.mark.parametrize(("host", "near"), [
     ("192.168.1.5", True), ("10.0.0.1", True), ("169.254.3.4", True), ("127.0.0.1", True), ("fe80::1%eth0", True),
     ("fd12::1", True), ("::ffff:192.168.1.5", True), ("8.8.8.8", False), ("2a01:e0a::1", False), ("0.0.0.0", False),
