@@ -1,12 +1,20 @@
 """What a device is told that was taken out, and what it is told when that is over."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+
 import chez
+from chez.errors import RelayRefused
 from chez.spaces.rotation import Farewell, accept_packet, tag_of
+from tests.home.pairing import PASSPHRASE
 from tests.people.lying import packets, set_packet
 from tests.people.persons import in_step, persons, shared, values
 from tests.people.proxy import Proxy, behind, proxy
+from tests.people.recovering import founded
+from tests.people.support import ids, join, open_again
+from tests.relay.within import Within
 
 
 async def _taken_out_and_back(front: Proxy, data: Path, anna: chez.Home, berta: chez.Home) -> tuple[bytes, bytes]:
@@ -53,3 +61,23 @@ async def test_an_old_farewell_takes_nobody_out_again(tmp_path: Path) -> None:
             assert (await berta.sync()).problems == ()
             await in_step(anna)
             assert set(await values(hers)) == set(await values(trip)) == {"since", "offline"}
+
+
+async def test_a_home_that_was_another_device_is_out_though_that_one_stays(tmp_path: Path, server: Within) -> None:
+    """A copy that became a device of its own and is taken out reads nothing new, by no key of the one that it was."""
+    async with founded(tmp_path, server.url) as (a, _), join(a, tmp_path / "b", "b", server.url) as b:
+        shutil.copytree(tmp_path / "b", tmp_path / "copy")
+        await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE, name="copy")
+        async with open_again(tmp_path / "copy") as copy:
+            await copy.sync(server.url)
+            await in_step(a)
+            await a.devices.remove("copy")
+            await a.collection("notes").put({}, id="since")
+            await a.sync()
+            for _ in range(2):
+                with pytest.raises(RelayRefused):
+                    await copy.sync(server.url)
+                assert (await copy.status()).removed and await ids(copy) == set()
+                assert a._replica.space.epoch.id not in copy._replica.space.epochs
+            await b.sync(server.url)
+            assert await ids(b) == {"since"}

@@ -4,6 +4,8 @@ They are learned within transactions, by one object that all who work on the spa
 it taught is forgotten, and read again from the store.
 """
 
+from dataclasses import replace
+
 from chez import crypto
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
@@ -77,9 +79,14 @@ class Access:
         return self.keys.signing if self.person is None else self.person.root
 
     @property
+    def opening(self) -> DeviceKeys:
+        """The keys that open packets: of who was taken out none of the devices that it was before, which may belong."""
+        return replace(self.keys, former=()) if self.removed else self.keys
+
+    @property
     def tags(self) -> list[bytes]:
         """Where the packets with the keys of a new epoch lie at relays that the device can open, its own first."""
-        return list(mailboxes(self.space, self.keys, self.recovery))
+        return list(mailboxes(self.space, self.opening, self.recovery))
 
     def epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay, by its row, has, as far as is known here."""

@@ -156,7 +156,7 @@ class Replica:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
         self.access.refresh(db)
         under = self.space.epoch.id
-        epoch = take_packet(db, self.space, box, self.access.keys, self.access.recovery)
+        epoch = take_packet(db, self.space, box, self.access.opening, self.access.recovery)
         received = Received()
         if epoch is not None:
             budget = Budget(TURN) if self.room.bounds(db) else None

@@ -29,13 +29,13 @@ class Tries:
 
     replica: Replica
     _epochs: set[bytes] = field(default_factory=set)
-    _tags: list[bytes] | None = None
+    _tags: set[bytes] = field(default_factory=set)
     _twice: bool = False
 
     def begin(self) -> None:
         """Nothing was tried."""
         self._epochs.clear()
-        self._tags = None
+        self._tags.clear()
         self._twice = False
 
     def claims(self, epoch: Epoch) -> list[Claim]:
@@ -57,14 +57,16 @@ class Tries:
         """
         if epoch.id in self._epochs:
             return False
-        self._tags = None
+        self._tags.clear()
         return True
 
     def tag(self) -> bytes | None:
         """Where the packet lies that is to be asked for next; None when none is left."""
-        if self._tags is None:
-            self._tags = self.replica.access.tags
-        return self._tags.pop(0) if self._tags else None
+        # A farewell under the first may mean that there is no other.
+        tag = next((one for one in self.replica.access.tags if one not in self._tags), None)
+        if tag is not None:
+            self._tags.add(tag)
+        return tag
 
     def older(self) -> Epoch:
         """The newest of the epochs here that were not tried. Raises `RelayRefused` when that is over."""
