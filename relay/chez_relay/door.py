@@ -314,12 +314,12 @@ class Door:
         return True
 
     def _make_room(self, newcomer: GuestConnection) -> None:
-        """End the first of those who proved nothing yet, of the address that has most of them: on one network everybody
-        has addresses enough to take all places."""
+        """End one that proved nothing yet, of the address that has most of them: on one network everybody has addresses
+        enough to take all places. Of several the first, and before those that agreed on TLS, which costs something."""
         waiting = [one for one in self.guests if one is not newcomer and not one.met()]
         of = Counter(one.account for one in waiting)
         if waiting:
-            max(waiting, key=lambda one: of[one.account]).leave("room")
+            max(waiting, key=lambda one: (of[one.account], one.agreeing)).leave("room")
 
     def admit(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
         """Look at a websocket's handshake: turn away one too many with a word."""

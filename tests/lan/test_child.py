@@ -302,6 +302,22 @@ async def test_who_only_dials_keeps_no_member_out_from_however_many_addresses(tm
             writer.close()
 
 
+async def test_who_agreed_on_tls_makes_no_room_for_who_only_dials(tmp_path: Path) -> None:
+    """Of those that proved nothing yet, a hundred addresses that say nothing go before one that is on its way."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    async with child(tmp_path / "lan", HOME) as running:
+        port = int(running.url.rpartition(":")[2])
+        async with dial(running.url, ssl=tls, compression=None, proxy=None) as on_its_way:
+            opened = await asyncio.gather(*(
+                asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.1.{n + 1}", 0)) for n in range(100)))
+            await on_its_way.send(frames.encode(frames.Hello([1], seed("on its way"), f"127.0.0.1:{port}")))
+            answer = await on_its_way.recv()
+            assert isinstance(answer, bytes) and isinstance(frames.decode_relay(answer), frames.Welcome)
+        for _, writer in opened:
+            writer.close()
+
+
 @pytest.mark.parametrize(("host", "near"), [
     ("192.168.1.5", True), ("10.0.0.1", True), ("169.254.3.4", True), ("127.0.0.1", True), ("fe80::1%eth0", True),
     ("fd12::1", True), ("::ffff:192.168.1.5", True), ("8.8.8.8", False), ("2a01:e0a::1", False), ("0.0.0.0", False),
