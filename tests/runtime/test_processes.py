@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez_sandbox.errors import BadComponent, WallsMissing, WorkerFailed
-from chez_sandbox.runtime import compiled, walls
+from chez_sandbox.runtime import compiled, handover, walls
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.handover import begin, converse
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table, doctor
@@ -358,6 +358,19 @@ async def test_a_worker_that_never_stops_talking_is_not_listened_to() -> None:
         done = await converse(Child(None, ours), started, (), lambda rows, _: heard.append(rows))  # type: ignore[arg-type]
     await talking
     assert done.outcome is Outcome.CRASHED and len(heard) <= PROGRESS_STEPS + 1
+
+
+async def test_a_worker_that_takes_no_rows_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped, or was taken over, before it has its rows ends as CRASHED: its time is not counted by then,
+    and it would keep its run, and one of four turns, for good."""
+    monkeypatch.setattr(handover, "_TAKE_SECONDS", 0.2)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    table = Table("t", ("text",), [("x" * 1000,)] * 5000)
+    with ours, theirs:
+        started = begin(None, b"{}", (table,), Limits(), b"s", "2026-11-24")
+        done = await converse(Child(None, ours), started, (table,), None)  # type: ignore[arg-type]
+    assert done.outcome is Outcome.CRASHED and "did not take its job" in done.log
 
 
 async def test_progress_is_reported_as_often_as_was_said(runtime: Runtime) -> None:

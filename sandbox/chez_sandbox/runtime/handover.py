@@ -24,6 +24,7 @@ from chez_sandbox.runtime.messages import (
     Scalar,
     Start,
     TableHead,
+    ToWorker,
 )
 from chez_sandbox.runtime.process import Child
 
@@ -35,6 +36,7 @@ SOURCE_LIMIT = 1 << 20
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _COLUMNS = 200
 _START_SECONDS = 30.0  # a loaded machine starts a process slowly
+_TAKE_SECONDS = 30.0  # in which one message of a job is taken: else the worker is stopped, or does what it likes
 _GRACE_SECONDS = 0.5  # the worker's own clock comes first; the parent's is for one that ignores it
 _ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
 _CELLS = {type(None), bool, int, float, str}
@@ -103,10 +105,10 @@ async def converse(
 ) -> Done:
     """Sends the job and its rows, then waits for the end; a worker that dies or lingers is an outcome."""
     try:
-        await child.send(job)
+        await _send(child, job)
         for number, table in enumerate(tables):
             await _send_rows(child, number, table)
-        await child.send(Go())
+        await _send(child, Go())
         total = sum(head.rows for head in job.tables)
         with anyio.move_on_after(job.limits.seconds + _GRACE_SECONDS):
             # What is there already is received without a pause: a worker that went on and on would stop the loop,
@@ -145,6 +147,14 @@ def _is_result(value: bytes | None, limits: Limits) -> bool:
     return True
 
 
+async def _send(child: Child, message: ToWorker) -> None:
+    try:
+        with anyio.fail_after(_TAKE_SECONDS):
+            await child.send(message)
+    except TimeoutError:
+        raise WorkerFailed("The worker did not take its job in time") from None
+
+
 async def _send_rows(child: Child, number: int, table: Table) -> None:
     rows, size, at = table.rows, _ROWS_A_MESSAGE, 0
     width = {len(table.columns)}
@@ -153,7 +163,7 @@ async def _send_rows(child: Child, number: int, table: Table) -> None:
         if not (set(map(len, part)) <= width and set(map(type, chain.from_iterable(part))) <= _CELLS):
             raise BadInput(f"A row of {table.name} has a missing cell, or one that is not text or a number")
         try:
-            await child.send(Rows(number, part))
+            await _send(child, Rows(number, part))
         except ValueError:
             if len(part) == 1:
                 raise BadInput(f"A row of {table.name} is longer than {MESSAGE_LIMIT} bytes") from None
