@@ -19,7 +19,8 @@ from chez.cli import values
 from chez.cli.context import Settings
 from chez.cli.main import cli
 from chez.cli.terminal import Terminal, error, folded, json_text, safe, say, say_lines, table, value_text, when
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.catalogue import refused
 from tests.cli.support import within
 
 HOSTILE = st.text(st.characters() | st.sampled_from("\x1b\x9b\x07\r\n\x08\x7f\u202e\u2066\u200b\ufeff\x00"))
@@ -49,6 +50,14 @@ def test_json_means_the_same_and_does_not_steer(value: dict[str, object]) -> Non
 def test_a_name_that_is_no_text_is_still_json() -> None:
     """Bytes of a file name that are not UTF-8 (surrogates in Python) are escaped, not a crash."""
     assert json_text({"file": "a\udcff"}) == '{"file":"a\\udcff"}'
+
+
+def test_a_refusal_of_a_job_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence that can be said in another language, as a refusal of `chez job` is, is a text to programs."""
+    refusal = refused(NotFound, "unknown", id="zz")
+    error(Settings(json=True), refusal.code, refusal.message, refusal.hint)
+    said = json.loads(capsys.readouterr().err)["error"]
+    assert said == {"code": "NotFound", "message": str(refusal.message), "hint": str(refusal.hint)}
 
 
 def test_an_escape_sequence_is_shown_as_text() -> None:

@@ -65,13 +65,20 @@ def _visible(char: str) -> str:
 def json_text(value: Any) -> str:
     """One line of JSON of the same meaning that can't steer a terminal either."""
     try:
-        text = msgspec.json.encode(value).decode()
+        text = msgspec.json.encode(value, enc_hook=_plain).decode()
     except UnicodeEncodeError:
         # A file's name need not be text; the standard library escapes what is none.
         import json
 
         text = json.dumps(value, separators=(",", ":"))
     return _JSON_UNSAFE.sub(_json_escape, text)
+
+
+def _plain(value: object) -> str:
+    """A text that knows more than its characters, as a sentence that can be said in another language."""
+    if not isinstance(value, str):
+        raise NotImplementedError
+    return str(value)
 
 
 def _json_escape(found: "re.Match[str]") -> str:
