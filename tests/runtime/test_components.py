@@ -144,6 +144,14 @@ async def test_a_hostile_component_ends_in_its_outcome(runtime: Runtime, name: s
     assert (result.outcome, result.value) == (outcome, None), result.log
 
 
+async def test_a_flood_of_calls_while_it_starts_ends_in_its_outcome(runtime: Runtime) -> None:
+    """What stops a run in a call of the host is its outcome also where the component is just being made, and its log
+    says so."""
+    flood = component(**RANDOM, extra="(func $s (loop (drop (call $random)) (br 0))) (start $s)")
+    result = await run(runtime, flood, calls=1000)
+    assert (result.outcome, result.log) == (Outcome.FUEL, "stopped: more than 1000 host calls")
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_hostile_component_ends_without_any_other_wall(alone: wasmtime.Engine, name: str) -> None:
     """With no process and no operating system's wall around, each ends in the same outcome."""

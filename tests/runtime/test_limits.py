@@ -59,6 +59,8 @@ async def test_the_log_is_cut(runtime: Runtime) -> None:
     result = await run(runtime, job("1", "for _ in range(100): print('é' * 50)"), log=333)
     assert result.outcome is Outcome.OK
     assert 300 < len(result.log.encode()) <= 333
+    result = await run(runtime, job("1", "for _ in range(1000): print()"), log=333)
+    assert result.log == "\n" * 332
 
 
 async def test_batches_shrink_to_the_answer_limit(runtime: Runtime) -> None:

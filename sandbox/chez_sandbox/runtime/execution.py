@@ -64,16 +64,30 @@ class Host:
         self._drawn = 0
         self._log: list[str] = []
         self._log_left = start.limits.log
+        self.stopped: Stop | None = None
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """By their WIT names; each takes wasmtime's context first."""
-        return {
+        functions: dict[str, Callable[..., Any]] = {
             "query": lambda _, sql, parameters: self._answer(lambda: self._tables.query(sql, parameters)),
             "next-batch": lambda _, table, most: self._answer(lambda: self._batch(table, most)),
             "run-date": self._run_date,
             "random": self._random,
             "log": lambda _, line: self._write(line),
         }
+        return {name: self._noted(function) for name, function in functions.items()}
+
+    def _noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function. What stops the run in it is noted: wasmtime does not tell while an instance is made."""
+
+        def call(*given: Any) -> Any:
+            try:
+                return function(*given)
+            except Stop as stop:
+                self.stopped = stop
+                raise
+
+        return call
 
     @property
     def log(self) -> str:
@@ -109,7 +123,7 @@ class Host:
     def _write(self, line: str) -> None:
         self._budget.call()
         kept = line.encode()[: self._log_left].decode(errors="ignore")
-        if kept or not line:
+        if kept or (not line and self._log_left):
             self._log.append(kept)
             self._log_left = max(0, self._log_left - len(kept.encode()) - 1)
 
@@ -218,6 +232,8 @@ def _instantiate(
         instance = linker.instantiate(store, component)
         run = instance.get_func(store, "run")
     except wasmtime.WasmtimeError as error:
+        if host.stopped is not None:
+            raise host.stopped from None
         if "wasm trap" in str(error) or "fuel" in str(error) or "limit" in str(error):
             raise
         raise NotOurs(_last_line(str(error))) from None
