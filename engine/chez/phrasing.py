@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any, Final
 
-__all__ = ("filled", "how_many")
+__all__ = ("Figure", "filled", "how_many")
+
+
+class Figure(str):
+    """A number written out as in English, "1,000.5", which `filled` writes as the language of the sentence does.
+
+    In French the one character parts thousands and the other is the sign of a fraction: unchanged it is another number.
+    """
+
+    __slots__ = ()
 
 
 def how_many(number: int, single: str, several: str | None = None) -> str:
@@ -15,20 +24,24 @@ def how_many(number: int, single: str, several: str | None = None) -> str:
 def filled(language: str, sentence: str, values: Mapping[str, Any]) -> str:
     """A sentence in "en" or "fr" with its values, as by `str.format`; `{rows:row|rows}` is "1 row" or "2 rows".
 
-    A number may be written out already, as "1,000". In French none is one of a kind: "0 ligne".
+    A number may be written out already (`Figure`). In French none is one of a kind: "0 ligne".
     """
     return _FORMATTERS[language == "fr"].vformat(sentence, (), values)
 
 
 class _Counting(Formatter):
-    def __init__(self, *single: str) -> None:
+    def __init__(self, written: dict[int, str], *single: str) -> None:
+        self._written = written
         self._single = single
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Figure):
+            value = value.translate(self._written)
         single, counts, several = format_spec.partition("|")
         if not counts:
             return str(super().format_field(value, format_spec))
         return f"{value} {single if str(value) in self._single else several}"
 
 
-_FORMATTERS: Final = (_Counting("1"), _Counting("0", "1"))
+_IN_FRENCH: Final = str.maketrans({",": "\N{NO-BREAK SPACE}", ".": ","})
+_FORMATTERS: Final = (_Counting({}, "1"), _Counting(_IN_FRENCH, "0", "1"))

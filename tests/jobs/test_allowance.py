@@ -237,6 +237,8 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     await laptop.sync()
     words = "\n".join((await VERBS["job-allowance"](laptop, {}, Person("")))["words"])
     assert f"{provider} (Example Energy Advice): 1,000 bits over all your devices" in words
+    french = "\n".join((await VERBS["job-allowance"](laptop, {"language": "fr"}, Person("")))["words"])
+    assert f"{provider} (Example Energy Advice) : 1\N{NO-BREAK SPACE}000 bits sur tous vos appareils" in french
     assert "'b' asks for " in words and "chez job allowance give 'b'" in words
     unwilling = Person("n")
     asked = await VERBS["job-allowance-give"](laptop, {"device": "b", "language": "fr"}, unwilling)

@@ -151,6 +151,8 @@ def test_the_french_screen_has_the_facts_of_the_english_one() -> None:
     for english, french in zip(*screens, strict=True):
         assert re.findall(r"\d+", english) == re.findall(r"\d+", french)
     text = "\n".join(screens[1])
+    (bits,) = re.findall(r"at most (\d+\.\d+) bits a run", "\n".join(screens[0]))
+    assert f"au plus {bits.replace('.', ',')} bits par exécution" in text
     assert "Pourquoi" in text and "un nombre de 0 à 10000, arrondi à 10" in text and "365 jours entiers" in text
     assert not WORDS.search(text.replace(job.manifest.purpose.plain, ""))
 

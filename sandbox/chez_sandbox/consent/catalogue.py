@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 
 from chez.errors import ChezError
-from chez.phrasing import filled
+from chez.phrasing import Figure, filled
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.broken import BROKEN
 from chez_sandbox.consent.phrases.changes import CHANGES
@@ -26,7 +26,7 @@ from chez_sandbox.consent.phrases.replays import REPLAYS
 from chez_sandbox.consent.phrases.told import TOLD
 from chez_sandbox.errors import SandboxError
 
-__all__ = ("PHRASES", "Language", "Phrase", "again", "phrase", "refused", "say_again")
+__all__ = ("PHRASES", "Language", "Phrase", "again", "figure", "phrase", "refused", "say_again")
 
 Language = Literal["en", "fr"]
 
@@ -36,6 +36,11 @@ E = TypeVar("E", bound=ChezError)
 def phrase(language: Language, key: str, **values: Any) -> str:
     """One sentence of the catalogue, with its values filled in."""
     return filled(language, PHRASES[key][language == "fr"], values)
+
+
+def figure(number: float, form: str = "g") -> Figure:
+    """A number as `phrase` writes it in each language, in a form of `format`."""
+    return Figure(format(number, form))
 
 
 class Phrase(str):

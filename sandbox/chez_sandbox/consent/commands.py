@@ -14,7 +14,7 @@ from chez.cli.terminal import json_line, say_lines, say_told
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
-from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
+from chez_sandbox.consent.catalogue import Language, figure, phrase, refused, say_again
 from chez_sandbox.consent.slots import STEPS
 from chez_sandbox.consent.told import SHORT, doctor_words, noised_words, shown_time
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
@@ -96,7 +96,7 @@ def _preview(shown: dict[str, Any], language: Language) -> list[str]:
     length, bits = len(shown["result"]), shown["bits"]
     return [
         phrase(language, "preview.result", result=shown["result"]),
-        f"  {phrase(language, 'preview.size', length=length, bytes=size, bits=bits)}",
+        f"  {phrase(language, 'preview.size', length=length, bytes=size, bits=figure(bits, ''))}",
         *(f"  {line}" for line in noised_words(shown, language)),
     ]
 
@@ -165,7 +165,7 @@ def _review(within_the_grant: bool, hold: int | None, language: Language) -> str
 
 
 def _granted(done: dict[str, Any], language: Language) -> list[str]:
-    allowed = {"until": done["until"], "runs": done["runs_allowed"], "bits": f"{done['bits_allowed']:g}"}
+    allowed = {"until": done["until"], "runs": done["runs_allowed"], "bits": figure(done["bits_allowed"])}
     next_step = "answer.suspended" if done["paused"] else "answer.run-with"
     return [phrase(language, "answer.granted", **allowed), phrase(language, next_step, grant=done["grant"][:SHORT])]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from chez.records.types import OPEN
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.grants import Granted
 from chez_sandbox.consent.identity import Card, identify
 from chez_sandbox.consent.inspect import describe, fingerprint
@@ -152,7 +152,7 @@ def _terms(say: Say, old: Shown, new: Shown) -> list[str]:
 def _more_or_less(say: Say, key: str, before: float, after: float) -> list[str]:
     if before == after:
         return []
-    return [say(f"{key}-{'more' if after > before else 'less'}", now=f"{after:g}", before=f"{before:g}")]
+    return [say(f"{key}-{'more' if after > before else 'less'}", now=figure(after), before=figure(before))]
 
 
 def _provider(say: Say, before: Bundle, after: Bundle) -> list[str]:

@@ -33,6 +33,7 @@ import msgspec
 
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue
+from chez.phrasing import Figure
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
@@ -140,11 +141,9 @@ def bare(account: str) -> str:
 
 
 def shown(amount: int, account: str) -> str:
-    """An account's thousandths as people read them: "12.5 bits"; runs can be said in another language (`again`)."""
+    """An account's thousandths as people read them: "12.5 bits"; it can be said in another language (`again`)."""
     number = f"{amount / 1000:,.3f}".rstrip("0").rstrip(".")
-    if unit_of(account) == "runs":
-        return Phrase("unit.runs", number=number)
-    return f"{number} {unit_of(account)}"
+    return Phrase(f"unit.{unit_of(account)}", number=Figure(number))
 
 
 def ceiling_of(purse: Purse, account: str, ceiling: int) -> int:

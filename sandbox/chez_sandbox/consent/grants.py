@@ -24,7 +24,7 @@ import msgspec
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.catalogue import refused
+from chez_sandbox.consent.catalogue import figure, refused
 from chez_sandbox.consent.identity import identify, receipted, said_of
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.pauses import standing
@@ -257,11 +257,11 @@ def require_fitting(
     manifest, asked = bundle.manifest, bundle.manifest.budget
     runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
     if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
-        least = f"{manifest.schema.bits:.2f}"
-        raise refused(InvalidValue, "too-much", runs=asked.runs, bits=f"{asked.bits:g}", least=least)
+        least = figure(manifest.schema.bits, ".2f")
+        raise refused(InvalidValue, "too-much", runs=asked.runs, bits=figure(asked.bits), least=least)
     most = asked.epsilon or 0.0
     if not manifest.epsilon <= (most if epsilon is None else epsilon) <= most:
-        raise refused(InvalidValue, "epsilon", epsilon=f"{most:g}", least=f"{manifest.epsilon:g}")
+        raise refused(InvalidValue, "epsilon", epsilon=figure(most), least=figure(manifest.epsilon))
     if not (1 <= hold_hours <= MAX_HOLD if review == "hold" else hold_hours == 0):
         raise refused(InvalidValue, "hold", hours=hold_hours, review=review, most=MAX_HOLD)
     if len(bundle.encoded) > MAX_STORED_BUNDLE:

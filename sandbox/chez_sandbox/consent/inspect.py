@@ -14,7 +14,7 @@ from chez.crypto import hash_fields
 from chez.records.types import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
-from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
 from chez_sandbox.consent.schedule import awaited, is_repeated
 from chez_sandbox.manifest import Manifest, Read, Window
@@ -126,18 +126,18 @@ def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
     limits = shown["limits"]
     return [
         *lines,
-        line("", say("none", bits=leaves["bits"])),
+        line("", say("none", bits=figure(leaves["bits"], ""))),
         line("", say("about", what=bits_words(leaves["bits"], language))),
         line("", say("message", bytes=leaves["message_bytes"])),
         line("", say("message.to", relay=provider["relay"])),
         *(line("", text) for text in noise_words(leaves["noise"], language)),
         line("head.when", shown["when"]),
         *([line("", say("by-itself")), line("", say("waits"))] if shown["starts_by_itself"] else []),
-        line("head.much", say("budget", runs=budget["runs"], bits=f"{budget['bits']:g}")),
-        *([line("", say("noise.budget", epsilon=f"{budget['epsilon']:g}"))] if leaves["noise"] else []),
+        line("head.much", say("budget", runs=budget["runs"], bits=figure(budget["bits"]))),
+        *([line("", say("noise.budget", epsilon=figure(budget["epsilon"])))] if leaves["noise"] else []),
         line("head.kept", say("kept", days=shown["retention_days"])),
         line("head.runs", say("code", kind=shown["kind"], bytes=shown["code_bytes"])),
-        line("", say("limits", seconds=f"{limits['seconds']:g}", memory=limits["memory_mib"])),
+        line("", say("limits", seconds=figure(limits["seconds"]), memory=limits["memory_mib"])),
         line("head.bundle", shown["bundle"]),
     ]
 

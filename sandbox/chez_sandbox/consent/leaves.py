@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from chez_sandbox.consent.catalogue import Language, phrase
+from chez.phrasing import Figure
+from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.manifest import Manifest, Measurement
 from chez_sandbox.release.types import (
     ArrayType,
@@ -49,7 +50,7 @@ def noise_words(facts: dict[str, Any] | None, language: Language) -> list[str]:
         return []
     return [
         phrase(language, "noise.here"),
-        phrase(language, "noise.times", times=f"{facts['times']:g}", epsilon=f"{facts['epsilon']:g}"),
+        phrase(language, "noise.times", times=figure(facts["times"]), epsilon=figure(facts["epsilon"])),
         phrase(language, "noise.unit"),
         phrase(language, "noise.alone" if facts["alone"] else "noise.clear"),
     ]
@@ -61,12 +62,12 @@ def _noised(line: str, one: Measurement, language: Language) -> str:
         f"noise.{one.statistic}",
         collection=one.collection,
         field=one.field,
-        low=f"{one.lower or 0:g}",
-        high=f"{one.upper or 0:g}",
-        share=f"{one.at or 0:.4g}",
+        low=figure(one.lower or 0),
+        high=figure(one.upper or 0),
+        share=figure(one.at or 0, ".4g"),
         bins=max(len(one.categories), len(one.edges) - 1),
     )
-    return phrase(language, "noise.line", line=line, what=what, epsilon=f"{one.epsilon:g}")
+    return phrase(language, "noise.line", line=line, what=what, epsilon=figure(one.epsilon))
 
 
 def _leaves(kind: Type, name: str, language: Language) -> list[str]:
@@ -78,8 +79,8 @@ def _leaves(kind: Type, name: str, language: Language) -> list[str]:
 def _type_words(kind: Type, language: Language) -> str:
     match kind:
         case NumberType():
-            said = phrase(language, "type.number", low=kind.text(kind.low), high=kind.text(kind.high))
-            return said if kind.step == 1 else said + phrase(language, "type.step", step=kind.step)
+            said = phrase(language, "type.number", low=Figure(kind.text(kind.low)), high=Figure(kind.text(kind.high)))
+            return said if kind.step == 1 else said + phrase(language, "type.step", step=Figure(kind.step))
         case EnumType():
             return phrase(language, "type.enum", values=", ".join(kind.values))
         case BooleanType():

@@ -8,7 +8,7 @@ import msgspec
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
-from chez_sandbox.consent.catalogue import Language, again, phrase
+from chez_sandbox.consent.catalogue import Language, again, figure, phrase
 from chez_sandbox.consent.escrow import RUNS, shown
 from chez_sandbox.consent.execution import longest_of
 from chez_sandbox.consent.grants import Granted
@@ -41,10 +41,10 @@ def chosen_words(choice: Choice, seed: bytes, now: datetime, today: date) -> lis
     asked, manifest, language = choice.asked, choice.bundle.manifest, choice.asked.language
     runs = manifest.budget.runs if asked.runs is None else asked.runs
     bits = manifest.budget.bits if asked.bits is None else asked.bits
-    given = [phrase(language, "given", until=today + timedelta(days=asked.days), runs=runs, bits=f"{bits:g}")]
+    given = [phrase(language, "given", until=today + timedelta(days=asked.days), runs=runs, bits=figure(bits))]
     if manifest.measurements:
         epsilon = manifest.budget.epsilon if asked.epsilon is None else asked.epsilon
-        given.append(phrase(language, "given.epsilon", epsilon=f"{epsilon or 0:g}"))
+        given.append(phrase(language, "given.epsilon", epsilon=figure(epsilon or 0)))
     seen = asked.review == "show-me-first"
     plan = make_plan(
         asked.slots, seed, seconds=longest_of(manifest), asked=seen, hold_hours=asked.hold_hours

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from chez_sandbox.consent.bits import bits_words
-from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.sent import Elsewhere
 from chez_sandbox.consent.slots import Plan, Slots, leaves_at, slot_after
@@ -42,14 +42,14 @@ def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en"
     shown, runs, bits = one["shown"], one["runs"], one["shown"]["leaves"]["bits"]
     state = phrase(language, f"state.{one['state']}", until=one["until"], device=one["device_name"])
     lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
-    spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
+    spent, most = figure(one["bits"]), figure(one["bits_allowed"])
     used = say("used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
     if one["state"] in ("revoked", "ended"):
         return [*lines, f"  {used}"]
     lines += [f"  {_reads(read, language)}" for read in one["reads"]]
     lines += [f"  {line}" for line in one["narrowed"]]
     lines += [f"  {say('tells', what=what)}" for what in shown["leaves"]["what"]]
-    lines.append(f"  {say('bits', bits=f'{bits:g}', what=bits_words(bits, language))}")
+    lines.append(f"  {say('bits', bits=figure(bits), what=bits_words(bits, language))}")
     lines += [f"  {used}", f"  {say('when', when=shown['when'])}"]
     how = leaving_words(one["review"], one["slots"], one["hold_hours"], Plan(**one["leaves"]), now, language)
     return [*lines, *(f"  {line}" for line in how)]
@@ -131,7 +131,7 @@ def _left(left: Left, here: str, now: datetime, language: Language) -> list[str]
         what = "; ".join(result_words(left.result, language))
         sealed = say("exactly", result=left.result, bytes=len(left.message))
     if left.bits is not None:
-        sealed += say("bits", bits=f"{left.bits:.4g}", what=bits_words(left.bits, language))
+        sealed += say("bits", bits=figure(left.bits, ".4g"), what=bits_words(left.bits, language))
     run = say("run", sequence=left.sequence, job=left.job, version=left.version, grant=left.grant[:SHORT])
     if left.device != here:
         run += say("former", device=left.device[:SHORT])
@@ -166,7 +166,7 @@ def elsewhere_words(sent: Sequence[Elsewhere], active: Mapping[str, str], langua
                      grant=one.grant[:SHORT])  # fmt: skip
         said = {"time": shown_time(one.time), "provider": one.provider_name, "device": one.device_name}
         words.append(phrase(language, "left.elsewhere", **said))
-        bits = phrase(language, "left.bits", bits=f"{one.bits:.4g}", what=bits_words(one.bits, language))
+        bits = phrase(language, "left.bits", bits=figure(one.bits, ".4g"), what=bits_words(one.bits, language))
         words.append(f"  {run}{bits}")
     said_so = {one.device for one in sent}
     for id, name in active.items():
@@ -177,8 +177,8 @@ def elsewhere_words(sent: Sequence[Elsewhere], active: Mapping[str, str], langua
 def spent_words(spent: Sequence[Mapping[str, Any]], language: Language = "en") -> list[str]:
     """What each provider was told in all, one line each."""
     return [
-        phrase(language, "left.spent", provider=one["name"], bits=f"{one['bits']:g}",
-               what=bits_words(one["bits"], language), ceiling=f"{one['ceiling']:g}")
+        phrase(language, "left.spent", provider=one["name"], bits=figure(one["bits"]),
+               what=bits_words(one["bits"], language), ceiling=figure(one["ceiling"]))
         for one in spent
     ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from chez.agent.verbs import Verb
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.home.making_public import make_public
 from chez_sandbox.bundle import open_bundle
-from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
+from chez_sandbox.consent.catalogue import Language, figure, phrase, refused, say_again
 from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.consent.inspect import fingerprint, prose
 from chez_sandbox.consent.params import Params, read_params
@@ -252,7 +252,7 @@ def _words(one: Mapping[str, Any], language: Language) -> list[str]:
         lines += [
             f"  {phrase(language, 'offers.job', job=offer['job'], version=offer['version'], name=offer['name'])}",
             *(f"    {line}" for line in prose(offer["purpose"])),
-            f"    {phrase(language, 'offers.bits', bits=format(offer['bits'], 'g'), bundle=offer['bundle'])}",
+            f"    {phrase(language, 'offers.bits', bits=figure(offer['bits']), bundle=offer['bundle'])}",
         ]
     return lines
 
