@@ -1,5 +1,6 @@
 """What the store on a cluster keeps of rotations and drops, and what they cost: many gaps, many relays at once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,12 +13,13 @@ from chez_relay.errors import Code
 from chez_relay.storage.jetstream import draft
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from chez_wire.dropping import NO_DROP
+from chez_wire.dropping import NO_DROP, drop_hash
+from chez_wire.envelope import entry_id
 from chez_wire.limits import MAX_DROPPED
 from chez_wire.packets import PACKET_COST
-from tests.relay.clusters import emptied, messages
+from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, table
-from tests.relay.support import Space, packet
+from tests.relay.support import Space, packet, seed
 
 pytestmark = pytest.mark.slow
 
@@ -189,3 +191,78 @@ async def test_two_relays_that_remove_the_same_at_once_do_it_once(
         (used,) = await one.perform([s.ReadUsage(SPACE.handle, READ)])
         assert isinstance(used, s.SpaceUsage) and used.entries.bytes == 200 + PACKET_COST
         await two.close()
+
+
+def first_dropped(space: Space, stored: list[s.Result], number: int, follows: bytes = NO_DROP) -> s.DropEntries:
+    """A request to drop one entry of another space."""
+    head = stored[number]
+    assert isinstance(head, s.Stored)
+    ranges = (s.Dropped(number, number, head.head),)
+    return s.DropEntries(space.handle, space.keys.admin, space.keys.control, follows,
+                         drop_hash(follows, ranges, ()), ranges)
+
+
+async def filled(store: s.Storage, space: Space) -> list[s.Result]:
+    """A space with three entries, each in a block of its own: what came of making it, and of each."""
+    results = await store.perform([s.AddSpace(space.handle, space.keys)])
+    for number in (1, 2, 3):
+        one = space.envelope(number)
+        results += await store.perform([s.AddEntry(space.handle, entry_id(one), one, False, space.keys.append)])
+    return results
+
+
+async def bytes_of(store: s.Storage, space: Space) -> int:
+    """What the entries of a space take of its quota."""
+    (used,) = await store.perform([s.ReadUsage(space.handle, space.keys.read)])
+    assert isinstance(used, s.SpaceUsage)
+    return used.entries.bytes
+
+
+async def test_who_drops_often_gets_its_room_back_among_many(cluster: Cluster) -> None:
+    """What a space dropped first is due, and it dropped again since: it is not behind all that others drop later."""
+    clock, day, busy = Clock(), 24 * 3600.0, Space("busy")
+    others = [Space(f"other {number}") for number in range(20)]
+    async with emptied(cluster, clock=clock) as store:
+        stored = {space.name: await filled(store, space) for space in (busy, *others)}
+        first = first_dropped(busy, stored["busy"], 1)
+        await store.perform([first])
+        clock.now += 5 * day
+        await store.perform([first_dropped(space, stored[space.name], 1) for space in others])
+        clock.now += day
+        await store.perform([first_dropped(busy, stored["busy"], 2, first.drop)])
+        for days, left in ((1, 600), (5, 600), (1, 300)):
+            clock.now += days * day
+            assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+            assert await bytes_of(store, busy) == left
+        assert [await bytes_of(store, space) for space in others] == [600] * len(others)
+
+
+async def test_more_than_an_answer_has_is_swept(cluster: Cluster) -> None:
+    """JetStream names no more than 1,024 last messages at once: what is behind as many is removed all the same."""
+    gone = Space("gone")
+    async with emptied(cluster) as store:
+        places = store._places
+        await asyncio.gather(*(store.engine.publish(places.gone(seed(f"never {number}"), bytes(8)), b"")
+                               for number in range(1100)))
+        await filled(store, gone)
+        await store.perform([s.DropSpace(gone.handle, gone.keys.admin)])
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert len(await messages(store, places.log(gone.handle))) == 1
+
+
+async def test_a_damaged_log_keeps_nobody_waiting(cluster: Cluster) -> None:
+    """What is due in a space cannot be found any more: what is due in another one goes, and that once it is mended."""
+    clock, hurt, other = Clock(), Space("hurt"), Space("whole")
+    async with emptied(cluster, clock=clock) as store:
+        for space in (hurt, other):
+            stored = await filled(store, space)
+            assert await store.perform([first_dropped(space, stored, 1)]) == [s.Done()]
+        log = await messages(store, store._places.log(hurt.handle))
+        await lose(cluster, store, log[1:2])
+        clock.now += s.Quotas().grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await bytes_of(store, other) == 600
+        (page,) = await store.perform([s.ReadPage(hurt.handle, 0, 10_000, hurt.keys.read)])
+        assert isinstance(page, s.Page) and len(page.entries) == 2
+        clock.now += 2 * 3600
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]

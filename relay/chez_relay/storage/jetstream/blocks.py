@@ -8,6 +8,7 @@ relays write: an append can't cross a rotation, and offsets have no gap.
 Where a state names a block, 0 is the block that it is in itself.
 """
 
+import struct
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -20,8 +21,8 @@ from chez_wire.dropping import NO_DROP, Dropped
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = (
-    "FORMAT", "ID_PREFIX", "Block", "Box", "Drops", "Index", "Item", "State", "decode_block", "decode_box", "encode",
-    "merged", "named",
+    "FORMAT", "ID_PREFIX", "Block", "Box", "Drops", "Index", "Item", "State", "decode_block", "decode_box",
+    "decode_time", "encode", "encode_time", "merged", "named",
 )
 
 FORMAT: Final = 1
@@ -121,6 +122,12 @@ class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return [part for one in ranges for part in known.live(one.first, one.last)]
 
     @property
+    def next_due(self) -> float | None:
+        """When the next of it is due, None where nothing waits."""
+        times = (*(when for *_, when in self.dropping), *(when for _, when in self.releasing))
+        return 0.0 if self.removing else min(times, default=None)
+
+    @property
     def rows(self) -> int:
         """How many there are of all kinds."""
         return len(self.dropping) + len(self.dropped) + len(self.releasing) + len(self.removing)
@@ -182,6 +189,19 @@ class Box(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     expires: float
     last: Count = 0
     items: tuple[Item, ...] = ()
+
+
+_TIME: Final = struct.Struct(">d")
+
+
+def encode_time(seconds: float) -> bytes:
+    """What a message says that tells when something is due."""
+    return _TIME.pack(seconds)
+
+
+def decode_time(data: bytes) -> float:
+    """When something is due; 0, long ago, for bytes that are no time."""
+    return float(_TIME.unpack(data)[0]) if len(data) == _TIME.size else 0.0
 
 
 _blocks = msgspec.msgpack.Decoder(Block)

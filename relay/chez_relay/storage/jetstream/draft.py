@@ -182,6 +182,11 @@ class Draft:
         """The chunks that are let go, and when."""
         return dict(self._drops.releasing)
 
+    @property
+    def next_due(self) -> float:
+        """When the next of what is to be dropped is due, or long ago."""
+        return self._drops.next_due or 0.0
+
     def keep(self, chunk: bytes) -> None:
         """A chunk that was to be let go is wanted again."""
         if chunk in (left := self.releasing):

@@ -35,7 +35,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode, encode_time
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
@@ -49,6 +49,7 @@ from chez_wire.packets import PACKET_COST
 
 __all__ = ("SpaceRequest", "Spaces")
 
+replace = msgspec.structs.replace
 Reading = ReadPage | ReadChunk | FindChunks | ReadPacket | ReadUsage
 SpaceRequest = Change | Reading
 
@@ -155,7 +156,7 @@ class Spaces:
         if not draft.changed:
             return results, False
         if isinstance(batch[0], DropEntries):
-            await self._engine.publish(self._places.due(handle), b"", alone=True)
+            await self._engine.publish(self._places.due(handle), encode_time(draft.next_due), alone=True)
         if draft.dropped is not None:
             await self._engine.publish(self._places.gone(handle, draft.dropped.store), b"")
         block = draft.block(self._index(view, draft, state))
@@ -296,8 +297,11 @@ class Spaces:
         await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
         return True
 
-    async def drop_due(self, handle: bytes) -> bool | None:
-        """Drop a slice of what is due in a space; whether more is due, None when nothing waits any more."""
+    async def drop_due(self, handle: bytes) -> float | None:
+        """Drop a slice of what is due in a space; when the next of it is due, None when nothing waits any more.
+
+        Raises `Damaged`, `Unavailable`.
+        """
         while True:
             view = await self.views.load(handle)
             state, told = view.state, _told(view)
@@ -312,7 +316,7 @@ class Spaces:
                 found = await due(log, state, drops, now)
                 chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
                 if not found.spans and not found.over and not chunks:
-                    return False if drops.dropping or drops.releasing else None
+                    return drops.next_due
                 removing = [(chunk, *place) for chunk in chunks if (
                     place := await self._attachments.place(handle, state.store, chunk)) is not None]
                 after = after_due(drops, found, chunks, removing)
@@ -324,15 +328,15 @@ class Spaces:
             except Conflict:
                 continue
             except Damaged:
-                if _told(await self.views.load(handle)) != told:
-                    continue  # another relay was first
-                return False  # whoever reads or writes there next has it mended
-            return found.more or len(chunks) == MAX_RELEASED
+                if _told(await self.views.load(handle)) == told:
+                    raise
+                continue  # another relay was first
+            return replace(after, removing=()).next_due
 
     async def _removed(self, handle: bytes, view: View, state: State, drops: Drops) -> None:
         """Remove the chunks whose time came, then say so and give their bytes back. Raises `Conflict`."""
         await asyncio.gather(*(self._attachments.delete(handle, seq) for _, _, seq in drops.removing))
-        after = msgspec.structs.replace(drops, removing=())
+        after = replace(drops, removing=())
         await self._dropped(handle, view, state, drops, after, 0, 0, sum(size for _, size, _ in drops.removing))
 
     async def _dropped(self, handle: bytes, view: View, state: State, drops: Drops, after: Drops, data: int,

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from nats.aio.client import Client
@@ -29,7 +30,7 @@ from chez_relay.storage import (
     SpaceInfo,
 )
 from chez_relay.storage.integrity import Damaged
-from chez_relay.storage.jetstream.blocks import decode_block
+from chez_relay.storage.jetstream.blocks import decode_block, decode_time, encode_time
 from chez_relay.storage.jetstream.boxes import Boxes
 from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
@@ -41,6 +42,7 @@ from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
 from chez_relay.storage.jetstream.streams import opened, record, renew
 from chez_relay.storage.refusals import DAMAGED
+from chez_wire.limits import MIB
 
 __all__ = ("JetStreamStorage",)
 
@@ -48,6 +50,9 @@ _log = logging.getLogger("chez_relay")
 
 SWEEP: Final = 16
 """Deleted lives that one `Expire` removes."""
+
+LATER: Final = 3600.0
+"""Seconds until a damaged log is looked at again for what is due there: whoever reads or writes it has it mended."""
 
 OPENING: Final = 60.0
 """Seconds for reaching a cluster and opening its store. One that starts has its leaders in ten or so and can place
@@ -74,6 +79,7 @@ class JetStreamStorage:
         self._places = places
         self._incarnation = incarnation
         self._random = random
+        self._clock = clock
         self._renewed = asyncio.Event()
         self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
         self._boxes = Boxes(engine, places, quotas, clock, random)
@@ -240,31 +246,46 @@ class JetStreamStorage:
 
         (What expires, the cluster removes by itself.)
         """
-        more = False
+        more, now = False, self._clock()
         for shard in range(self._places.shards):
-            stream = f"{self._places.prefix}_log_{shard}"
-            waiting = await self._all(shard, self._places.all_gone(shard))
-            for kept in waiting:
+            stream, swept = f"{self._places.prefix}_log_{shard}", 0
+            async for kept in self._all(stream, self._places.all_gone(shard)):
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
-                if await self.spaces.sweep(handle, birth):
-                    await self.engine.purge(stream, kept.subject)
-                    more = more or len(waiting) == SWEEP
-            for kept in await self._all(shard, self._places.all_due(shard)):
-                left = await self.spaces.drop_due(bytes.fromhex(kept.subject.split(".")[-1]))
-                more = more or bool(left)
-                if left is None:
-                    await self.engine.delete(stream, kept.seq)
+                with suppress(Damaged):
+                    if await self.spaces.sweep(handle, birth):
+                        await self.engine.purge(stream, kept.subject)
+                        swept += 1
+                if swept == SWEEP:
+                    more = True
+                    break
+            async for kept in self._all(stream, self._places.all_due(shard)):
+                if decode_time(kept.data) <= now:
+                    more = await self._drop_due(stream, kept, now) or more
         return Expired(more)
 
+    async def _drop_due(self, stream: str, kept: Kept, now: float) -> bool:
+        """Drop a slice of what a message says is due in a space; whether more is."""
+        handle = bytes.fromhex(kept.subject.split(".")[-1])
+        try:
+            next_due = await self.spaces.drop_due(handle)
+        except Damaged:
+            next_due = now + LATER
+        if next_due is None:
+            await self.engine.delete(stream, kept.seq)
+        elif next_due > now:
+            await self.engine.publish(kept.subject, encode_time(next_due), alone=True)
+        return next_due is not None and next_due <= now
 
-    async def _all(self, shard: int, subjects: str) -> list[Kept]:
-        """The last messages under a wildcard, as of now, up to a slice. Raises `Unavailable`."""
-        agreed = await self.spaces.views.barrier(shard)
-
-        async def look() -> list[Kept]:
-            found, upto = await self.engine.lasts(f"{self._places.prefix}_log_{shard}", [subjects], count=SWEEP)
-            if found and upto < agreed:
-                raise Unavailable("the node that answered is behind")
-            return list(found.values())
-
-        return await patiently(self.engine, look)
+    async def _all(self, stream: str, subjects: str) -> AsyncIterator[Kept]:
+        """All messages under a wildcard, in the order in which they were stored. Raises `Unavailable`."""
+        seq = 1
+        while True:
+            found = await patiently(self.engine, lambda seq=seq: self.engine.run(stream, subjects, seq, size=MIB))  # type: ignore[misc]
+            if not found:  # the node that answered may be behind
+                last = await patiently(self.engine, lambda seq=seq: self.engine.next(stream, subjects, seq))  # type: ignore[misc]
+                if last is None:
+                    return
+                found = [last]
+            for kept in found:
+                yield kept
+            seq = found[-1].seq + 1
