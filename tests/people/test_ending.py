@@ -90,19 +90,29 @@ async def test_who_is_no_member_has_nothing_to_repair(tmp_path: Path, server: Wi
         assert (await b.status()).removed and await b.examine() == []
 
 
+async def _taken_out(trip: chez.Space, anna: chez.Home, berta: chez.Home) -> None:
+    """Berta writes in a space of Anna's, is taken out, and forgets it."""
+    (hers,) = await shared(trip, anna, berta)
+    await hers.collection("notes").put({"n": 1}, id="a")
+    await in_step(berta, anna)
+    await trip.remove("berta")
+    await in_step(anna, berta)
+    await hers.forget()
+
+
+async def _let_in_again(trip: chez.Space, anna: chez.Home, berta: chez.Home) -> chez.Space:
+    """Berta is a member again, and has the space, of which nothing was read yet."""
+    await trip.add(await berta.card())
+    await anna.sync()
+    return await berta.join(trip.link())
+
+
 async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, server: Within) -> None:
     """After a removal the space is forgotten; let in again, the person joins it by the link and reads all of it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
-        (hers,) = await shared(trip, anna, berta)
-        await hers.collection("notes").put({"n": 1}, id="a")
-        await in_step(berta, anna)
-        await trip.remove("berta")
-        await in_step(anna, berta)
-        await hers.forget()
-        await trip.add(await berta.card())
-        await anna.sync()
-        again = await berta.join(trip.link())
+        await _taken_out(trip, anna, berta)
+        again = await _let_in_again(trip, anna, berta)
         await berta.sync()
         assert again.id == trip.id and await values(again) == {"a": {"n": 1}}
         await again.collection("notes").put({"n": 2}, id="b")
@@ -161,17 +171,10 @@ async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_p
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
         trip = await anna.create_space("Trip")
         async with persons(tmp_path, "berta", relay=server.url) as (berta,):
-            (hers,) = await shared(trip, anna, berta)
-            await hers.collection("notes").put({"n": 1}, id="a")
-            await in_step(berta, anna)
-            await trip.remove("berta")
-            await in_step(anna, berta)
-            await hers.forget()
+            await _taken_out(trip, anna, berta)
         await chez.become_new_device(tmp_path / "berta", passphrase=PASSPHRASE, name="new")
         async with open_again(tmp_path / "berta") as berta:
-            await trip.add(await berta.card())
-            await anna.sync()
-            again = await berta.join(trip.link())
+            again = await _let_in_again(trip, anna, berta)
             with pytest.raises(NotFound):
                 await again.collection("notes").get("a")
             await berta.sync()
@@ -184,15 +187,8 @@ async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Pat
     """Until this device's own entries were read again nothing is written in a space that it had forgotten."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
-        (hers,) = await shared(trip, anna, berta)
-        await hers.collection("notes").put({"n": 1}, id="a")
-        await in_step(berta, anna)
-        await trip.remove("berta")
-        await in_step(anna, berta)
-        await hers.forget()
-        await trip.add(await berta.card())
-        await anna.sync()
-        again = await berta.join(trip.link())
+        await _taken_out(trip, anna, berta)
+        again = await _let_in_again(trip, anna, berta)
         with pytest.raises(NotAllowed, match="read again"):
             await again.collection("notes").put({"n": 2}, id="a")
         await berta.sync()
