@@ -16,6 +16,7 @@ from chez.crypto import Kdf
 from chez.errors import NotFound
 from chez_sandbox.bundle import build_bundle
 from chez_sandbox.consent import handed, replaying, verbs
+from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.handed import digests
 from chez_sandbox.consent.replaying import Replay, replay, replay_words
@@ -163,6 +164,18 @@ async def test_what_gave_nothing_or_was_declined_is_told_so(home: chez.Home, run
     assert again.result == execution.admitted.encoded.decode()
     with pytest.raises(NotFound):
         await replay(home, runtime, "02" * 16, 2)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+async def test_the_verb_says_why_a_run_gives_nothing_again(
+    home: chez.Home, runtime: Runtime, same_runtime: None, language: Language
+) -> None:
+    """A failed run that is repeated is told with its reason, as text that crosses a socket, in either language."""
+    await grant(home, bundle(b"def run(data, params):\n    return 1 // 0\n"))
+    await run_once(home, ID, runtime)
+    done = await verbs.job_replay(home, {"grant": ID, "language": language}, Person(""))
+    assert done["verdict"] == "same" and type(done["problem"]) is str
+    assert done["problem"] == phrase(language, "gave-up.internal") and done["problem"] in done["words"][-1]
 
 
 async def test_another_result_is_told(home: chez.Home, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

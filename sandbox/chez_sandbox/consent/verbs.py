@@ -8,7 +8,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,7 +20,7 @@ from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.at_work import runtime_of, scheduler, time_of
-from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
+from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
@@ -318,7 +318,8 @@ async def job_replay(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     label = phrase(asked.language, "say.replay")
     async with _runtime(home, ui, asked.language) as runtime, _progress(ui, label) as progress:
         found = await replay(home, runtime, asked.grant, asked.sequence, progress)
-    return {**asdict(found), "words": replay_words(found, asked.language)}
+    plain = replace(found, problem=again(found.problem, asked.language))
+    return {**asdict(plain), "words": replay_words(found, asked.language)}
 
 
 async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
