@@ -190,3 +190,19 @@ async def test_at_a_forged_address_nobody_is_a_stranger(tmp_path: Path, monkeypa
             assert service.strangers == 0 and kept.now == []
             street.announce(Neighbour(first.instance, (*forged, "127.0.0.1"), port))
             await kept.until(first.url)
+
+
+@pytest.mark.slow
+async def test_who_has_another_address_is_met_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was cut does not wait at an address where its device is announced no more: it is met where it is."""
+    monkeypatch.setattr("chez.lan.policy.AWAY", (0.02, 0.1))
+    street, kept = Street(), Kept()
+    async with child(tmp_path / "first", SPACE, listen="0.0.0.0:0") as first, on(street, kept, tmp_path):
+        assert first.listening is not None
+        port = first.listening.port
+        street.announce(Neighbour(first.instance, ("127.0.0.2",), port))
+        link = await kept.until(f"wss://127.0.0.2:{port}")
+        link.cut()
+        street.announce(Neighbour(first.instance, ("127.0.0.3",), port))
+        link.cut()  # it was tried once more, in vain
+        await kept.until(f"wss://127.0.0.3:{port}")

@@ -298,9 +298,10 @@ class Service:
         return peer
 
     async def _watch(self, peer: _Peer) -> None:
-        """Part when it refuses, or is not there any more; it may come back as somebody new."""
+        """Part when it refuses, or is not there any more; it may come back as somebody new, or at another address."""
         while peer.link.status != "failed":
-            if peer.link.status == "connecting" and peer.instance not in self._policy.visible:
+            known = self._policy.neighbour(peer.instance)
+            if peer.link.status == "connecting" and (known is None or peer.link.url not in known.urls):
                 break
             await peer.link.turn()
         peer.watch = None
