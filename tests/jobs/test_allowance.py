@@ -332,7 +332,7 @@ async def test_what_another_device_sent_is_told_by_all(
     devices: tuple[chez.Home, chez.Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When messages are gone the device says so, signed, in words that show nothing of what they told; the others
-    tell of it, and where to ask for more; a record of another's making is told by none."""
+    tell of it, and where to ask for more, also what the grant used; a record of another's making is told by none."""
 
     async def put(*_: Any) -> None:
         pass
@@ -353,6 +353,10 @@ async def test_what_another_device_sent_is_told_by_all(
     assert {(one["device_name"], one["grant"]) for one in there["elsewhere"]} == {("a", given.grant.id)}
     said = "\n".join((await VERBS["job-left"](phone, {"language": "fr"}, Person("")))["words"])
     assert "à Example Energy Advice, par votre appareil « a »" in said and "« a » l'a dit à sa dernière" in said
+    for device, counted, words in ((laptop, 2, "used 2 runs of "), (phone, None, "bits: chez grants, on 'a'")):
+        told = await VERBS["job-grants"](device, {}, Person(""))
+        assert [one["runs"] for one in told["grants"] if one["grant"] == given.grant.id] == [counted]
+        assert words in "\n".join(told["words"])
     records = phone.collection("chez.left")
     lies = [record async for record in records]
     assert len({len(msgspec.msgpack.encode(record.value)) for record in lies}) == 1

@@ -24,8 +24,8 @@ __all__ = ("all_grants", "granted_reads", "listed", "told_in_all")
 async def all_grants(home: "Home", today: date, language: Language = "en") -> list[dict[str, Any]]:
     """Every grant there is, oldest first, JSON-able; those that do not verify come last, with the reason.
 
-    `state` is a `State` of a grant, or "damaged"; runs and bits are what this device's journal counts. Words are
-    in the language.
+    `state` is a `State` of a grant, or "damaged"; runs and bits are what this device's journal counts, None of a grant
+    that another device runs, which alone counts them. Words are in the language.
     """
     used = await _runs_of(home)
     names = await device_names(home)
@@ -38,7 +38,8 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
         reads = granted_reads(granted, language)
         words = {"shown": describe(granted.bundle, language), "reads": reads, "narrowed": less}
         device = names.get(granted.grant.device, granted.grant.device[:8])
-        found.append({**listed(granted, done, spent), "state": state, "device_name": device, **words})
+        counted = {} if granted.grant.device == home.device_id.hex() else {"runs": None, "bits": None}
+        found.append({**listed(granted, done, spent), **counted, "state": state, "device_name": device, **words})
     for id, error in (await damaged_grants(home)).items():
         say_again(error, language)
         found.append({"grant": id, "state": "damaged", "problem": str(error)})

@@ -39,11 +39,14 @@ def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en"
     short = one["grant"][:SHORT]
     if one["state"] == "damaged":
         return [say("damaged", grant=short, problem=one["problem"])]
-    shown, runs, bits = one["shown"], one["runs"], one["shown"]["leaves"]["bits"]
+    shown, bits = one["shown"], one["shown"]["leaves"]["bits"]
     state = phrase(language, f"state.{one['state']}", until=one["until"], device=one["device_name"])
     lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
-    spent, most = figure(one["bits"]), figure(one["bits_allowed"])
-    used = say("used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
+    allowed = {"allowed": one["runs_allowed"], "most": figure(one["bits_allowed"])}
+    if one["runs"] is None:
+        used = say("used-there", device=one["device_name"], **allowed)
+    else:
+        used = say("used", runs=one["runs"], bits=figure(one["bits"]), **allowed)
     if one["state"] in ("revoked", "ended"):
         return [*lines, f"  {used}"]
     lines += [f"  {_reads(read, language)}" for read in one["reads"]]

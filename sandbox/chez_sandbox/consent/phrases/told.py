@@ -30,6 +30,9 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "grants.when": ("runs {when}", "tourne {when}"),
     "grants.used": ("used {runs:run|runs} of {allowed}, {bits} bits of {most}",
                     "{runs:exécution faite|exécutions faites} sur {allowed}, {bits} bits sur {most}"),
+    "grants.used-there": ("what it used of {allowed:run|runs} and {most} bits: chez grants, on '{device}'",
+                          ("ce qu'elle a pris de {allowed:exécution|exécutions} et {most} bits : chez grants, sur "
+                           "« {device} »")),
     # how results leave
     "review.show-me-first": ("you see each result before it leaves",
                              "vous voyez chaque résultat avant qu'il ne parte"),
