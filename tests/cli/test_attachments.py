@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def test_a_file_goes_in_and_comes_back(owned: Chez, tmp_path: Path) -> None:
     value = owned.json("get", "notes", "tea")["value"]
     assert value == {"title": "Tea", "photo": {
         "_blob": done["id"], "size": len(DATA), "type": "image/png", "name": "photo.png"}}
-    assert owned.json("blob", "status")["complete"] == 1
+    assert owned.json("blob", "status")["complete"] == 1 == owned.json("status")["attachments"]
+    assert re.search(r"^attachments to send +1$", owned.run("status").stdout, re.MULTILINE)
     assert owned.json("blob", "info", "notes", "tea", "photo")["at_relay"] is False
     out = tmp_path / "out.png"
     assert owned.json("fetch", "notes", "tea", "photo", str(out))["path"] == str(out)

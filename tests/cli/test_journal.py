@@ -27,6 +27,14 @@ def test_the_journal_reads_like_a_diary(two: Pair) -> None:
     assert [one["text"] for one in two.phone.lines("journal")] == ["This home joined your others, as device 'phone'."]
 
 
+def test_where_no_receipt_is_asked_for_it_is_said(chez: Chez) -> None:
+    """A kind that there is nothing of, and former devices of a home that was no other: words, and no bare heading."""
+    for words, said in ((("--kind", "importt"), "no such receipt"), (("--former",), "no other device before")):
+        told = chez.run("journal", *words)
+        assert told.stdout == "" and said in told.stderr.lower()
+        assert chez.lines("journal", *words) == []
+
+
 def test_receipts_that_others_write_are_told_and_steer_nothing(chez: Chez) -> None:
     """A package's kind is told by its sentence, a kind that nobody knows shown whole, and what is in it only shown."""
     asyncio.run(_write(chez, {"delivered": {"grant": "ab" * 32, "sequence": 3}, "app-did": {"n": "\x1b[2J\nx"},

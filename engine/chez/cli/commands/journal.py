@@ -43,7 +43,9 @@ def journal(ctx: click.Context, kind: str | None, former: bool) -> None:
 
     call(ctx, "journal", {"kind": kind, "former": former}, show=page)
     if not as_json:
-        table((*(("device",) if former else ()), "no", "time", "what"), rows, right=("no",))
+        table((*(("device",) if former else ()), "no", "time", "what"), rows, right=("no",),
+              empty="There is no such receipt: chez journal --json tells the kind of each." if kind else
+              "This home was no other device before.")
 
 
 @journal.command()

@@ -5,7 +5,7 @@ import platform
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -121,7 +121,7 @@ def status(ctx: click.Context) -> None:
     from chez.cli.commands.syncing import show_relays
 
     spaces, relays, network = found.pop("spaces"), found.pop("relays"), found.pop("lan")
-    table(("", ""), [(key, _shown(value)) for key, value in found.items()])
+    table(("", ""), [(_LABELS.get(key, key), _shown(value)) for key, value in found.items()])
     table(("space", "id", "relay", "link", ""), [
         (one["name"], one["id"][:12], one["relay"] or "none", one["link"], _standing(one)) for one in spaces])
     if relays:
@@ -130,6 +130,10 @@ def status(ctx: click.Context) -> None:
         from chez.cli.commands.lans import show_lan
 
         show_lan(network)
+
+
+_LABELS: Final = {"attachments": "attachments to send"}
+"""What people read in a status, where the name that programs read could mean something else."""
 
 
 def _shown(value: Any) -> Any:
