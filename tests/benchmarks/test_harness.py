@@ -100,7 +100,7 @@ def test_the_real_figures_are_complete() -> None:
     assert len(ids) == len(set(ids))
     named = {
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
-        "sync.latency_p99", "sync.ephemeral_p50", "import.linky",
+        "sync.latency_p99", "sync.latency_apart_p50", "sync.ephemeral_p50", "import.linky",
         "import.gigabyte", "import.gigabyte.seconds", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
         "job.sql_1m", "job.warm", "job.rate", "job.pool_memory", "job.hostile_lag", "job.loop_overrun",
         "job.bomb_rss", "job.first_compile",
