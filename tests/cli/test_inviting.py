@@ -98,6 +98,14 @@ def test_a_guest_needs_no_relay_of_its_own(tmp_path: Path, somebody: Path, chez:
         guest.end()
 
 
+def test_a_space_that_is_made_with_a_relay_is_in_step_at_once(chez: Chez, relay: str) -> None:
+    """The owner of a home that has no relay connects to that of a space that is made meanwhile."""
+    chez.up()
+    assert chez.error("sync")["message"] == "no relay is set"
+    chez.run("space", "create", "Trip", "--relay", relay)
+    until(lambda: [one["link"] for one in chez.json("status")["spaces"]] == ["off", "synced"])
+
+
 @pytest.mark.slow
 def test_an_invitation_by_a_code(chez: Chez, guest: Chez) -> None:
     """The owner sees who comes, with what devices, and says yes; the guest, with a home of its own, is in."""

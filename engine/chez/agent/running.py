@@ -30,7 +30,7 @@ __all__ = ("Become", "own")
 RETRY_SECONDS: Final = 30.0
 """How long after a relay's refusal the owner tries again."""
 
-_LEADING: Final = frozenset({"relay-set", "join", "follow", "data-add", "data-subscribe"})
+_LEADING: Final = frozenset({"relay-set", "join", "follow", "space-create", "data-add", "data-subscribe"})
 """Verbs after which there may be a relay to connect to where there was none, or another one."""
 
 WORK_AFTER: Final = 2.0
