@@ -18,13 +18,18 @@ class Attachments:
         self._engine = engine
         self._places = places
 
-    async def put(self, handle: bytes, birth: bytes, chunk: bytes, data: bytes) -> bool:
-        """Store a chunk; whether it is new. Raises `Unavailable`."""
+    async def put(self, handle: bytes, birth: bytes, chunk: bytes, data: bytes, mark: str) -> bool:
+        """Store a chunk; whether it is new. By its `mark` who was not answered knows it again. Raises `Unavailable`."""
         try:
-            await self._engine.publish(self._places.chunk(handle, birth, chunk), data, expected=0)
+            await self._engine.publish(self._places.chunk(handle, birth, chunk), data, expected=0, mark=mark)
         except Conflict:
             return False
         return True
+
+    async def bears(self, handle: bytes, birth: bytes, chunk: bytes, mark: str) -> bool:
+        """Whether a chunk is there, and was stored under this mark. Raises `Unavailable`."""
+        kept = await self._engine.last(self._places.stream("blob", handle), self._places.chunk(handle, birth, chunk))
+        return kept is not None and kept.mark == mark
 
     async def get(self, handle: bytes, birth: bytes, chunk: bytes) -> bytes | None:
         """The bytes of a chunk, None where it is not there. Raises `Damaged`, `Unavailable`."""

@@ -223,10 +223,14 @@ class Draft:
         return Done()
 
     def expire(self, drops: Drops, data: int, control: int, blobs: int) -> None:
-        """What was to be dropped is, as `drops` says; bytes of entries, control entries and chunks are given back."""
+        """What was to be dropped is, as `drops` says; bytes of entries, control entries and chunks are given back.
+
+        No more than there are: a chunk whose relay was killed before it counted it counts for nothing.
+        """
         if (state := self.alive) is not None:
-            self._set(replace(state, data_bytes=state.data_bytes - data, control_bytes=state.control_bytes - control,
-                              blob_bytes=state.blob_bytes - blobs))
+            self._set(replace(state, data_bytes=max(0, state.data_bytes - data),
+                              control_bytes=max(0, state.control_bytes - control),
+                              blob_bytes=max(0, state.blob_bytes - blobs)))
             self._set_drops(drops)
 
     def _chunk(self, request: AddChunk) -> Result:

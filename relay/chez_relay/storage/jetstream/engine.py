@@ -28,6 +28,9 @@ REQUEST_SECONDS: Final = 2.0
 NEVER: Final = str(2**63 - 1)
 """A sequence that no message has: a publication that expects it is never stored, and its refusal tells the last one."""
 
+MARK: Final = "Chez-Mark"
+"""The header with the mark of a message."""
+
 WRONG_LAST: Final = (10071, 10164)
 NOT_FOUND: Final = 404
 
@@ -47,6 +50,8 @@ class Kept:
     subject: str
     seq: int
     data: bytes = field(repr=False)
+    mark: str = ""
+    """What it was published under, where the stream's leader was asked."""
 
 
 class Engine:
@@ -60,11 +65,12 @@ class Engine:
     # --- writing ------------------------------------------------------------------------
 
     async def publish(self, subject: str, data: bytes, *, expected: int | None = None, ttl: int = 0,
-                      alone: bool = False) -> int:
+                      alone: bool = False, mark: str = "") -> int:
         """Store a message; its sequence, once a quorum has it on disk.
 
         `expected` is the sequence of the subject's last message (0: there is none); `ttl` in seconds after which
-        the message may go (0: never); `alone` removes the subject's earlier messages.
+        the message may go (0: never); `alone` removes the subject's earlier messages; by a `mark`, hexadecimal, who
+        was not answered knows it again.
         Raises `Conflict` when another message is the subject's last one, `Unavailable`.
         """
         headers = {}
@@ -74,6 +80,8 @@ class Engine:
             headers["Nats-TTL"] = f"{ttl}s"
         if alone:
             headers["Nats-Rollup"] = "sub"
+        if mark:
+            headers[MARK] = mark
         answer = await self._ask(subject, data, headers)
         if "error" in answer:
             if answer["error"].get("err_code") in WRONG_LAST:
@@ -168,7 +176,9 @@ class Engine:
                 return None
             raise Unavailable(error.get("description", "refused"))
         message = answer["message"]
-        return Kept(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
+        mark = re.search(rb"\n" + MARK.encode() + rb": ?([0-9a-f]*)\r", base64.b64decode(message.get("hdrs", "")))
+        return Kept(message["subject"], message["seq"], base64.b64decode(message.get("data", "")),
+                    mark[1].decode() if mark else "")
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
         try:

@@ -7,8 +7,9 @@ would refuse what is allowed, and tell devices that their entries are lost.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
@@ -17,11 +18,9 @@ import msgspec
 from chez_relay.storage import (
     AddChunk,
     AddEntry,
-    AddSpace,
     ChunkData,
     Done,
     DropEntries,
-    DropSpace,
     FindChunks,
     FoundChunks,
     PacketData,
@@ -31,10 +30,10 @@ from chez_relay.storage import (
     ReadPage,
     ReadUsage,
     Result,
-    RotateSpace,
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
+from chez_relay.storage.jetstream.batching import batches
 from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode, encode_time
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
@@ -53,9 +52,6 @@ replace = msgspec.structs.replace
 Reading = ReadPage | ReadChunk | FindChunks | ReadPacket | ReadUsage
 SpaceRequest = Change | Reading
 
-MAX_BLOCK: Final = 512 * 1024
-"""Bytes of entries and packets above which a block is closed: a message of a cluster has 1 MiB at most."""
-
 MAX_RELEASED: Final = 64
 """Chunks that are removed at a time."""
 
@@ -64,6 +60,18 @@ MENDS: Final = 3
 
 _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 """Answers to a reader that only somebody who leads may give."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What is known of one change from one attempt to the next; by its `mark` it knows what it stored unanswered.
+
+    `chunks` were put, and may be stored; `sent` are blocks with chunks, by the one that each was built on.
+    """
+
+    mark: str
+    chunks: set[bytes] = field(default_factory=set)
+    sent: dict[int, list[Result]] = field(default_factory=dict)
 
 
 class Spaces:
@@ -88,7 +96,7 @@ class Spaces:
                 reads = [one for one in group if isinstance(one, Reading)]
                 results += await patiently(self._engine, lambda reads=reads: self._read(handle, reads))  # type: ignore[misc]
             else:
-                for batch in _batches([one for one in group if not isinstance(one, Reading)]):
+                for batch in batches([one for one in group if not isinstance(one, Reading)]):
                     results += await self._change(handle, batch)
         return results
 
@@ -100,7 +108,7 @@ class Spaces:
 
     async def _change(self, handle: bytes, batch: Sequence[Change]) -> list[Result]:
         """One block. Chunks are stored before it, and counted in it."""
-        ours: set[bytes] = set()
+        tries = _Tries(self._random(8).hex())
         sure = mended = False
 
         async def attempt() -> list[Result]:
@@ -113,7 +121,10 @@ class Spaces:
                         await self.views.load(handle)
                         if view.seq < view.seen:
                             await self.views.surely(handle)
-                    results, written = await self._attempt(handle, view, batch, ours)
+                    for after, results in tries.sent.items():
+                        if await self._arrived(handle, after, tries.mark):
+                            return results  # an answer was lost: counted again, its chunks would count twice
+                    results, written = await self._attempt(handle, view, batch, tries)
                     if written or sure:
                         return results
                     await self.views.surely(handle)
@@ -134,8 +145,13 @@ class Spaces:
 
         return await patiently(self._engine, attempt)
 
+    async def _arrived(self, handle: bytes, after: int, mark: str) -> bool:
+        """Whether a block that nobody acknowledged is the next one after that on which it was built."""
+        kept = await self._engine.next(self._places.stream("log", handle), self._places.log(handle), after + 1)
+        return kept is not None and kept.mark == mark
+
     async def _attempt(self, handle: bytes, view: View, batch: Sequence[Change],
-                       ours: set[bytes]) -> tuple[list[Result], bool]:
+                       tries: _Tries) -> tuple[list[Result], bool]:
         """What comes of requests on a view, and whether that was written. Raises `Conflict`."""
         seq, state = view.seq, view.state
         log = Log(self._engine, self._places, handle, view)
@@ -148,9 +164,9 @@ class Spaces:
         draft = Draft(state, self._quotas, known, lambda: self._random(8), drops=drops, heads=heads, now=self._clock())
         if isinstance(batch[0], AddChunk):
             chunks = [one for one in batch if isinstance(one, AddChunk)]
-            earlier, counted = frozenset(ours), set[bytes]()
-            results = [Done() if one.chunk in counted else await self._chunk(handle, draft, one, ours, earlier, counted)
-                       for one in chunks]
+            earlier, counted = frozenset(tries.chunks), set[bytes]()
+            results = [Done() if one.chunk in counted else await self._chunk(
+                handle, draft, one, tries, earlier, counted) for one in chunks]
         else:
             results = draft.perform(batch)
         if not draft.changed:
@@ -160,7 +176,10 @@ class Spaces:
         if draft.dropped is not None:
             await self._engine.publish(self._places.gone(handle, draft.dropped.store), b"")
         block = draft.block(self._index(view, draft, state))
-        stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
+        if tries.chunks:
+            tries.sent[seq] = results
+        stored = await self._engine.publish(
+            self._places.log(handle), encode(block), expected=seq, mark=tries.mark if tries.chunks else "")
         view.wrote(stored, block, draft.ids)
         self.views.spare_ids()
         await self._replaced(handle, state, view.state)
@@ -187,13 +206,15 @@ class Spaces:
             return None
         return Index(state.index if state.indexed else 0, state.indexed, ids[state.indexed * ID_PREFIX:])
 
-    async def _chunk(self, handle: bytes, draft: Draft, request: AddChunk, ours: set[bytes], earlier: frozenset[bytes],
+    async def _chunk(self, handle: bytes, draft: Draft, request: AddChunk, tries: _Tries, earlier: frozenset[bytes],
                      counted: set[bytes]) -> Result:
         """Store a chunk, and count it if it is new: `earlier` are those that an attempt before may have stored."""
         state, refusal = draft.state, draft.refusal(request)
         if state is None or refusal is NO_SPACE:
             return NO_SPACE
-        if refusal is not None and request.chunk in earlier:  # stored before the space was what it is now
+        stored = request.chunk in earlier and await self._attachments.bears(
+            handle, state.store, request.chunk, tries.mark)
+        if refusal is not None and stored:  # before the space was what it is now
             await self._attachments.remove(handle, state.store, request.chunk)
             return refusal
         if refusal is not None:
@@ -202,13 +223,13 @@ class Spaces:
             if held:
                 draft.keep(request.chunk)
             return Done() if held else refusal
-        ours.add(request.chunk)
+        tries.chunks.add(request.chunk)
         draft.keep(request.chunk)
-        if await self._attachments.put(handle, state.store, request.chunk, request.data) or request.chunk in earlier:
+        if stored or await self._attachments.put(handle, state.store, request.chunk, request.data, tries.mark):
             draft.perform([request])
             counted.add(request.chunk)
         else:
-            ours.discard(request.chunk)
+            tries.chunks.discard(request.chunk)
         return Done()
 
     # --- reading ------------------------------------------------------------------------
@@ -366,30 +387,3 @@ def _told(view: View) -> tuple[object, ...] | None:
     """Which blocks tell what a log has: where others do since, a gap may be what these told that is removed."""
     state = view.state
     return None if state is None else (state.birth, state.store, state.record, state.drops, state.index)
-
-
-def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
-    """Runs of changes that go into one block: chunks by themselves, and no more bytes than a message has."""
-    batch: list[Change] = []
-    size = 0
-    for change in changes:
-        cost = _cost(change)
-        alone = isinstance(change, DropEntries) or (batch and isinstance(batch[0], DropEntries))
-        mixed = batch and isinstance(change, AddChunk) != isinstance(batch[0], AddChunk)
-        if batch and (size + cost > MAX_BLOCK or alone or mixed):
-            yield batch
-            batch, size = [], 0
-        batch.append(change)
-        size += cost
-    if batch:
-        yield batch
-
-
-def _cost(change: Change) -> int:
-    match change:
-        case AddEntry(envelope=envelope):
-            return len(envelope) + 8
-        case AddSpace(packets=packets) | RotateSpace(packets=packets):
-            return len(packets) * PACKET_COST
-        case AddChunk() | DropSpace() | DropEntries():
-            return 0

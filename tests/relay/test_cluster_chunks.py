@@ -1,0 +1,118 @@
+"""What chunks of attachments count for on a cluster whose answers get lost, and whose relays are killed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.cluster.nodes import Cluster
+from chez_relay.errors import Code
+from chez_relay.storage.jetstream.engine import Unavailable
+from chez_relay.storage.jetstream.store import JetStreamStorage
+from tests.relay.clusters import emptied
+from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
+from tests.relay.support import Space
+
+pytestmark = pytest.mark.slow
+
+USAGE = s.ReadUsage(SPACE.handle, READ)
+
+
+def lose_answer(store: JetStreamStorage, monkeypatch: pytest.MonkeyPatch, subject: Callable[[str], bool],
+                before: Callable[[], Any] | None = None) -> None:
+    """The next thing that is published on such a subject is stored, and its answer does not come."""
+    plain, lost = store.engine.publish, False
+
+    async def publish(on: str, data: bytes, **options: Any) -> int:
+        nonlocal lost
+        if lost or not subject(on):
+            return await plain(on, data, **options)
+        lost = True
+        try:
+            await plain(on, data, **options)
+        finally:
+            if before is not None:
+                await before()
+            raise Unavailable("the answer was lost")
+
+    monkeypatch.setattr(store.engine, "publish", publish)
+
+
+def is_log(subject: str) -> bool:
+    return ".log." in subject and ".s." in subject
+
+
+def is_chunk(subject: str) -> bool:
+    return ".blob." in subject
+
+
+async def blob_bytes(store: s.Storage) -> int:
+    """What the chunks of the space count for."""
+    (used,) = await store.perform([USAGE])
+    assert isinstance(used, s.SpaceUsage)
+    return used.chunks.bytes
+
+
+@pytest.mark.parametrize("subject", [is_log, is_chunk], ids=["counting", "storing"])
+async def test_a_chunk_whose_answer_is_lost_counts_once(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, subject: Callable[[str], bool]) -> None:
+    """Whether it was stored, or counted as well, when a leader fell: it is told once, and counts once."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        await store.perform([create()])
+        lose_answer(store, monkeypatch, subject)
+        assert await store.perform([chunk(1), chunk(2)]) == [s.Done(), s.Done()]
+        assert await blob_bytes(store) == 600
+
+
+async def test_a_chunk_that_is_there_counts_once_whatever_answer_is_lost(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is put again, and that it was there already is not heard."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        await store.perform([create(), chunk(1)])
+        lose_answer(store, monkeypatch, is_chunk)
+        assert await store.perform([chunk(1)]) == [s.Done()]
+        assert await blob_bytes(store) == 300
+
+
+async def test_a_chunk_that_was_acknowledged_stays_where_putting_it_again_is_refused(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is put again, the answer is lost, the space rotated: what was there before is not taken for what was not."""
+    then = Space("next")
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        await store.perform([create(), chunk(1)])
+        lose_answer(store, monkeypatch, is_chunk, lambda: other.perform([rotate(then)]))
+        assert codes(await store.perform([chunk(1)])) == [Code.ROTATED]
+        (found,) = await store.perform([s.ReadChunk(SPACE.handle, chunk(1).chunk, then.keys.read)])
+        assert found == s.ChunkData(chunk(1).data)
+        await other.close()
+
+
+class KilledError(Exception):
+    """A relay is gone."""
+
+
+async def test_a_chunk_that_was_never_counted_takes_no_space_with_it(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay is killed after it stored a chunk and before it counted it; let go, it gives no more room back than was
+    taken, and the space is read and written as before."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        plain = store.engine.publish
+
+        async def killed(on: str, data: bytes, **options: Any) -> int:
+            if is_log(on):
+                raise KilledError
+            return await plain(on, data, **options)
+
+        await store.perform([create(), entry(1), chunk(1, 200)])
+        with monkeypatch.context() as patched, pytest.raises(KilledError):
+            patched.setattr(store.engine, "publish", killed)
+            await store.perform([chunk(2, 400)])
+        other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        assert await other.perform([chunk(2, 400), drop([], [chunk(1, 200), chunk(2, 400)])]) == [s.Done()] * 2
+        clock.now += QUOTAS.grace
+        assert codes(await other.perform([s.Expire(), entry(2)])) == [None, None]
+        assert await blob_bytes(other) == 0
+        await other.close()
