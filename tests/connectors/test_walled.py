@@ -1,6 +1,8 @@
 """Parsers behind walls: the same items as in the open, and no attack that leads anywhere."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -56,6 +58,35 @@ def test_behind_walls_a_file_says_the_same() -> None:
         file.read(100)
         with WalledReading(recognise(TEMPO), file, source) as items:
             assert list(items) == list(read(TEMPO))
+
+
+NICED = """
+import os, sys
+from pathlib import Path
+from chez.connectors import open_source, recognise
+from chez.connectors.walled import WalledReading
+from chez_sandbox.walled import launcher
+
+def heard(process):
+    said = hear(process)
+    print(os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, process._process.pid))
+    return said
+
+hear, launcher._hear = launcher._hear, heard
+path = Path(sys.argv[1])
+file, source = open_source(path)
+with file, WalledReading(recognise(path), file, source) as items:
+    print(len(list(items)))
+"""
+
+
+def test_who_is_niced_reads_files_too() -> None:
+    """The process that reads goes after the one that asked, also after one that lets others go first: nobody but root
+    may have it go before, and it ended when it tried."""
+    command = ["nice", "-n", "10", sys.executable, "-c", NICED, str(TEMPO)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ours, its, items = map(int, done.stdout.split())
+    assert its == min(19, ours + 5) > ours and items == len(list(read(TEMPO)))
 
 
 def test_behind_walls_a_zip_says_the_same(tmp_path: Path) -> None:

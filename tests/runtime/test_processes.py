@@ -296,6 +296,23 @@ async def test_no_component_is_compiled_without_the_walls_that_are_required(tmp_
         await plain.prepare(component())
 
 
+async def test_a_component_is_compiled_when_nothing_else_is_to_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What compiles may take minutes of a processor, and has a lower priority than who asked, as what runs has."""
+    found = []
+
+    async def looked(child: Child, required: frozenset[str]) -> tuple[str, ...] | None:
+        standing = await handover.await_walls(child, required)
+        found.append(os.getpriority(os.PRIO_PROCESS, child.pid))
+        return standing
+
+    monkeypatch.setattr(compiled, "await_walls", looked)
+    async with Runtime(tmp_path, KEY) as runtime:
+        await runtime.prepare(component())
+    assert found == [min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)]
+
+
 async def test_a_compilation_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compiler that uses no processor, as one that was taken over may, meets the wall's clock; nothing is kept."""
     monkeypatch.setattr(compiled, "COMPILE_SECONDS", 0.0)

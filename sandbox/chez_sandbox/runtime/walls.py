@@ -17,7 +17,7 @@ from typing import Any
 
 __all__ = (
     "ALL", "CAN_TIGHTEN", "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "REQUIRED", "RLIMITS", "SECCOMP",
-    "close_door", "die_with_parent", "limit", "lock_files", "tighten",
+    "close_door", "die_with_parent", "let_others_first", "limit", "lock_files", "tighten",
 )  # fmt: skip
 
 RLIMITS = "rlimits"
@@ -36,6 +36,7 @@ Elsewhere there are none to require, and the component is the only wall."""
 CAN_TIGHTEN = hasattr(resource, "prlimit")
 """Whether `tighten` exists on this system (Linux)."""
 
+_NICE, _LEAST = 5, 19  # a third of the engine's share of a busy processor; what no process is below
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SIGKILL = 9
 
@@ -56,6 +57,14 @@ def die_with_parent(parent: int) -> bool:
     if os.getppid() != parent:
         os._exit(1)  # it ended before the request
     return done
+
+
+def let_others_first() -> None:
+    """Lowers the priority of this thread, and of those it starts: the engine goes first, wherever its own stands.
+
+    To set one that is higher than the engine's is not allowed to everybody.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, min(_LEAST, os.getpriority(os.PRIO_PROCESS, 0) + _NICE))
 
 
 def limit(*, data: int, address_space: int, cpu_seconds: int, file_size: int = 0) -> bool:

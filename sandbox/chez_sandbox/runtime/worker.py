@@ -43,7 +43,6 @@ from chez_sandbox.runtime.tables import Budget, Tables
 __all__ = ("Ticker", "main")
 
 _GARBAGE = 100_000  # new objects between two collections: more than a batch of rows has
-_NICE = 5  # a third of the engine's share of a busy processor
 _TICK = 0.05  # seconds between epochs once the time is over
 
 SEALED_IN_MEMORY = hasattr(os, "memfd_create")
@@ -97,8 +96,7 @@ def main(arguments: list[str]) -> None:
     os.close(code)
     decoder = msgspec.msgpack.Decoder[ToWorker](ToWorker)
     ticker = Ticker(engine)  # a thread: after Landlock, which it inherits, and before seccomp, which it gets
-    # Of this thread alone: the engine goes first, and so does the clock that ends the run.
-    os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICE))
+    walls.let_others_first()  # this thread alone: so does the clock that ends the run
     if walls.limit(data=memory, address_space=address_space, cpu_seconds=cpu_seconds):
         standing.append(walls.RLIMITS)
     looked_at = pages.descriptors if pages else ()

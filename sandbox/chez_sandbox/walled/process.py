@@ -33,7 +33,6 @@ CODECS = (
 """Encodings that files declare: Python loads each from a file when it is first used."""
 
 _GARBAGE = 100_000  # new objects between two collections
-_NICE = 5  # the engine goes first on a busy processor
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -56,7 +55,7 @@ def main(arguments: list[str]) -> None:
     except Exception as error:  # the boundary to code that is not ours
         _say(pipe, Hello(failed=f"{type(error).__name__}: {str(error)[:500]}"))
         os._exit(1)
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    walls.let_others_first()
     standing = list(walls.lock_files())
     if walls.limit(data=memory, address_space=address_space, cpu_seconds=cpu_seconds):
         standing.append(walls.RLIMITS)
