@@ -1,6 +1,7 @@
 """What a device is told that was taken out, and what it is told when that is over."""
 
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -63,21 +64,26 @@ async def test_an_old_farewell_takes_nobody_out_again(tmp_path: Path) -> None:
             assert set(await values(hers)) == set(await values(trip)) == {"since", "offline"}
 
 
-async def test_a_home_that_was_another_device_is_out_though_that_one_stays(tmp_path: Path, server: Within) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["by a device that it knows", "by one that it doesn't know"])
+async def test_a_home_that_was_another_device_is_out_though_that_one_stays(
+        tmp_path: Path, server: Within, known: bool) -> None:
     """A copy that became a device of its own and is taken out reads nothing new, by no key of the one that it was."""
     async with founded(tmp_path, server.url) as (a, _), join(a, tmp_path / "b", "b", server.url) as b:
         shutil.copytree(tmp_path / "b", tmp_path / "copy")
         await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE, name="copy")
-        async with open_again(tmp_path / "copy") as copy:
+        async with open_again(tmp_path / "copy") as copy, AsyncExitStack() as stack:
             await copy.sync(server.url)
             await in_step(a)
+            if not known:
+                a = await stack.enter_async_context(join(a, tmp_path / "c", "c", server.url))
+                await a.set_relay(server.url)
             await a.devices.remove("copy")
             await a.collection("notes").put({}, id="since")
             await a.sync()
             for _ in range(2):
                 with pytest.raises(RelayRefused):
                     await copy.sync(server.url)
-                assert (await copy.status()).removed and await ids(copy) == set()
+                assert (await copy.status()).removed is known and await ids(copy) == set()
                 assert a._replica.space.epoch.id not in copy._replica.space.epochs
             await b.sync(server.url)
             assert await ids(b) == {"since"}

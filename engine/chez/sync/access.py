@@ -10,6 +10,7 @@ from chez import crypto
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
+from chez.spaces.rotation import tag_of
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Role
 from chez.store.database import Connection
@@ -82,6 +83,11 @@ class Access:
     def opening(self) -> DeviceKeys:
         """The keys that open packets: of who was taken out none of the devices that it was before, which may belong."""
         return replace(self.keys, former=()) if self.removed else self.keys
+
+    @property
+    def former_tags(self) -> list[bytes]:
+        """Where those lie of devices that this one was."""
+        return [tag_of(self.space.id, key.public) for key in self.keys.former]
 
     @property
     def tags(self) -> list[bytes]:

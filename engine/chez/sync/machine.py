@@ -401,6 +401,8 @@ class SyncMachine:
     def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
         epoch, received = taken
         self.spaces += received.spaces
+        if epoch is None:
+            self.tries.bare()
         if epoch is not None and self.tries.leads(epoch):
             self._open(epoch)
         else:

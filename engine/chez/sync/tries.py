@@ -30,12 +30,14 @@ class Tries:
     replica: Replica
     _epochs: set[bytes] = field(default_factory=set)
     _tags: set[bytes] = field(default_factory=set)
+    _bare: bool = False
     _twice: bool = False
 
     def begin(self) -> None:
         """Nothing was tried."""
         self._epochs.clear()
         self._tags.clear()
+        self._bare = False
         self._twice = False
 
     def claims(self, epoch: Epoch) -> list[Claim]:
@@ -62,11 +64,18 @@ class Tries:
 
     def tag(self) -> bytes | None:
         """Where the packet lies that is to be asked for next; None when none is left."""
-        # A farewell under the first may mean that there is no other.
-        tag = next((one for one in self.replica.access.tags if one not in self._tags), None)
+        passed = self._tags | set(self.replica.access.former_tags if self._bare else ())
+        tag = next((one for one in self.replica.access.tags if one not in passed), None)
         if tag is not None:
             self._tags.add(tag)
         return tag
+
+    def bare(self) -> None:
+        """A packet was there, and no keys in it: a farewell, perhaps of somebody who is not known here.
+
+        Who put it there knew of this device, and gave it none: it is not to have those of a device that it was.
+        """
+        self._bare = True
 
     def older(self) -> Epoch:
         """The newest of the epochs here that were not tried. Raises `RelayRefused` when that is over."""
