@@ -70,7 +70,8 @@ def assemble(path: Path, database: Database, device: DeviceKeys, name: str, pers
     journal = Journal(database, device, unix_milliseconds)
     syncing = Syncing(database, device.id, lambda: spaces.private.space.relay)
     spaces = HeldSpaces(path, database, device, journal, keys, unix_milliseconds, syncing.nearest)
-    answering = Answering(database, spaces, device, person, syncing.relay_of, syncing.pins, unix_milliseconds)
+    answering = Answering(database, spaces, device, person, syncing.routes.relay_of, syncing.routes.pins,
+                          unix_milliseconds)
     ephemerals = Ephemerals(device, syncing.links, crypto.random_bytes)
     syncing.serve(spaces, answering, ephemerals.heard)
     network = Network(path, database, device, spaces, syncing)

@@ -45,7 +45,7 @@ async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint
     def work(db: Connection) -> None:
         check_writer(held.space, held.replica.access.device)
         held.replica.relays.want_checkpoint(db, held.space.n,
-                                            {relay_row(db, url) for url in syncing.urls_of(held.space)})
+                                            {relay_row(db, url) for url in syncing.routes.urls_of(held.space)})
 
     await database.write(work)
     for link in syncing.links:

@@ -33,7 +33,7 @@ class Exchange:
         """Send everything that waits and fetch everything new; see `Home.sync`."""
         syncing = self._syncing
         if reseed:
-            await self._reseed(syncing.choose_any(url))
+            await self._reseed(syncing.routes.choose_any(url))
         if await syncing.under_way():  # already kept in step in the background: wait for that
             if url is not None:
                 await syncing.be_free(url)
@@ -42,7 +42,7 @@ class Exchange:
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
-        chosen = syncing.choose_any(url)
+        chosen = syncing.routes.choose_any(url)
         async with syncing.connected(chosen, retry=False, send=False), telling(syncing.links, progress):
             return await self._synced({}, timeout, everywhere)
 
@@ -50,7 +50,7 @@ class Exchange:
         """Wait until the private space is in step; see `Home.synced`."""
         own = self._syncing.links_of(self._syncing.spaces.private.space)
         if not own and await self._syncing.under_way():
-            self._syncing.choose(None)  # raises: it has no relay, its spaces have
+            self._syncing.routes.choose(None)  # raises: it has no relay, its spaces have
         stand = await _in_step(own, timeout, everywhere)
         if everywhere:
             await self._even(stand, timeout, everywhere)
@@ -75,7 +75,7 @@ class Exchange:
         def work(db: Connection) -> None:
             for held in spaces:
                 held.replica.refresh(db)
-                for at in self._syncing.urls_of(held.space) or ([] if url is None else [url]):
+                for at in self._syncing.routes.urls_of(held.space) or ([] if url is None else [url]):
                     held.replica.reseed(db, relay_row(db, at))
                 held.replica.anew = True
 

@@ -51,7 +51,7 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
                                "WHERE space = ?", (space.n,)))
 
     for url, epoch in await database.write(check):
-        await _delete_at(syncing.address(url), held.space, epoch)
+        await _delete_at(syncing.routes.address(url), held.space, epoch)
     await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=True))
 
 

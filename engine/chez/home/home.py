@@ -92,7 +92,7 @@ class Home:
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""
         self._addresses_changed = asyncio.Event()
-        self.deposits = Deposits(database, self._spaces.private, self._syncing.chosen, unix_milliseconds,
+        self.deposits = Deposits(database, self._spaces.private, self._syncing.routes.chosen, unix_milliseconds,
                                  self._addresses_changed.set)
         """What organisations may leave here, and did."""
         self.blobs: Blobs = self._private.blobs
@@ -382,7 +382,7 @@ class Home:
         Gives the link of the private one to `url` or the home's relay; `relays` tells of all. A home that has no relay
         is connected to those that its spaces are at; `NotFound` where there are none.
         """
-        async with (self._syncing.connected(self._syncing.choose_any(url), retry=True, send=True) as link,
+        async with (self._syncing.connected(self._syncing.routes.choose_any(url), retry=True, send=True) as link,
                     following(self.deposits, self._addresses_changed, self.synced)):
             yield link
 
@@ -399,8 +399,9 @@ class Home:
         Show `pairing.code`, then `await pairing.confirm(ask)`. Raises `NotAllowed` when five
         wrong codes were tried within the last hour: somebody may be guessing.
         """
-        chosen = self._syncing.choose(url)
-        return pair(self._database, self._spaces, self._device, self.journal, chosen, self._syncing.address(chosen),
+        routes = self._syncing.routes
+        chosen = routes.choose(url)
+        return pair(self._database, self._spaces, self._device, self.journal, chosen, routes.address(chosen),
                     unix_milliseconds)
 
     # --- what lives as long as the home is open -------------------------------------------

@@ -47,7 +47,7 @@ class Hosting:
         self._journal = journal
         self._role = role
         self._url = url
-        self._address = syncing.address(url)
+        self._address = syncing.routes.address(url)
         self._code = new_code(crypto.random_bytes(8))
         self._machine = Host(self._code, crypto.random_bytes(32))
         self.code: str = full_code(self._code, url)
@@ -157,7 +157,7 @@ async def host(database: Database, held: Held, sharing: Sharing, syncing: Syncin
     """
     role_named(role, held.space)
     check_owner(held.space, device.id, "invites somebody")
-    url = syncing.relay_of(held.space)
+    url = syncing.routes.relay_of(held.space)
     if url is None:
         raise NotFound("this space is at no relay, where somebody could come in", "Set it: `chez relay URL`.")
     await check_guesses(journal, "invitation-refused", now)

@@ -52,9 +52,10 @@ async def come_in(home: OpenHome, text: str, timeout: float, now: int) -> int:
     if scheme.startswith("chez-"):
         return await join_space(home, SpaceLink.read(text))
     code, named = split_code(text)
-    url = named or home.syncing.choose(None)
+    url = named or home.syncing.routes.choose(None)
     card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
-    return await join_space(home, SpaceLink.read(await visit(code, home.syncing.address(url), card, home.device)))
+    found = await visit(code, home.syncing.routes.address(url), card, home.device)
+    return await join_space(home, SpaceLink.read(found))
 
 
 async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float, now: int) -> int:
@@ -117,9 +118,9 @@ def _address(home: OpenHome, where: SpaceLink | InviteLink | Address) -> str:
 
     Raises `InvalidValue` for pins of a relay that has no certificate.
     """
-    known = home.syncing.pins(where.relay)
+    known = home.syncing.routes.pins(where.relay)
     if known:
-        return home.syncing.address(where.relay)
+        return home.syncing.routes.address(where.relay)
     return join(where.relay, check_pins(where.relay, where.pins))
 
 

@@ -55,7 +55,7 @@ class Relays:
         """
         relay_name(url)
         checked = None if pins is None else check_pins(url, pins)
-        if url != self._syncing.choose(None):
+        if url != self._syncing.routes.choose(None):
             await self._list.keep(url, here=here, pins=checked)
             await self._syncing.settle()
         elif checked is not None:
@@ -87,11 +87,11 @@ class Relays:
 
     def pins(self, url: str) -> tuple[str, ...]:
         """The pins that this home has for a relay."""
-        return split(self._syncing.address(url))[1]
+        return split(self._syncing.routes.address(url))[1]
 
     def address(self, url: str) -> str:
         """What is dialled to reach a relay: its URL, with the pins that this home has for it behind a `#`."""
-        return self._syncing.address(url)
+        return self._syncing.routes.address(url)
 
     async def remove(self, url: str, *, here: bool = False) -> tuple[str, ...]:
         """Keep in step with a relay no more; what it has stays there.
@@ -101,7 +101,7 @@ class Relays:
         of nothing more, until the relay is set on it (or `add` brings this one back). Raises `NotFound` for one that
         was not added, `InvalidValue` for the home's own.
         """
-        if url == self._syncing.choose(None):
+        if url == self._syncing.routes.choose(None):
             raise InvalidValue(f"{url} is the relay that this home is known by", "Set another one first.")
         if not await self._list.let_go(url, here=here):
             raise NotFound(f"this home is not kept at {url}", "`chez relay list` tells where it is.")

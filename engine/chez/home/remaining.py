@@ -85,7 +85,7 @@ async def take_back(path: Path | str, words: str, *, passphrase: str | None = No
         if home.person_id != person.root.public:
             raise InvalidValue("these are the words of another person than whose home this is",
                                "Look at your paper: `chez recovery check` tries it.")
-        taking = _Taking(home, person, home._syncing.choose(None))
+        taking = _Taking(home, person, home._syncing.routes.choose(None))
         await taking.read(timeout, progress)
         gone = await taking.chosen(expel, expel_others, ask)
         await taking.say(gone)

@@ -92,12 +92,12 @@ class Space:
         Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
         """
         space, syncing = self._held.space, self._home.syncing
-        relay, create = syncing.relay_of(space), space.membership.create
+        relay, create = syncing.routes.relay_of(space), space.membership.create
         if create is None or not space.public:
             raise NotAllowed(f"space {self.name!r} is not public", "It is so from its beginning, or never.")
         if relay is None:
             raise NotFound("no relay is set", "Others find a public space at its relay: `chez relay URL`.")
-        return Address(space.id, space.handle, relay, create.nonce, space.name, syncing.pins(relay)).text
+        return Address(space.id, space.handle, relay, create.nonce, space.name, syncing.routes.pins(relay)).text
 
     @property
     def role(self) -> RoleName | None:
@@ -359,8 +359,8 @@ class Space:
         Raises `NotFound` while the space is at no relay, `NotAllowed` for the private one.
         """
         syncing = self._home.syncing
-        relay = syncing.relay_of(self._held.space)
-        return self._sharing.link(relay, syncing.pins(relay))
+        relay = syncing.routes.relay_of(self._held.space)
+        return self._sharing.link(relay, syncing.routes.pins(relay))
 
     # --- invitations ----------------------------------------------------------------------
 

@@ -12,23 +12,22 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from chez.errors import ChezError, Misuse, NotFound, RelayRefused
+from chez.errors import ChezError, Misuse, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import RelayStatus, SpaceStatus
+from chez.home.routes import Routes, no_relay
 from chez.home.standing import standing
 from chez.lan.memory import met_relays, note_met
 from chez.spaces.handover import buried
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
-from chez.sync.connection import relay_name
 from chez.sync.driver import Said
 from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances, Near
 from chez.sync.moving import go_to, strayed
-from chez.sync.pinning import join
 
 __all__ = ("Syncing", "relay_row")
 
@@ -42,8 +41,6 @@ T = TypeVar("T")
 class _Running:
     """What lasts as long as the home is connected."""
 
-    url: str | None
-    """The home's relay; None for a home that has none, whose spaces are at relays of their own."""
     retry: bool
     send: bool
     stack: AsyncExitStack
@@ -61,30 +58,20 @@ class Syncing:
     def __init__(self, database: Database, device: bytes, relay: Callable[[], str | None]) -> None:
         self.links: list[Link] = []
         """Those that run, that of the private space first."""
+        self.routes = Routes(relay)
         self._database = database
         self._device = device
-        self._relay = relay
         self._spaces: HeldSpaces | None = None
         self._answering: Answering | None = None
         self._running: _Running | None = None
-        self._beside: list[str] = []
-        self._pins: dict[str, tuple[str, ...]] = {}
         self._said: Said = lambda replica, message, back: None
-        self._only_here: set[str] = set()
-        self._home: str | None = None
         self._settling, self._beginning = asyncio.Lock(), asyncio.Lock()
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._around: Callable[[], list[Near]] = list
 
     async def load(self) -> None:
-        """Learn from the store which relays are beside the home's. Called when the home opens."""
-        rows = await self._database.read(lambda db: db.execute(
-            "SELECT url, beside, pins, here FROM relay ORDER BY n").fetchall())
-        self._beside = [url for url, beside, _, _ in rows if beside]
-        self._pins = {url: tuple(pins.split(",")) for url, _, pins, _ in rows if pins}
-        (self._home,) = await self._database.read(lambda db: db.execute(
-            "SELECT relay FROM space WHERE n = ?", (self.spaces.private.space.n,)).fetchone())
-        self._only_here = {url for url, _, _, here in rows if here > 0}
+        """Learn from the store which relays the home has. Called when it opens."""
+        await self.routes.load(self._database, self.spaces.private.space.n)
         met = await self._database.read(met_relays)
         for held in self.spaces.all.values():  # what they lack is to be known when they are met again
             held.replica.relays.kept |= met
@@ -126,39 +113,9 @@ class Syncing:
         """Whether the home is connected until further notice, and does by itself what a sync does once."""
         return self._running is not None and self._running.retry
 
-    def choose(self, url: str | None) -> str:
-        """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
-        chosen = self.choose_any(url)
-        if chosen is None:
-            raise _no_relay()
-        return chosen
-
-    def choose_any(self, url: str | None) -> str | None:
-        """As `choose`; None for a home that has no relay, of which spaces may be at relays of their own."""
-        chosen = url or self._relay()
-        if chosen is not None:
-            relay_name(chosen)
-        return chosen
-
-    def chosen(self) -> tuple[str, tuple[str, ...]]:
-        """The home's relay, and the pins that are known of its key. Raises `NotFound`."""
-        url = self.choose(None)
-        return url, self.pins(url)
-
-    def relay_of(self, space: SpaceKeys) -> str | None:
-        """Where a space is kept in step: now, or when the home connects."""
-        return next(iter(self.urls_of(space)), None)
-
-    def urls_of(self, space: SpaceKeys) -> list[str]:
-        """All the relays where a space is kept in step: its own, or the home's and those beside it."""
-        if not space.private and space.relay is not None:
-            return [space.relay]
-        home = self._running.url if self._running is not None else self._relay()
-        return [] if home is None else [home, *(url for url in self._beside if url != home)]
-
     def links_of(self, space: SpaceKeys) -> list[Link]:
         """The links that keep a space in step now, that of its first relay first."""
-        urls = self.urls_of(space)
+        urls = self.routes.urls_of(space)
         return sorted((link for link in self.links if link.url in urls), key=lambda link: urls.index(link.url))
 
     def link_of(self, space: SpaceKeys) -> Link | None:
@@ -171,23 +128,15 @@ class Syncing:
         """The links that a sync stands or falls with: the private space's; of a home that has no relay, all to relays.
         """
         own = self.links_of(self.spaces.private.space)
-        return own or ([link for link in self.links if not link.near] if self._relay() is None else [])
+        return own or ([link for link in self.links if not link.near] if self.routes.home is None else [])
 
     def nearest(self, space: SpaceKeys) -> list[str | Near]:
         """Where pieces of a space are fetched from: devices on this network, then relays by their addresses, that it
         stands best with first."""
         here = [] if space.public else self._around()
-        urls, best = self.urls_of(space), self.link_of(space)
+        urls, best = self.routes.urls_of(space), self.link_of(space)
         ordered = urls if best is None else [best.url, *(url for url in urls if url != best.url)]
-        return [*here, *(self.address(url) for url in ordered)]
-
-    def pins(self, url: str | None) -> tuple[str, ...]:
-        """The pins that are known of a relay's key."""
-        return self._pins.get(url or "", ())
-
-    def address(self, url: str) -> str:
-        """What is dialled to reach a relay: its URL, and the pins that are known of its key."""
-        return join(url, self.pins(url))
+        return [*here, *(self.routes.address(url) for url in ordered)]
 
     @asynccontextmanager
     async def connected(self, url: str | None, *, retry: bool, send: bool) -> AsyncIterator[Link]:
@@ -198,14 +147,15 @@ class Syncing:
         await self.be_free()
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
-            running = self._running = _Running(url, retry, send, stack)
+            running = self._running = _Running(retry, send, stack)
+            self.routes.begin(url)
             stack.callback(self._stopped, running)
             groups: dict[str, list[Held]] = {}
             for held in spaces:
-                for at in self.urls_of(held.space):
+                for at in self.routes.urls_of(held.space):
                     groups.setdefault(at, []).append(held)
             if not groups:
-                raise _no_relay()
+                raise no_relay()
             for one, group in groups.items():
                 await self._begin(one, group)
             for held in spaces:
@@ -226,15 +176,14 @@ class Syncing:
 
     async def be_free(self, url: str | None = None) -> None:
         """Raises `Misuse` when the home is connected: with `url`, when that is elsewhere."""
-        if await self.under_way() and (url is None or url not in self.urls_of(self.spaces.private.space)):
-            assert self._running is not None
-            raise Misuse(f"this home is connected to {self._running.url or 'the relays of its spaces'} already",
+        if await self.under_way() and (url is None or url not in self.routes.urls_of(self.spaces.private.space)):
+            raise Misuse(f"this home is connected to {self.routes.at or 'the relays of its spaces'} already",
                          "`chez relay add` keeps it in step with one more.")
 
     async def _join(self, held: Held) -> None:
         if self._running is None:
             return
-        for url in self.urls_of(held.space):
+        for url in self.routes.urls_of(held.space):
             await self._begin(url, [held])
         for link in self.near if not held.space.public else ():
             link.add(held.replica)
@@ -309,7 +258,7 @@ class Syncing:
 
     def _new_link(self, running: _Running, url: str, keeping: Keeping) -> Link:
         link = Link(self._database, self._device, [], keeping.relay, url, retry=running.retry, found=self.found,
-                    keeping=keeping, address=self.address(url), said=self._said)
+                    keeping=keeping, address=self.routes.address(url), said=self._said)
         self.links.append(link)
         running.stack.push_async_callback(self._end, link)
         link.start()
@@ -372,6 +321,7 @@ class Syncing:
 
     def _stopped(self, running: _Running) -> None:
         self._running = None
+        self.routes.end()
         running.steady.set()
 
     async def settle(self) -> None:
@@ -379,13 +329,12 @@ class Syncing:
         refused the home may not any more.
         """
         async with self._settling:
-            former = self._home
+            former = self.routes.kept
             await self.load()
-            self.spaces.private.space.relay = self._home
+            self.spaces.private.space.relay = self.routes.kept
             if self._running is None:
                 return
-            if self._running.url == former and self._home is not None:
-                self._running.url = self._home
+            self.routes.moved(former)
             for held in list(self.spaces.all.values()):
                 await self._join(held)
             for link in [link for link in self.links if not link.near]:
@@ -397,7 +346,7 @@ class Syncing:
         One that is let go of is told so first, if it can be: other devices may hear of it there only.
         """
         spaces = list(self.spaces.all.values())
-        kept = [held for held in spaces if link.url in self.urls_of(held.space)]
+        kept = [held for held in spaces if link.url in self.routes.urls_of(held.space)]
         private = self.spaces.private
         if private not in kept and link.keeps(private.replica) and link.status in ("syncing", "synced"):
             with suppress(ChezError):
@@ -407,9 +356,9 @@ class Syncing:
                 link.drop(held.replica)
         if not kept:
             await self._end(link)
-        elif link.ended or link.address != self.address(link.url) or any(
+        elif link.ended or link.address != self.routes.address(link.url) or any(
                 isinstance(error, RelayRefused) and error.reason == "token" for error in link.problems.values()):
-            link.address = self.address(link.url)
+            link.address = self.routes.address(link.url)
             link.begin_anew()
 
     # --- how things stand -------------------------------------------------------------------
@@ -421,11 +370,11 @@ class Syncing:
     def relays(self) -> list[RelayStatus]:
         """How the connection to each relay stands that spaces of this home are at."""
         if not self.links and self._spaces is not None:
-            urls = [url for held in self._spaces.all.values() for url in self.urls_of(held.space)]
-            return [RelayStatus(url, "off", pins=self._pins.get(url, ()), here=url in self._only_here)
+            urls = [url for held in self._spaces.all.values() for url in self.routes.urls_of(held.space)]
+            return [RelayStatus(url, "off", pins=self.routes.pins(url), here=url in self.routes.only_here)
                     for url in dict.fromkeys(urls)]
         return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
-                            link.next_try, pins=self._pins.get(link.url, ()), here=link.url in self._only_here)
+                            link.next_try, pins=self.routes.pins(link.url), here=link.url in self.routes.only_here)
                 for link in self.links if not link.near]
 
     def status_of(self, held: Held) -> SpaceStatus:
@@ -433,7 +382,7 @@ class Syncing:
         link, stands = self.link_of(held.space), standing(held, self._device)
         if link is None:
             full = "" if held.replica.room.full is None else str(held.replica.room.full)
-            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", full, *stands)
+            return SpaceStatus(held.id, held.space.name, self.routes.relay_of(held.space), "off", full, *stands)
         error = held.replica.room.full or link.problems.get(held.space.id) or link.error
         each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
                                  str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
@@ -442,10 +391,6 @@ class Syncing:
             return SpaceStatus(held.id, held.space.name, link.url, "off", "", *stands, each)  # as it should be
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
                            held.blobs.problem if error is None else str(error), *stands, each)
-
-
-def _no_relay() -> NotFound:
-    return NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:

@@ -53,7 +53,7 @@ async def _under_others_keys(home: Home) -> set[str]:
     def work(db: Connection) -> set[str]:
         there = {(space, url): epoch for space, url, epoch in db.execute(
             "SELECT cursor.space, url, cursor.epoch FROM cursor JOIN relay ON relay.n = cursor.relay")}
-        return {held.id for held in home._spaces.all.values() for url in home._syncing.urls_of(held.space)
+        return {held.id for held in home._spaces.all.values() for url in home._syncing.routes.urls_of(held.space)
                 if there.get((held.space.n, url)) != held.space.epoch.id}
 
     return await home._database.read(work)
@@ -65,7 +65,7 @@ async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:
     for held in list(home._spaces.all.values()):
         create = held.space.membership.create
         if held.id in shut and create is not None and create.person == person.root.public:
-            for url in home._syncing.urls_of(held.space):
+            for url in home._syncing.routes.urls_of(held.space):
                 taken = await _take_back_at(home, person, url, held) or taken
     return taken
 
@@ -79,7 +79,7 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
     if rotation is None:
         return False
     with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
-        async with connect(home._syncing.address(url)) as relay:
+        async with connect(home._syncing.routes.address(url)) as relay:
             (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
             if outcome.error in ("unknown", "deleted") and held.space.private:
                 await _make_anew(relay, person, rotation)
@@ -102,7 +102,7 @@ async def words_open(home: Home, person: Person, url: str) -> str:
     """
     space = home._spaces.private.space
     try:
-        async with connect(home._syncing.address(url)) as relay:
+        async with connect(home._syncing.routes.address(url)) as relay:
             box = await relay.get_packet(space.handle, recovery_tag_of(person.nonce, person.recovery.public))
         found = accept_packet(space.id, box, person.recovery)
     except (RelayRefused, RelayUnreachable, RelayMisbehaved, BadEntry) as error:

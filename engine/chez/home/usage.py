@@ -30,11 +30,11 @@ class Usage(msgspec.Struct, frozen=True):
 
 async def usage_at(syncing: Syncing, space: SpaceKeys, relay: str | None) -> Usage:
     """Ask a relay that a space is at, the first without; see `Space.usage`."""
-    urls = syncing.urls_of(space)
+    urls = syncing.routes.urls_of(space)
     url = relay or next(iter(urls), None)
     if url is None or url not in urls:
         raise NotFound(f"the space {space.name!r} is not at {relay or 'any relay'}", "`Home.relays` tells where it is.")
-    async with connect(syncing.address(url)) as opened:
+    async with connect(syncing.routes.address(url)) as opened:
         (outcome,) = await opened.open([(space.handle, Role.READ, space.epoch.read)])
         if outcome.error:
             raise RelayRefused(f"the relay does not open this space ({outcome.error})", "Sync first.",
