@@ -266,3 +266,49 @@ async def test_a_damaged_log_keeps_nobody_waiting(cluster: Cluster) -> None:
         assert isinstance(page, s.Page) and len(page.entries) == 2
         clock.now += 2 * 3600
         assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+
+
+@pytest.mark.parametrize(("asking", "elsewhere"), [("run", False), ("run", True), ("delete", True)])
+async def test_what_is_written_while_a_relay_removes_stays(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, asking: str, elsewhere: bool) -> None:
+    """An entry that is acknowledged meanwhile, by this relay or heard of from another, is no part of what is removed.
+    """
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as one:
+        two = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        ends = await heads(one, 4, 200, together=1)
+        request = drop([s.Dropped(1, 2, ends[1])], [chunk(1)], voucher=CONTROL)
+        assert codes(await one.perform([chunk(1), request])) == [None, None]
+        clock.now += QUOTAS.grace
+
+        async def append() -> None:
+            assert codes(await (two if elsewhere else one).perform([entry(9, 200)])) == [None]
+            await one.spaces.known(SPACE.handle)  # as who follows the space is told
+
+        async with before_next(one, asking, append, monkeypatch):
+            assert await one.perform([s.Expire()]) == [s.Expired(more=False)]
+        page, used = await two.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ), s.ReadUsage(SPACE.handle, READ)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [3, 4, 5]
+        assert isinstance(used, s.SpaceUsage) and used.entries.bytes == 600 + PACKET_COST and used.chunks.bytes == 0
+        await two.close()
+
+
+async def test_a_rotation_while_a_log_is_laid_anew_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of before do not come back: whoever was taken out would be let in by them."""
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        await heads(one, 3, 200, together=1)
+        await lose(cluster, one, (await messages(one, LOG))[2:3])
+        space, request = rotation(1, 3, SPACE.keys.admin, READ)
+
+        async def rotate() -> None:
+            assert await two.perform([request]) == [s.Done()]
+            await one.spaces.known(SPACE.handle)
+
+        async with before_next(one, "at", rotate, monkeypatch):
+            await one.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        under_old, under_new = await two.perform([s.ReadPage(SPACE.handle, 0, 10_000, key)
+                                                  for key in (READ, space.keys.read)])
+        assert isinstance(under_old, s.Refused) and under_old.code is Code.ROTATED
+        assert isinstance(under_new, s.Page) and [one.offset for one in under_new.entries] == [1, 2]
+        await two.close()

@@ -39,7 +39,7 @@ class Mender:
 
     async def mend(self, handle: bytes, view: View) -> None:
         """Lay a space's log anew, as the view has it. Raises `Unavailable`; then what was laid so far is the log."""
-        state = view.state
+        state, seq, size = view.state, view.seq, 0
         if state is None or not state.alive:
             return
         _log.error("a log of the cluster is damaged: what is left of it is laid anew")
@@ -47,9 +47,8 @@ class Mender:
         left = Left(self._engine, stream, subject, state)
         draft = self._draft(view)
         draft.anew(await left.packets())
-        seq, size = view.seq, 0
         try:
-            async for block in left.blocks(view.seq):
+            async for block in left.blocks(seq):
                 if size > BLOCK_BYTES:
                     seq = await self._lay(view, subject, seq, draft)
                     draft, size = self._draft(view), 0

@@ -34,7 +34,16 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
 from chez_relay.storage.jetstream.batching import batches
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode, encode_time
+from chez_relay.storage.jetstream.blocks import (
+    ID_PREFIX,
+    Drops,
+    Index,
+    State,
+    decode_block,
+    encode,
+    encode_time,
+    named,
+)
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
@@ -341,11 +350,12 @@ class Spaces:
                 removing = [(chunk, *place) for chunk in chunks if (
                     place := await self._attachments.place(handle, state.store, chunk)) is not None]
                 after = after_due(drops, found, chunks, removing)
-                await self._dropped(handle, view, state, drops, after, found.data, found.control, 0)
+                written = await self._dropped(handle, view, state, drops, after, found.data, found.control, 0)
                 stream = self._places.stream("log", handle)
-                await asyncio.gather(*(self._engine.delete(stream, one) for one in found.blocks if one != state.record))
-                if removing and view.state is not None:
-                    await self._removed(handle, view, view.state, after)
+                await asyncio.gather(*(
+                    self._engine.delete(stream, one) for one in found.blocks if one != written.record))
+                if removing:
+                    await self._removed(handle, view, written, after)
             except Conflict:
                 continue
             except Damaged:
@@ -361,13 +371,19 @@ class Spaces:
         await self._dropped(handle, view, state, drops, after, 0, 0, sum(size for _, size, _ in drops.removing))
 
     async def _dropped(self, handle: bytes, view: View, state: State, drops: Drops, after: Drops, data: int,
-                       control: int, blobs: int) -> None:
-        draft = Draft(state, self._quotas, {}, lambda: b"", drops=drops)
+                       control: int, blobs: int) -> State:
+        """Write what becomes of the view's state, and say it. Raises `Conflict` where `state` had other drops."""
+        before = view.state  # with what was written here, or heard, since: it would be undone
+        if before is None or (before.birth, before.drops) != (state.birth, state.drops):
+            raise Conflict
+        draft = Draft(before, self._quotas, {}, lambda: b"", drops=drops)
         draft.expire(after, data, control, blobs)
         block = draft.block()
         seq = await self._engine.publish(self._places.log(handle), encode(block), expected=view.seq)
         view.wrote(seq, block, b"")
-        await self._replaced(handle, state, view.state)
+        written = named(block, seq).state
+        await self._replaced(handle, before, written)
+        return written
 
     async def _replaced(self, handle: bytes, before: State | None, after: State | None) -> None:
         """Remove what told packets and drops before another block did: no quota counts it. What a failure leaves stays.
