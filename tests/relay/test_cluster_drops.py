@@ -91,6 +91,19 @@ async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Cluster)
         await fresh.close()
 
 
+async def test_packets_that_came_together_with_entries_go(cluster: Cluster) -> None:
+    """An entry that is sent together with a rotation keeps no packets for as long as it is there itself."""
+    async with emptied(cluster) as store:
+        await store.perform([create(1)])
+        space, admin, read = SPACE, SPACE.keys.admin, READ
+        for generation in range(1, 6):
+            before, (space, request) = space, rotation(generation, 100, admin, read)
+            both = [entry(generation, space=before), request, entry(generation + 10, space=space)]
+            assert codes(await store.perform(both)) == [None, None, None]
+            admin, read = space.keys.admin, space.keys.read
+        assert sum(len(one.data) > 100 * PACKET_COST for one in await messages(store, LOG)) == 1
+
+
 async def test_many_gaps_cost_few_questions(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two thousand entries every other one is dropped: naming them, removing them and reading past them asks the
     cluster as often as it has stretches of blocks, and not once for each; else all that is due elsewhere waited."""
