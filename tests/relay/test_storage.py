@@ -20,6 +20,7 @@ from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from chez_wire.dropping import NO_DROP, drop_hash, in_rising_order
 from chez_wire.envelope import GENESIS_HEAD, fold_head
+from chez_wire.limits import MAX_INBOX_TTL
 from chez_wire.login import ANY_KEY
 from tests.relay.storing import (
     APPEND,
@@ -168,6 +169,35 @@ async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
     gone, found, _ = await store.perform([
         s.AddItem(INBOX.inbox, b"x", INBOX.write_key), s.Lookup((INBOX.inbox,)), s.Expire()])
     assert isinstance(gone, s.Refused) and gone.code is Code.UNKNOWN and found == s.Found((None,))
+
+
+async def test_what_was_dropped_while_the_clock_was_ahead_goes_in_its_time(store: s.Storage, clock: Clock) -> None:
+    """The clock was years ahead, and is set right: what waits to be dropped waits for one grace more."""
+    stored = await store.perform([create(), entry(1, 1000), entry(2, 1000)])
+    clock.now += 3e8
+    ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
+    assert codes(await store.perform([chunk(1, 900), drop(ranges, [chunk(1, 900)])])) == [None] * 2
+    clock.now -= 3e8
+    usage = s.ReadUsage(SPACE.handle, READ)
+    assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(2000, 0, 900)]
+    clock.now += QUOTAS.grace
+    assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(1000, 0, 0)]
+
+
+async def test_an_inbox_that_was_made_while_the_clock_was_ahead_goes_in_its_time(tmp_path: Path, clock: Clock) -> None:
+    """It and what is in it stay for the longest that any may be asked for, and not for years."""
+    clock.now += 3e8
+    store = await SqliteStorage.open(tmp_path, clock=clock)
+    try:
+        await store.perform([INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)])
+        clock.now -= 3e8
+        read = s.ReadItems(INBOX.inbox, 0, 1000)
+        assert (await store.perform([s.Expire(), read]))[1] == s.ItemPage((s.InboxItem(1, b"item"),), 1)
+        clock.now += MAX_INBOX_TTL
+        assert codes(await store.perform([s.Expire(), read])) == [None, Code.UNKNOWN]
+        assert census(tmp_path).inboxes == census(tmp_path).items == 0
+    finally:
+        await store.close()
 
 
 async def test_an_item_rests_on_the_write_key_that_stands(store: s.Storage, clock: Clock) -> None:

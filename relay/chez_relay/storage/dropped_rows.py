@@ -155,6 +155,7 @@ class DroppedRows:
 
     def expire(self, now: float, room: Room) -> bool:
         """Remove a slice of what had its grace; whether there is more."""
+        self._not_after(now + self._grace, room.rows)
         most, handled = room.rows, False
         ranges = self._db.execute("SELECT space, first, last, due, seal FROM dropping WHERE due <= ? ORDER BY due "
                                   "LIMIT ?", (now, most)).fetchall()
@@ -174,6 +175,16 @@ class DroppedRows:
                     return True
         # Rows that are damaged stay, and are no reason to look again at once.
         return handled and (len(ranges) == most or len(chunks) == max(0, room.rows))
+
+    def _not_after(self, latest: float, most: int) -> None:
+        """What was named while the clock was ahead waits no longer than what is named now."""
+        for table, keys in (("dropping", ("space", "first", "last")), ("releasing", ("space", "chunk"))):
+            query = f"SELECT {', '.join(keys)}, due, seal FROM {table} WHERE due > ? LIMIT ?"
+            for *names, due, sealed in self._db.execute(query, (latest, most)).fetchall():
+                if sealed == seal(*names, due):
+                    self._db.execute(
+                        f"UPDATE {table} SET due = ?, seal = ? WHERE {' AND '.join(f'{key} = ?' for key in keys)}",
+                        (latest, seal(*names, latest), *names))
 
     def _remove(self, number: int, first: int, last: int, room: Room) -> bool:
         start = number * PLACES

@@ -19,6 +19,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
 from chez_relay.storage.refusals import CROWDED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 from chez_relay.storage.space_rows import Room
+from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("InboxRows",)
 
@@ -51,6 +52,11 @@ class InboxRows:
 
         Nobody is shown them any more: an inbox may be half empty meanwhile.
         """
+        latest = self.now + MAX_INBOX_TTL
+        for table in ("inboxes", "items"):  # the clock was ahead when these were put: nobody asked for as long
+            self._db.execute(
+                f"UPDATE {table} SET expires = ? WHERE rowid IN (SELECT rowid FROM {table} WHERE expires > ? LIMIT ?)",
+                (latest, latest, room.rows))
         over = self._db.execute("SELECT inbox FROM inboxes WHERE expires <= ? ORDER BY expires LIMIT ?",
                                 (self.now, room.rows + 1)).fetchall()
         for (number,) in over:

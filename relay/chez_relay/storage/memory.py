@@ -166,7 +166,7 @@ class MemoryStorage:
             case Expire():
                 self._inboxes.expire()
                 for space in self._spaces.values():
-                    _expire(space, self._clock())
+                    _expire(space, self._clock(), self._quotas.grace)
                 return Expired(more=False)
 
     def _usage(self, space: _Space) -> Result:
@@ -306,7 +306,10 @@ class MemoryStorage:
         return Done()
 
 
-def _expire(space: _Space, now: float) -> None:
+def _expire(space: _Space, now: float, grace: float) -> None:
+    latest = now + grace  # what waits longer was named while the clock was ahead
+    space.dropping = {span: min(due, latest) for span, due in space.dropping.items()}
+    space.releasing = {chunk: min(due, latest) for chunk, due in space.releasing.items()}
     for (first, last), due in list(space.dropping.items()):
         if due > now:
             continue

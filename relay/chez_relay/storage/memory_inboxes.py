@@ -18,6 +18,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import item_digest
 from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
+from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("MemoryInboxes",)
 
@@ -60,9 +61,14 @@ class MemoryInboxes:
 
     def expire(self) -> None:
         """Delete inboxes and items whose time is over."""
+        latest = self._clock() + MAX_INBOX_TTL  # else it was made, or put, while the clock was ahead
         for name in list(self._inboxes):
-            if self._inbox(name) is None:
+            if (box := self._inbox(name)) is None:
                 del self._inboxes[name]
+                continue
+            box.expires = min(box.expires, latest)
+            for item in box.items.values():
+                item.expires = min(item.expires, latest)
 
     def add_inbox(self, request: AddInbox) -> Result:
         """Make an inbox, or let it live on."""

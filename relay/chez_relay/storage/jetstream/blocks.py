@@ -121,6 +121,14 @@ class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         known = Drops(dropped=tuple([Dropped(first, last, NO_DROP) for first, last in named]))
         return [part for one in ranges for part in known.live(one.first, one.last)]
 
+    def not_after(self, latest: float) -> "Drops":
+        """The same, where nothing waits longer: what was named while a clock was ahead would for as long."""
+        if max((*(when for *_, when in self.dropping), *(when for _, when in self.releasing)), default=0.0) <= latest:
+            return self
+        return msgspec.structs.replace(
+            self, dropping=tuple([(first, last, min(when, latest)) for first, last, when in self.dropping]),
+            releasing=tuple([(chunk, min(when, latest)) for chunk, when in self.releasing]))
+
     @property
     def next_due(self) -> float | None:
         """When the next of it is due, None where nothing waits."""

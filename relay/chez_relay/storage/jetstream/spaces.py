@@ -343,6 +343,9 @@ class Spaces:
                 if drops.removing:  # what a relay began, that may be gone
                     await self._removed(handle, view, state, drops)
                     continue
+                if (sooner := drops.not_after(now + self._quotas.grace)) is not drops:
+                    await self._dropped(handle, view, state, drops, sooner, 0, 0, 0)
+                    continue
                 found = await due(log, state, drops, now)
                 chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
                 if not found.spans and not found.over and not chunks:

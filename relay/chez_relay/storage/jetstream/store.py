@@ -80,6 +80,7 @@ class JetStreamStorage:
         self._incarnation = incarnation
         self._random = random
         self._clock = clock
+        self._quotas = quotas
         self._renewed = asyncio.Event()
         self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
         self._boxes = Boxes(engine, places, quotas, clock, random)
@@ -259,7 +260,7 @@ class JetStreamStorage:
                     more = True
                     break
             async for kept in self._all(stream, self._places.all_due(shard)):
-                if decode_time(kept.data) <= now:
+                if not now < decode_time(kept.data) <= now + self._quotas.grace:
                     more = await self._drop_due(stream, kept, now) or more
         return Expired(more)
 
