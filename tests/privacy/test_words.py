@@ -16,7 +16,7 @@ SAID: dict[Language, tuple[str, ...]] = {
            "noised: where 0.5 of watts in readings lie below", "in each of 2 groups of rate",
            "no such value is more than 12.2 times likelier (epsilon 2.5 for a window)", "that is for one row",
            "an epsilon of 5 over all windows"),
-    "fr": ("bruité : combien de lignes de readings", "la somme de watts dans readings", "12.2 fois plus probable",
+    "fr": ("bruité : combien de lignes de readings", "la somme de watts dans readings", "12,2 fois plus probable",
            "cela vaut pour une ligne", "un epsilon de 5 sur toutes les périodes"),
 }  # fmt: skip
 
