@@ -10,7 +10,7 @@ import pytest
 
 import chez
 from chez import crypto
-from chez.errors import ChezError, HomeExists, InvalidValue, NotAllowed, NotFound
+from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
 from tests.blobs.support import CHUNK as PIECE
 from tests.blobs.support import content, read
 from tests.home.conftest import PASSPHRASE
@@ -144,9 +144,13 @@ async def test_what_is_in_the_way_stays(home: chez.Home, tmp_path: Path) -> None
         await restored(tmp_path / "nothing", tmp_path / "again")
     with pytest.raises(InvalidValue):
         await restored(tmp_path / "backup", tmp_path / "again", name="")
-    with pytest.raises(ChezError):
+    with pytest.raises(NotFound, match=r"there is no folder .*no folder.*Make it"):
         await home.backup(tmp_path / "no folder" / "backup")
-    assert not (tmp_path / "again").exists()
+    with pytest.raises(NotFound, match="there is no folder"):
+        await home.backup(tmp_path / "backup" / "backup")
+    with pytest.raises(StorageFailed):
+        await home.backup(Path("/proc/backup"))
+    assert not (tmp_path / "again").exists() and not list(home.path.glob(".backup-*"))
 
 
 @pytest.mark.slow

@@ -950,8 +950,8 @@ class Home(Opened[AsyncHome]):
         It opens with the passphrase that this home has now (`chez.restore`), and holds one
         moment of it. `verify` restores it to try, beside the home, and checks what came out.
         The folder of the home needs room for a copy of the store while it is made.
-        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there,
-        `StorageFailed`, `Damaged`.
+        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there, `NotFound` where its folder is
+        not, `StorageFailed`, `Damaged`.
         """
         return self._portal.call(lambda call: self._inner.backup(path, verify=verify, progress=call.told(progress)))
 

@@ -88,6 +88,8 @@ class Backup(msgspec.Struct, frozen=True):
         """Write a backup; see `Home.backup`."""
         if path.exists() or path.is_symlink():
             raise InvalidValue(f"there is something at {path} already", "A backup is never written over anything.")
+        if not path.parent.is_dir():
+            raise NotFound(f"there is no folder {path.parent}", "Make it, or choose another; of a disk, plug it in.")
         note = on_loop(progress)
         report = await self.database.aside(lambda db, check: self._write(db, path, verify, note, check))
         await self.journal.append("backup", {"to": str(path), "bytes": report.bytes, "sha256": report.sha256,
@@ -102,9 +104,9 @@ class Backup(msgspec.Struct, frozen=True):
             raise disk_error(error, f"{self.home} can't be written") from None
         fresh = path.with_name(f".{path.name[:200]}.{crypto.random_bytes(4).hex()}")
         try:
-            db.execute("VACUUM INTO ?", (str(scratch / STORE_FILE),))  # under the same key
-            check()
             with open(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w+b") as file:
+                db.execute("VACUUM INTO ?", (str(scratch / STORE_FILE),))  # under the same key
+                check()
                 size = self._seal(file, scratch / STORE_FILE, 2 if verify else 1, note, check)
                 file.flush()
                 os.fsync(file.fileno())

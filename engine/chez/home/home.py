@@ -300,8 +300,8 @@ class Home:
         It opens with the passphrase that this home has now (`chez.restore`), and holds one
         moment of it. `verify` restores it to try, beside the home, and checks what came out.
         The folder of the home needs room for a copy of the store while it is made.
-        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there,
-        `StorageFailed`, `Damaged`.
+        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there, `NotFound` where its folder is
+        not, `StorageFailed`, `Damaged`.
         """
         about = About(1, self.person_id, self.device_id, self.name, time_text(datetime.now(UTC)))
         return await Backup(self._database, self.journal, self._device, self.path, about).write(
