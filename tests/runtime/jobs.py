@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from chez_sandbox.runtime.host import Limits, RunResult, Runtime, Table
+
+LOOKS_INSIDE = pytest.mark.skipif(os.geteuid() != 0, reason="a worker's walls hide what it has open from all but root")
 
 READINGS = Table("readings", ("at", "watts"), tuple((at, 200 + at % 7) for at in range(5000)))
 
