@@ -10,7 +10,7 @@ import pytest
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
-from chez_relay.storage.jetstream import draft
+from chez_relay.storage.jetstream import draft, views
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_wire.dropping import NO_DROP, drop_hash
@@ -325,3 +325,29 @@ async def test_a_rotation_while_a_log_is_laid_anew_stays(cluster: Cluster, monke
         assert isinstance(under_old, s.Refused) and under_old.code is Code.ROTATED
         assert isinstance(under_new, s.Page) and [one.offset for one in under_new.entries] == [1, 2]
         await two.close()
+
+
+async def test_what_is_remembered_of_spaces_has_a_bound(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that saw many spaces with many blocks each and much that was dropped remembers no more than it may, of
+    those that were needed last; what it forgot it finds again."""
+    monkeypatch.setattr(views, "MAX_VIEW_BYTES", 20_000)
+    monkeypatch.setattr(views, "SPARE_EVERY", 1)
+    clock, spaces = Clock(), [Space(f"space {number}") for number in range(12)]
+    async with emptied(cluster, clock=clock) as store:
+        for space in spaces:
+            await store.perform([s.AddSpace(space.handle, space.keys)])
+            stored: list[s.Result] = [s.Done()]
+            for number in range(16):
+                one = space.envelope(number)
+                stored += await store.perform([
+                    s.AddEntry(space.handle, entry_id(one), one, False, space.keys.append)])
+            await store.perform([first_dropped(space, stored, 8)])
+        remembered = [view.size for view in store.spaces.views._views.values()]
+        assert len(remembered) == 12 and sum(remembered) < 20_000 + 4_000 and remembered[-1] > 2_000
+        again = [space.envelope(0) for space in spaces]
+        for space, one in zip(spaces, again, strict=True):
+            known, page = await store.perform([
+                s.AddEntry(space.handle, entry_id(one), one, False, space.keys.append),
+                s.ReadPage(space.handle, 3, 100_000, space.keys.read)])
+            assert isinstance(known, s.Stored) and (known.offset, known.fresh) == (1, False)
+            assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(4, 17))

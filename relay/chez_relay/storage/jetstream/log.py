@@ -25,6 +25,10 @@ INDEX_EVERY: Final = 4096
 MAX_KNOWN_BLOCKS: Final = 1024
 """Blocks of one space whose sequences are remembered, so that a reader who goes on needs no search."""
 
+BLOCK_BYTES: Final = 170
+ROW_BYTES: Final = 200
+"""What one block that is remembered takes of memory, and one range or chunk of what was dropped."""
+
 FETCH_BYTES: Final = 2 * MIB
 
 NEAR: Final = 256
@@ -47,9 +51,18 @@ class View:
     state: State | None = None
     ids: bytearray = field(default_factory=bytearray)
     birth: bytes = b""
-    drops: tuple[int, Drops] = (0, Drops())
+    drops: tuple[int, Drops] = (0, NOTHING)
     blocks: list[tuple[int, int, int]] = field(default_factory=list)
     """First offset, last offset and sequence of blocks, in order."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes beside its state, about."""
+        return len(self.ids) + BLOCK_BYTES * len(self.blocks) + ROW_BYTES * self.drops[1].rows
+
+    def forget(self) -> None:
+        """Let go of that: it is found again."""
+        self.ids, self.blocks, self.drops = bytearray(), [], (0, NOTHING)
 
     def moved(self, seq: int, state: State | None) -> None:
         """The last block is another one."""

@@ -190,7 +190,6 @@ class Spaces:
         stored = await self._engine.publish(
             self._places.log(handle), encode(block), expected=seq, mark=tries.mark if tries.chunks else "")
         view.wrote(stored, block, draft.ids)
-        self.views.spare_ids()
         await self._replaced(handle, state, view.state)
         return results, True
 

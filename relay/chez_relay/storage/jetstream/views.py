@@ -11,14 +11,19 @@ from chez_relay.storage.jetstream.blocks import Block, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.log import View
 from chez_relay.storage.jetstream.places import Places
+from chez_wire.limits import MIB
 
 __all__ = ("Views",)
 
 MAX_VIEWS: Final = 16_384
 """Spaces remembered, about 1 KB each beside their ids."""
 
-MAX_ID_BYTES: Final = 64 * 2**20
-"""Bytes of ids remembered in all: 8 million entries."""
+MAX_VIEW_BYTES: Final = 128 * MIB
+"""Bytes remembered of all spaces beside that: their ids (eight million entries are half of it), where their blocks are,
+and what was dropped there."""
+
+SPARE_EVERY: Final = 64
+"""Looks at spaces after which it is seen to that: each may have brought 3 MB of what was dropped."""
 
 LOOKS: Final = 6
 """Times that any node is asked for a block that seems to be gone: of three, most likely all were."""
@@ -34,6 +39,7 @@ class Views:
         self._places = places
         self._lost = lost
         self._views: OrderedDict[bytes, View] = OrderedDict()
+        self._looks = 0
 
     def heard(self, handle: bytes, kept: Kept, block: Block) -> None:
         """A block of a space was stored, by this or another relay."""
@@ -43,6 +49,9 @@ class Views:
 
     def view(self, handle: bytes) -> View:
         """What is remembered of a space."""
+        self._looks += 1
+        if self._looks % SPARE_EVERY == 0:
+            self._spare()
         view = self._views.get(handle)
         if view is None:
             while len(self._views) >= MAX_VIEWS:
@@ -118,11 +127,11 @@ class Views:
         """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
         return await self._engine.publish(self._places.now(shard), b"", alone=True)
 
-    def spare_ids(self) -> None:
-        """Forget the ids of spaces that were not written to for longest."""
+    def _spare(self) -> None:
+        """Forget what is remembered beside the last blocks of spaces that were not looked at for longest."""
         total = 0
         for view in reversed(self._views.values()):
-            total += len(view.ids)
-            if total > MAX_ID_BYTES:
-                total -= len(view.ids)
-                view.ids = bytearray()
+            total += (size := view.size)
+            if total > MAX_VIEW_BYTES:
+                total -= size
+                view.forget()
