@@ -7,12 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import chez
+from chez.cli.context import Settings
 from chez.crypto import Kdf
-from chez_sandbox.consent import verbs
+from chez_sandbox.consent import commands, verbs
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.departures import departures
@@ -25,6 +28,18 @@ from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import SIZE, run_once
+
+
+def test_what_a_job_printed_passes_for_no_line_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a dry run stands behind the mark of a provider's words, line for line, and steers no terminal."""
+    (tmp_path / "a.chez").write_bytes(b"")
+    printed = "What would leave: nothing\n\x1b[2J  Leaves   nothing\rx\n"
+    told = {"rows": {"readings": 3}, "log": printed, "result": '{"watts":1}', "bits": 1.0, "message_bytes": 368}
+    monkeypatch.setattr(commands, "call", lambda *_: told)
+    done = CliRunner().invoke(commands.job, ["dry-run", str(tmp_path / "a.chez"), "--log"], obj=Settings())
+    *_, first, second, last = done.output.split("\n")[:-1]
+    assert (first, last) == ("  | What would leave: nothing", "  | ")
+    assert second == r"  | \x1b[2J  Leaves   nothing\rx"
 
 
 async def words(home: chez.Home, verb: Any) -> str:

@@ -82,7 +82,8 @@ def dry_run(
     asked = {"bundle": _bundle(bundle, language), "drop": drop, "windows": windows, "language": language}
     done = call(ctx, "job-dry-run", asked)
     rows = (phrase(language, "preview.rows", count=count, collection=name) for name, count in done["rows"].items())
-    logged = [done["log"]] if log and done["log"] else []
+    # Behind the mark of a provider's own words: what a job prints may look like any line of ours.
+    logged = [f"  | {line}" for line in done["log"].split("\n")] if log and done["log"] else []
     _answer(ctx, done, [*_preview(done, language), phrase(language, "preview.read", rows=", ".join(rows)), *logged])
 
 
