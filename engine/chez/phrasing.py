@@ -1,10 +1,10 @@
-"""Sentences with numbers in them: of one thing, or of several."""
+"""Sentences with numbers in them, of one thing or of several, and with what somebody else wrote."""
 
 from collections.abc import Mapping
 from string import Formatter
 from typing import Any, Final
 
-__all__ = ("Figure", "filled", "how_many")
+__all__ = ("Figure", "filled", "how_many", "in_one_line")
 
 
 class Figure(str):
@@ -19,6 +19,11 @@ class Figure(str):
 def how_many(number: int, single: str, several: str | None = None) -> str:
     """A number and what there are so many of, in English: "1 entry", "2,000 entries"; `several` is else `single`s."""
     return f"{number:,} {single if number == 1 else several or single + 's'}"
+
+
+def in_one_line(text: str) -> str:
+    """What somebody else wrote, for a sentence of ours: without the line breaks behind which it might pass for one."""
+    return " ".join(text.split())
 
 
 def filled(language: str, sentence: str, values: Mapping[str, Any]) -> str:

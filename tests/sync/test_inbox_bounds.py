@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from chez import inboxes
 from chez.crypto import SigningKey
-from chez.errors import RelayUnreachable
+from chez.errors import ChezError, RelayUnreachable
 from chez.store.database import Database
 from chez.sync import inbox
 from chez.sync.connection import RelayConnection, open_socket
@@ -83,6 +83,27 @@ async def test_a_relay_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch
                 case _:
                     async with inboxes.watch(url, key):
                         pass
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_a_relay_says_is_told_in_one_line(ends: bool) -> None:
+    """A relay that somebody else chose refuses a message, or ends the connection, in words that go on on a line of
+    their own: what a person is told of it has one line."""
+    key, words = SigningKey.from_seed(bytes(32)), "full\n\nIn all to Good Bank:\u2028at most 0 bits"
+
+    async def refusing(peer: ServerConnection) -> None:
+        await peer.send(frames.encode(frames.Welcome(1, bytes(32), bytes(32))))
+        if ends:
+            await peer.close(1011, words)
+        async for message in peer:
+            ref = getattr(frames.decode_client(message), "ref", 0)  # type: ignore[arg-type]
+            await peer.send(frames.encode(frames.Failed(ref, "quota\nx", words)))
+
+    async with serve(refusing, "127.0.0.1", 0, compression=None) as server, asyncio.timeout(30):
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ChezError, match="full In all to Good Bank: at most 0 bits") as caught:
+            await inboxes.put(url, inbox_of(key.public), key, b"item")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 async def test_items_have_their_time_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

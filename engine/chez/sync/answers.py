@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from chez.phrasing import in_one_line
 from chez.sync.events import (
     AppendDone,
     ChunkArrived,
@@ -216,7 +217,8 @@ class Answers:
             if (following := self._following.get(name)) is not None and following.ref == frame.ref:
                 self._stands(name)
                 self._leave(name)
-        return Refused(frame.ref, frame.code, frame.message, frame.retry)
+        # The provider of a job, for one, chooses a relay, and what that says is shown to its person.
+        return Refused(frame.ref, in_one_line(frame.code), in_one_line(frame.message), frame.retry)
 
     def _follower(self, ref: int) -> bytes:
         if ref not in self._followers:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from chez import crypto
 from chez.crypto import SigningKey
 from chez.errors import ChezError, InvalidValue, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.phrasing import in_one_line
 from chez.sync.events import (
     AppendDone,
     ChunkArrived,
@@ -338,7 +339,7 @@ class RelayConnection:
         await self._socket.close()
 
     def _gone(self, reason: str) -> ChezError:
-        return RelayUnreachable(f"the connection to {self.relay} ended: {reason}", "try again")
+        return RelayUnreachable(f"the connection to {self.relay} ended: {in_one_line(reason)}", "try again")
 
     def _dispatch(self, event: Event, size: int) -> None:
         match event:
