@@ -16,7 +16,7 @@ import pytest
 
 from chez_relay.config import load
 from chez_relay.doctor import examine
-from chez_relay.errors import StoreUnusable
+from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import Quotas
 from chez_relay.storage.census import census
 from chez_relay.storage.checking import check
@@ -116,6 +116,28 @@ def test_the_doctor_knows_a_store_of_a_newer_version(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 9999")
     found = {one.what: one for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))}
     assert found["store"].level == 2 and "newer" in found["store"].text
+
+
+def test_a_file_that_is_no_store_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Of a file that is no database the doctor names a backup, and not the disk's space."""
+    (tmp_path / "relay.sqlite").write_bytes(b"no database at all, but longer than a hundred bytes " * 4)
+    found = {one.what: one for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))}
+    assert found["store"].level == 2 and "backup" in found["store"].text
+    with pytest.raises(StorageFailed, match="backup"):
+        asyncio.run(made_empty(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_store_that_another_program_keeps_for_itself_is_told_as_that(tmp_path: Path) -> None:
+    """Nothing is wrong with the disk: who has it open is to be ended. (SQLite waits five seconds for it.)"""
+    asyncio.run(made_empty(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "relay.sqlite", isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnusable, match="another program"):
+            census(tmp_path)
+        with pytest.raises(StorageFailed, match="another program"):
+            asyncio.run(made_empty(tmp_path))
 
 
 @pytest.mark.parametrize("change", [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from chez_relay.errors import StoreUnusable
-from chez_relay.storage.integrity import SQLITE_ERRORS
+from chez_relay.storage.integrity import SQLITE_ERRORS, advice
 
 __all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up")
 
@@ -36,7 +36,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except SQLITE_ERRORS as error:
         text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
-        raise StoreUnusable(f"the store can't be read: {text}") from error
+        raise StoreUnusable(f"the store can't be read: {text}", advice(error)) from error
 
 
 def _text(data: bytes) -> str | bytes:

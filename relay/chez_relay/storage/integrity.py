@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ("INCARNATION_BYTES", "SQLITE_ERRORS", "Damaged", "blob", "intact", "item_digest", "seal", "unsound")
+__all__ = (
+    "INCARNATION_BYTES", "SQLITE_ERRORS", "Damaged", "advice", "blob", "intact", "item_digest", "seal", "unsound",
+)
 
 SEAL_BYTES: Final = 16
 INCARNATION_BYTES: Final = 32
@@ -55,3 +57,15 @@ def unsound(error: BaseException) -> bool:
     """
     name = getattr(error, "sqlite_errorname", None) or ""
     return isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def advice(error: BaseException) -> str:
+    """What to do about an error of SQLite's."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith("SQLITE_BUSY"):
+        return "another program has the store open for itself: end that, then try again"
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return "run this as the relay's user, where it may write: SQLite has a file beside the store while it reads it"
+    if isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "it is damaged, or no store: look at the disk, and put a backup in its place (docs/operations.md)"
+    return "check the disk's space and health"

@@ -24,7 +24,7 @@ import aiosqlite
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up
-from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS
+from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
 from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack
@@ -250,4 +250,4 @@ def _failed_earlier() -> StorageFailed:
 def _translated(error: Exception) -> StorageFailed:
     # SQLite's own texts name neither content nor keys.
     text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
-    return StorageFailed(f"the store failed: {text}", "check the disk's space and health")
+    return StorageFailed(f"the store failed: {text}", advice(error))
