@@ -44,6 +44,9 @@ OLDEST_NATS: Final = (2, 12)
 CLOCKS_APART: Final = 5.0
 """Seconds that clocks of relays and nodes may differ by before it is told."""
 
+CONNECTION_BYTES: Final = 2 * MIB
+"""What one connection may make the relay hold: a frame, and an answer."""
+
 SYNCS: Final = 12
 CERTIFICATE_DAYS: Final = 14
 """Days before its end at which a certificate should have been renewed: most are, a month before."""
@@ -223,6 +226,10 @@ def _files(wanted: int) -> Finding:
 
 
 def _reached(settings: Configuration) -> Iterator[Finding]:
+    least = min(settings["limits.memory"], settings["limits.memory_per_address"])
+    if least < CONNECTION_BYTES:
+        yield Finding("memory", 2, f"limits.memory or limits.memory_per_address allows {least} bytes, and one "
+                                   f"connection may need {CONNECTION_BYTES // MIB} MiB: large frames end it")
     yield _port(settings)
     if settings.nameless:
         yield Finding("names", 2, "none is set, and devices of other machines dial one: name each HOST:PORT of theirs")

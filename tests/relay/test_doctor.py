@@ -174,6 +174,13 @@ def test_the_doctor_misses_a_name_where_others_dial(tmp_path: Path, host: str) -
         {"data": str(tmp_path)})
 
 
+@pytest.mark.parametrize("limit", ["limits.memory", "limits.memory_per_address"])
+def test_the_doctor_finds_memory_that_is_less_than_a_frame(tmp_path: Path, limit: str) -> None:
+    """A relay that may hold less than one frame lets devices go and says no more: the doctor does."""
+    assert levels({"data": str(tmp_path), limit: "1 MiB"})["memory"] == 2
+    assert "memory" not in levels({"data": str(tmp_path), limit: "2 MiB"})
+
+
 def test_the_doctor_knows_a_clock_that_went_back(tmp_path: Path) -> None:
     """A clock behind the last write of the store must be mended: inboxes expire by it."""
     (tmp_path / "relay.sqlite").touch()
