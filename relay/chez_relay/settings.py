@@ -179,8 +179,8 @@ _QUOTAS: Final = {
     "space_bytes": "Bytes of entries kept for one space; then appends are refused, and what is there stays.",
     "control_bytes": "Bytes of control entries kept for one space: members are removed also where it is full.",
     "inbox_items": "Items waiting in one inbox.",
-    "inbox_reserve": "Bytes of the disk that inboxes leave free: anybody may fill inboxes, and spaces need room. On a "
-                     "cluster its nodes have limits of their own.",
+    "inbox_reserve": "Bytes of the disk that inboxes leave free: anybody may fill inboxes, and spaces need room.",
+    "inbox_bytes": "On a cluster in its place: bytes that all inboxes together take on each node.",
     "blob_bytes": "Bytes of attachments kept for one space.",
     "grace": "How long entries stay that a checkpoint stands for, before they give their room back.",
 }

@@ -89,6 +89,7 @@ __all__ = (
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
 DEFAULT_INBOX_RESERVE: Final = 256 * MIB
+DEFAULT_INBOX_BYTES: Final = 16 * 1024 * MIB
 """Control entries of one space: some thousands of device statements, far from a way
 around the quota for data."""
 
@@ -106,6 +107,8 @@ class Quotas:
     inbox_items: int = MAX_INBOX_ITEMS
     inbox_reserve: int = DEFAULT_INBOX_RESERVE
     """Bytes of the store's disk that inboxes leave to spaces; where a store is no file of this machine, none."""
+    inbox_bytes: int = DEFAULT_INBOX_BYTES
+    """Bytes that all inboxes take on each node of a cluster, whose disks a relay does not see."""
     blob_bytes: int = MAX_BLOB_BYTES
     grace: float = DEFAULT_GRACE
     """Seconds that dropped entries and released chunks stay."""

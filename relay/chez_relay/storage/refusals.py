@@ -6,9 +6,10 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "CROWDED", "DAMAGED", "ITEMS_AHEAD", "MUCH_DROPPED", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE",
-    "OTHER_DROP", "OTHER_HEAD", "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "OTHER_WRITER",
-    "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full", "over_blob_quota", "over_quota",
+    "BOXES_FULL", "CROWDED", "DAMAGED", "ITEMS_AHEAD", "MUCH_DROPPED", "NOT_OWNER", "NO_CHUNK", "NO_INBOX",
+    "NO_PACKET", "NO_SPACE", "OTHER_DROP", "OTHER_HEAD", "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY",
+    "OTHER_SPACE_KEYS", "OTHER_WRITER", "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full", "over_blob_quota",
+    "over_quota",
 )
 
 NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
@@ -27,6 +28,8 @@ STALE: Final = Refused(Code.STALE, "the space has another read key now: the rota
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
 OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")
 CROWDED: Final = Refused(Code.FULL, "the relay's disk is nearly full: what is left of it is for spaces", retry=True)
+BOXES_FULL: Final = Refused(
+    Code.FULL, "the relay's inboxes have as much of the cluster as they may: what is left is for spaces", retry=True)
 OTHER_INBOX_KEYS: Final = Refused(Code.EXISTS, "the inbox exists with other keys")
 DAMAGED: Final = Refused(Code.DAMAGED, "this is damaged on the relay's disk and not handed out; devices still have it")
 PAGE_AHEAD: Final = Refused(Code.AHEAD, "the space ends before this offset: the relay lost what it once had")

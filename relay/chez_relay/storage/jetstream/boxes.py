@@ -28,11 +28,22 @@ from chez_relay.storage.jetstream.blocks import FORMAT, Box, Item, decode_box, e
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
-from chez_relay.storage.refusals import DAMAGED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
+from chez_relay.storage.refusals import (
+    BOXES_FULL,
+    DAMAGED,
+    ITEMS_AHEAD,
+    NO_INBOX,
+    OTHER_INBOX_KEYS,
+    OTHER_WRITER,
+    full,
+)
 
 __all__ = ("BoxRequest", "Boxes")
 
 BoxRequest = AddInbox | AddItem | ReadItems | DropItems
+
+COUNTED_SECONDS: Final = 5.0
+"""For which it is believed how much all inboxes take: what comes in meanwhile is little beside what they may."""
 
 LEEWAY: Final = 3600
 """Seconds that a message stays after it expired: the cluster's clocks are not this relay's."""
@@ -50,6 +61,7 @@ class Boxes:
         self._quotas = quotas
         self._clock = clock
         self._random = random
+        self._taken = (-COUNTED_SECONDS, 0)  # when all inboxes were counted, and their bytes
 
     async def perform(self, inbox: bytes, requests: Sequence[BoxRequest]) -> list[Result]:
         """Requests to one inbox, in order. Raises `Unavailable` when the cluster gives no answer for too long."""
@@ -79,7 +91,8 @@ class Boxes:
                 if isinstance(request, ReadItems):
                     return NO_INBOX if box is None else await self._page(inbox, box, request)
                 if isinstance(request, AddInbox):
-                    result, after = self._renewed(box, request)
+                    result, after = (BOXES_FULL, None) if box is None and await self._full() else self._renewed(
+                        box, request)
                 elif box is None:
                     return NO_INBOX
                 elif isinstance(request, AddItem):
@@ -96,6 +109,17 @@ class Boxes:
                 continue
             except Damaged:
                 return DAMAGED
+
+    async def _full(self) -> bool:
+        """Whether all inboxes take as much as they may. Raises `Unavailable`."""
+        now = asyncio.get_running_loop().time()
+        if now - self._taken[0] >= COUNTED_SECONDS:
+            answers = await asyncio.gather(*(
+                self._engine.api(f"STREAM.INFO.{name}") for name in self._places.streams("box")))
+            if errors := [str(one["error"].get("description", "refused")) for one in answers if "error" in one]:
+                raise Unavailable(errors[0])
+            self._taken = now, sum(one["state"]["bytes"] for one in answers)
+        return self._taken[1] >= self._quotas.inbox_bytes
 
     def _renewed(self, box: Box | None, request: AddInbox) -> tuple[Result, Box | None]:
         expires = self._clock() + request.ttl
@@ -114,6 +138,8 @@ class Boxes:
             return Done(), None
         if not waits and len(box.items) >= self._quotas.inbox_items:
             return full(self._quotas.inbox_items), None
+        if not waits and await self._full():
+            return BOXES_FULL, None
         await self._engine.publish(place, request.item, ttl=box.ttl + LEEWAY)
         if waits:  # the cluster had lost it, and here it is again
             return Done(), None

@@ -33,6 +33,10 @@ class Places:
         """The stream of a kind ("log", "blob", "box") that has a handle or inbox."""
         return f"{self.prefix}_{kind}_{self.shard(name)}"
 
+    def streams(self, kind: str) -> list[str]:
+        """All streams of a kind."""
+        return [f"{self.prefix}_{kind}_{shard}" for shard in range(self.shards)]
+
     def log(self, handle: bytes) -> str:
         """The subject of a space's blocks."""
         return f"{self.prefix}.log.{self.shard(handle)}.s.{handle.hex()}"

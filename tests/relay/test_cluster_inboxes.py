@@ -1,0 +1,31 @@
+"""What inboxes take of a cluster, all together: anybody may make and fill them."""
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.cluster.nodes import Cluster
+from chez_relay.errors import Code
+from chez_relay.storage.jetstream import boxes
+from tests.relay.clusters import emptied
+from tests.relay.storing import INBOX, codes, create, entry
+from tests.relay.support import seed
+
+pytestmark = pytest.mark.slow
+
+
+async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they take what they may, new ones and items are refused for now; spaces go on, what waits is read and put
+    again, inboxes are kept alive, and with what is taken out there is room again."""
+    monkeypatch.setattr(boxes, "COUNTED_SECONDS", 0.0)
+    other = s.AddInbox(seed("another inbox"), seed("owner"), seed("writer"), 100)
+    async with emptied(cluster, quotas=s.Quotas(inbox_bytes=3000)) as store:
+        items = [s.AddItem(INBOX.inbox, bytes((number,)) * 800, INBOX.write_key) for number in range(8)]
+        results = await store.perform([INBOX, *items])
+        taken = codes(results).index(Code.FULL) - 1
+        assert 0 < taken < 8 and all(isinstance(one, s.Refused) and one.retry for one in results[taken + 1:])
+        assert codes(await store.perform([other, items[-1]])) == [Code.FULL, Code.FULL]
+        assert codes(await store.perform([INBOX, items[0], create(), entry(1)])) == [None] * 4
+        (page,) = await store.perform([s.ReadItems(INBOX.inbox, 0, 100_000)])
+        assert isinstance(page, s.ItemPage) and [one.item for one in page.items] == [one.item for one in items[:taken]]
+        await store.perform([s.DropItems(INBOX.inbox, page.end)])
+        assert codes(await store.perform([other, items[-1]])) == [None] * 2
