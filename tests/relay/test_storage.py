@@ -17,6 +17,7 @@ from chez_relay.storage.entry_hashes import WAITING
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.space_rows import SWEEP_ROWS
 from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.standing import STOOD
 from chez_relay.storage.tables import Tables
 from chez_wire.dropping import NO_DROP, drop_hash, in_rising_order
 from chez_wire.envelope import GENESIS_HEAD, fold_head
@@ -172,27 +173,63 @@ async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
 
 
 async def test_what_was_dropped_while_the_clock_was_ahead_goes_in_its_time(store: s.Storage, clock: Clock) -> None:
-    """The clock was years ahead, and is set right: what waits to be dropped waits for one grace more."""
+    """The clock was years ahead, is set right, and stands so for a day: what waits to be dropped waits for one grace
+    more."""
     stored = await store.perform([create(), entry(1, 1000), entry(2, 1000)])
     clock.now += 3e8
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
     assert codes(await store.perform([chunk(1, 900), drop(ranges, [chunk(1, 900)])])) == [None] * 2
     clock.now -= 3e8
     usage = s.ReadUsage(SPACE.handle, READ)
-    assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(2000, 0, 900)]
-    clock.now += QUOTAS.grace
+    for passed in (0.0, 1.0, STOOD, QUOTAS.grace - 1):
+        clock.now += passed
+        assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(2000, 0, 900)]
+    clock.now += 1
     assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(1000, 0, 0)]
 
 
+async def test_what_was_dropped_waits_where_the_clock_is_behind(store: s.Storage, clock: Clock) -> None:
+    """A machine starts without its time, years behind, and hears of it hours later: a grace stays whole."""
+    clock.now += 3e8
+    stored = await store.perform([create(), entry(1, 1000), entry(2, 1000)])
+    ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
+    assert codes(await store.perform([chunk(1, 900), drop(ranges, [chunk(1, 900)])])) == [None] * 2
+    clock.now -= 3e8
+    for passed in (0.0, 1.0, STOOD / 2):
+        clock.now += passed
+        await store.perform([s.Expire()])
+    clock.now += 3e8 - STOOD / 2
+    usage = s.ReadUsage(SPACE.handle, READ)
+    assert await store.perform([s.Expire(), usage]) == [s.Expired(more=False), QUOTAS.usage(2000, 0, 900)]
+
+
+async def test_an_inbox_stays_where_the_clock_is_behind(tmp_path: Path, clock: Clock) -> None:
+    """It and what is in it are there when the machine hears of the time."""
+    clock.now += 3e8
+    for store in (await SqliteStorage.open(tmp_path, clock=clock), MemoryStorage(seed("store"), clock=clock)):
+        await store.perform([INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)])
+        clock.now -= 3e8
+        for passed in (0.0, STOOD / 2):
+            clock.now += passed
+            await store.perform([s.Expire()])
+        clock.now += 3e8 - STOOD / 2
+        read = s.ReadItems(INBOX.inbox, 0, 1000)
+        assert (await store.perform([s.Expire(), read]))[1] == s.ItemPage((s.InboxItem(1, b"item"),), 1)
+        await store.close()
+
+
 async def test_an_inbox_that_was_made_while_the_clock_was_ahead_goes_in_its_time(tmp_path: Path, clock: Clock) -> None:
-    """It and what is in it stay for the longest that any may be asked for, and not for years."""
+    """It and what is in it stay for the longest that any may be asked for, once the clock stood for a day, and not for
+    years."""
     clock.now += 3e8
     store = await SqliteStorage.open(tmp_path, clock=clock)
     try:
         await store.perform([INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)])
         clock.now -= 3e8
         read = s.ReadItems(INBOX.inbox, 0, 1000)
-        assert (await store.perform([s.Expire(), read]))[1] == s.ItemPage((s.InboxItem(1, b"item"),), 1)
+        for passed in (0.0, STOOD):
+            clock.now += passed
+            assert (await store.perform([s.Expire(), read]))[1] == s.ItemPage((s.InboxItem(1, b"item"),), 1)
         clock.now += MAX_INBOX_TTL
         assert codes(await store.perform([s.Expire(), read])) == [None, Code.UNKNOWN]
         assert census(tmp_path).inboxes == census(tmp_path).items == 0

@@ -16,6 +16,7 @@ from chez_relay.storage.entry_hashes import EntryHashes
 from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_SPACE, OTHER_DROP, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
 from chez_relay.storage.space_rows import PLACES, Room, SpaceRow, SpaceRows
+from chez_relay.storage.standing import Standing
 from chez_wire.dropping import uncovered, united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.limits import MAX_DROPPED
@@ -31,6 +32,7 @@ class DroppedRows:
         self._spaces = spaces
         self._hashes = hashes
         self._grace = grace
+        self._standing = Standing()
 
     def drop(self, request: DropEntries, now: float) -> Result:
         """Note what is to go when its grace is over."""
@@ -155,7 +157,11 @@ class DroppedRows:
 
     def expire(self, now: float, room: Room) -> bool:
         """Remove a slice of what had its grace; whether there is more."""
-        self._not_after(now + self._grace, room.rows)
+        latest = now + self._grace
+        (late,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM dropping WHERE due > ?1) OR EXISTS "
+                                   "(SELECT 1 FROM releasing WHERE due > ?1)", (latest,)).fetchone()
+        if self._standing.believed(now, late=bool(late)):
+            self._not_after(latest, room.rows)
         most, handled = room.rows, False
         ranges = self._db.execute("SELECT space, first, last, due, seal FROM dropping WHERE due <= ? ORDER BY due "
                                   "LIMIT ?", (now, most)).fetchall()

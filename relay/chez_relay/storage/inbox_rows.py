@@ -19,6 +19,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
 from chez_relay.storage.refusals import CROWDED, ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
 from chez_relay.storage.space_rows import Room
+from chez_relay.storage.standing import Standing
 from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("InboxRows",)
@@ -40,6 +41,7 @@ class InboxRows:
         self._db = db
         self._quotas = quotas
         self._room = room
+        self._standing = Standing()
         self.now = 0.0
 
     def info(self, name: bytes) -> InboxInfo | None:
@@ -52,11 +54,7 @@ class InboxRows:
 
         Nobody is shown them any more: an inbox may be half empty meanwhile.
         """
-        latest = self.now + MAX_INBOX_TTL
-        for table in ("inboxes", "items"):  # the clock was ahead when these were put: nobody asked for as long
-            self._db.execute(
-                f"UPDATE {table} SET expires = ? WHERE rowid IN (SELECT rowid FROM {table} WHERE expires > ? LIMIT ?)",
-                (latest, latest, room.rows))
+        self._not_after(self.now + MAX_INBOX_TTL, room.rows)
         over = self._db.execute("SELECT inbox FROM inboxes WHERE expires <= ? ORDER BY expires LIMIT ?",
                                 (self.now, room.rows + 1)).fetchall()
         for (number,) in over:
@@ -64,6 +62,16 @@ class InboxRows:
                 return True
             self._db.execute("DELETE FROM inboxes WHERE inbox = ?", (number,))
         return not self._emptied("expires <= ?", self.now, room)
+
+    def _not_after(self, latest: float, most: int) -> None:
+        """What was put while the clock was ahead stays no longer than anybody may ask for."""
+        (late,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM inboxes WHERE expires > ?1) OR EXISTS "
+                                   "(SELECT 1 FROM items WHERE expires > ?1)", (latest,)).fetchone()
+        if self._standing.believed(self.now, late=bool(late)):
+            for table in ("inboxes", "items"):
+                self._db.execute(
+                    f"UPDATE {table} SET expires = ? WHERE rowid IN "
+                    f"(SELECT rowid FROM {table} WHERE expires > ? LIMIT ?)", (latest, latest, most))
 
     def _emptied(self, which: str, value: float, room: Room) -> bool:
         """Delete items while there is room; whether all of these are gone."""

@@ -59,6 +59,7 @@ from chez_relay.storage.refusals import (
     over_quota,
 )
 from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_relay.storage.standing import Standing
 from chez_wire.dropping import NO_DROP, united
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
@@ -98,6 +99,7 @@ class MemoryStorage:
         self._spaces: dict[bytes, _Space] = {}
         self._deleted: dict[bytes, bytes] = {}
         self._inboxes = MemoryInboxes(self._quotas, clock)
+        self._standing = Standing()
 
     def perform_now(self, requests: Sequence[Request]) -> list[Result]:
         """Perform a group of requests at once; results in the same order."""
@@ -165,9 +167,19 @@ class MemoryStorage:
                 return held if isinstance(held, Refused) else self._usage(self._spaces[handle])
             case Expire():
                 self._inboxes.expire()
-                for space in self._spaces.values():
-                    _expire(space, self._clock(), self._quotas.grace)
+                self._expire(self._clock())
                 return Expired(more=False)
+
+    def _expire(self, now: float) -> None:
+        latest = now + self._quotas.grace
+        late = any(due > latest for space in self._spaces.values()
+                   for due in (*space.dropping.values(), *space.releasing.values()))
+        ahead = self._standing.believed(now, late=late)
+        for space in self._spaces.values():
+            if ahead:  # what waits longer was named while the clock was ahead
+                space.dropping = {span: min(due, latest) for span, due in space.dropping.items()}
+                space.releasing = {chunk: min(due, latest) for chunk, due in space.releasing.items()}
+            _expire(space, now)
 
     def _usage(self, space: _Space) -> Result:
         return self._quotas.usage(space.used[False] + len(space.packets) * PACKET_COST, space.used[True],
@@ -306,10 +318,7 @@ class MemoryStorage:
         return Done()
 
 
-def _expire(space: _Space, now: float, grace: float) -> None:
-    latest = now + grace  # what waits longer was named while the clock was ahead
-    space.dropping = {span: min(due, latest) for span, due in space.dropping.items()}
-    space.releasing = {chunk: min(due, latest) for chunk, due in space.releasing.items()}
+def _expire(space: _Space, now: float) -> None:
     for (first, last), due in list(space.dropping.items()):
         if due > now:
             continue

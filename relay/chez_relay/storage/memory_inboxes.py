@@ -18,6 +18,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import item_digest
 from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, OTHER_WRITER, full
+from chez_relay.storage.standing import Standing
 from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("MemoryInboxes",)
@@ -46,6 +47,7 @@ class MemoryInboxes:
     def __init__(self, quotas: Quotas, clock: Callable[[], float]) -> None:
         self._quotas = quotas
         self._clock = clock
+        self._standing = Standing()
         self._inboxes: dict[bytes, _Inbox] = {}
 
     def copy(self) -> "MemoryInboxes":
@@ -61,14 +63,16 @@ class MemoryInboxes:
 
     def expire(self) -> None:
         """Delete inboxes and items whose time is over."""
-        latest = self._clock() + MAX_INBOX_TTL  # else it was made, or put, while the clock was ahead
         for name in list(self._inboxes):
-            if (box := self._inbox(name)) is None:
+            if self._inbox(name) is None:
                 del self._inboxes[name]
-                continue
-            box.expires = min(box.expires, latest)
-            for item in box.items.values():
-                item.expires = min(item.expires, latest)
+        now = self._clock()
+        latest = now + MAX_INBOX_TTL
+        there: list[_Inbox | _Item] = [*self._inboxes.values()]
+        there += [item for box in self._inboxes.values() for item in box.items.values()]
+        if self._standing.believed(now, late=any(one.expires > latest for one in there)):
+            for one in there:  # else it was made, or put, while the clock was ahead
+                one.expires = min(one.expires, latest)
 
     def add_inbox(self, request: AddInbox) -> Result:
         """Make an inbox, or let it live on."""

@@ -326,9 +326,10 @@ class Spaces:
         await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
         return True
 
-    async def drop_due(self, handle: bytes) -> float | None:
+    async def drop_due(self, handle: bytes, *, ahead: bool) -> float | None:
         """Drop a slice of what is due in a space; when the next of it is due, None when nothing waits any more.
 
+        With `ahead` what waits longer than it may was named while the clock was ahead.
         Raises `Damaged`, `Unavailable`.
         """
         while True:
@@ -342,7 +343,7 @@ class Spaces:
                 if drops.removing:  # what a relay began, that may be gone
                     await self._removed(handle, view, state, drops)
                     continue
-                if (sooner := drops.not_after(now + self._quotas.grace)) is not drops:
+                if ahead and (sooner := drops.not_after(now + self._quotas.grace)) is not drops:
                     await self._dropped(handle, view, state, drops, sooner, 0, 0, 0)
                     continue
                 found = await due(log, state, drops, now)

@@ -42,6 +42,7 @@ from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
 from chez_relay.storage.jetstream.streams import opened, record, renew
 from chez_relay.storage.refusals import DAMAGED
+from chez_relay.storage.standing import Standing
 from chez_wire.limits import MIB
 
 __all__ = ("JetStreamStorage",)
@@ -80,6 +81,7 @@ class JetStreamStorage:
         self._incarnation = incarnation
         self._random = random
         self._clock = clock
+        self._standing, self._late = Standing(), False
         self._quotas = quotas
         self._renewed = asyncio.Event()
         self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
@@ -248,6 +250,8 @@ class JetStreamStorage:
         (What expires, the cluster removes by itself.)
         """
         more, now = False, self._clock()
+        latest = now + self._quotas.grace
+        ahead, self._late = self._standing.believed(now, late=self._late), False
         for shard in range(self._places.shards):
             stream, swept = f"{self._places.prefix}_log_{shard}", 0
             async for kept in self._all(stream, self._places.all_gone(shard)):
@@ -260,15 +264,17 @@ class JetStreamStorage:
                     more = True
                     break
             async for kept in self._all(stream, self._places.all_due(shard)):
-                if not now < decode_time(kept.data) <= now + self._quotas.grace:
-                    more = await self._drop_due(stream, kept, now) or more
+                late = decode_time(kept.data) > latest
+                self._late = self._late or late
+                if decode_time(kept.data) <= now or (late and ahead):
+                    more = await self._drop_due(stream, kept, now, ahead=ahead) or more
         return Expired(more)
 
-    async def _drop_due(self, stream: str, kept: Kept, now: float) -> bool:
+    async def _drop_due(self, stream: str, kept: Kept, now: float, *, ahead: bool) -> bool:
         """Drop a slice of what a message says is due in a space; whether more is."""
         handle = bytes.fromhex(kept.subject.split(".")[-1])
         try:
-            next_due = await self.spaces.drop_due(handle)
+            next_due = await self.spaces.drop_due(handle, ahead=ahead)
         except Damaged:
             next_due = now + LATER
         if next_due is None:
