@@ -18,7 +18,6 @@ def test_the_relay_is_set_and_shown(either: Chez) -> None:
     assert either.json("relay") == {"relay": "ws://127.0.0.1:1"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8787", "relay.example", "relay:80", "[::1]:8787"])
 def test_an_address_without_its_beginning_is_no_command(chez: Chez, host: str) -> None:
     """Who forgets ws:// or wss:// is told that, and not of commands; a mistyped command is one still."""
@@ -27,6 +26,7 @@ def test_an_address_without_its_beginning_is_no_command(chez: Chez, host: str) -
     assert "No such command 'lst'" in chez.error("relay", "lst", code=2)["message"]
 
 
+@pytest.mark.slow
 def test_relays_are_added_listed_and_removed(either: Chez, relay: str) -> None:
     """One more relay is kept beside the home's; a sync that reaches one of them is done, and says which is away."""
     assert either.error("relay", "add", relay)["code"] == "NotFound"
