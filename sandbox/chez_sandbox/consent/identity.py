@@ -20,7 +20,6 @@ which of I, l and 1, of O and 0 it is tell nothing apart, nor do dots at a domai
 look the same do: such a name is a new one here.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.form.rules import UNSEEN
 
 if TYPE_CHECKING:
     from chez.home.transaction import Transaction
@@ -95,24 +95,19 @@ def _namesakes(one: Card, other: Card) -> bool:
     return one.domain.strip(".") == other.domain.strip(".") or not _forms(one.name).isdisjoint(_forms(other.name))
 
 
-_UNSEEN: Final = re.compile(
-    "[\\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
-)
-"""What a screen shows nothing of, and what parts words (Unicode's Default_Ignorable_Code_Point, and blanks)."""
-
 _ALIKE: Final = str.maketrans("I1|0", "lllO")
 
 
 def _forms(name: str) -> set[str]:
     """A name without what is hardly seen of it, with and without letters that look like another."""
     # What is not seen keeps an accent from its letter.
-    composed = unicodedata.normalize("NFKC", _UNSEEN.sub("", name))
+    composed = unicodedata.normalize("NFKC", UNSEEN.sub("", name))
     return {_plain(composed), _plain(composed.translate(_ALIKE))}
 
 
 def _plain(name: str) -> str:
     """In the normal form, which folding case can undo, so that it is made again."""
-    return _UNSEEN.sub("", unicodedata.normalize("NFKC", name.casefold()))
+    return UNSEEN.sub("", unicodedata.normalize("NFKC", name.casefold()))
 
 
 def _card(bundle: Bundle) -> Card:

@@ -4,6 +4,8 @@ Each function gives all the problems it finds and raises nothing.
 """
 
 import math
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +18,7 @@ from chez_sandbox.release.schema import Schema
 if TYPE_CHECKING:
     from chez_sandbox.manifest import Filter, Manifest, Read
 
-__all__ = ("REPEATED", "parameter_problems", "result_problems", "rule_problems")
+__all__ = ("REPEATED", "UNSEEN", "parameter_problems", "result_problems", "rule_problems")
 
 REPEATED: Final[Mapping[str, tuple[str, ...]]] = {
     "daily": ("day",),
@@ -25,6 +27,11 @@ REPEATED: Final[Mapping[str, tuple[str, ...]]] = {
     "on-new-data": ("day", "week", "month"),
 }
 """The schedules by which a job runs more than once, and the grids whose windows move on between two runs."""
+
+UNSEEN: Final = re.compile(
+    "[\\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
+)
+"""What a screen shows nothing of, and what parts words (Unicode's Default_Ignorable_Code_Point, and blanks)."""
 
 _ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 
@@ -79,6 +86,8 @@ def _shown(manifest: "Manifest") -> Iterator[Problem]:
         # A terminal acts on control characters and on marks that turn text around.
         if not text.replace("\n", "").isprintable() or ("\n" in text and path != ("purpose", "plain")):
             yield _at(path, "has characters that are not printable")
+        elif not any(unicodedata.category(char)[0] in "LNPS" for char in UNSEEN.sub("", text)):
+            yield _at(path, "has nothing that can be seen")
 
 
 def _key(manifest: "Manifest") -> Iterator[Problem]:
