@@ -116,3 +116,28 @@ async def test_a_chunk_that_was_never_counted_takes_no_space_with_it(
         assert codes(await other.perform([s.Expire(), entry(2)])) == [None, None]
         assert await blob_bytes(other) == 0
         await other.close()
+
+
+async def test_a_chunk_that_was_named_before_it_was_put_counts(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner has one let go that is not there, and puts it just when another relay lets go what is due: it is no
+    room for nothing."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        await store.perform([create(), chunk(1, 500), drop([], [chunk(2, 400)])])
+        clock.now += QUOTAS.grace
+        plain, came = store.engine.publish, False
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            nonlocal came
+            if is_log(on) and not came:
+                came = True
+                assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+            return await plain(on, data, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "publish", publish)
+            assert await store.perform([chunk(2, 400)]) == [s.Done()]
+        assert came and await blob_bytes(store) == 900
+        await other.close()

@@ -161,6 +161,7 @@ async def test_who_names_entries_again_and_again_fills_no_block(
             request = drop(ranges, (), follows)
             assert await store.perform([request]) == [s.Done()]
             follows = request.drop
+        assert codes(await store.perform([chunk(number) for number in range(9)])) == [None] * 9
         more = drop([], [chunk(number) for number in range(9)], follows)
         (refused,) = await store.perform([more])
         assert isinstance(refused, s.Refused) and refused.code is Code.QUOTA and refused.retry

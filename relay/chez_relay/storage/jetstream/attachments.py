@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept, Unavailable
@@ -9,6 +10,9 @@ from chez_relay.storage.jetstream.places import Places
 from chez_wire.chunks import chunk_id
 
 __all__ = ("Attachments",)
+
+AT_ONCE: Final = 256
+"""Chunks asked about side by side: each answer has its time from when it was asked for."""
 
 
 class Attachments:
@@ -59,8 +63,11 @@ class Attachments:
 
     async def held(self, handle: bytes, birth: bytes, chunks: Sequence[bytes]) -> tuple[bool, ...]:
         """Which chunks are there. Raises `Unavailable`."""
-        return tuple(await asyncio.gather(
-            *(self._engine.exists(self._places.chunk(handle, birth, chunk)) for chunk in chunks)))
+        found: list[bool] = []
+        for at in range(0, len(chunks), AT_ONCE):
+            found += await asyncio.gather(*(
+                self._engine.exists(self._places.chunk(handle, birth, chunk)) for chunk in chunks[at:at + AT_ONCE]))
+        return tuple(found)
 
     async def remove(self, handle: bytes, birth: bytes, chunk: bytes | None = None) -> None:
         """Remove one chunk, or all of one life. Raises `Unavailable`."""

@@ -7,10 +7,11 @@ would refuse what is allowed, and tell devices that their entries are lost.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Final
 
 import msgspec
@@ -166,6 +167,10 @@ class Spaces:
         log = Log(self._engine, self._places, handle, view)
         wanted = [one.entry for one in batch if isinstance(one, AddEntry)]
         known = await log.known(state, wanted) if wanted and state is not None and state.alive else {}
+        if state is not None and isinstance(one := batch[0], DropEntries):
+            held = await self._attachments.held(handle, state.store, one.chunks)
+            # Named beforehand, one that is put when its time comes would be let go as if it had counted.
+            batch = [dataclasses.replace(one, chunks=tuple(compress(one.chunks, held)))]
         drops, heads = await self._to_drop(log, state, batch)
         if state is not None and drops.removing and isinstance(batch[0], AddChunk):
             await self._removed(handle, view, state, drops)
