@@ -27,7 +27,8 @@ class Limits:
         2000.0, "New connections of one address at once: everybody behind it comes back after a cut.")
     dials_rate_per_address: float = _limit(50.0, "New connections of one address each second after that.")
     places_per_address: int = _limit(
-        65_536, "Spaces and inboxes that all connections of one address hold open: about 1 KB each.")
+        65_536, "Spaces and inboxes that all connections of one address hold open: about 1 KB each, and on a cluster "
+        "13 for each that is followed.")
     logins_burst_per_address: float = _limit(
         262_144.0, "Roles that connections of one address prove at once: a few at each place that it may hold open. "
         "What is signed by itself, as a rotation is, counts as one.")
