@@ -13,7 +13,7 @@ from tests.home.pairing import PASSPHRASE
 from tests.people.lying import packets, set_packet
 from tests.people.persons import in_step, persons, shared, values
 from tests.people.proxy import Proxy, behind, proxy
-from tests.people.recovering import founded
+from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
 from tests.relay.within import Within
 
@@ -87,3 +87,28 @@ async def test_a_home_that_was_another_device_is_out_though_that_one_stays(
                 assert a._replica.space.epoch.id not in copy._replica.space.epochs
             await b.sync(server.url)
             assert await ids(b) == {"since"}
+
+
+@pytest.mark.slow
+async def test_who_is_let_in_by_a_home_that_came_back_hears_when_that_is_over(tmp_path: Path, server: Within) -> None:
+    """A guest who was out when the owner came back by the 24 words is let in again, and taken out again: it is told so,
+    by a word of then, and not by the one that the root said when the home came back."""
+    async with (founded(tmp_path, server.url) as (a, words),
+                persons(tmp_path, "berta", relay=server.url) as (berta,)):
+        trip = await a.create_space("Trip")
+        (hers,) = await shared(trip, a, berta)
+        await trip.remove("berta")
+        await a.sync()
+        await back(tmp_path / "c", words, server.url, expel_others=True)
+        async with open_again(tmp_path / "c") as c:
+            await in_step(c, berta)
+            assert hers.status().removed
+            trip = c.space("Trip")
+            await trip.add(await berta.card(), "writer")
+            await c.sync()
+            await berta.join(trip.link())
+            await in_step(berta, c)
+            assert not hers.status().removed
+            await trip.remove("berta")
+            await in_step(c, berta)
+            assert hers.status().removed

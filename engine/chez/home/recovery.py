@@ -285,8 +285,14 @@ class _Coming:
         say_everywhere(db, spaces, own_certificate(person, members.person_heads(person), root, self.device, self.name))
 
     def _say_farewell(self, db: Connection, space: SpaceKeys) -> None:
-        """By the root, whom those know that are out: who is cut off tells relays later, as a device that they don't."""
-        keep_farewells(db, space.id, farewells(space.id, space.membership.state, space.epoch, self.person.root))
+        """By the root, whom those know that are out: who is cut off tells relays later, as a device that they don't.
+
+        To the person's own, which are out for good: another's may be let in again, and heeds no word of before.
+        """
+        state, root = space.membership.state, self.person.root
+        own = {device.sealing for id in state.certificates
+               if root.public in state.persons_of(id) and (device := state.device(id)) is not None}
+        keep_farewells(db, space.id, (one for one in farewells(space.id, state, space.epoch, root) if one[0] in own))
         space.said = kept_farewells(db, space.id)
 
     async def result(self, expelled: tuple[DeviceInfo, ...], missing: int) -> Recovered:
