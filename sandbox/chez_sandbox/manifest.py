@@ -63,6 +63,9 @@ __all__ = (
 MAX_MANIFEST: Final = 64 * 1024
 """Bytes of a manifest: a person should be able to read it."""
 
+MAX_NESTING: Final = 32
+"""Levels of tables and lists in a manifest: more are read or not, as deep as who reads stands in the interpreter."""
+
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="32 bytes as 64 hexadecimal digits")]
 Line = Annotated[str, Meta(min_length=1, max_length=120, description="one line of at most 120 characters")]
 Prose = Annotated[str, Meta(min_length=1, max_length=1000, description="at most 1000 characters")]
@@ -348,6 +351,9 @@ def _shapes() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _plain(value: object, path: Path, wrong: list[Problem], exact: bool) -> object:
+    if len(path) > MAX_NESTING and isinstance(value, dict | list):
+        wrong.append(Problem(path_text(path[:3]), f"is nested deeper than {MAX_NESTING} levels", where=path[:3]))
+        return None
     if isinstance(value, dict):
         return {key: _plain(item, (*path, key), wrong, exact) for key, item in value.items()}
     if isinstance(value, list):

@@ -12,6 +12,26 @@ from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
 from tests.tries import tries
 
 
+@pytest.mark.parametrize(("levels", "read"), [(20, True), (40, False), (300, False), (5000, False)])
+@pytest.mark.parametrize("part", ['note = "none"\n', "multipleOf = 10\n"])
+def test_what_is_nested_deep_is_refused_wherever_its_reader_stands(levels: int, read: bool, part: str) -> None:
+    """A manifest is read or refused by itself, parameters as what only describes a result: were it as deep as Python
+    goes, a grant would be a grant to one reader and damaged to the next."""
+    deep = f"{part}description = {'{a=' * levels}1{'}' * levels}\n"
+    text = manifest_text().replace(part.encode(), deep.encode())
+
+    def standing(frames: int) -> bool:
+        if frames:
+            return standing(frames - 1)
+        try:
+            parse_manifest(text)
+        except ManifestInvalid:
+            return False
+        return True
+
+    assert [standing(frames) for frames in (0, 400)] == [read, read]
+
+
 def test_a_valid_manifest_is_read_whole() -> None:
     """Every table arrives as a typed value, and the parameters as canonical JSON."""
     manifest = parse_manifest(manifest_text())
