@@ -112,3 +112,28 @@ async def test_who_is_let_in_by_a_home_that_came_back_hears_when_that_is_over(tm
             await trip.remove("berta")
             await in_step(c, berta)
             assert hers.status().removed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "there"), [(1, {"since"}), (2, set())])
+async def test_a_guest_that_became_another_device_is_let_in_as_the_one_that_it_was(
+        tmp_path: Path, server: Within, times: int, there: set[str]) -> None:
+    """Taken out, restored from a backup, and let in again by somebody who has its former card alone: it reads by the
+    keys of the device that the card tells of, which was told that it was out; as one more device later by none."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        card = await berta.card()
+        await trip.remove("berta")
+        await in_step(anna, berta)
+        assert hers.status().removed
+        shutil.copytree(tmp_path / "berta", tmp_path / "copy")
+        for _ in range(times):
+            await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE, name="copy")
+        await trip.add(card, "writer")
+        await trip.collection("notes").put({}, id="since")
+        await anna.sync()
+        async with open_again(tmp_path / "copy") as copy:
+            await copy.sync()
+            assert set(await values(copy.space("Trip"))) == there
+            assert copy.space("Trip").status().removed is not bool(there)

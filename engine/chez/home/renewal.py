@@ -30,7 +30,7 @@ from chez.records.rows import OUTBOX, PURGED, Rows
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import own_certificate
 from chez.spaces.handover import announce
-from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.space import SpaceKeys, inherit_farewells, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync import copied
@@ -68,6 +68,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     Raises `Damaged` when a record with unsent work can't be read.
     """
     spaces = [load_space(db, n) for (n,) in db.execute("SELECT n FROM space ORDER BY n").fetchall()]
+    inherit_farewells(db)
     touched = sum(_emit(db, space, former.id, device.id) for space in spaces)
     _certify(db, spaces, former, device, name)
     # What told the person's devices of a space may be among what did not arrive.

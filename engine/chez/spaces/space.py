@@ -16,8 +16,8 @@ from chez.store.database import Connection
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 from chez_wire.login import handle_of
 
-__all__ = ("MAX_SPACES", "SpaceKeys", "add_to_space", "create_space", "crowded", "keep_statement", "load_space",
-           "make_space", "note_name", "store_epoch", "store_space")
+__all__ = ("MAX_SPACES", "SpaceKeys", "add_to_space", "create_space", "crowded", "inherit_farewells",
+           "keep_statement", "load_space", "make_space", "note_name", "store_epoch", "store_space")
 
 MAX_SPACES: Final = MAX_SPACES_PER_CONNECTION
 """Spaces in a home: as many as one connection to a relay opens. A device of the person that went bad can tell the
@@ -47,6 +47,8 @@ class SpaceKeys:
     regains: tuple[int, int] | None = None
     """Of a space that was erased here and came back: the numbers of this device's entries in it, those
     that a relay had and all. Nothing is written before they were read again, or it would take their place."""
+    inherited: bool = False
+    """Whether the `farewell` was told to the device that the home was just before: that may be let in again."""
     said: Mapping[bytes, Farewell] = field(default_factory=dict, repr=False)
     """What devices that are out are told whenever an epoch starts here, by their sealing keys."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
@@ -199,6 +201,11 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
                (n, epoch.id, epoch.number, epoch.secret, epoch.append_seed, epoch.admin_seed))
 
 
+def inherit_farewells(db: Connection) -> None:
+    """The home becomes another device: what it was told was told to the former one (2), or to one before that."""
+    db.execute("UPDATE space SET farewell = iif(farewell = 1, 2, 1) WHERE farewell")
+
+
 def load_space(db: Connection, n: int) -> SpaceKeys:
     """Read a space back. Raises `Damaged` when its statements do not hold together, `NotFound` when it was erased."""
     row = db.execute("SELECT id, name, handle, farewell, relay, told_by, least, most FROM space WHERE n = ?",
@@ -217,4 +224,4 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
     kind = membership.create.kind
     return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
                      kind is Kind.PUBLIC, relay, told_by, (least, most) if most else None,
-                     kept_farewells(db, id))
+                     farewell == 2, kept_farewells(db, id))

@@ -81,8 +81,13 @@ class Access:
 
     @property
     def opening(self) -> DeviceKeys:
-        """The keys that open packets: of who was taken out none of the devices that it was before, which may belong."""
-        return replace(self.keys, former=()) if self.removed else self.keys
+        """The keys that open packets: of who was taken out none of the devices that it was before, which may belong.
+
+        Where the one that it was just before was, that one may be let in again.
+        """
+        if not self.removed:
+            return self.keys
+        return replace(self.keys, former=self.keys.former[:1] if self.space.inherited else ())
 
     @property
     def former_tags(self) -> list[bytes]:

@@ -133,6 +133,7 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
         if proven and not epoch.stale(space.membership, space.epochs):
             db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (epoch.issuer, space.n))
             told, space.farewell, space.told_by = space.farewell, True, epoch.issuer
+            space.inherited = False
             if not told:
                 announce_end(db, space, device.id)
         return None
