@@ -11,8 +11,10 @@ from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import draft, views
+from chez_relay.storage.jetstream.blocks import decode_time
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.standing import STOOD
 from chez_wire.dropping import NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
 from chez_wire.limits import MAX_DROPPED
@@ -352,3 +354,40 @@ async def test_what_is_remembered_of_spaces_has_a_bound(cluster: Cluster, monkey
                 s.ReadPage(space.handle, 3, 100_000, space.keys.read)])
             assert isinstance(known, s.Stored) and (known.offset, known.fresh) == (1, False)
             assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(4, 17))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_what_waits_for_a_clock_that_was_ahead_is_looked_at_once(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
+    """A clock runs while a relay looks: what that has go sooner, or finds damaged, it does not meet in the same round
+    again."""
+    class Running(Clock):
+        def __call__(self) -> float:
+            self.now += 0.001
+            return self.now
+
+    clock, space, told = Running(), Space("ahead"), list[float]()
+    async with emptied(cluster, clock=clock) as store:
+        stored = await filled(store, space)
+        clock.now += 3e8
+        one = space.envelope(7)
+        assert codes(await store.perform([first_dropped(space, stored, 1), s.AddEntry(
+            space.handle, entry_id(one), one, False, space.keys.append)])) == [None] * 2
+        clock.now -= 3e8
+        fresh = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=s.Quotas(grace=60.0))
+        plain = fresh.engine.publish
+
+        async def publish(subject: str, data: bytes, **options: Any) -> int:
+            if subject == fresh._places.due(space.handle):
+                told.append(decode_time(data))
+                assert len(told) < 10
+            return await plain(subject, data, **options)
+
+        monkeypatch.setattr(fresh.engine, "publish", publish)
+        if damaged:
+            await lose(cluster, store, (await messages(store, store._places.log(space.handle)))[-2:-1])
+        for passed in (0.0, 1.0, STOOD):
+            clock.now += passed
+            assert await fresh.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert len(told) == 1 and clock.now < told[0] < clock.now + 2 * 3600
+        await fresh.close()

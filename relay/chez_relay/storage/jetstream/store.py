@@ -254,7 +254,9 @@ class JetStreamStorage:
         ahead, self._late = self._standing.believed(now, late=self._late), False
         for shard in range(self._places.shards):
             stream, swept = f"{self._places.prefix}_log_{shard}", 0
-            async for kept in self._all(stream, self._places.all_gone(shard)):
+            # What is told anew meanwhile, to be due later, is looked at the next time.
+            end = await patiently(self.engine, lambda shard=shard: self.spaces.views.barrier(shard))  # type: ignore[misc]
+            async for kept in self._all(stream, self._places.all_gone(shard), end):
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
                 with suppress(Damaged):
                     if await self.spaces.sweep(handle, birth):
@@ -263,7 +265,7 @@ class JetStreamStorage:
                 if swept == SWEEP:
                     more = True
                     break
-            async for kept in self._all(stream, self._places.all_due(shard)):
+            async for kept in self._all(stream, self._places.all_due(shard), end):
                 late = decode_time(kept.data) > latest
                 self._late = self._late or late
                 if decode_time(kept.data) <= now or (late and ahead):
@@ -283,10 +285,11 @@ class JetStreamStorage:
             await self.engine.publish(kept.subject, encode_time(next_due), alone=True)
         return next_due is not None and next_due <= now
 
-    async def _all(self, stream: str, subjects: str) -> AsyncIterator[Kept]:
-        """All messages under a wildcard, in the order in which they were stored. Raises `Unavailable`."""
+    async def _all(self, stream: str, subjects: str, end: int) -> AsyncIterator[Kept]:
+        """All messages under a wildcard up to a sequence, in the order in which they were stored. Raises `Unavailable`.
+        """
         seq = 1
-        while True:
+        while seq <= end:
             found = await patiently(self.engine, lambda seq=seq: self.engine.run(stream, subjects, seq, size=MIB))  # type: ignore[misc]
             if not found:  # the node that answered may be behind
                 last = await patiently(self.engine, lambda seq=seq: self.engine.next(stream, subjects, seq))  # type: ignore[misc]
@@ -294,5 +297,6 @@ class JetStreamStorage:
                     return
                 found = [last]
             for kept in found:
-                yield kept
+                if kept.seq <= end:
+                    yield kept
             seq = found[-1].seq + 1
