@@ -58,6 +58,24 @@ async def test_who_has_no_relay_stays_connected_to_those_of_the_spaces(tmp_path:
             assert (await berta.status()).pending == 0 and berta.relays.list()[0].url == server.url
 
 
+async def test_when_the_last_space_at_a_relay_is_gone_there_is_none(tmp_path: Path, server: Within) -> None:
+    """Connected still, a sync says that no relay is set; a space that comes then is in step as the first one was."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        await anna.set_relay(server.url)
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        async with asyncio.timeout(60), berta.connect():
+            await hers.leave()
+            await berta.sync()
+            await hers.forget()
+            with pytest.raises(NotFound, match="no relay is set"):
+                await berta.sync(progress=lambda done, total: None)
+            house = await anna.create_space("House")
+            await house.collection("notes").put({"n": 1}, id="a")
+            (again,) = await shared(house, anna, berta)
+            assert await values(again) == {"a": {"n": 1}}
+
+
 async def test_a_sync_without_any_relay_says_so(tmp_path: Path) -> None:
     """Where neither the home nor a space has a relay, none is set; where a space's can't be reached, that is said."""
     async with persons(tmp_path, "anna") as (anna,):

@@ -37,6 +37,8 @@ class Exchange:
         if await syncing.under_way():  # already kept in step in the background: wait for that
             if url is not None:
                 await syncing.be_free(url)
+            if not syncing.leading():
+                syncing.routes.choose(None)  # raises: the last space that was at a relay is gone
             for link in syncing.links:
                 link.try_now()
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}

@@ -88,7 +88,10 @@ async def telling(links: Sequence[Link], progress: Callable[[int, int], None] | 
         while True:
             turns = [asyncio.ensure_future(link.turn()) for link in links]
             try:
-                await asyncio.wait(turns, timeout=None if turns else 0.1, return_when=asyncio.FIRST_COMPLETED)
+                if turns:
+                    await asyncio.wait(turns, return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.sleep(0.1)
             finally:
                 for turn in turns:
                     turn.cancel()

@@ -125,10 +125,14 @@ class Syncing:
         return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
 
     def leading(self) -> list[Link]:
-        """The links that a sync stands or falls with: the private space's; of a home that has no relay, all to relays.
+        """The links that a sync stands or falls with: the private space's; of a home that has no relay, all to relays
+        that keep a space in step.
         """
         own = self.links_of(self.spaces.private.space)
-        return own or ([link for link in self.links if not link.near] if self.routes.home is None else [])
+        if own or self.routes.home is not None:
+            return own
+        return [link for link in self.links if not link.near and any(
+            link.keeps(held.replica) for held in self.spaces.all.values())]
 
     def nearest(self, space: SpaceKeys) -> list[str | Near]:
         """Where pieces of a space are fetched from: devices on this network, then relays by their addresses, that it
