@@ -6,9 +6,11 @@ from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import boxes
+from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.relay.clusters import emptied
 from tests.relay.storing import INBOX, codes, create, entry
 from tests.relay.support import seed
+from tests.relay.test_cluster_drops import before_next
 
 pytestmark = pytest.mark.slow
 
@@ -29,3 +31,22 @@ async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Cluster, monkeypat
         assert isinstance(page, s.ItemPage) and [one.item for one in page.items] == [one.item for one in items[:taken]]
         await store.perform([s.DropItems(INBOX.inbox, page.end)])
         assert codes(await store.perform([other, items[-1]])) == [None] * 2
+
+
+async def test_an_item_that_is_put_again_while_it_is_taken_stays(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner took it, and whoever had no answer puts it again elsewhere before its bytes are removed: it waits anew.
+    """
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        put = s.AddItem(INBOX.inbox, b"item", INBOX.write_key)
+        assert await one.perform([INBOX, put]) == [s.Done()] * 2
+
+        async def again() -> None:
+            assert await two.perform([put]) == [s.Done()]
+
+        async with before_next(one, "purge", again, monkeypatch):
+            assert await one.perform([s.DropItems(INBOX.inbox, 1)]) == [s.Done()]
+        (page,) = await two.perform([s.ReadItems(INBOX.inbox, 1, 1000)])
+        assert page == s.ItemPage((s.InboxItem(2, b"item"),), 2)
+        await two.close()

@@ -100,10 +100,10 @@ class Boxes:
                 else:
                     result, after = _without(box, request.upto)
                 if after is not None:
-                    await self._engine.publish(self._places.box(inbox), encode(after), expected=seq,
-                                               ttl=after.ttl + LEEWAY)
+                    seq = await self._engine.publish(self._places.box(inbox), encode(after), expected=seq,
+                                                     ttl=after.ttl + LEEWAY)
                 if after is not None and box is not None and isinstance(request, DropItems):
-                    await self._forget(inbox, box, request.upto)
+                    await self._forget(inbox, box, request.upto, seq)
                 return result
             except Conflict:
                 continue
@@ -181,11 +181,15 @@ class Boxes:
 
         return list(await asyncio.gather(*(one(*pair) for pair in zip(subjects, wanted, strict=True))))
 
-    async def _forget(self, inbox: bytes, box: Box, upto: int) -> None:
-        """Remove the bytes of items that were taken; what a failure leaves there expires."""
+    async def _forget(self, inbox: bytes, box: Box, upto: int, seq: int) -> None:
+        """Remove the bytes of items that were taken; what a failure leaves there expires.
+
+        What is behind the state that says so (`seq`) is an equal item that was put since.
+        """
         try:
             await asyncio.gather(*(
-                self._engine.purge(self._places.stream("box", inbox), self._places.item(inbox, box.birth, item.digest))
+                self._engine.purge(self._places.stream("box", inbox), self._places.item(inbox, box.birth, item.digest),
+                                   below=seq)
                 for item in box.items if item.number <= upto))
         except Unavailable:
             return
