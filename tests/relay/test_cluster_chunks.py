@@ -141,3 +141,37 @@ async def test_a_chunk_that_was_named_before_it_was_put_counts(
             assert await store.perform([chunk(2, 400)]) == [s.Done()]
         assert came and await blob_bytes(store) == 900
         await other.close()
+
+
+@pytest.mark.parametrize("refused", [Code.ROTATED, Code.QUOTA], ids=str)
+async def test_a_chunk_that_another_relay_acknowledged_stays_where_who_put_it_is_refused(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, refused: Code) -> None:
+    """Before one relay counts what it stored, another is sent the same, which is there, and the space rotates or gets
+    full: whoever was told that the relay has it finds it there, and it counts. Room is not refused for what is there.
+    """
+    then = Space("next")
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        await store.perform([create()])
+        plain, came = store.engine.publish, False
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            nonlocal came
+            if is_log(on) and not came:
+                came = True
+                assert await other.perform([chunk(1)]) == [s.Done()]
+                meanwhile = rotate(then) if refused is Code.ROTATED else chunk(2, QUOTAS.blob_bytes - 100)
+                assert await other.perform([meanwhile]) == [s.Done()]
+            return await plain(on, data, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "publish", publish)
+            (told,) = codes(await store.perform([chunk(1)]))
+        assert told == (Code.ROTATED if refused is Code.ROTATED else None)
+        under = then.keys.read if refused is Code.ROTATED else READ
+        found, used = await other.perform([s.ReadChunk(SPACE.handle, chunk(1).chunk, under),
+                                           s.ReadUsage(SPACE.handle, under)])
+        assert came and found == s.ChunkData(chunk(1).data)
+        assert isinstance(used, s.SpaceUsage)
+        assert used.chunks.bytes == 300 + (0 if refused is Code.ROTATED else QUOTAS.blob_bytes - 100)
+        await other.close()

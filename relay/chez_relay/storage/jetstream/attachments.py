@@ -69,8 +69,6 @@ class Attachments:
                 self._engine.exists(self._places.chunk(handle, birth, chunk)) for chunk in chunks[at:at + AT_ONCE]))
         return tuple(found)
 
-    async def remove(self, handle: bytes, birth: bytes, chunk: bytes | None = None) -> None:
-        """Remove one chunk, or all of one life. Raises `Unavailable`."""
-        subject = (self._places.chunks(handle, birth) if chunk is None
-                   else self._places.chunk(handle, birth, chunk))
-        await self._engine.purge(self._places.stream("blob", handle), subject)
+    async def remove(self, handle: bytes, birth: bytes) -> None:
+        """Remove all of one life. Raises `Unavailable`."""
+        await self._engine.purge(self._places.stream("blob", handle), self._places.chunks(handle, birth))

@@ -177,6 +177,11 @@ class Draft:
             return over_blob_quota(self._quotas.blob_bytes)
         return None
 
+    def count(self, request: AddChunk) -> None:
+        """A chunk is there, and counts, whether it would be let in now or not."""
+        if (state := self.alive) is not None:
+            self._set(replace(state, blob_bytes=state.blob_bytes + len(request.data)))
+
     @property
     def releasing(self) -> dict[bytes, float]:
         """The chunks that are let go, and when."""
@@ -236,8 +241,7 @@ class Draft:
     def _chunk(self, request: AddChunk) -> Result:
         if (refusal := self.refusal(request)) is not None:
             return refusal
-        if (state := self.alive) is not None:
-            self._set(replace(state, blob_bytes=state.blob_bytes + len(request.data)))
+        self.count(request)
         return Done()
 
     def _create(self, request: AddSpace) -> Result:

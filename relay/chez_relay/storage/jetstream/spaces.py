@@ -227,9 +227,12 @@ class Spaces:
             return NO_SPACE
         stored = request.chunk in earlier and await self._attachments.bears(
             handle, state.store, request.chunk, tries.mark)
-        if refusal is not None and stored:  # before the space was what it is now
-            await self._attachments.remove(handle, state.store, request.chunk)
-            return refusal
+        if refusal is not None and stored:
+            # Stored before the space was what it is now. It stays: another relay may have told that it is there.
+            draft.keep(request.chunk)
+            draft.count(request)
+            counted.add(request.chunk)
+            return refusal if refusal is ROTATED else Done()
         if refusal is not None:
             (held,) = (False,) if refusal is ROTATED else await self._attachments.held(
                 handle, state.store, (request.chunk,))
