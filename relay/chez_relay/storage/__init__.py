@@ -88,11 +88,11 @@ __all__ = (
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
-DEFAULT_INBOX_RESERVE: Final = 256 * MIB
-DEFAULT_INBOX_BYTES: Final = 16 * 1024 * MIB
 """Control entries of one space: some thousands of device statements, far from a way
 around the quota for data."""
 
+DEFAULT_INBOX_RESERVE: Final = 256 * MIB
+DEFAULT_INBOX_BYTES: Final = 16 * 1024 * MIB
 
 DEFAULT_GRACE: Final = 7 * 24 * 3600.0
 """A week: whoever reads a log in pages, or hears too late that something is wrong, finds it all the same."""
