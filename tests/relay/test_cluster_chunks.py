@@ -175,3 +175,18 @@ async def test_a_chunk_that_another_relay_acknowledged_stays_where_who_put_it_is
         assert isinstance(used, s.SpaceUsage)
         assert used.chunks.bytes == 300 + (0 if refused is Code.ROTATED else QUOTAS.blob_bytes - 100)
         await other.close()
+
+
+async def test_a_chunk_counts_once_where_its_block_is_replaced_unheard(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one that was let go, and is wanted again, it is put; the answer is lost, and another relay lets go more."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        first = drop([], [chunk(1)])
+        await store.perform([create(), chunk(1), chunk(3), first])
+        lose_answer(store, monkeypatch, is_log, lambda: other.perform([drop([], [chunk(3)], first.drop)]))
+        assert await store.perform([chunk(1), chunk(2)]) == [s.Done(), s.Done()]
+        assert await blob_bytes(store) == 900
+        (found,) = await other.perform([s.FindChunks(SPACE.handle, (chunk(1).chunk, chunk(2).chunk), READ)])
+        assert isinstance(found, s.FoundChunks) and found.held == (True, True)
+        await other.close()

@@ -183,20 +183,9 @@ class Draft:
             self._set(replace(state, blob_bytes=state.blob_bytes + len(request.data)))
 
     @property
-    def releasing(self) -> dict[bytes, float]:
-        """The chunks that are let go, and when."""
-        return dict(self._drops.releasing)
-
-    @property
     def next_due(self) -> float:
         """When the next of what is to be dropped is due, or long ago."""
         return self._drops.next_due or 0.0
-
-    def keep(self, chunk: bytes) -> None:
-        """A chunk that was to be let go is wanted again."""
-        if chunk in (left := self.releasing):
-            del left[chunk]
-            self._set_drops(replace(self._drops, releasing=tuple(left.items())))
 
     def _set_drops(self, drops: Drops) -> None:
         self._drops, self.changed = drops, True
@@ -219,7 +208,7 @@ class Draft:
         due = self._now + self._quotas.grace
         # Each offset waits once: named in ever other ranges the table would grow, which every block of it holds.
         waiting = [(*span, due) for span in drops.unnamed(request.ranges)]
-        releasing = dict.fromkeys(request.chunks, due) | self.releasing
+        releasing = dict.fromkeys(request.chunks, due) | dict(drops.releasing)
         after = replace(drops, dropping=(*drops.dropping, *waiting), releasing=tuple(releasing.items()))
         if after.rows > MAX_DROPS:
             return MUCH_DROPPED

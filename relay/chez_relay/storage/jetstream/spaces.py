@@ -172,9 +172,8 @@ class Spaces:
             # Named beforehand, one that is put when its time comes would be let go as if it had counted.
             batch = [dataclasses.replace(one, chunks=tuple(compress(one.chunks, held)))]
         drops, heads = await self._to_drop(log, state, batch)
-        if state is not None and drops.removing and isinstance(batch[0], AddChunk):
-            await self._removed(handle, view, state, drops)
-            raise Conflict  # the state is another one now
+        if state is not None and isinstance(batch[0], AddChunk):
+            await self._ready(handle, view, state, drops, batch)
         draft = Draft(state, self._quotas, known, lambda: self._random(8), drops=drops, heads=heads, now=self._clock())
         if isinstance(batch[0], AddChunk):
             chunks = [one for one in batch if isinstance(one, AddChunk)]
@@ -208,6 +207,21 @@ class Spaces:
                        if one.last <= state.end and drops.covers(one.last) is None})
         return drops, await log.heads(state, ends, drops)
 
+    async def _ready(self, handle: bytes, view: View, state: State, drops: Drops, batch: Sequence[Change]) -> None:
+        """Have no chunk removed meanwhile, and none of these let go any more. Raises `Conflict` where one was to be.
+
+        In a block of its own: the one that counts them must stay, so that who had no answer finds it, and what tells
+        drops goes with the next that does.
+        """
+        if drops.removing:
+            await self._removed(handle, view, state, drops)
+            raise Conflict  # the state is another one now
+        wanted = {one.chunk for one in batch if isinstance(one, AddChunk) and one.under == state.append}
+        left = tuple(one for one in drops.releasing if one[0] not in wanted)
+        if len(left) < len(drops.releasing):
+            await self._dropped(handle, view, state, drops, replace(drops, releasing=left), 0, 0, 0)
+            raise Conflict
+
     def _index(self, view: View, draft: Draft, before: State | None) -> Index | None:
         """The index that is due, if one is."""
         state = draft.alive
@@ -229,18 +243,14 @@ class Spaces:
             handle, state.store, request.chunk, tries.mark)
         if refusal is not None and stored:
             # Stored before the space was what it is now. It stays: another relay may have told that it is there.
-            draft.keep(request.chunk)
             draft.count(request)
             counted.add(request.chunk)
             return refusal if refusal is ROTATED else Done()
         if refusal is not None:
             (held,) = (False,) if refusal is ROTATED else await self._attachments.held(
                 handle, state.store, (request.chunk,))
-            if held:
-                draft.keep(request.chunk)
             return Done() if held else refusal
         tries.chunks.add(request.chunk)
-        draft.keep(request.chunk)
         if stored or await self._attachments.put(handle, state.store, request.chunk, request.data, tries.mark):
             draft.perform([request])
             counted.add(request.chunk)
