@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 
 from chez_relay.addresses import Account, Addresses
 from chez_relay.buckets import Bucket, Buckets
@@ -379,9 +379,21 @@ async def serving(
         try:
             yield server
         finally:
+            await _accepted(listener)
             listener.close(close_connections=False)
             await server.drain(hurry)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             _log.info("stopped")
+
+
+async def _accepted(listener: Server) -> None:
+    """Accept no more, and let who was accepted just now become a connection that is ended as the others are.
+
+    asyncio drops one that it has not made by the time its server closes, and leaves its socket open.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in listener.sockets:
+        loop.remove_reader(listening)
+    await asyncio.sleep(0)

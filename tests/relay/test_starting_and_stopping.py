@@ -2,15 +2,18 @@
 
 import asyncio
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from chez_relay.server import serving
+from chez_relay.storage.memory import MemoryStorage
 from tests.ports import free_port
 from tests.relay.raw import raw
-from tests.relay.support import relay
+from tests.relay.support import relay, seed
 from tests.relay.test_operating import STATUS, fetched, status
 
 LONG = 300.0
@@ -93,3 +96,14 @@ async def test_who_has_not_ended_its_handshake_keeps_no_relay_from_ending(tmp_pa
             process.process.terminate()
             assert await asyncio.wait_for(process.process.wait(), LONG) == 0
             assert time.monotonic() - begun < 20
+
+
+async def test_who_connects_at_the_moment_that_a_relay_ends_is_not_left_hanging() -> None:
+    """Accepted in the very turn in which the relay stops to listen, a client is hung up on as everybody is."""
+    with socket.socket() as client:
+        async with serving(MemoryStorage(seed("incarnation")), "127.0.0.1", 0) as server:
+            client.connect(("127.0.0.1", server.port))
+            await asyncio.sleep(0)  # the loop accepts it behind this task, which begins to close
+        client.settimeout(20)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""
