@@ -58,7 +58,9 @@ _HINTS: Final = {
     "no such table": "`chez ls` lists the collections.",
     "near ": "A name that is no plain word stands in double quotes, a text in single ones.",
 }
-"""What to do, by how what SQLite says of a query begins."""
+"""What to do, by how what SQLite says of a query begins,"""
+_ELSE: Final = "It is SQL as SQLite has it: https://sqlite.org/lang.html."
+"""and where it says something else."""
 _JOIN: Final = re.compile(r"(?i)\bjoin\b")
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
@@ -134,7 +136,7 @@ def _run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, An
         if "prohibited" in text or "not authorized" in text or text.startswith("cannot modify"):
             raise InvalidValue("this statement does more than read collections",
                                "Use SELECT on the collections' names.") from None
-        hint = next((hint for said, hint in _HINTS.items() if text.startswith(said)), "")
+        hint = next((hint for said, hint in _HINTS.items() if text.startswith(said)), _ELSE)
         raise InvalidValue(f"SQLite does not accept this query: {text}", hint) from None
     except (OverflowError, TypeError, ValueError) as error:  # a number of more than 64 bits, a zero byte, half a pair
         raise InvalidValue(f"SQLite does not accept this query or its parameters: {error}") from None
