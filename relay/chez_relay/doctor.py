@@ -25,7 +25,7 @@ from chez_relay.settings import NATS_PORT
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.tls import pin_in
-from chez_wire.limits import MIB
+from chez_wire.limits import MAX_FRAME, MIB
 
 __all__ = ("Finding", "examine")
 
@@ -44,7 +44,7 @@ OLDEST_NATS: Final = (2, 12)
 CLOCKS_APART: Final = 5.0
 """Seconds that clocks of relays and nodes may differ by before it is told."""
 
-CONNECTION_BYTES: Final = 2 * MIB
+CONNECTION_BYTES: Final = 2 * MAX_FRAME
 """What one connection may make the relay hold: a frame, and an answer."""
 
 SYNCS: Final = 12

@@ -79,55 +79,54 @@ async def test_a_held_result_leaves_by_itself_at_its_time(home: chez.Home, relay
     assert len(relay.items) == 1 and (await home.journal.verify()).ok
 
 
-async def test_a_clock_that_is_set_ahead_shortens_no_hold(
-    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Clocks:
+    """The clocks that jobs look at: time has passed by both, and that of the wall is set ahead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clocks, self.passed, self.ahead = self, timedelta(), timedelta()
+
+        class Set(datetime):
+            """The clock of the wall, as it is set."""
+
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return datetime.now(tz) + clocks.passed + clocks.ahead
+
+        monkeypatch.setattr(at_work, "datetime", Set)
+        monkeypatch.setattr(at_work, "awake_clock", lambda: awake_clock() + self.passed.total_seconds())
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """Clocks that are right, so far."""
+    return Clocks(monkeypatch)
+
+
+async def test_a_clock_that_is_set_ahead_shortens_no_hold(home: chez.Home, relay: Relay, clocks: Clocks) -> None:
     """What is held for some hours is held for them, though the clock of the wall is set a day ahead meanwhile."""
-    passed, ahead = timedelta(), timedelta()
-
-    class Set(datetime):
-        """The clock of the wall, as it is set."""
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + passed + ahead
-
-    monkeypatch.setattr(at_work, "datetime", Set)
-    monkeypatch.setattr(at_work, "awake_clock", lambda: awake_clock() + passed.total_seconds())
     await run_held(home)
     minutes = timedelta(minutes=9)
     for after, by, sent in ((timedelta(), timedelta(), 0), (minutes, timedelta(days=1), 0),
                             (2 * minutes, timedelta(), 0), (timedelta(hours=5), timedelta(), 1)):  # fmt: skip
-        passed, ahead = after, by
+        clocks.passed, clocks.ahead = after, by
         assert (await verbs.job_send(home, {}, Person("")))["sent"] == sent
         assert len(set(relay.items)) == sent
 
 
 async def test_a_clock_that_is_set_ahead_before_the_home_is_opened_shortens_no_hold(
-    tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, relay: Relay, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`chez job send` by itself knows what the processes before it knew of the clock, since the machine was started: a
     day ahead it sends nothing, also when it is asked twice, until the clock has stood so for an hour."""
-    passed, ahead = timedelta(), timedelta()
-
-    class Set(datetime):
-        """The clock of the wall, as it is set."""
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + passed + ahead
-
-    monkeypatch.setattr(at_work, "datetime", Set)
-    monkeypatch.setattr(at_work, "awake_clock", lambda: awake_clock() + passed.total_seconds())
     monkeypatch.setattr(at_work, "start_of_machine", lambda: "a start")
     path = tmp_path / "home"
     await chez.create(path, passphrase="correct horse", kdf=Kdf.minimum())
     async with chez.open(path, passphrase="correct horse") as home:
         await run_held(home)
         assert (await verbs.job_send(home, {}, Person("")))["held"] == 1
-    ahead = timedelta(days=1)
+    clocks.ahead = timedelta(days=1)
     for after, sent in ((1, 0), (50, 0), (62, 1)):
-        passed = timedelta(minutes=after)
+        clocks.passed = timedelta(minutes=after)
         async with chez.open(path, passphrase="correct horse") as home:
             assert (await verbs.job_send(home, {}, Person("")))["sent"] == sent
             assert len(relay.items) == sent

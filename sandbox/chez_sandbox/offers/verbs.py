@@ -15,6 +15,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.home.making_public import make_public
+from chez.phrasing import in_one_line
 from chez_sandbox.bundle import open_bundle
 from chez_sandbox.consent.catalogue import Language, figure, phrase, refused, say_again
 from chez_sandbox.consent.grants import list_grants
@@ -156,7 +157,7 @@ async def job_catalogue_compare(home: "Home", params: dict[str, Any], ui: Ui) ->
     number, hash = read_head(asked.head)
 
     def told(state: str, name: str | None = None, head: str | None = None) -> dict[str, Any]:
-        words = phrase(asked.language, f"compared.{state}", name=_in_one_line(name or ""), head=head)
+        words = phrase(asked.language, f"compared.{state}", name=in_one_line(name or ""), head=head)
         return {"state": state, "name": name, "head": head, "words": [words]}
 
     known = [one for one in await catalogues(home) if one.problem is None]
@@ -227,16 +228,11 @@ def warning_words(known: list[Catalogue], language: Language) -> list[str]:
     return [line for one in shown for line in _words(one, language)]
 
 
-def _in_one_line(text: str) -> str:
-    """What came from others without its line breaks: a space's name, what of a manifest a problem quotes."""
-    return " ".join(text.split())
-
-
 def _words(one: Mapping[str, Any], language: Language) -> list[str]:
-    name = _in_one_line(one["name"])
+    name = in_one_line(one["name"])
     if one["problem"] is not None:
-        warning = phrase(language, "offers.warning", name=name, problem=_in_one_line(one["problem"]))
-        return [warning, f"  {_in_one_line(one['hint'])}"]
+        warning = phrase(language, "offers.warning", name=name, problem=in_one_line(one["problem"]))
+        return [warning, f"  {in_one_line(one['hint'])}"]
     missing = [f"  {phrase(language, 'offers.missing', lines=one['missing'])}"] if one["missing"] else []
     if one["card"] is None:
         return [phrase(language, "offers.empty", name=name), *missing]

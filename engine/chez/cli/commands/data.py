@@ -10,6 +10,7 @@ from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
 from chez.cli.terminal import json_line, say, table
 from chez.opendata.phrases import phrase
+from chez.phrasing import in_one_line
 
 __all__ = ("data",)
 
@@ -233,17 +234,12 @@ def _print_rows(page: dict[str, Any]) -> None:
 # --- in words ------------------------------------------------------------------------
 
 
-def _line(text: str) -> str:
-    """What a publisher wrote, without its line breaks: it begins no line of ours."""
-    return " ".join(text.split())
-
-
 def _tell_said(done: dict[str, Any], language: str) -> None:
     """What the catalogue says of a dataset."""
     def say_in(key: str, **values: Any) -> str:
         return phrase(language, f"show.{key}", **values)
 
-    say(f"{_line(done['title'])}\n\n{done['description']}\n")
+    say(f"{in_one_line(done['title'])}\n\n{done['description']}\n")
     spatial = done.get("spatial") or {}
     lines = {
         "by": say_in("by-whom", by=done["by"] or say_in("nobody"), words=done["words"]),
@@ -259,7 +255,7 @@ def _tell_said(done: dict[str, Any], language: str) -> None:
     wide = max(len(say_in(head)) for head in lines) + 2
     for head, text in lines.items():
         if text:
-            say(f"{say_in(head):{wide}}{_line(str(text))}")
+            say(f"{say_in(head):{wide}}{in_one_line(str(text))}")
     for one in done.get("tables", ()):
         fields = ", ".join(f"{field['name']} ({field['type']})" for field in one.get("fields", ()))
         said = say_in("table-of", name=one["name"], rows=one["rows"], fields=fields)
@@ -283,12 +279,12 @@ def _tell_catalogue(one: dict[str, Any], language: str) -> None:
     if one["problem"]:
         return
     if one["by"] is None:
-        say(phrase(language, "catalogue.empty", name=_line(one["name"])))
+        say(phrase(language, "catalogue.empty", name=in_one_line(one["name"])))
         return
-    say(phrase(language, "catalogue.head", title=_line(one["title"]), datasets=one["datasets"], by=_line(one["by"]),
-               contact=_line(one["contact"])))
+    say(phrase(language, "catalogue.head", title=in_one_line(one["title"]), datasets=one["datasets"],
+               by=in_one_line(one["by"]), contact=in_one_line(one["contact"])))
     say(phrase(language, "catalogue.key", words=one["words"], id=one["space"][:8]))
-    _tell_key(one, _line(one["name"]), language)
+    _tell_key(one, in_one_line(one["name"]), language)
     for words in one["formerly"] if not one["succeeded"] else ():
         say(phrase(language, "catalogue.formerly", words=words))
     if one["unreadable"]:
@@ -320,7 +316,7 @@ def _tell_key(one: dict[str, Any], what: str, language: str) -> None:
 def _tell_renewed(done: dict[str, Any], language: str) -> None:
     """That others than what was asked for have a new key, which was seen meanwhile."""
     for one in done["renewed"]:
-        _tell_key(one, _line(one["name"]), language)
+        _tell_key(one, in_one_line(one["name"]), language)
 
 
 def _tell_missing(one: dict[str, Any], language: str) -> None:
@@ -332,18 +328,19 @@ def _tell_problem(one: dict[str, Any], what: str, language: str) -> None:
     if one["full"]:
         _tell_full(one["full"], what, language)
     if one["problem"]:
-        say(phrase(language, "warning", what=_line(what), problem=_line(one["problem"]), hint=_line(one["hint"] or "")),
+        say(phrase(language, "warning", what=in_one_line(what), problem=in_one_line(one["problem"]),
+                   hint=in_one_line(one["hint"] or "")),
             err=True)
 
 
 def _tell_full(room: dict[str, Any], what: str, language: str) -> None:
-    say(phrase(language, "room.full", what=_line(what)), err=True)
+    say(phrase(language, "room.full", what=in_one_line(what)), err=True)
     say(_room(room, what, language), err=True)
     say(phrase(language, "room.more"), err=True)
 
 
 def _room(room: dict[str, Any], what: str, language: str) -> str:
-    return phrase(language, "room.head", name=_line(what), bytes=-(-room["bytes"] // MIB),
+    return phrase(language, "room.head", name=in_one_line(what), bytes=-(-room["bytes"] // MIB),
                   limit=room["bytes_limit"] // MIB, records=room["records"], most=room["records_limit"])
 
 

@@ -252,8 +252,8 @@ class JetStreamStorage:
         more, now = False, self._clock()
         latest = now + self._quotas.grace
         ahead, self._late = self._standing.believed(now, late=self._late), False
-        for shard in range(self._places.shards):
-            stream, swept = f"{self._places.prefix}_log_{shard}", 0
+        for shard, stream in enumerate(self._places.streams("log")):
+            swept = 0
             # What is told anew meanwhile, to be due later, is looked at the next time.
             end = await patiently(self.engine, lambda shard=shard: self.spaces.views.barrier(shard))  # type: ignore[misc]
             async for kept in self._all(stream, self._places.all_gone(shard), end):
