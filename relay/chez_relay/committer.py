@@ -21,6 +21,7 @@ from chez_relay.storage import (
     AddItem,
     AddSpace,
     DropEntries,
+    DropSpace,
     Expired,
     FindChunks,
     ReadChunk,
@@ -149,16 +150,23 @@ class Committer:
         begun = self._clock()
         results = await self._performed(requests)
         seconds = self._clock() - begun
+        at = 0
+        for end in _told_apart(requests):
+            self._tell(group[at:end], results[at:end])
+            at = end
+        self._counts.group(requests, results, seconds)  # nobody waits for that
+
+    def _tell(self, group: Group, results: Sequence[Result]) -> None:
+        """Answer, then say what grew."""
         for (_, done, _), result in zip(group, results, strict=True):
             try:
                 done(result)
             except Exception as error:
                 _told_nobody(error)
         try:
-            self._grown(growth(requests, results))
+            self._grown(growth([request for request, _, _ in group], results))
         except Exception as error:
             _told_nobody(error)
-        self._counts.group(requests, results, seconds)  # nobody waits for that
 
     async def _performed(self, requests: Sequence[Request]) -> list[Result]:
         """The storage's results; where it can't write, what only reads is still answered."""
@@ -197,6 +205,14 @@ class Committer:
                 _log.info("the store can be written to again")
             else:
                 _log.error("the store can't be written to: the relay is not ready")
+
+
+def _told_apart(requests: Sequence[Request]) -> list[int]:
+    """Where the parts of a group end that are told one after the other: at the end, and behind each deletion.
+
+    The space may be made anew in the same group: whoever opens that one is not to hear of the end of the other.
+    """
+    return [n for n, request in enumerate(requests, 1) if n == len(requests) or type(request) is DropSpace]
 
 
 def _written(request: Request, result: Result) -> bool:

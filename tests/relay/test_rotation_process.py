@@ -1,6 +1,8 @@
 """Rotation over real sockets and a real disk: who is put out at once, and what a kill leaves behind."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, RolesEnded
 from chez_relay.limits import Limits
 from chez_relay.server import serving
+from chez_relay.storage import Request, Result
 from chez_relay.storage.census import census
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.login import Role
+from tests.relay.raw import until
 from tests.relay.support import Process, Space, packet, relay, seed
 
 SPACE = Space()
@@ -95,6 +99,44 @@ async def check(process: Process, now: Space, before: Space, box: bytes) -> None
         assert await opens(device, before, Role.READ, Role.APPEND, Role.CONTROL) == ["denied"] * 3
         assert await opens(device, now, Role.READ, Role.APPEND, Role.CONTROL) == [""] * 3
         assert await device.get_packet(HANDLE, ME.tag) == box
+
+
+class Held(MemoryStorage):
+    """A storage that is busy until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(seed("incarnation"))
+        self.free = asyncio.Event()
+        self.free.set()
+        self.busy = False
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`."""
+        self.busy = True
+        await self.free.wait()
+        self.busy = False
+        return await super().perform(requests)
+
+
+async def test_who_opens_a_space_that_is_made_anew_does_not_hear_that_it_was_deleted() -> None:
+    """Deleted, made and opened by one commit: the roles stand, and who had it open before is the one that is told."""
+    async with (serving(storage := Held(), "127.0.0.1", 0) as server, AsyncExitStack() as stack):
+        owner, member, other = [await stack.enter_async_context(connect(f"ws://127.0.0.1:{server.port}"))
+                                for _ in range(3)]
+        await make(owner)
+        assert await opens(member, SPACE, Role.READ) == [""]
+        storage.free.clear()
+        requests = [asyncio.ensure_future(other.get_packet(HANDLE, ME.tag))]
+        await until(lambda: storage.busy)
+        for asked, request in enumerate((owner.delete_space(HANDLE, SPACE.admin), make(owner),
+                                         opens(other, SPACE, Role.READ, Role.APPEND)), 1):
+            requests.append(asyncio.ensure_future(request))  # type: ignore[arg-type]
+            await until(lambda asked=asked: len(server._committer._waiting) == asked)  # type: ignore[misc]
+        storage.free.set()
+        assert (await asyncio.gather(*requests))[1:] == [None, None, ["", ""]]
+        assert (await other.append(HANDLE, Role.APPEND, SPACE.envelope(1))).offset == 1
+        assert [one.envelope for one in (await other.read(HANDLE, 0)).entries] == [SPACE.envelope(1)]
+        assert await asyncio.wait_for(ended(member), 90) == RolesEnded(HANDLE, "deleted")
 
 
 async def test_an_acknowledged_rotation_survives_a_kill(tmp_path: Path) -> None:
