@@ -131,6 +131,39 @@ async def test_a_copy_that_is_put_in_place_again_is_again_another_store(tmp_path
         assert check(folder / FILE_NAME).sound
 
 
+async def test_a_copy_is_not_served_with_the_log_of_the_store_before(tmp_path: Path) -> None:
+    """Put over the file of a relay that was killed, its log still there: SQLite would mix the two. The relay and all
+    commands say what lies there and what to do, nothing is touched, and with the log away the copy is served whole."""
+    data, copy, log = tmp_path / "data", tmp_path / "copy", tmp_path / "data" / f"{FILE_NAME}-wal"
+    async with relay(data) as process, connect(process.url) as device:
+        await device.create_space(SPACE.admin, *SPACE.others)
+        await device.open(SPACE.claims(Role.APPEND))
+        await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+        backup(data, copy)
+        for number in range(2, 9):
+            await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(number))
+        await process.kill()
+    shutil.copy(copy, data / FILE_NAME)
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    for looks in (backup, check_in):
+        with pytest.raises(StoreUnusable, match=f"{FILE_NAME}-wal"):
+            looks(data, tmp_path / "another")
+    with pytest.raises(StoreUnusable, match=f"{FILE_NAME}-wal") as caught:
+        await SqliteStorage.open(data)
+    assert "move" in caught.value.hint and before == {path.name: path.read_bytes() for path in data.iterdir()}
+    log.unlink()
+    log.with_name(f"{FILE_NAME}-shm").unlink()
+    async with relay(data) as process, connect(process.url) as device:
+        await device.open(SPACE.claims())
+        assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(2))).offset == 2
+    assert check(data / FILE_NAME).sound
+
+
+def check_in(folder: Path, _: Path) -> None:
+    """Look at every row of a folder's store."""
+    check(folder / FILE_NAME)
+
+
 async def test_a_backup_replaces_nothing_and_is_not_made_of_a_damaged_store(tmp_path: Path) -> None:
     """A file in its place, no store, a damaged one, a folder that is not there: typed, and nothing is left behind."""
     store = await SqliteStorage.open(tmp_path / "data")

@@ -14,10 +14,14 @@ from typing import Final
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.integrity import SQLITE_ERRORS, advice
 
-__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up")
+__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up", "without_anothers_log")
 
 FILE_NAME: Final = "relay.sqlite"
 """The store's file in a relay's data folder."""
+
+_WRITTEN_BY: Final = slice(18, 20)
+_NO_LOG: Final = b"\x01\x01"
+"""What a file says there that SQLite writes without a log (https://www.sqlite.org/fileformat.html, 1.3.3)."""
 
 
 @contextmanager
@@ -28,6 +32,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.is_file():
         raise StoreUnusable("there is no relay's store in this folder", "give the --data folder of `serve`")
+    without_anothers_log(path)
     try:
         address = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
@@ -37,6 +42,22 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     except SQLITE_ERRORS as error:
         text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
         raise StoreUnusable(f"the store can't be read: {text}", advice(error)) from error
+
+
+def without_anothers_log(path: Path) -> None:
+    """Raise `StoreUnusable` where a copy was put beside the log of the store that it replaces.
+
+    SQLite would take that for the copy's, and show, and write into it, the other store's pages among its own. A copy
+    has no log before it is served, and says so from then on.
+    """
+    try:
+        with path.open("rb") as file:
+            mixed = file.read(20)[_WRITTEN_BY] == _NO_LOG and path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:  # there is none, or SQLite tells why it can't be read
+        return
+    if mixed:
+        raise StoreUnusable(f"{path.name} is a copy, and {path.name}-wal beside it is of the store that was there",
+                            f"move {path.name}-wal and {path.name}-shm away, and start the relay again")
 
 
 def _text(data: bytes) -> str | bytes:

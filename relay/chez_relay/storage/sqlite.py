@@ -23,7 +23,7 @@ import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
-from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up
+from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, without_anothers_log
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
@@ -213,6 +213,7 @@ def _take_lock(path: Path) -> int:
 def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connection, bytes]:
     for kind, same in _AS_THEY_ARE:
         sqlite3.register_adapter(kind, same)
+    without_anothers_log(path)
     # The owner's alone to read, also in a folder that others may enter; SQLite's other files have the mode of this one.
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
