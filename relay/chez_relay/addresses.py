@@ -5,6 +5,7 @@ afresh. Time is an argument of the whole (`clock`), and nothing here does I/O.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -21,6 +22,9 @@ PREFIX: Final = 64
 MOST_AT_REST: Final = 4096
 """Accounts above which those at rest are forgotten at once, a kilobyte each: on one network everybody has as many
 addresses as he likes. Where more are not at rest, when they are twice as many again."""
+
+_WITH_PORT: Final = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+")
+"""How some proxies write whom they speak for: with the port, which each connection has another of, or in brackets."""
 
 
 class Guest(Protocol):
@@ -54,10 +58,16 @@ def forwarded(values: Iterable[str], trusted: Callable[[str], bool]) -> str:
 
     What stands before that was written by whoever it is, and says nothing. Empty when there is none.
     """
-    for host in reversed([part.strip() for value in values for part in value.split(",")]):
+    for host in reversed([_bare(part.strip()) for value in values for part in value.split(",")]):
         if not trusted(host):
             return host
     return ""
+
+
+def _bare(host: str) -> str:
+    """An address without its port."""
+    found = _WITH_PORT.fullmatch(host)
+    return host if found is None else found[1] or found[2] or ""
 
 
 @dataclass(slots=True, eq=False)

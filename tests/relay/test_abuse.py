@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -463,6 +463,18 @@ async def test_a_header_is_believed_from_a_trusted_proxy_only() -> None:
                     assert (b" 101 " in head) is (number == 0)
             for writer in opened:
                 writer.transport.abort()
+
+
+@pytest.mark.parametrize("named", ["198.51.100.7:{}", "[2001:db8:1:2::7]:{}", "[2001:db8:1:2::{}]"])
+async def test_connections_of_one_address_count_together_where_a_proxy_adds_their_ports(named: str) -> None:
+    """Each has another port: taken for addresses of their own they would be held to no limit."""
+    limits = Limits(connections_per_address=2)
+    async with (serving(MemoryStorage(seed("i")), "127.0.0.1", 0, limits=limits, trusted=("127.0.0.0/8",)) as server,
+                AsyncExitStack() as stack):
+        clients = [await stack.enter_async_context(raw(server.port)) for _ in range(4)]
+        heads = [await client.upgrade(f"X-Forwarded-For: {named.format(5000 + number)}")
+                 for number, client in enumerate(clients)]
+        assert [head.split()[1] for head in heads] == [b"101", b"101", b"429", b"429"]
 
 
 async def test_a_frame_after_the_end_is_not_read() -> None:

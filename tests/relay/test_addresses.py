@@ -55,6 +55,14 @@ def test_only_what_a_trusted_proxy_added_is_believed(header: list[list[str]]) ->
     assert forwarded(["forged", *(", ".join(line) for line in header), "true"], lambda host: "proxy" in host) == "true"
 
 
+@pytest.mark.parametrize(("said", "host"), [
+    ("192.0.2.7:49152", "192.0.2.7"), ("[2001:db8::7]:443", "2001:db8::7"), ("[2001:db8::7]", "2001:db8::7"),
+    ("2001:db8::7", "2001:db8::7"), ("::1", "::1"), ("192.0.2.7", "192.0.2.7"), ("a name:80", "a name"), (":80", "")])
+def test_a_port_is_no_part_of_an_address(said: str, host: str) -> None:
+    """Of a client, or of a proxy between, as some proxies write them."""
+    assert forwarded([f"forged, {said}, 10.0.0.1:80, [fd00::1]:80"], {"10.0.0.1", "fd00::1"}.__contains__) == host
+
+
 def test_accounts_are_forgotten_once_all_came_back() -> None:
     """What was used comes back with time, and an account at rest takes no memory."""
     clock = Clock()
