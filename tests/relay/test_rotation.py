@@ -436,3 +436,20 @@ def test_a_full_space_can_be_rotated() -> None:
     many = admin.client.create_space(big.admin, *big.others, packets=[packet(str(n)) for n in range(4)])
     world.run()
     assert refused(admin, many) == Code.QUOTA
+
+
+def test_a_space_whose_quota_was_lowered_is_rotated_with_as_many_packets() -> None:
+    """As many as it has, or fewer: nobody could be put out of it otherwise. One more is refused."""
+    three = sorted([packet("me"), packet("you"), packet("them")], key=lambda one: one.tag)
+    world = World(12, Quotas(space_bytes=1000))
+    admin = world.connect()
+    admin.client.create_space(SPACE.admin, *SPACE.others, packets=three)
+    world.run()
+    world.storage._quotas = Quotas(space_bytes=100)
+    third, fourth = SPACE.rotated("third"), SPACE.rotated("fourth")
+    second, last = (one.credential(Role.READ).public for one in (NEXT, third))
+    refs = [admin.client.rotate(HANDLE, SPACE.admin, NEXT.rotation(*three)),
+            admin.client.rotate(HANDLE, NEXT.admin, third.rotation(*three[:2], previous=second)),
+            admin.client.rotate(HANDLE, third.admin, fourth.rotation(*three, previous=last))]
+    world.run()
+    assert [refused(admin, one) for one in refs] == ["", "", Code.QUOTA]

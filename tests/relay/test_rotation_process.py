@@ -139,6 +139,21 @@ async def test_who_opens_a_space_that_is_made_anew_does_not_hear_that_it_was_del
         assert await asyncio.wait_for(ended(member), 90) == RolesEnded(HANDLE, "deleted")
 
 
+async def test_members_are_put_out_also_where_the_quota_was_lowered_since(tmp_path: Path) -> None:
+    """Below what the packets of a space take, on the disk: they are replaced by as many, or fewer, and not by more."""
+    three = sorted([ME, packet("you"), packet("them")], key=lambda one: one.tag)
+    async with relay(tmp_path) as process, connect(process.url) as owner:
+        await owner.create_space(SPACE.admin, *SPACE.others, packets=three)
+    async with relay(tmp_path, "--space-quota", "100") as process, connect(process.url) as owner:
+        await owner.rotate(HANDLE, SPACE.admin, NEXT.rotation(*three))
+        after = NEXT.credential(Role.READ).public
+        await owner.rotate(HANDLE, NEXT.admin, THIRD.rotation(*three[:2], previous=after))
+        assert await opens(owner, THIRD, Role.READ) == [""]
+        assert await opens(owner, NEXT, Role.READ) == ["denied"]
+        again = SPACE.rotated("fourth").rotation(*three, previous=THIRD.credential(Role.READ).public)
+        assert await code(asyncio.ensure_future(owner.rotate(HANDLE, THIRD.admin, again))) == "quota"  # type: ignore[arg-type]
+
+
 async def test_an_acknowledged_rotation_survives_a_kill(tmp_path: Path) -> None:
     """kill -9 right after Done: the new keys and packets are there, the old ones are not."""
     async with relay(tmp_path) as process, connect(process.url) as owner:

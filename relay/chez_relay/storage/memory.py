@@ -218,7 +218,7 @@ class MemoryStorage:
         if space is None:
             return NO_SPACE
         held, digest = packets_hash(space.packets), packets_hash(request.packets)
-        outcome = rotated(space.keys, held, request, digest, self._quotas)
+        outcome = rotated(space.keys, held, len(space.packets), request, digest, self._quotas)
         if not isinstance(outcome, SpaceKeys):
             return outcome
         space.keys, space.packets = outcome, request.packets

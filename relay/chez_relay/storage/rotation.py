@@ -11,11 +11,12 @@ __all__ = ("packets_over_quota", "rotated")
 
 
 def rotated(
-    keys: SpaceKeys, held: bytes, request: RotateSpace, digest: bytes, quotas: Quotas
+    keys: SpaceKeys, held: bytes, count: int, request: RotateSpace, digest: bytes, quotas: Quotas
 ) -> SpaceKeys | Done | Refused:
     """The keys after a rotation; `Done` where they are so already, `Refused` where it has no right.
 
-    `held` and `digest` are the hashes of the packets that are there and that are asked for.
+    `held` and `digest` are the hashes of the packets that are there and that are asked for, `count` is how many are
+    there.
     """
     new = request.credentials
     wanted = replace(keys, admin=request.admin, read=new.read, append=new.append, control=new.control)
@@ -28,6 +29,8 @@ def rotated(
         return STALE
     if request.signer not in (keys.admin, keys.recovery):
         return NOT_OWNER
+    if len(request.packets) <= count:  # also where the quota was lowered since: nobody could be put out otherwise
+        return wanted
     return packets_over_quota(request.packets, quotas) or wanted
 
 

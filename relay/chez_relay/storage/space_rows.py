@@ -160,7 +160,7 @@ class SpaceRows:
         if (space := self.get(request.handle)) is None:
             return NO_SPACE
         digest = packets_hash(request.packets)
-        keys = rotated(space.keys, space.packets_hash, request, digest, self._quotas)
+        keys = rotated(space.keys, space.packets_hash, space.packets, request, digest, self._quotas)
         if not isinstance(keys, SpaceKeys):
             return keys
         self._db.execute("DELETE FROM packets WHERE space = ?", (space.number,))

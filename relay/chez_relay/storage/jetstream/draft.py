@@ -271,7 +271,7 @@ class Draft:
         if state is None:
             return NO_SPACE
         digest = packets_hash(request.packets)
-        keys = rotated(state.keys, state.packets_hash, request, digest, self._quotas)
+        keys = rotated(state.keys, state.packets_hash, state.packets, request, digest, self._quotas)
         if not isinstance(keys, SpaceKeys):
             return keys
         self._set(replace(state, admin=keys.admin, read=keys.read, append=keys.append, control=keys.control,
