@@ -1,6 +1,7 @@
 """docs/threats.md names, for each attack, tests that there are."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ def test_each_attack_has_tests_that_exist() -> None:
             assert name in functions(ROOT / "tests" / file), f"{file} has no {name}, which is to show: {tries}"
 
 
+@cache
 def functions(path: Path) -> set[str]:
     """The names of a module's tests."""
     return {node.name for node in ast.parse(path.read_text()).body

@@ -139,6 +139,7 @@ def test_nothing_is_named_twice() -> None:
             read(msgspec.msgpack.encode(said))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_is_said_of_checkpoints() -> None:
     """Manifests, vouches and announcements without end are read one by one, whoever says them."""
     world, device = filled()

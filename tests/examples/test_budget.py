@@ -23,6 +23,7 @@ def test_the_notebook_is_committed_without_results() -> None:
     assert [cell["id"] for cell in cells(NOTEBOOK) if cell["outputs"] or cell["execution_count"] is not None] == []
 
 
+@pytest.mark.slow
 def test_its_cells_run_inside_a_loop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """All cells but the one that draws, in order, inside a running event loop, as a notebook's are."""
     monkeypatch.chdir(NOTEBOOK.parent)

@@ -233,6 +233,7 @@ async def test_names_without_end_keep_nobody_out_who_is_announced_whole(monkeypa
         await heard.until(lambda one: isinstance(one, Neighbour) and one.addresses == ("10.0.0.7",))
 
 
+@pytest.mark.slow
 async def test_who_was_said_to_have_left_is_found_again() -> None:
     """Anybody may say so of anybody, and who is there does not hear of it: it answers when all are looked for again."""
     left = seed("who is said to have left")

@@ -44,6 +44,7 @@ async def flood(home: chez.Home, name: str, count: int, each: int) -> None:
     await home.sync()
 
 
+@pytest.mark.slow
 async def test_a_publisher_gone_bad_fills_its_room_and_no_more(server: Process, tmp_path: Path) -> None:
     """Of a space that a publisher fills far beyond its bound, a follower takes in as much as the bound says, tells it,
     also after a restart, and asks for no more; other spaces go on; more room brings the rest."""

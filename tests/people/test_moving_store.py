@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from chez_relay.cluster.nodes import Cluster
 from tests.home.pairing import paired
 from tests.people.support import ids, join
@@ -14,6 +16,7 @@ from tests.relay.support import relay
 __all__ = ("cluster",)
 
 
+@pytest.mark.slow
 async def test_from_one_disk_to_a_cluster_and_back_devices_bring_all_of_it(cluster: Cluster, tmp_path: Path) -> None:
     """Under the same name each store is filled by who comes; a device that joins then has records and attachments."""
     at = ("--listen", f"127.0.0.1:{free_port()}")

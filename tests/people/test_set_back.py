@@ -142,6 +142,7 @@ async def test_who_was_away_is_in_step_with_both_relays_at_once(tmp_path: Path) 
                 assert await _stands(anna, "synced", "synced", seconds=20.0)
 
 
+@pytest.mark.slow
 async def test_who_waits_for_a_sync_is_kept_by_no_relay_that_never_comes_to_its_end(tmp_path: Path) -> None:
     """Each sync would end without anything sent to the relay that is there: however short it is waited for, it is."""
     async with proxy() as one, proxy() as two, behind(one, tmp_path / "one"), behind(two, tmp_path / "two"):

@@ -109,6 +109,7 @@ async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
                     await outsider.look()
 
 
+@pytest.mark.slow
 async def test_a_page_that_takes_long_on_a_slow_line_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes no slower than is asked for, and is one answer: a join waits until it is whole."""
     async with proxy() as front, behind(front, tmp_path / "r"), persons(

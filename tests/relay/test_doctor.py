@@ -82,7 +82,7 @@ INFO = {"server_name": "n1", "version": "2.15.1", "jetstream": True, "max_payloa
 
 
 @pytest.mark.parametrize(("said", "level", "word"), [
-    pytest.param(INFO, 0, "takes connections", id="well"),
+    pytest.param(INFO, 0, "takes connections", id="well", marks=pytest.mark.slow),
     pytest.param({**INFO, "jetstream": False}, 2, "disk is full", id="its JetStream ended"),
     pytest.param({**INFO, "version": "2.9.25"}, 2, "too old", id="an old one"),
     pytest.param({**INFO, "max_payload": 65536}, 2, "max_payload", id="small messages alone"),
@@ -97,6 +97,7 @@ def test_the_doctor_hears_how_a_node_is(said: dict[str, object] | None, level: i
     assert [one.level for one in found] == [level] and word in found[0].text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hasty")
 def test_the_doctor_looks_for_the_nodes_of_a_cluster() -> None:
     """With a cluster in place of a folder it tries each node, and says which does not answer; NATS's port is known."""

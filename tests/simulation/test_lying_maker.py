@@ -121,6 +121,7 @@ def play(seed: int, steps: int) -> tuple[set[str], int]:
     return liar.lies, refused
 
 
+@pytest.mark.slow
 def test_what_a_liar_says_of_checkpoints_loses_nothing() -> None:
     """Devices agree, the last one to join too, whatever was dropped; over a few runs every lie is told."""
     lies, told = set[str](), 0

@@ -167,6 +167,7 @@ async def test_a_request_that_is_not_answered_ends(tmp_path: Path, monkeypatch: 
                     await opened.get_packet(bytes(32), bytes(32))
 
 
+@pytest.mark.slow
 async def test_an_answer_that_takes_long_on_a_slow_line_is_no_silence(tmp_path: Path,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes of it meanwhile counts: else a piece of an attachment would never arrive, nor a page of entries."""
@@ -194,6 +195,7 @@ async def test_an_answer_that_takes_long_on_a_slow_line_is_no_silence(tmp_path: 
             assert (await opened.get_chunk_soon(space.handle, chunk_id(chunk))).data == chunk
 
 
+@pytest.mark.slow
 async def test_who_was_held_reads_what_came_before_it_gives_a_relay_up(tmp_path: Path,
                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that stood still longer than an answer may take was asked nothing meanwhile."""

@@ -109,6 +109,7 @@ async def test_what_can_be_no_silence_ends_the_attempt_with_a_word(monkeypatch: 
         await open_socket("ws://127.0.0.1:1")
 
 
+@pytest.mark.slow
 async def test_a_slow_line_is_no_silence() -> None:
     """A message that takes longer than an answer may, either way, ends no connection: what is asked waits behind it."""
     async def echo(socket: ServerConnection) -> None:
