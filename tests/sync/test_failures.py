@@ -292,6 +292,20 @@ async def test_what_keeps_a_connection_from_being_made_is_said_in_words(monkeypa
     assert "CHEZ_PROXY" in caught.value.hint and "secret" not in str(caught.value)
 
 
+async def test_who_hangs_up_before_tls_stands_is_told_as_that() -> None:
+    """A balancer whose relay is down, or a network that lets no TLS through: the sentence has its reason."""
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await reader.read()  # what is not read would make a reset of the end
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for scheme in ("ws", "wss"):
+            with pytest.raises(RelayUnreachable, match=f"no connection to 127.0.0.1:{port}: it hung up"):
+                await open_socket(f"{scheme}://127.0.0.1:{port}")
+
+
 @pytest.mark.parametrize(("code", "word"), [(9, "clock"), (10, "clock"), (18, "SSL_CERT_FILE")])
 def test_a_wrong_clock_is_thought_of_where_dates_do_not_fit(code: int, word: str) -> None:
     """A certificate that is not valid yet, or no more, may be right while this device's clock is wrong."""

@@ -94,5 +94,7 @@ def _plainly(error: Exception) -> str:
             return "there is no way there from this network, or no network"
         case OSError(errno=number) if number:
             return os.strerror(number).lower()
+        case ConnectionError() if not str(error):  # asyncio's own, where a socket is closed before TLS stands
+            return "it hung up"
         case _:
             return str(error)
