@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -39,6 +40,7 @@ def test_a_store_is_copied_before_it_is_brought_up_to_date(tmp_path: Path) -> No
     """All lacking steps are done, and the store of the earlier version lies beside it, whole."""
     path = tmp_path / FILE_NAME
     store_of(path, [FIRST]).close()
+    (tmp_path / f"{FILE_NAME}.before-0002.partial-1").touch()  # of a start that was cut off
     with closing(store_of(path, [FIRST, SECOND, "CREATE TABLE more (x INTEGER) STRICT;"])) as db:
         assert db.execute("SELECT * FROM things").fetchall() == [("kept", 4)]
         assert db.execute("PRAGMA user_version").fetchone() == (3,)
@@ -162,6 +164,31 @@ async def test_a_copy_is_not_served_with_the_log_of_the_store_before(tmp_path: P
 def check_in(folder: Path, _: Path) -> None:
     """Look at every row of a folder's store."""
     check(folder / FILE_NAME)
+
+
+async def test_two_backups_that_are_made_for_one_name_are_both_made(tmp_path: Path) -> None:
+    """One that takes longer than it is until the next: neither takes the other's file away, or says of the store that
+    it is damaged. What one left that was cut off days ago is removed, and what may be under way is not."""
+    store = await SqliteStorage.open(tmp_path / "data")
+    await store.perform([create(), entry(1)])
+    await store.close()
+    kept, left = tmp_path / "copy.partial-1", tmp_path / "copy.partial-2"
+    kept.touch()
+    left.touch()
+    os.utime(left, (0, 0))
+    reports = []
+
+    def late(size: int) -> bytes:
+        """Called while a backup is under way: another begins, and ends."""
+        if not reports:
+            reports.append(None)
+            reports[0] = backup(tmp_path / "data", tmp_path / "copy")
+        return bytes(size)
+
+    reports.append(backup(tmp_path / "data", tmp_path / "copy", late))
+    assert [report is not None and report.sound and report.entries for report in reports] == [1, 1]
+    assert check(tmp_path / "copy").sound and kept.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "copy.partial-1", "data"]
 
 
 async def test_a_backup_replaces_nothing_and_is_not_made_of_a_damaged_store(tmp_path: Path) -> None:

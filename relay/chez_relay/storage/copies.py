@@ -3,9 +3,11 @@
 A copy is whole or not there: it is made under another name, synced, then renamed.
 """
 
+import glob
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,9 @@ __all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "t
 
 FILE_NAME: Final = "relay.sqlite"
 """The store's file in a relay's data folder."""
+
+LEFT_SECONDS: Final = 24 * 3600.0
+"""How long nobody has written to a copy that is not whole before it is taken for one that was cut off."""
 
 _WRITTEN_BY: Final = slice(18, 20)
 _NO_LOG: Final = b"\x01\x01"
@@ -69,14 +74,15 @@ def _text(data: bytes) -> str | bytes:
 
 
 @contextmanager
-def copied(db: sqlite3.Connection, target: Path) -> Iterator[Path]:
+def copied(db: sqlite3.Connection, target: Path, *, alone: bool = False) -> Iterator[Path]:
     """Copy what `db` holds now, also beside a writer; the block may work on the copy before it gets its name.
 
-    The copy replaces what is called `target`, is compact, and is the owner's alone to read. Raises
-    `sqlite3.Error` and `OSError`; then no copy is left.
+    The copy replaces what is called `target`, is compact, and is the owner's alone to read. Another one may be made
+    for the same name meanwhile, but where it is `alone`: each has its own until it is whole. Raises `sqlite3.Error` and
+    `OSError`; then no copy is left.
     """
-    made = target.with_name(f"{target.name}.partial")
-    made.unlink(missing_ok=True)
+    _remove_left(target, 0.0 if alone else LEFT_SECONDS)
+    made = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
     try:
         os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db.execute("VACUUM INTO ?", (str(made),))
@@ -88,6 +94,14 @@ def copied(db: sqlite3.Connection, target: Path) -> Iterator[Path]:
             made.unlink(missing_ok=True)
         raise
     folder_synced(target.parent)
+
+
+def _remove_left(target: Path, seconds: float) -> None:
+    """Remove copies for a name that were cut off: nobody has written to them for so long."""
+    for left in target.parent.glob(f"{glob.escape(target.name)}.partial*"):
+        with suppress(OSError):
+            if not seconds or left.stat().st_mtime < time.time() - seconds:
+                left.unlink()
 
 
 def made_another(path: Path, random: Callable[[int], bytes] = secrets.token_bytes) -> None:

@@ -53,7 +53,7 @@ def migrate(db: sqlite3.Connection, path: Path, known: Sequence[str]) -> None:
     before = path.with_name(f"{path.name}.before-{version + 1:04}")
     if version:
         try:
-            with copied(db, before) as made:
+            with copied(db, before, alone=True) as made:  # the folder is locked
                 made_another(made)
         except (sqlite3.Error, OSError) as error:
             raise StorageFailed(f"the store can't be copied before it is brought up to date: {error}",
