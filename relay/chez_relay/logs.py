@@ -9,7 +9,6 @@ from pathlib import Path
 __all__ = ("JsonLines", "TextLines", "begin")
 
 
-
 class JsonLines(logging.Formatter):
     """Each event is one JSON object on a line: when, how bad, what, and the numbers that were given as `numbers`."""
 
@@ -34,9 +33,33 @@ class TextLines(logging.Formatter):
         return super().format(record) + (f" ({numbers})" if numbers else "")
 
 
+class _File(WatchedFileHandler):
+    """A file that may be moved away. While it can't be opened again, events go to standard error: the library would
+    raise that at whoever has something to say, and a relay serves without its log as well."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, encoding="utf-8")
+        self._instead = logging.StreamHandler()
+        self._lost = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one event."""
+        try:
+            super().emit(record)
+            self._lost = False
+        except OSError as error:
+            self._instead.setFormatter(self.formatter)
+            if not self._lost:
+                self._lost = True
+                why = "the log file can't be opened again: %s. The log goes to standard error until it can"
+                self._instead.emit(logging.LogRecord(
+                    record.name, logging.ERROR, "", 0, why, (error.strerror,), None))
+            self._instead.emit(record)
+
+
 def begin(layout: str, file: str) -> None:
     """Log from now on as "text" or "json", to a file (which may be moved away, to be rotated) or to standard error."""
-    handler = WatchedFileHandler(Path(file), encoding="utf-8") if file else logging.StreamHandler()
+    handler = _File(Path(file)) if file else logging.StreamHandler()
     handler.setFormatter(JsonLines() if layout == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it names addresses

@@ -186,6 +186,35 @@ async def test_a_relay_that_can_t_write_is_alive_and_not_ready(caplog: pytest.Lo
     assert said == ["ERROR", "INFO"]
 
 
+async def test_a_log_file_that_can_t_be_opened_again_stops_nothing(tmp_path: Path) -> None:
+    """Moved away from where the relay may make none: it reads tokens again each time, refuses what it can't store,
+    says all that on standard error until there is a file again, and ends with 0."""
+    folder, tokens = tmp_path / "logs", tmp_path / "tokens"
+    folder.mkdir()
+    tokens.write_text("first")
+    options = ("--log-file", str(folder / "log"), "--token-file", str(tokens))
+    async with relay(tmp_path / "data", *options) as process, connect(process.url) as device:
+        said = process.process.stderr
+        assert said is not None
+        shutil.rmtree(folder)
+        for token in ("second", "third"):
+            tokens.write_text(token)
+            process.process.send_signal(signal.SIGHUP)
+            while "read again" not in (line := (await asyncio.wait_for(said.readline(), 90)).decode()):
+                assert "No such file" in line and token == "second"
+            space = Space(token)
+            await device.create_space(space.admin, *space.others, token=token)
+        await device.open(space.claims(Role.APPEND))
+        for file in (tmp_path / "data").glob("relay.sqlite*"):
+            file.unlink()
+        for number in range(2):
+            with pytest.raises(RelayRefused) as caught:
+                await asyncio.wait_for(device.append(space.handle, Role.APPEND, space.envelope(number)), 90)
+            assert caught.value.reason == "storage"
+        folder.mkdir()
+    assert process.process.returncode == 0 and "stopped" in (folder / "log").read_text()
+
+
 async def test_a_defect_in_the_storage_ends_no_task(caplog: pytest.LogCaptureFixture) -> None:
     """An error that nobody foresaw is a refusal to who asked, those after are served, and the log quotes nothing."""
     class Broken(MemoryStorage):
