@@ -224,6 +224,19 @@ def test_no_row_of_a_table_is_wider_than_its_terminal_may_show_it(cell: str, mon
     assert "".join(cell.split()) in "".join("".join(shown).split())
 
 
+@pytest.mark.parametrize("columns", [40, 48, 60, 80])
+def test_a_time_is_never_folded(columns: int, monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    """The journal's table, in a terminal of any width: each time is in one line, and no line is too wide."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    time = "2026-11-28T09:57:19+00:00"
+    table(("no", "time", "what"), [(14, time, "You imported 'Lyon.json' (gbfs): 345 added.")], right=("no",))
+    shown = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    assert time in shown and "added." in shown
+    assert max(map(cell_len, shown.splitlines())) <= columns
+
+
 @settings(deadline=None)
 @given(HOSTILE, st.integers(20, 200))
 def test_any_line_is_folded(text: str, width: int) -> None:

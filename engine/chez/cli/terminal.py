@@ -39,6 +39,9 @@ _JSON_UNSAFE: Final = re.compile(
 READABLE: Final = 12
 """Characters to which a column of a table may be folded: a word, a day."""
 
+WHOLE: Final = 25
+"""Characters of a cell without blanks that is not folded: a time, which nobody reads in two lines."""
+
 HANGING: Final = 4
 """Columns by which the rest of a line that is too long for a terminal is indented further than its text."""
 
@@ -218,8 +221,16 @@ def _fits(heads: list[str], cells: list[list[str]], columns: int) -> bool:
     """Whether the columns, each folded to no less than can be read, stand side by side."""
     from rich.cells import cell_len
 
-    widths = (max(cell_len(row[i]) for row in [heads, *cells]) for i in range(len(heads)))
-    return sum(min(width, READABLE) + _GAP for width in widths) <= columns
+    rows = [heads, *cells]
+    widths = (max(cell_len(row[i]) for row in rows) for i in range(len(heads)))
+    return sum((width if _stays(rows, i) else min(width, READABLE)) + _GAP for i, width in enumerate(widths)) <= columns
+
+
+def _stays(rows: list[list[str]], column: int) -> bool:
+    """Whether a column is never folded: none of its cells has a blank, and none is long."""
+    from rich.cells import cell_len
+
+    return all(" " not in row[column] and cell_len(row[column]) <= WHOLE for row in rows)
 
 
 def _blocks(heads: list[str], cells: list[list[str]]) -> None:
@@ -240,8 +251,9 @@ def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str], widt
     from rich.text import Text
 
     framed = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(heads))
-    for head in heads:
-        framed.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
+    for column, head in enumerate(heads):
+        framed.add_column(Text(head), justify="right" if head in right else "left", overflow="fold",
+                          no_wrap=_stays([heads, *cells], column))
     for row in cells:
         # Text, not str: square brackets in data are no markup.
         framed.add_row(*(Text(cell) for cell in row))
