@@ -48,6 +48,25 @@ def test_what_is_deleted_is_in_the_trash(owned: Chez) -> None:
     assert [one["kind"] for one in owned.lines("journal", "--kind", "purge")] == ["purge"]
 
 
+def test_the_trash_and_conflicts_of_everything(owned: Chez) -> None:
+    """Without a collection they are of all spaces, each row with where it is from, for people only as far as needed."""
+    owned.run("put", "notes", "tea", "title=Tea")
+    owned.run("put", "books", "sea", "title=Sea")
+    assert owned.lines("trash") == owned.lines("conflicts") == owned.lines("conflicts", "notes") == []
+    owned.run("rm", "notes", "tea")
+    owned.run("rm", "books", "sea")
+    assert [(one["space"], one["collection"], one["id"]) for one in owned.lines("trash")] == [
+        ("private", "books", "sea"), ("private", "notes", "tea")]
+    assert len(owned.lines("trash", "--limit", "1")) == 1
+    assert owned.run("trash").stdout.split()[:2] == ["collection", "id"]
+    owned.run("space", "create", "Our trip")
+    owned.run("put", "notes", "map", "title=Map", "--space", "Our trip")
+    owned.run("rm", "notes", "map", "--space", "Our trip")
+    assert owned.run("trash").stdout.split()[:2] == ["space", "collection"]
+    assert [one["id"] for one in owned.lines("trash", "--space", "Our trip")] == ["map"]
+    assert [one["id"] for one in owned.lines("trash", "notes")] == ["tea"]
+
+
 def test_who_finds_no_record_is_told_where_it_is(owned: Chez) -> None:
     """In the trash, in another space, or among what the collection has; a collection of another space is told too, and
     what else was wrong with a record that is there keeps its own words."""

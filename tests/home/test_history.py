@@ -88,6 +88,8 @@ async def test_devices_settle_a_conflict(pair: Pair) -> None:
     assert [conflict] == await laptop.conflicts("tea")
     assert {version.device_name: version.value for version in conflict.versions} == {
         "laptop": "Green tea", "phone": "Black tea"}
+    assert await pair.phone.space().conflicts() == {("notes", "tea"): [conflict]}
+    assert await pair.phone.space().conflicts("books") == {}
     hidden = conflict.versions[1]
     asked = {"collection": "notes", "id": "tea", "field": "title"}
     for number, refusal in ((3, InvalidValue), (1, NotFound)):

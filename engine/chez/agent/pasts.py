@@ -3,7 +3,7 @@
 They are apart from `verbs` so that they are loaded when the first of them is asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
@@ -16,7 +16,9 @@ from chez.errors import InvalidValue, NotFound
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
     from chez.home.home import Home
+    from chez.home.space import Space
     from chez.records.conflicts import Conflict
+    from chez.records.trash import Trashed
 
 __all__ = ("VERBS",)
 
@@ -87,15 +89,38 @@ async def redo(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return plain(await asked.of(home).collection(asked.collection).redo(asked.id))
 
 
+class _Conflicts(Placed, frozen=True, kw_only=True):
+    collection: Name | None = None
+    id: Name | None = None
+
+
 async def conflicts(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The fields of a record that devices set at once, with all values, in pages."""
-    asked = read_params(params, _One)
-    found = await asked.of(home).collection(asked.collection).conflicts(asked.id)
-    return {"conflicts": await paged(ui, "conflicts", map(_conflict, found))}
+    """The fields of a record, of a collection's or of all, that devices set at once, with all values, in pages."""
+    asked = read_params(params, _Conflicts)
+    return {"conflicts": await paged(ui, "conflicts", _conflicts(home, asked))}
 
 
-def _conflict(conflict: "Conflict") -> dict[str, Any]:
-    return {"field": conflict.field, "versions": [
+async def _conflicts(home: "Home", asked: _Conflicts) -> AsyncIterator[dict[str, Any]]:
+    if asked.collection is not None and asked.id is not None:
+        space = asked.of(home)
+        for one in await space.collection(asked.collection).conflicts(asked.id):
+            yield _conflict(space, asked.collection, asked.id, one)
+        return
+    for space in await _places(home, asked, asked.collection):
+        for (collection, id), found in (await space.conflicts(asked.collection)).items():
+            for one in found:
+                yield _conflict(space, collection, id, one)
+
+
+async def _places(home: "Home", asked: Placed, collection: str | None) -> "list[Space]":
+    """The space that was asked about; all where neither it nor a collection was, but what others publish."""
+    if asked.space is not None or collection is not None:
+        return [asked.of(home)]
+    return [space for space in await home.spaces() if not space.public]
+
+
+def _conflict(space: "Space", collection: str, id: str, conflict: "Conflict") -> dict[str, Any]:
+    return {"space": space.name, "collection": collection, "id": id, "field": conflict.field, "versions": [
         {"choice": one.choice, "value": one.value, "device": one.device.hex(), "device_name": one.device_name,
          "shows": one.shows} for one in conflict.versions]}
 
@@ -122,17 +147,20 @@ async def resolve(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 class _Trash(Placed, frozen=True, kw_only=True):
-    collection: Name
+    collection: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
 
 
 async def trash(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The deleted records of a collection, in pages."""
+    """The deleted records of a collection, or of all, in pages."""
     asked = read_params(params, _Trash)
-    found = await asked.of(home).collection(asked.collection).trash(asked.limit)
+    found: list[tuple[str, Trashed[dict[str, Any]]]] = []
+    for space in await _places(home, asked, asked.collection):
+        what = space if asked.collection is None else space.collection(asked.collection)
+        found += ((space.name, one) for one in await what.trash(asked.limit))
     return {"records": await paged(ui, "records", (
-        {"id": one.id, "value": one.value, "device": one.device.hex(), "device_name": one.device_name,
-         "time": one.time} for one in found))}
+        {"space": space, "collection": one.collection, "id": one.id, "value": one.value, "device": one.device.hex(),
+         "device_name": one.device_name, "time": one.time} for space, one in found[:asked.limit]))}
 
 
 async def undelete(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

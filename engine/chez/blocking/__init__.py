@@ -1617,6 +1617,17 @@ class Space(Front[AsyncSpace]):
         """Every collection that has records in this space, by name."""
         return self._portal.call(lambda call: self._inner.collections())
 
+    def trash(self, limit: int = 1000) -> list[Trashed[dict[str, Any]]]:
+        """The deleted records of all collections, those that changed last first; see `Collection.trash`."""
+        return self._portal.call(lambda call: self._inner.trash(limit))
+
+    def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
+        """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
+
+        Every record is read for it.
+        """
+        return self._portal.call(lambda call: self._inner.conflicts(collection))
+
     def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
         """What changed in all collections of this space since a cursor; see `Collection.changes`.
 

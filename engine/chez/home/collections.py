@@ -10,15 +10,17 @@ from chez.home.assembly import OpenHome
 from chez.home.reports import CollectionInfo
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
+from chez.records.conflicts import Conflict, find_conflicts
 from chez.records.engine import Engine
 from chez.records.feed import Feed, Source
 from chez.records.record import Record
+from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection
 from chez.store.database import Connection
 
-__all__ = ("collection_in", "collections_in", "feed_of_home", "feed_of_space")
+__all__ = ("collection_in", "collections_in", "conflicts_in", "feed_of_home", "feed_of_space", "trash_in")
 
 
 def collection_in(engine: Engine, what: str | type[Any], name: str | None, indexes: Sequence[Declared],
@@ -39,6 +41,22 @@ def collections_in(db: Connection, space: int | None = None) -> list[CollectionI
     rows = db.execute(f"SELECT collection, count(*) FROM record WHERE {where}deleted = 0 "
                       "GROUP BY collection ORDER BY collection", values).fetchall()
     return [CollectionInfo(*row) for row in rows]
+
+
+async def trash_in(engine: Engine, limit: int) -> list[Trashed[dict[str, Any]]]:
+    """The deleted records of all collections of the space that an engine is of, those that changed last first."""
+    found = await engine.database.read(lambda db: find_trash(db, engine.space, None, engine.records.actor, limit))
+    out = []
+    for one in found:
+        record = Collection[dict[str, Any]](engine, one.collection, None).record_from(one.row)
+        out.append(Trashed(record.id, record.value, one.device, engine.name_of(one.device), one.time, one.collection))
+    return out
+
+
+async def conflicts_in(engine: Engine, collection: str | None) -> dict[tuple[str, str], list[Conflict]]:
+    """The conflicts in one collection, or all, of the space that an engine is of, by collection and id."""
+    return await engine.database.aside(  # as long as it takes to read every record: nobody else waits for it
+        lambda db, check: find_conflicts(db, check, engine.space, collection, engine.records.actor, engine.name_of))
 
 
 def feed_of_home(home: OpenHome) -> Feed[dict[str, Any]]:

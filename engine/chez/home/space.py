@@ -12,7 +12,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.archive import is_export
 from chez.home.assembly import OpenHome
 from chez.home.checkpointing import Checkpoint, checkpoint
-from chez.home.collections import collection_in, collections_in, feed_of_space
+from chez.home.collections import collection_in, collections_in, conflicts_in, feed_of_space, trash_in
 from chez.home.contacts import card_of, named, person_called
 from chez.home.ephemeral import ROOM, EphemeralMessage
 from chez.home.exporting import ExportReport
@@ -29,7 +29,9 @@ from chez.home.sharing import Member, RoleName, Sharing, Who
 from chez.home.usage import Usage, usage_at
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
+from chez.records.conflicts import Conflict
 from chez.records.feed import FeedPage
+from chez.records.trash import Trashed
 from chez.records.typed import Migration
 from chez.spaces.public import Address
 from chez.sync.connection import relay_name
@@ -134,6 +136,17 @@ class Space:
         """Every collection that has records in this space, by name."""
         engine = self._held.engine
         return await engine.database.read(lambda db: collections_in(db, engine.space))
+
+    async def trash(self, limit: int = 1000) -> list[Trashed[dict[str, Any]]]:
+        """The deleted records of all collections, those that changed last first; see `Collection.trash`."""
+        return await trash_in(self._held.engine, limit)
+
+    async def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
+        """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
+
+        Every record is read for it.
+        """
+        return await conflicts_in(self._held.engine, collection)
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
         """What changed in all collections of this space since a cursor; see `Collection.changes`.

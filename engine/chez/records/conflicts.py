@@ -5,7 +5,10 @@ every device (Automerge's choice, by the operations' numbers). To resolve one is
 away the others: what was chosen stays as it is, so that edits inside it go on merging.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import msgspec
 
@@ -13,11 +16,12 @@ from chez.errors import NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.operations import DELETE, MAKE_TEXT, Operation, OpId, encode, is_make
-from chez.records.past import NameOf, Past
+from chez.records.past import NameOf, Past, open_past
 from chez.records.places import Place, Places, binding_id, escaped, operation_id, value_of
 from chez.records.values import MAX_DEPTH, Value
+from chez.store.database import Connection
 
-__all__ = ("Conflict", "Version", "conflicts_of", "resolution")
+__all__ = ("Conflict", "Version", "conflicts_of", "find_conflicts", "resolution")
 
 
 _Found = tuple[str, Place, list[Operation]]
@@ -51,6 +55,30 @@ def conflicts_of(past: Past, names: NameOf) -> list[Conflict]:
             Version(_choice(one.id), value_of(past.document, one), authors[one.id], names(authors[one.id]), n == 0)
             for n, one in enumerate(reversed(found))])))
     return sorted(out, key=lambda conflict: conflict.field)
+
+
+def find_conflicts(db: Connection, check: Callable[[], None], space: int, collection: str | None, actor: bytes,
+                   names: NameOf) -> dict[tuple[str, str], list[Conflict]]:
+    """Every conflict in a space, or in one collection of it, by collection and id.
+
+    `check` is called before each record, `actor` is this device.
+    """
+    out = {}
+    where, values = ("", ()) if collection is None else ("AND collection = ? ", (collection,))
+    for name, id in db.execute(f"SELECT collection, id FROM record WHERE space = ? {where}AND deleted = 0 "
+                               "ORDER BY collection, id", (space, *values)).fetchall():
+        check()
+        with suppress(NotFound):  # purged meanwhile
+            past = open_past(db, space, name, id, actor)
+            if _forked(past) and (found := conflicts_of(past, names)):
+                out[name, id] = found
+    return out
+
+
+def _forked(past: Past) -> bool:
+    """Whether two changes did not know of each other: without, there is no conflict, and nothing else to read."""
+    changes = past.changes
+    return any(newer.dependencies != (older.hash,) for older, newer in pairwise(changes))
 
 
 def resolution(past: Past, field: str, choice: str, sequence: int, actor: bytes) -> RawChange:

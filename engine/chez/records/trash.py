@@ -30,23 +30,26 @@ class Trashed(msgspec.Struct, Generic[T], frozen=True):
     device: bytes
     device_name: str | None
     time: datetime | None
+    collection: str = ""
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """A deleted record in the store: id, json and kinds of its row, who deleted it, and when."""
+    """A deleted record in the store: its collection, id, json and kinds of its row, who deleted it, and when."""
 
+    collection: str
     row: Sequence[Any]
     device: bytes
     time: datetime | None
 
 
-def find_trash(db: Connection, space: int, collection: str, actor: bytes, limit: int) -> list[Deleted]:
-    """The deleted records of a collection, those that changed last first; `actor` is this device."""
+def find_trash(db: Connection, space: int, collection: str | None, actor: bytes, limit: int) -> list[Deleted]:
+    """The deleted records of a collection, or of all, those that changed last first; `actor` is this device."""
     rows = Rows(actor)
+    where, values = ("", ()) if collection is None else ("AND collection = ? ", (collection,))
     found = db.execute(
-        f"SELECT n, id, json, kinds FROM record INDEXED BY trash WHERE space = ? AND collection = ? "
-        f"AND deleted = {DELETED} ORDER BY changed DESC LIMIT ?", (space, collection, limit)).fetchall()
-    return [Deleted(row[1:], *_by_whom(rows, db, row[0])) for row in found]
+        f"SELECT n, collection, id, json, kinds FROM record INDEXED BY trash WHERE space = ? {where}"
+        f"AND deleted = {DELETED} ORDER BY changed DESC LIMIT ?", (space, *values, limit)).fetchall()
+    return [Deleted(row[1], row[2:], *_by_whom(rows, db, row[0])) for row in found]
 
 
 def _by_whom(rows: Rows, db: Connection, n: int) -> tuple[bytes, datetime | None]:

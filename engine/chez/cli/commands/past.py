@@ -107,21 +107,24 @@ def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity
 
 
 @click.command()
-@click.argument("collection")
-@click.argument("identity", metavar="ID")
+@click.argument("collection", required=False)
+@click.argument("identity", metavar="ID", required=False)
 @in_space
 @click.pass_context
-def conflicts(ctx: click.Context, collection: str, identity: str) -> None:
+def conflicts(ctx: click.Context, collection: str | None, identity: str | None) -> None:
     """Show the fields of a record that devices set at the same time, with every value.
 
-    The first version of each is the one that shows.
+    The first version of each is the one that shows. Without ID those of a whole COLLECTION are
+    shown, without both those of all your spaces: each record is read for it.
     """
     found = _rows(ctx, "conflicts", {"collection": collection, "id": identity}, "conflicts")
     if not settings(ctx).json:
-        table(("field", "number", "device", "value"), [
-            (row["field"], number, _who(version), version["value"])
+        place = () if identity else _place(ctx, found, "collection", "id")
+        table((*place, "field", "number", "device", "value"), [
+            (*(row[one] for one in place), row["field"], number, _who(version), version["value"])
             for row in found for number, version in enumerate(row["versions"], 1)], right=("number",),
-            empty="No field of this record has more than one value.")
+            empty="No field of this record has more than one value." if identity else
+            f"No field of a record{f' of {collection!r}' if collection else ''} has more than one value.")
 
 
 @click.command()
@@ -142,17 +145,18 @@ def resolve(ctx: click.Context, collection: str, identity: str, field: str, numb
 
 
 @click.command()
-@click.argument("collection")
+@click.argument("collection", required=False)
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="At most so many.")
 @in_space
 @click.pass_context
-def trash(ctx: click.Context, collection: str, limit: int) -> None:
-    """List the deleted records of a COLLECTION: who deleted them, and when."""
+def trash(ctx: click.Context, collection: str | None, limit: int) -> None:
+    """List the deleted records of a COLLECTION: who deleted them, and when; without it, of all your spaces."""
     found = _rows(ctx, "trash", {"collection": collection, "limit": limit}, "records")
     if not settings(ctx).json:
-        table(("id", "deleted by", "when", "value"),
-              [(row["id"], _who(row), when(row["time"]), row["value"]) for row in found],
-              empty=f"No deleted record of {collection!r} is in the trash.")
+        place = () if collection else _place(ctx, found, "collection")
+        table((*place, "id", "deleted by", "when", "value"),
+              [(*(row[one] for one in place), row["id"], _who(row), when(row["time"]), row["value"]) for row in found],
+              empty=f"No deleted record{f' of {collection!r}' if collection else ''} is in the trash.")
 
 
 @click.command()
@@ -198,6 +202,12 @@ def _rows(ctx: click.Context, verb: str, params: dict[str, Any], key: str) -> li
 
     call(ctx, verb, params, show=page)
     return kept
+
+
+def _place(ctx: click.Context, found: list[dict[str, Any]], *columns: str) -> tuple[str, ...]:
+    """The columns that tell where rows are from: their space too, if some are where no `--space` was needed to look."""
+    told = settings(ctx).space is not None or all(row["space"] == "private" for row in found)
+    return columns if told else ("space", *columns)
 
 
 def _who(row: dict[str, Any]) -> str:
