@@ -58,8 +58,8 @@ def forwarded(values: Iterable[str], trusted: Callable[[str], bool]) -> str:
 
     What stands before that was written by whoever it is, and says nothing. Empty when there is none.
     """
-    for host in reversed([_bare(part.strip()) for value in values for part in value.split(",")]):
-        if not trusted(host):
+    for part in reversed([part for value in values for part in value.split(",")]):
+        if not trusted(host := _bare(part.strip())):
             return host
     return ""
 
