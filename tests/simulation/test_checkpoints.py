@@ -6,9 +6,10 @@ import pytest
 from chez.sync.checkpoints.format import Vouch
 from chez.sync.checkpoints.heard import ASKED, LATE, UNFIT, vouches
 from chez_relay.storage import Expire, Quotas
-from tests.simulation.device import RELAY
+from tests.simulation.device import RELAY, Device
 from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
+from tests.simulation.test_renewal import Renewals
 from tests.simulation.world import World
 
 __all__ = ()
@@ -105,3 +106,29 @@ def test_a_new_device_has_everything_from_a_checkpoint_and_the_tail(seed: int) -
     world.chaos(60)
     world.heal()
     check(world)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_home_that_is_restored_makes_the_checkpoint_anew_that_it_was_making(seed: int) -> None:
+    """Its draft stands for entries that arrived nowhere, which the home says in another name: it waits for none."""
+    world = Renewals(seed, "lost")
+    world.quiet = True
+    world._pair(world.devices[0])
+    while world._step():
+        pass
+    device = world.devices[0]
+    world.workload._create(device, False)
+    world._checkpoint(device)
+    while (device.busy or device.flush()) and not drafts(device):
+        device.work()
+    assert drafts(device)
+    world._become_new(device)
+    world.heal(5000)
+    world.check()
+    assert not drafts(device)
+    assert device.db.execute("SELECT 1 FROM checkpoint").fetchone() is not None
+
+
+def drafts(device: Device) -> list[int]:
+    """The rows of the spaces of which a device is making a checkpoint."""
+    return [n for (n,) in device.db.execute("SELECT space FROM draft")]

@@ -7,6 +7,7 @@ the copy, gets keys of its own, in one transaction:
 - the old device's key, which is here, certifies the new one in every space;
 - the old chain of entries ends where it is known to have reached a relay; what this home
   had in later entries, or had not put into one, the new device says anew (`records.anew`);
+- a checkpoint that was being made is begun anew: it may stand for entries that are another's now;
 - every relay is read again from its beginning, so that what the old device sent since, or
   sends yet, comes in as any other device's entries do;
 - the journal begins anew; the old receipts stay beside it, bound by its first line;
@@ -34,6 +35,7 @@ from chez.spaces.space import SpaceKeys, inherit_farewells, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync import copied
+from chez.sync.checkpoints import making
 from chez.sync.entry import STATEMENT, STATEMENTS, read_kept
 from chez_wire.envelope import GENESIS_HEAD
 
@@ -116,6 +118,7 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     db.execute("DELETE FROM reversal WHERE record IN (SELECT n FROM record WHERE space = ?)", (space.n,))
     db.execute("DELETE FROM meta WHERE key GLOB 'cursor *' OR key GLOB 'kept *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
+    making.clear(db, space.n)
     db.execute(f"DELETE FROM lacking WHERE entry IN ({behind[0]})", behind[1])
     for table in ("entry", "named", "branch"):
         db.execute(f"DELETE FROM {table} WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
