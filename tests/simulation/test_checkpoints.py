@@ -129,6 +129,37 @@ def test_a_home_that_is_restored_makes_the_checkpoint_anew_that_it_was_making(se
     assert device.db.execute("SELECT 1 FROM checkpoint").fetchone() is not None
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_dropped_on_a_checkpoint_that_a_restored_home_alone_knows(seed: int) -> None:
+    """It was restored as of a moment when it had said a manifest that arrived nowhere: who joins later has all."""
+    world = Renewals(seed, "lost")
+    world.quiet = True
+    world._pair(world.devices[0])
+    world.workload._create(world.devices[0], False)
+    while world._step():
+        pass
+    world.storage._quotas = Quotas(grace=0.0)
+    device = world.devices[0]
+    world._checkpoint(device)
+    while not checkpoints(device):
+        assert world._step()
+    world._cut(device)
+    for link in world.links:
+        link.up.clear()
+    world._become_new(device)
+    world.settle()
+    world.storage.perform_now([Expire()])
+    world.quiet = True
+    world.heal(5000)
+    world.check()
+    assert len({checkpoints(device) for device in world.devices}) == 1
+
+
+def checkpoints(device: Device) -> frozenset[bytes]:
+    """The checkpoints that a device heard of, or made."""
+    return frozenset(entry for (entry,) in device.db.execute("SELECT entry FROM checkpoint"))
+
+
 def drafts(device: Device) -> list[int]:
     """The rows of the spaces of which a device is making a checkpoint."""
     return [n for (n,) in device.db.execute("SELECT space FROM draft")]

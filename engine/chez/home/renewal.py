@@ -36,7 +36,8 @@ from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync import copied
 from chez.sync.checkpoints import making
-from chez.sync.entry import STATEMENT, STATEMENTS, read_kept
+from chez.sync.checkpoints.heard import unhear
+from chez.sync.entry import CHECKPOINTS, STATEMENT, STATEMENTS, read_kept
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Renewal", "own_device", "renew")
@@ -119,6 +120,10 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     db.execute("DELETE FROM meta WHERE key GLOB 'cursor *' OR key GLOB 'kept *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     making.clear(db, space.n)
+    # What others would never hear of, no drop may rest on; what did arrive is heard again.
+    unhear(db, space.n, [hash for (hash,) in db.execute(
+        "SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence >= ? AND kind = ?",
+        (space.n, former, first, CHECKPOINTS)).fetchall()])
     db.execute(f"DELETE FROM lacking WHERE entry IN ({behind[0]})", behind[1])
     for table in ("entry", "named", "branch"):
         db.execute(f"DELETE FROM {table} WHERE space = ? AND author = ? AND sequence >= ?", behind[1])

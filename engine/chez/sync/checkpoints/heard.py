@@ -1,6 +1,6 @@
 """Manifests and vouches that entries brought: kept by their names, whether the author's chain is whole here or not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from chez.errors import BadEntry
 from chez.spaces.space import SpaceKeys
@@ -11,7 +11,7 @@ from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
            "author_of", "checkpoints", "forget_announced", "hear", "manifest_of", "refuse", "set_state", "set_vouch",
-           "state_of", "unsay", "vouch_of", "vouches")
+           "state_of", "unhear", "unsay", "vouch_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -39,6 +39,12 @@ def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
         done = db.execute("INSERT OR IGNORE INTO vouch (space, entry, author, body, state) VALUES (?, ?, ?, ?, 0)",
                           (space, hash, inner.author, item.data))
     return bool(done.rowcount > 0)
+
+
+def unhear(db: Connection, space: int, entries: Collection[bytes]) -> None:
+    """Forget what these entries said, which nobody else may ever hear: nothing is to rest on it."""
+    for table in ("checkpoint", "vouch", "announced"):
+        db.executemany(f"DELETE FROM {table} WHERE space = ? AND entry = ?", [(space, entry) for entry in entries])
 
 
 def checkpoints(db: Connection, space: SpaceKeys) -> list[tuple[bytes, bytes]]:
