@@ -299,6 +299,16 @@ def test_test_generate_tries_a_job_without_data(tmp_path: Path, provider_cache: 
     assert len(sample.read_text().splitlines()) == ROWS
 
 
+def test_a_folder_of_samples_that_is_not_there_lets_no_job_pass(tmp_path: Path) -> None:
+    """`check --sample` with a name that was mistyped is told so, as by `test`; what was not tried is said to be that,
+    and not to have no samples."""
+    chez_job(tmp_path, "new", "job")
+    assert "no folder samples" in chez_job(tmp_path, "check", "job", "--sample", "samples", code=1)
+    assert "no folder samples" in chez_job(tmp_path, "check", "job", "--sample", "samples", "--json", code=1)
+    words = chez_job(tmp_path, "check", "job", "--no-run", "--sample", "job/sample")
+    assert "not tried on sample data" in words and "there is no sample data" not in words
+
+
 def test_a_bundle_is_judged_without_running() -> None:
     """Of a bundle alone all is known but what a run would show."""
     found = check_facts(build_bundle(manifest_text(), MEAN, "python", SIGNING), None, True)

@@ -229,7 +229,7 @@ def check_words(facts: Mapping[str, Any]) -> list[str]:
         f"  message  {facts['message_bytes']} bytes, always",
     ]
     if facts["fuel"] is None:
-        lines.append("  fuel     not tried: there is no sample data (chez-job test --generate makes some)")
+        lines.append("  fuel     not tried on sample data (sample/, or --sample; chez-job test --generate makes some)")
     else:
         share = facts["fuel"] / facts["fuel_limit"]
         lines.append(f"  fuel     {facts['fuel']:,} of {facts['fuel_limit']:,} on the sample data ({share:.1%})")

@@ -97,6 +97,8 @@ def check(
         json_line({"ok": False, "problems": [_problem_facts(problem) for problem in error.problems]})
         ctx.exit(1)
     samples = sample or (path / "sample" if path.is_dir() else None)
+    if sample is not None:
+        _require_folder(sample)  # lest a job pass that nobody tried, for a folder's name that was mistyped
     if samples is not None and not no_run and any(samples.glob("*.jsonl")):
         project = Project(path, bundle.manifest_text, bundle.manifest, bundle.code, bundle.kind)
         trial = _try(project, samples, _day(run_date), watched=True)
@@ -120,9 +122,14 @@ def _day(text: str | None) -> date:
 
 
 def _try(project: Project, samples: Path, day: date, *, watched: bool) -> Trial:
-    if not samples.is_dir() and samples != project.folder / "sample":
-        raise NotFound(f"there is no folder {samples}", "sample data is one file of JSON lines for each collection")
+    if samples != project.folder / "sample":
+        _require_folder(samples)
     return asyncio.run(run_trial(project, samples, day, cache_folder(), _preparing, watched=watched))
+
+
+def _require_folder(samples: Path) -> None:
+    if not samples.is_dir():
+        raise NotFound(f"there is no folder {samples}", "sample data is one file of JSON lines for each collection")
 
 
 def _preparing() -> None:
