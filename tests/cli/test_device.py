@@ -37,7 +37,7 @@ def test_devices_are_listed_and_renamed(two: Pair) -> None:
 
 @pytest.mark.parametrize("owned", [False, True])
 def test_a_removed_device_hears_of_it_and_wipes_itself(two: Pair, owned: bool) -> None:
-    """The removed device says by whom it was removed, receives nothing new, keeps what it has, and `chez wipe` works.
+    """The removed device says who told it so, receives nothing new, keeps what it has, and `chez wipe` works.
 
     The device that removed it does so with or without an owner.
     """
@@ -55,7 +55,7 @@ def test_a_removed_device_hears_of_it_and_wipes_itself(two: Pair, owned: bool) -
     assert failed["code"] == "RelayRefused" and "removed" in failed["message"]
     assert [one["id"] for one in phone.lines("ls", "notes")] == ["before"]
     for words in (("status",), ("device", "list")):
-        assert "this device was removed by test: it receives nothing new; `chez wipe` erases it" in phone.run(
+        assert "this device was removed (test says so): it receives nothing new; `chez wipe` erases it" in phone.run(
             *words).stdout
     assert named(phone)["phone"]["active"] is False
     for act in (("rename", "test", "mine"), ("rotate",)):
@@ -63,6 +63,26 @@ def test_a_removed_device_hears_of_it_and_wipes_itself(two: Pair, owned: bool) -
     phone.run("wipe", "--yes", passphrase=False)
     assert not phone.home.exists()
     assert laptop.error("device", "remove", "phone", "--yes")["code"] == "NotFound"
+
+
+@pytest.mark.slow
+def test_who_only_brings_word_of_a_removal_is_not_said_to_have_done_it(two: Pair, tmp_path: Path) -> None:
+    """One device removes the phone, another makes new keys before the phone comes: that one's word is what it finds."""
+    tablet = another(tmp_path, "tablet")
+    pair(two.laptop, tablet, two.url, "tablet")
+    two.laptop.run("sync")
+    two.phone.run("sync")
+    two.laptop.run("device", "remove", "phone", "--yes")
+    two.laptop.run("sync")
+    tablet.run("sync")
+    tablet.run("device", "rotate")
+    tablet.run("sync")
+    two.phone.run("sync", code=1)
+    for words in (("status",), ("device", "list"), ("space", "list")):
+        said = two.phone.run(*words).stdout
+        assert "removed (tablet says so)" in said and "removed by" not in said, words
+    assert "removed by test" in tablet.run("device", "list").stdout
+    tablet.end()
 
 
 def test_a_device_whose_owner_runs_hears_of_its_removal_by_itself(two: Pair) -> None:

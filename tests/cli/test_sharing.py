@@ -89,7 +89,7 @@ def test_from_a_card_to_a_removal(anna: Chez, berta: Chez) -> None:
     anna.run("sync")
     assert [one["name"] for one in berta.json("sync")["problems"]] == ["Trip"]
     assert notes(berta) == {"a", "b"} and notes(anna) == {"a", "b", "secret"}
-    assert "you were removed by anna" in berta.run("space", "list").stdout
+    assert "you were removed (anna says so)" in berta.run("space", "list").stdout
     berta.run("space", "forget", "Trip", "--yes")
     assert [one["name"] for one in berta.lines("space", "list")] == ["private"]
 

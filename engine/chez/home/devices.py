@@ -43,8 +43,8 @@ class DeviceInfo:
     `seen` is the time, by the device's own clock, of its last entry that is here; None when
     none is. `let_in_by` is the name of the device that certified it, None for the root; `let_in`
     are the ids of the active devices that it certified, or that those did, and so on. `own` says
-    that it is this one, `active` that it was not taken out, `removed_by` by which device it was,
-    if that is known; `founder` that the person's home was made on it.
+    that it is this one, `active` that it was not taken out, `removed_by` by which device it was, if that is known (of
+    this one: which device says so); `founder` that the person's home was made on it.
     """
 
     id: bytes = field(repr=False)

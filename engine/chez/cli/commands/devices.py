@@ -10,7 +10,7 @@ from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say, table, when
 from chez.errors import InvalidValue, NotAllowed
 
-__all__ = ("device", "join", "pair", "removed_notice")
+__all__ = ("device", "join", "pair", "removed_notice", "says_so")
 
 KEY_FILE: Final = "chez.key"
 """Where this is, is a home (chez.store.keyfile, which takes longer to import than to look)."""
@@ -134,14 +134,19 @@ def _note(one: dict[str, Any]) -> str:
     own = "this device" if one["own"] else ""
     if one["active"]:
         return own
-    gone = f"removed by {one['removed_by']}" if one["removed_by"] else "removed"
-    return f"{own}, {gone}" if own else gone
+    if own:
+        return f"{own}, removed{says_so(one['removed_by'])}"
+    return f"removed by {one['removed_by']}" if one["removed_by"] else "removed"
 
 
 def removed_notice(by: str | None) -> str:
-    """What a device says that was taken out, by the device (or words) of this name."""
-    who = f" by {by}" if by else ""
-    return f"this device was removed{who}: it receives nothing new; `chez wipe` erases it"
+    """What a device says that was taken out, and was told so by the device (or words) of this name."""
+    return f"this device was removed{says_so(by)}: it receives nothing new; `chez wipe` erases it"
+
+
+def says_so(by: str | None) -> str:
+    """Who says that something was removed. Whoever made the keys since says so, too, and need not have done it."""
+    return f" ({by} says so)" if by else ""
 
 
 @device.command()

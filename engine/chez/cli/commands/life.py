@@ -145,7 +145,9 @@ def _shown(value: Any) -> Any:
 def _standing(space: dict[str, Any]) -> str:
     """What its person should know of a space, in a few words."""
     if space["removed"]:
-        return f"this device was removed by {space['removed_by']}" if space["removed_by"] else "removed"
+        from chez.cli.commands.devices import says_so
+
+        return f"this device was removed{says_so(space['removed_by'])}"
     return str(space["problem"]) or ("new keys are owed: an owner's device makes them" if space["owed"] else "")
 
 

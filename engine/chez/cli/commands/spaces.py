@@ -6,6 +6,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.commands import inviting, sharing
+from chez.cli.commands.devices import says_so
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 
@@ -42,8 +43,7 @@ def _note(one: dict[str, Any]) -> str:
     if one["left"]:
         return "you left it"
     if one["removed"]:
-        return f"{'this device was' if one['private'] else 'you were'} removed" + (
-            f" by {one['removed_by']}" if one["removed_by"] else "")
+        return f"{'this device was' if one['private'] else 'you were'} removed{says_so(one['removed_by'])}"
     if one["problem"]:
         return str(one["problem"])
     if one["owed"]:
