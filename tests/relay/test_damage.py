@@ -17,6 +17,7 @@ from chez_relay import storage as s
 from chez_relay.committer import Committer
 from chez_relay.errors import Code, StorageFailed, StoreUnusable
 from chez_relay.server import serving
+from chez_relay.storage.backup import backup
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.integrity import SQLITE_ERRORS
@@ -245,6 +246,24 @@ async def test_nothing_is_acknowledged_that_goes_into_a_file_that_is_away(
         if replaced:
             shutil.copy(tmp_path / "away", tmp_path / name)
         for number in (1, 2):
+            with pytest.raises(StorageFailed):
+                await store.perform([entry(number)])
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1, READ)])
+        assert isinstance(page, s.Page) and page.entries == (s.Entry(1, entry(0).envelope),)
+    finally:
+        await store.close()
+
+
+async def test_nothing_is_acknowledged_once_a_copy_was_written_over_the_file(tmp_path: Path) -> None:
+    """`cp` keeps the file that it writes over: a backup that is put in place so, under a relay that serves, is told as
+    one that replaces the file is."""
+    store = await SqliteStorage.open(tmp_path / "data")
+    try:
+        await store.perform([create(), entry(0)])
+        backup(tmp_path / "data", tmp_path / "copy")
+        await store.perform([entry(1)])
+        shutil.copy(tmp_path / "copy", tmp_path / "data" / FILE_NAME)
+        for number in (2, 3):
             with pytest.raises(StorageFailed):
                 await store.perform([entry(number)])
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1, READ)])

@@ -16,7 +16,8 @@ from typing import Final
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.integrity import SQLITE_ERRORS, advice
 
-__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up", "without_anothers_log")
+__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up", "with_log",
+           "without_anothers_log")
 
 FILE_NAME: Final = "relay.sqlite"
 """The store's file in a relay's data folder."""
@@ -26,7 +27,8 @@ LEFT_SECONDS: Final = 24 * 3600.0
 
 _WRITTEN_BY: Final = slice(18, 20)
 _NO_LOG: Final = b"\x01\x01"
-"""What a file says there that SQLite writes without a log (https://www.sqlite.org/fileformat.html, 1.3.3)."""
+_LOG: Final = b"\x02\x02"
+"""What a file says there that SQLite writes with a log, and without (https://www.sqlite.org/fileformat.html, 1.3.3)."""
 
 
 @contextmanager
@@ -63,6 +65,14 @@ def without_anothers_log(path: Path) -> None:
     if mixed:
         raise StoreUnusable(f"{path.name} is a copy, and {path.name}-wal beside it is of the store that was there",
                             f"move {path.name}-wal and {path.name}-shm away, and start the relay again")
+
+
+def with_log(file: int) -> bool:
+    """Whether an open file is still one that is written with a log, as each is that a relay serves, and no copy is."""
+    try:
+        return os.pread(file, 20, 0)[_WRITTEN_BY] == _LOG
+    except OSError:
+        return False
 
 
 def _text(data: bytes) -> str | bytes:

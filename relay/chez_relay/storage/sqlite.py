@@ -23,7 +23,7 @@ import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
-from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, without_anothers_log
+from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_log, without_anothers_log
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
@@ -55,6 +55,8 @@ class SqliteStorage:
         self._folder = folder
         self._names = (str(folder / FILE_NAME), str(folder / f"{FILE_NAME}-wal"))
         self._files = _there(self._names)
+        # Closed last: with any that is closed the system takes SQLite's locks of the file away.
+        self._file = os.open(self._names[0], os.O_RDONLY | os.O_CLOEXEC)
         self._away = False
         self._failed = False
         self._changed = False  # whether the last group wrote anything
@@ -146,7 +148,8 @@ class SqliteStorage:
         before = self._raw.total_changes
         results = self._tables.perform(requests)
         self._changed = self._raw.total_changes > before
-        if self._changed and _there(self._names) != self._files:  # what is written now is gone with this process
+        # What is written now is gone with this process, and where a copy was written over the file the two are mixed.
+        if self._changed and (_there(self._names) != self._files or not with_log(self._file)):
             self._away = True
             raise StorageFailed("the store's file was removed, or replaced, while the relay serves it",
                                 "end the relay, put what it is to have in place, and start it again")
@@ -161,6 +164,7 @@ class SqliteStorage:
                     await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
             await asyncio.to_thread(self._writing_back.close)
             await self._db.close()
+            os.close(self._file)
             os.close(self._lock)
             self._lock = -1
 
