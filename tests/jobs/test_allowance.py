@@ -370,6 +370,34 @@ async def test_what_another_device_sent_is_told_by_all(
     assert (await VERBS["job-left"](phone, {}, Person("")))["elsewhere"] == []
 
 
+async def test_a_message_that_may_not_be_told_of_keeps_none_here(
+    devices: tuple[chez.Home, chez.Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another device purged before it was said stays unsaid: `chez job send` goes on, and tells of the next."""
+
+    async def put(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    laptop, phone = devices
+    given = await grant(laptop, bundle(reads=WHOLE, version=2), 8)
+    await laptop.sync()
+    await phone.sync()
+    first = f"{given.grant.id} 1"
+    await phone.collection("chez.left").put({"device": phone.device_id}, id=first)
+    await phone.collection("chez.left").purge(first)
+    await phone.sync()
+    await laptop.sync()
+    for _ in range(2):
+        await run_once(laptop, given.grant.id, INSTANT)
+        assert (await VERBS["job-send"](laptop, {}, Person("")))["sent"] == 1
+    await laptop.sync()
+    await phone.sync()
+    told = (await VERBS["job-left"](phone, {}, Person("")))["elsewhere"]
+    assert [one["sequence"] for one in told if one["grant"] == given.grant.id] == [2]
+    assert len(await laptop.journal.receipts("delivered", grant=given.grant.id)) == 2
+
+
 async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> None:
     """A device that replaces a lost one has nothing until that one is removed and its share taken over, once, by a yes:
     what it said to have left, and all of what it never touched; no more than the ceiling."""

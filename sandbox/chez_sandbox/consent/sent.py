@@ -9,6 +9,7 @@ Words, like `holdings`: a relay or program can hide or remove them, and forge no
 """
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from chez.errors import RecordPurged
 from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.leaving import run_of
 from chez_sandbox.consent.signed import opened_record, signed_record
@@ -94,7 +96,8 @@ def _say(home: "Home", transaction: "Transaction", *, delivered: "Receipt") -> N
     told = _Sent(1, grant, sequence, body["job"], body["version"], bytes.fromhex(body["provider"]),
                  body["provider_name"], delivered.time, run.body["bits"], digest)  # fmt: skip
     record = {"device": home.device_id, **signed_record(home, CONTEXT, told)}
-    transaction.put(home.collection(COLLECTION), record, id=f"{grant} {sequence}")
+    with contextlib.suppress(RecordPurged):  # hidden for good; the next ones are told of all the same
+        transaction.put(home.collection(COLLECTION), record, id=f"{grant} {sequence}")
     transaction.keep(SAID, str(delivered.number).encode())
 
 
