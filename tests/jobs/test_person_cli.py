@@ -75,6 +75,8 @@ def test_a_person_looks_tries_grants_runs_and_revokes(
     assert '{"watts":1850}' in me.chez("job", "dry-run", bundle)
     asked = me.chez("job", "grant", bundle, "--json", code=1)
     assert "on your data, today: watts: 1850" in asked and "a person must answer" in asked
+    french = json.loads(me.chez("job", "grant", bundle, "--language", "fr", "--json", code=1).splitlines()[-1])["error"]
+    assert french["message"].startswith("quelqu'un doit répondre : ") and french["hint"].endswith("--yes")
     assert json.loads(me.chez("job", "run", "zz", "--json", code=1))["error"]["code"] == "NotFound"
     granted = json.loads(me.chez("job", "grant", bundle, "--leaves", "at-once", "--yes", "--json"))
     # A turn begins at some time of the night's first four hours, which the grant's seed says.

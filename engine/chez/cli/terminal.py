@@ -272,6 +272,7 @@ class Terminal:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._french = _in_french()  # asked here: a home that is opened for the command asks from another thread
         self._drawn = ""
 
     def say(self, text: str) -> None:
@@ -308,7 +309,8 @@ class Terminal:
         if self._settings.yes:
             return "yes"
         if not sys.stdin.isatty():
-            raise NotAllowed(f"a person must answer: {question}", "run this at a terminal, or see --yes")
+            said, hint = _NOBODY[self._french]
+            raise NotAllowed(f"{said} {question}", hint)
         # What is asked about may be somebody else's words, too.
         *before, last = _shown(safe(question), err=True)
         for line in before:
@@ -328,6 +330,17 @@ class Terminal:
         else:
             for key, value in data.items():
                 say(f"{key}: {value_text(value, wide=True)}")
+
+
+_NOBODY: Final = (("a person must answer:", "run this at a terminal, or see --yes"),
+                  ("quelqu'un doit répondre :", "lancez ceci dans un terminal, ou voyez --yes"))
+"""What is said, in English and in French, where nobody is there to be asked."""
+
+
+def _in_french() -> bool:
+    """Whether the command that runs asks in French (`chez.cli.language`); most ask in English alone."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.params.get("language") == "fr"
 
 
 def _columns() -> int:
