@@ -9,11 +9,11 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import NotAllowed
+from chez.errors import NotAllowed, NotFound
 from chez.journal import Journal, Receipt
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import COLLECTION, list_grants, load_grant, revoke_grant
-from chez_sandbox.consent.run import Departure, authorise, settle, settle_all
+from chez_sandbox.consent.run import Departure, authorise, settle, settle_all, withdraw_revoked
 from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
 from chez_sandbox.runtime.host import Outcome, RunResult
 from tests.jobs.interleaving import Seeded
@@ -229,6 +229,28 @@ async def check_whole(home: chez.Home, step: str) -> None:
     assert await spent(home, "grant:" + "01" * 16) == pytest.approx(runs * given.bundle.manifest.schema.bits, abs=0.01)
     for count in (runs, 0):
         assert [one.outcome for one in await settle(home, given, TODAY)] == ["none"] * count
+
+
+async def test_a_grant_whose_record_is_gone_can_be_revoked(home: chez.Home) -> None:
+    """Whoever takes a grant's record away and puts it back later takes no revocation away: it holds, and is told once;
+    a result that was held leaves no more."""
+    given = await grant(home, bundle(), slots="hour")
+    grants, id = home.collection(COLLECTION), given.grant.id
+    record = (await grants.get(id)).value
+    async with authorise(home, id, TODAY) as run:
+        await run.release(await run.execute(INSTANT))
+    await grants.delete(id)
+    for _ in range(2):
+        with pytest.raises(GrantInvalid, match="gone; it is revoked all the same"):
+            await revoke_grant(home, id[:6])
+    await grants.put(record, id=id)
+    with pytest.raises(GrantEnded, match="revoked"):
+        async with authorise(home, id, TODAY):
+            pass
+    assert len(await home.journal.receipts("revocation", grant=id)) == 1
+    assert [one.outcome for one in await withdraw_revoked(home)] == ["none"]
+    with pytest.raises(NotFound):
+        await revoke_grant(home, "ff" * 16)
 
 
 STEPS = ("grant", "revocation", "run", "release", "refusal")

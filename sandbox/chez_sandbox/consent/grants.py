@@ -340,10 +340,10 @@ async def _read_all(home: "Home") -> dict[str, Granted | GrantInvalid]:
 async def revoke_grant(home: "Home", id: str) -> Grant:
     """End a grant for good; `id` may be a unique beginning. Works on any of the person's devices.
 
-    Raises `NotFound`, and `GrantInvalid` for a record that was changed: it is revoked all
-    the same, lest it be changed back.
+    Raises `NotFound`, and `GrantInvalid` for a record that was changed, or taken away from the device
+    that gave it: it is revoked all the same, lest it be changed back.
     """
-    full = await _find(home, id)
+    full = await _find(home, id, [one.body["grant"] for one in await home.journal.receipts("grant")])
     revoked = await home.transaction(lambda transaction: _revoke(home, transaction, full))
     if isinstance(revoked, GrantInvalid):
         raise refused(GrantInvalid, "damaged-revoked", problem=revoked.message)
@@ -353,13 +353,19 @@ async def revoke_grant(home: "Home", id: str) -> Grant:
 def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantInvalid:
     """Write of a revocation what is not there yet."""
     grants = home.collection(COLLECTION)
-    record = transaction.get(grants, id).value
-    body, found = {"grant": id}, _verified(id, record, True, frozenset())
+    record, body = None, {"grant": id}
+    try:
+        record = transaction.get(grants, id).value
+        found = _verified(id, record, True, frozenset())
+    except NotFound:
+        if not transaction.receipts("grant", grant=id):
+            raise
+        found = refused(GrantInvalid, "gone", grant=id[:8])
     if isinstance(found, Granted):
         body |= {"job": found.grant.job, "provider": found.grant.provider}
     if not transaction.receipts("revocation", grant=id):
         transaction.receipt("revocation", body)
-    if record.get("revoked") is not True:
+    if record is not None and record.get("revoked") is not True:
         transaction.put(grants, {**record, "revoked": True}, id=id)
     return found.grant if isinstance(found, Granted) else found
 
@@ -386,8 +392,10 @@ def _verified(
         return error
 
 
-async def _find(home: "Home", id: str) -> str:
-    matches: list[str] = [record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)]
+async def _find(home: "Home", id: str, gone: Iterable[str] = ()) -> str:
+    """The whole id that begins so, of a record or of those that may be `gone`."""
+    ids: set[str] = {record.id async for record in home.collection(COLLECTION)} | set(gone)
+    matches = [one for one in ids if id and one.startswith(id)]
     if len(matches) != 1:
         raise refused(NotFound, "ambiguous" if matches else "unknown", id=id)
     return matches[0]

@@ -65,6 +65,8 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "refused.another-job": ("the grant {grant} was given for another job",
                             "l'autorisation {grant} a été donnée pour une autre tâche"),
     "refused.another-job.hint": NEWER,
+    "refused.gone": ("the record of the grant {grant} is gone", "l'enregistrement de l'autorisation {grant} a disparu"),
+    "refused.gone.hint": NEWER,
     "refused.damaged-revoked": ("{problem}; it is revoked all the same", "{problem} ; elle est révoquée tout de même"),
     "refused.damaged-revoked.hint": NEWER,
     # granting
