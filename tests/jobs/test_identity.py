@@ -18,18 +18,22 @@ from chez_sandbox.bundle import Bundle, build_bundle, open_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge
+from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.difference import granted_before, news_words
 from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants, load_grant
 from chez_sandbox.consent.identity import identify
+from chez_sandbox.consent.overview import told_in_all
 from chez_sandbox.consent.pausing import resume_grant
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.job_errors import BudgetSpent, BundleForged, GrantPaused, ManifestInvalid, VersionWentBack
 from chez_sandbox.provider.cli import cli
 from chez_sandbox.provider.keys import MAX_FORMERLY, ProviderKeys, load_keys, save_keys
 from chez_sandbox.succession import succeed
-from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
+from tests.jobs.samples import MEAN, READS, SIGNING, WHOLE, manifest_text
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, grant
+from tests.jobs.test_runs import run_once
 from tests.tries import tries
 
 NEXT, THIRD, STRANGER = (SigningKey.from_seed(bytes([number]) * 32) for number in (21, 22, 23))
@@ -54,6 +58,18 @@ async def debit(home: chez.Home, granted: Granted, bits: float) -> None:
     charges = charges_of(granted.grant.id, granted.bundle.manifest, amount=bits, granted=10**6, ceilings=Ceilings(),
                          providers=receipt.body["accounts"])
     await home.transaction(lambda transaction: charge(home, transaction, charges, "run", {"bits": bits}))
+
+
+async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: chez.Home) -> None:
+    """`chez left` says of a provider that has a new key what its account was debited, under the old one too."""
+    bits = 0.0
+    for number, job in enumerate((of(SIGNING, reads=WHOLE), of(NEXT, SIGNING, version=2, reads=WHOLE)), 1):
+        given = await grant(home, job, number)
+        bits += given.bundle.manifest.schema.bits
+        await run_once(home, given.grant.id, INSTANT)
+    told = await told_in_all(home, await departures(home))
+    assert [(one["provider"], one["bits"]) for one in told] == [
+        (SIGNING.public.hex(), round(bits, 2)), (NEXT.public.hex(), round(bits, 2))]  # fmt: skip
 
 
 async def test_a_signed_key_inherits_account_versions_and_grants(home: chez.Home) -> None:

@@ -109,9 +109,16 @@ async def _runs_of(home: "Home") -> dict[str, tuple[int, float]]:
 
 
 async def _told_to(home: "Home") -> dict[str, float]:
-    """The most bits that each provider (its key) was told by this device, and those that this home was before."""
+    """The most bits that each provider (its key) was told by this device, and those that this home was before.
+
+    By the accounts that its runs were debited from: what it was told under a key before is in the same one.
+    """
     former = [receipt for _, receipt in await home.journal.former() if receipt.kind == "run"]
-    told: dict[str, float] = {}
+    accounts, debited = dict[str, set[str]](), dict[str, float]()
     for receipt in (*former, *await home.journal.receipts("run")):
-        told[receipt.body["provider"]] = told.get(receipt.body["provider"], 0.0) + receipt.body["bits"]
-    return told
+        body = receipt.body
+        names = {name for name in body["charged"] if name.startswith("provider:")}
+        accounts.setdefault(body["provider"], set()).update(names)
+        for name in names:
+            debited[name] = debited.get(name, 0.0) + body["bits"]
+    return {key: max((debited[name] for name in names), default=0.0) for key, names in accounts.items()}
