@@ -137,6 +137,10 @@ def test_a_public_space_is_followed(chez: Chez, guest: Chez) -> None:
     assert guest.error("follow", address)["code"] == "NotAllowed"
     assert guest.error("follow", address[:-8])["code"] == "InvalidValue"
     assert guest.error("join", address)["code"] == "InvalidValue"
+    chez.run("rm", "notes", "b", "--space", "News")
+    until(lambda: len(guest.lines("ls", "notes", "--space", "News")) == 1)
+    assert [one["id"] for one in guest.lines("trash", "notes", "--space", "News")] == ["b"]
+    assert guest.lines("trash") == []  # it is what somebody else publishes
 
 
 def test_a_link_needs_a_home(empty: Chez) -> None:

@@ -67,6 +67,14 @@ def test_the_trash_and_conflicts_of_everything(owned: Chez) -> None:
     assert [one["id"] for one in owned.lines("trash", "notes")] == ["tea"]
 
 
+def test_the_trash_of_everything_has_what_one_publishes(owned: Chez) -> None:
+    """A public space that this person writes in is among the spaces whose trash and conflicts are shown."""
+    owned.run("space", "create", "Open data", "--public")
+    owned.run("put", "notes", "map", "title=Map", "--space", "Open data")
+    owned.run("rm", "notes", "map", "--space", "Open data")
+    assert [(one["space"], one["id"]) for one in owned.lines("trash")] == [("Open data", "map")]
+
+
 def test_who_finds_no_record_is_told_where_it_is(owned: Chez) -> None:
     """In the trash, in another space, or among what the collection has; a collection of another space is told too, and
     what else was wrong with a record that is there keeps its own words."""

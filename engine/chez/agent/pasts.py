@@ -116,7 +116,7 @@ async def _places(home: "Home", asked: Placed, collection: str | None) -> "list[
     """The space that was asked about; all where neither it nor a collection was, but what others publish."""
     if asked.space is not None or collection is not None:
         return [asked.of(home)]
-    return [space for space in await home.spaces() if not space.public]
+    return [space for space in await home.spaces() if not space.public or space.role is not None]
 
 
 def _conflict(space: "Space", collection: str, id: str, conflict: "Conflict") -> dict[str, Any]:
