@@ -128,6 +128,12 @@ def test_a_key_is_not_made_without_its_inbox(tmp_path: Path) -> None:
     assert not (tmp_path / "k").exists()
 
 
+def test_no_inbox_is_made_for_a_key_that_has_no_place(tmp_path: Path) -> None:
+    """Where the key file's folder is not there that is said before any relay is asked for an inbox."""
+    asked = ("--relay", "ws://127.0.0.1:1", "--name", "A", "--contact", "b@example.org")
+    assert "can't be written" in chez_job(tmp_path, "keys", "new", "--out", "nowhere/provider.key", *asked, code=1)
+
+
 @pytest.mark.slow
 def test_an_inbox_can_be_renewed(provider: Path, relay: Relay) -> None:
     """Renewing keeps keys and inbox as they are."""

@@ -65,8 +65,8 @@ def keys_new(relay: str, out: Path, name: str, contact: str, domain: str, as_jso
         name=name, contact=contact, domain=domain, relay=relay, signing_seed=seeds[0], sealing_seed=seeds[1],
         inbox_owner_seed=seeds[2], inbox_writer_seed=seeds[3],
     )  # fmt: skip
-    if out.exists():
-        save_keys(out, made)  # says that it exists, before an inbox is made in vain
+    if out.exists() or not out.parent.is_dir():
+        save_keys(out, made)  # says that it exists, or can't be written, before an inbox is made in vain
     _renew(made)
     save_keys(out, made)
     _card(made, as_json)
