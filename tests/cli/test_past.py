@@ -63,6 +63,7 @@ def test_the_trash_and_conflicts_of_everything(owned: Chez) -> None:
     owned.run("put", "notes", "map", "title=Map", "--space", "Our trip")
     owned.run("rm", "notes", "map", "--space", "Our trip")
     assert owned.run("trash").stdout.split()[:2] == ["space", "collection"]
+    assert [one["id"] for one in owned.lines("trash", "--limit", "2")] == ["map", "sea"]  # the last ones of all spaces
     assert [one["id"] for one in owned.lines("trash", "--space", "Our trip")] == ["map"]
     assert [one["id"] for one in owned.lines("trash", "notes")] == ["tea"]
 

@@ -155,9 +155,12 @@ async def trash(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The deleted records of a collection, or of all, in pages."""
     asked = read_params(params, _Trash)
     found: list[tuple[str, Trashed[dict[str, Any]]]] = []
-    for space in await _places(home, asked, asked.collection):
+    places = await _places(home, asked, asked.collection)
+    for space in places:
         what = space if asked.collection is None else space.collection(asked.collection)
         found += ((space.name, one) for one in await what.trash(asked.limit))
+    if len(places) > 1:  # each has its last ones first: so have all together, or the limit would leave spaces out
+        found.sort(key=lambda one: 0.0 if one[1].time is None else one[1].time.timestamp(), reverse=True)
     return {"records": await paged(ui, "records", (
         {"space": space, "collection": one.collection, "id": one.id, "value": one.value, "device": one.device.hex(),
          "device_name": one.device_name, "time": one.time} for space, one in found[:asked.limit]))}
