@@ -107,6 +107,7 @@ def test_mistakes_are_told(owned: Chez) -> None:
         ("history", "notes", "nobody"): "NotFound", ("history", "notes", "tea", "--at", "0000"): "NotFound",
         ("history", "notes", "tea", "--at", "x"): "InvalidValue", ("redo", "notes", "tea"): "NotFound",
         ("undo", "notes", "nobody"): "NotFound", ("undelete", "notes", "tea"): "NotFound",
+        ("trash", "a b"): "InvalidValue", ("conflicts", "a b"): "InvalidValue",
         ("resolve", "notes", "tea", "title", "1"): "NotFound", ("purge", "notes", "nobody", "--yes"): "NotFound",
     }
     for words, code in cases.items():

@@ -1624,7 +1624,7 @@ class Space(Front[AsyncSpace]):
     def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
         """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
 
-        Every record is read for it.
+        Every record is read for it. Raises `InvalidValue`.
         """
         return self._portal.call(lambda call: self._inner.conflicts(collection))
 

@@ -54,7 +54,12 @@ async def trash_in(engine: Engine, limit: int) -> list[Trashed[dict[str, Any]]]:
 
 
 async def conflicts_in(engine: Engine, collection: str | None) -> dict[tuple[str, str], list[Conflict]]:
-    """The conflicts in one collection, or all, of the space that an engine is of, by collection and id."""
+    """The conflicts in one collection, or all, of the space that an engine is of, by collection and id.
+
+    Raises `InvalidValue` for what can't be a collection's name.
+    """
+    if collection is not None:
+        check_collection(collection)
     return await engine.database.aside(  # as long as it takes to read every record: nobody else waits for it
         lambda db, check: find_conflicts(db, check, engine.space, collection, engine.records.actor, engine.name_of))
 

@@ -144,7 +144,7 @@ class Space:
     async def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
         """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
 
-        Every record is read for it.
+        Every record is read for it. Raises `InvalidValue`.
         """
         return await conflicts_in(self._held.engine, collection)
 
