@@ -46,11 +46,8 @@ def collections_in(db: Connection, space: int | None = None) -> list[CollectionI
 async def trash_in(engine: Engine, limit: int) -> list[Trashed[dict[str, Any]]]:
     """The deleted records of all collections of the space that an engine is of, those that changed last first."""
     found = await engine.database.read(lambda db: find_trash(db, engine.space, None, engine.records.actor, limit))
-    out = []
-    for one in found:
-        record = Collection[dict[str, Any]](engine, one.collection, None).record_from(one.row)
-        out.append(Trashed(record.id, record.value, one.device, engine.name_of(one.device), one.time, one.collection))
-    return out
+    return [one.told(Collection[dict[str, Any]](engine, one.collection, None).record_from(one.row), engine.name_of)
+            for one in found]
 
 
 async def conflicts_in(engine: Engine, collection: str | None) -> dict[tuple[str, str], list[Conflict]]:

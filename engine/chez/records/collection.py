@@ -169,8 +169,7 @@ class Collection(Generic[T]):
         for one in found:
             record = self.record_from(one.row)
             if record.error is None:
-                out.append(Trashed(record.id, record.value, one.device, engine.name_of(one.device), one.time,
-                                   one.collection))
+                out.append(one.told(record, engine.name_of))
         return out
 
     async def restore(self, id: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chez.records import automerge
-from chez.records.past import moment
+from chez.records.past import NameOf, moment
+from chez.records.record import Record
 from chez.records.rows import DELETED, Rows
 from chez.store.database import Connection
 
@@ -40,6 +41,10 @@ class Deleted(msgspec.Struct, frozen=True):
     row: Sequence[Any]
     device: bytes
     time: datetime | None
+
+    def told(self, record: Record[T], names: NameOf) -> Trashed[T]:
+        """It, as what was made of its row."""
+        return Trashed(record.id, record.value, self.device, names(self.device), self.time, self.collection)
 
 
 def find_trash(db: Connection, space: int, collection: str | None, actor: bytes, limit: int) -> list[Deleted]:

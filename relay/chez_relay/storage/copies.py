@@ -28,7 +28,7 @@ LEFT_SECONDS: Final = 24 * 3600.0
 _WRITTEN_BY: Final = slice(18, 20)
 _NO_LOG: Final = b"\x01\x01"
 _LOG: Final = b"\x02\x02"
-"""What a file says there that SQLite writes with a log, and without (https://www.sqlite.org/fileformat.html, 1.3.3)."""
+"""What a file says there that SQLite writes without a log, or with one (sqlite.org/fileformat.html, 1.3.3)."""
 
 
 @contextmanager

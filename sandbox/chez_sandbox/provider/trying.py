@@ -52,6 +52,8 @@ def test(
     if make:
         for path in _make_samples(project, samples, day, seed):
             say(f"made {path}, for runs on {day}", err=True)
+    if samples != folder / "sample":
+        _require_folder(samples)
     trial = _try(project, samples, day, watched=False)
     if as_json:
         json_line(_trial_facts(project, trial))
@@ -122,8 +124,6 @@ def _day(text: str | None) -> date:
 
 
 def _try(project: Project, samples: Path, day: date, *, watched: bool) -> Trial:
-    if samples != project.folder / "sample":
-        _require_folder(samples)
     return asyncio.run(run_trial(project, samples, day, cache_folder(), _preparing, watched=watched))
 
 

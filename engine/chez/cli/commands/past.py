@@ -108,7 +108,7 @@ def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity
 
 @click.command()
 @click.argument("collection", required=False)
-@click.argument("identity", metavar="ID", required=False)
+@click.argument("identity", metavar="[ID]", required=False)
 @in_space
 @click.pass_context
 def conflicts(ctx: click.Context, collection: str | None, identity: str | None) -> None:
