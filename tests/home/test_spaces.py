@@ -12,6 +12,7 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
 from tests.home.restoring import restored
+from tests.people.support import turned_until
 from tests.relay.within import Within
 from tests.relay.within import relay as running_relay
 
@@ -151,8 +152,10 @@ async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: P
         trip = await a.create_space("Trip")
         await trip.collection("notes").put({"n": 1}, id="a")
         async with asyncio.timeout(90):
-            while names(await b.spaces()) != ["private", "Trip"]:
-                await there.turn()
+            async def heard() -> bool:
+                return names(await b.spaces()) == ["private", "Trip"]
+
+            await turned_until(there, heard)
             async for record in b.space("Trip").collection("notes").live("a"):
                 if record is not None:
                     break

@@ -2,12 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import chez
 from chez.crypto import Kdf
+from chez.sync.link import Link
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import PASSPHRASE
 
@@ -31,6 +32,19 @@ async def open_again(folder: Path) -> AsyncIterator[chez.Home]:
     """A home that was made before."""
     async with chez.open(folder, passphrase=PASSPHRASE) as home:
         yield home
+
+
+async def turned_until(link: Link, reached: Callable[[], Awaitable[bool]]) -> None:
+    """Look after each turn of a link. What turns while it is looked counts too: it may have been the last turn."""
+    while True:
+        turn = asyncio.ensure_future(link.turn())
+        try:
+            await asyncio.sleep(0)  # now it waits
+            if await reached():
+                return
+            await turn
+        finally:
+            turn.cancel()
 
 
 def raw_entries(folder: Path) -> list[bytes]:

@@ -7,7 +7,7 @@ import chez
 from chez.sync.link import Link
 from tests.home.pairing import paired
 from tests.people.proxy import Proxy, behind, proxy
-from tests.people.support import ids, open_again
+from tests.people.support import ids, open_again, turned_until
 
 
 async def _put(home: chez.Home, id: str) -> None:
@@ -97,9 +97,12 @@ async def test_a_relay_that_was_started_anew_is_logged_in_to(tmp_path: Path) -> 
                 await _put(b, "meanwhile")
                 await b.sync(front.url)
                 await _put(a, "of a")
+
+                async def heard() -> bool:
+                    return await ids(a) == {"meanwhile", "of a"}
+
                 async with asyncio.timeout(90):
-                    while await ids(a) != {"meanwhile", "of a"}:
-                        await link.turn()
+                    await turned_until(link, heard)
                 await link.synced(90)
                 await b.sync(front.url)
                 assert await ids(b) == {"meanwhile", "of a"}

@@ -18,7 +18,7 @@ from chez_wire.envelope import HEADER_BYTES
 from chez_wire.login import Role
 from tests.people.persons import in_step, persons, shared
 from tests.people.proxy import behind, proxy
-from tests.people.support import join
+from tests.people.support import join, turned_until
 from tests.relay.within import Within, relay
 
 
@@ -215,8 +215,11 @@ async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, ser
                 assert await hers.broadcast("t", number) == 2
             assert await ear.until(19) == list(range(20))
             await server.kill()
-            while await hers.broadcast("t", "one left") != 1:
-                await ada._syncing.links[0].turn()
+
+            async def alone() -> bool:
+                return await hers.broadcast("t", "one left") == 1
+
+            await turned_until(ada._syncing.links[0], alone)
             await hers.broadcast("t", "end")
             assert set(await ear.until("end")) <= {"one left", "end"}
 

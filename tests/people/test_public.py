@@ -21,7 +21,7 @@ from chez.sync.entry import CHANGE, CHANGES, STATEMENT, STATEMENTS, Inner, Item,
 from chez_wire.login import Role
 from tests.home.pairing import paired
 from tests.people.persons import persons, roles, shared, values
-from tests.people.support import join, open_again
+from tests.people.support import join, open_again, turned_until
 from tests.relay.within import Within
 
 
@@ -124,9 +124,12 @@ async def test_a_follower_hears_of_news_while_connected(tmp_path: Path, server: 
             for number in range(3):
                 await news.collection("notes").put({"n": number}, id="a")
                 await anna.sync()
+
+                async def heard(number: int = number) -> bool:
+                    return (await values(hers)).get("a") == {"n": number}
+
                 async with asyncio.timeout(90):
-                    while (await values(hers)).get("a") != {"n": number}:
-                        await link.turn()
+                    await turned_until(link, heard)
                 await news.rotate()
             assert link.problems == {}
 

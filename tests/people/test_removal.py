@@ -13,7 +13,7 @@ from chez.sync.entry import unseal
 from chez_wire.envelope import Header
 from chez_wire.login import Role
 from tests.home.pairing import paired
-from tests.people.support import ids, join, open_again, raw_entries
+from tests.people.support import ids, join, open_again, raw_entries, turned_until
 from tests.relay.within import Within, relay
 
 
@@ -69,9 +69,12 @@ async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Within) -> N
         await link.synced(90)
         await a.devices.remove("b")
         await a.sync(server.url)
+
+        async def removed() -> bool:
+            return (await b.status()).removed
+
         async with asyncio.timeout(90):
-            while not (await b.status()).removed:
-                await link.turn()
+            await turned_until(link, removed)
         for act in (b.devices.rename("a", "mine"), b.devices.remove("a"), b.devices.rotate()):
             with pytest.raises(NotAllowed):
                 await act
