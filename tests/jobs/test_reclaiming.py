@@ -14,7 +14,7 @@ from chez_sandbox.consent.holdings import COLLECTION, holding_id, reclaim_id
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
-from tests.home.pairing import PASSPHRASE
+from tests.home.pairing import PASSPHRASE, paired
 from tests.jobs.test_allowance import CEILING, left, spends
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
@@ -149,3 +149,19 @@ async def test_a_run_lets_go_first_of_what_another_took_over(tmp_path: Path) -> 
                     await run.execute(INSTANT)
         assert len(await yields.journal.receipts("run")) == 1
         assert len(await yields.journal.receipts("allowance-yielded")) == 1
+
+
+async def test_what_a_lost_device_gave_this_one_is_counted_before_its_share_is_taken_over(tmp_path: Path) -> None:
+    """A share that was given, and is here, is no less there for that nobody looked at it before the rest of what its
+    giver had is taken over: nothing of an account is lost, and nothing is there twice."""
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (lost, home):
+        await lost.set_relay(server.url)
+        await home.set_relay(server.url)
+        await spends(lost, USED, 300)
+        await give_share(lost, "b", {USED: 1000})
+        await meet(lost, home)
+        await home.devices.remove(lost.device_id)
+        done = await RECLAIM(home, {"device": "a"}, Person("y"))
+        assert done["reclaimed"] == {USED: (CEILING - 1300) / 1000}
+        assert await take_shares(home) == [] and await left(home, USED) == CEILING - 300
+        assert await home.journal.receipts("allowance-refused") == []

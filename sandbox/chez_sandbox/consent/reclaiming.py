@@ -24,7 +24,7 @@ import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding
+from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import reclaim
 from chez_sandbox.consent.holdings import (
@@ -80,6 +80,7 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
     Where it was the first device, all of what nobody named, too, unless another one says that it is. Raises as
     `find_lost`.
     """
+    await take_shares(home)  # of the lost one's gifts none counts that comes later: what lies here was given
     await say_holding(home)  # what this one has is counted as it is now
     lost, limits = await find_lost(home, lost.id.hex()), Ceilings()
     devices = await holders(home)
