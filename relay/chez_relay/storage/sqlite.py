@@ -1,7 +1,7 @@
 """The relay's store on SQLite: one file, fsync before anything is acknowledged.
 
 WAL with `synchronous=FULL`: a commit returns after its pages are on the disk. A lock
-file keeps a second relay away, because spaces are remembered between commits; readers
+(of a file and of its folder) keeps a second relay away, because spaces are remembered between commits; readers
 (`census.py`, `copies.py`, `checking.py`) may open the file beside a running relay.
 """
 
@@ -43,8 +43,8 @@ class SqliteStorage:
     """`Storage` on one SQLite file; make it with `SqliteStorage.open`."""
 
     def __init__(
-        self, db: aiosqlite.Connection, raw: sqlite3.Connection, tables: Tables, incarnation: bytes, lock: int,
-        writing_back: WriteBack, folder: Path,
+        self, db: aiosqlite.Connection, raw: sqlite3.Connection, tables: Tables, incarnation: bytes,
+        lock: Sequence[int], writing_back: WriteBack, folder: Path,
     ) -> None:
         self._db = db
         self._raw = raw
@@ -74,7 +74,7 @@ class SqliteStorage:
         """
         try:
             _make(folder)
-            lock = _take_lock(folder / "relay.lock")
+            lock = _take_lock(folder)
         except OSError as error:
             raise StorageFailed(f"the data folder {folder} can't be used: {error.strerror}",
                                 "name another with --data, or let this user write there") from error
@@ -97,10 +97,10 @@ class SqliteStorage:
                 await db.close()
                 raise opened[0]
         except SQLITE_ERRORS as error:
-            os.close(lock)
+            _give_up(lock)
             raise _translated(error) from error
         except BaseException:
-            os.close(lock)
+            _give_up(lock)
             raise
         raw, incarnation = opened[0]
         tables = Tables(raw, quotas or Quotas(), clock, partial(_room, folder))
@@ -158,15 +158,15 @@ class SqliteStorage:
 
     async def close(self) -> None:
         """Close the file and give up the lock."""
-        if self._lock >= 0:
+        if self._lock:
             if not self._unsound:
                 with suppress(*SQLITE_ERRORS):  # nothing is lost where it can't be written
                     await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
             await asyncio.to_thread(self._writing_back.close)
             await self._db.close()
             os.close(self._file)
-            os.close(self._lock)
-            self._lock = -1
+            _give_up(self._lock)
+            self._lock = ()
 
 
 def _room(folder: Path) -> int:
@@ -204,14 +204,34 @@ def _make(folder: Path) -> None:
         raise
 
 
-def _take_lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _take_lock(folder: Path) -> Sequence[int]:
+    """Take a data folder: by a file in it, and by itself, for who removes the file makes room for another of its name.
+
+    Raises `StoreUnusable`, `OSError`.
+    """
+    file = os.open(folder / "relay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    taken = file, os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_folder(taken[1])
     except OSError:
-        os.close(descriptor)
+        _give_up(taken)
         raise StoreUnusable("another relay uses this data folder", "stop it, or use another --data") from None
-    return descriptor
+    return taken
+
+
+def _lock_folder(folder: int) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # a network's file system locks no folders: there the file is all there is
+        pass
+
+
+def _give_up(lock: Sequence[int]) -> None:
+    for descriptor in lock:
+        os.close(descriptor)
 
 
 def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connection, bytes]:
