@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.writeback import PAGE_BYTES
 from chez_wire.frames import Entry
 from chez_wire.login import Role
 from tests.relay.support import Process, Space, relay
@@ -22,14 +25,16 @@ from tests.relay.test_operating import STATUS, fetched, status
 
 SPACE = Space()
 ROOM = 3 * 1024 * 1024
+LOG_INDEX = 4060
+"""How many pages of the log the smallest file beside the store tells of, in which SQLite finds them: then it grows."""
 FILLER = "of another program"
 APART = ("unshare", "--user", "--map-root-user", "--mount")
 """Mounting needs rights that anybody has in a namespace of one's own, where the system lets people make one."""
 
 
-def mounting(folder: Path) -> tuple[str, ...]:
+def mounting(folder: Path, room: int = ROOM) -> tuple[str, ...]:
     """A command in front of another, which then has a small filesystem of its own at the folder."""
-    return (*APART, "sh", "-c", f'mount -t tmpfs -o size={ROOM} tmpfs "$0" && exec "$@"', str(folder))
+    return (*APART, "sh", "-c", f'mount -t tmpfs -o size={room} tmpfs "$0" && exec "$@"', str(folder))
 
 
 def cannot_mount(folder: Path) -> str:
@@ -42,12 +47,13 @@ def cannot_mount(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def cramped(folder: Path, *options: str) -> AsyncIterator[tuple[Process, Path]]:
-    """A relay whose data folder has three megabytes of room, and where that folder is to be found from here."""
+async def cramped(folder: Path, *options: str, room: int = ROOM) -> AsyncIterator[tuple[Process, Path]]:
+    """A relay whose data folder has so much room, and where that folder is to be found from here."""
     folder.mkdir()
     if why := cannot_mount(folder):
         pytest.skip(why)
-    async with relay(folder, *options, command=(*mounting(folder), sys.executable, "-m", "chez_relay")) as process:
+    command = (*mounting(folder, room), sys.executable, "-m", "chez_relay")
+    async with relay(folder, *options, command=command) as process:
         yield process, Path(f"/proc/{process.process.pid}/root{folder}")
 
 
@@ -144,3 +150,52 @@ async def test_a_relay_on_a_full_filesystem_is_not_ready_until_there_is_room(tmp
         async with asyncio.timeout(60):
             while (await fetched(f"{url}/readyz"))[0] != 200:  # noqa: ASYNC110 (nothing announces it)
                 await asyncio.sleep(0.05)
+
+
+async def test_a_relay_with_a_used_up_quota_is_not_ready_until_it_may_write_again(tmp_path: Path) -> None:
+    """The disk has room and the system refuses all the same: as on a full disk, and no restart is needed after it."""
+    often = ("--set", "limits.expiry_interval=0.05")
+    async with relay(tmp_path / "data", *STATUS, *often) as process, connect(process.url) as device:
+        url = await status(process)
+        await log_in(device)
+        size = (tmp_path / "data" / f"{FILE_NAME}-wal").stat().st_size
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        acknowledged = await append_until_full(device, 0, 3000)
+        codes = set()
+        for _ in range(6):
+            await asyncio.sleep(0.05)
+            codes.add((await fetched(f"{url}/readyz"))[0])
+        assert codes == {503}
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        acknowledged.append(SPACE.envelope(99_999))
+        await device.append(SPACE.handle, Role.APPEND, acknowledged[-1])
+        assert [one.envelope for one in await log(device)] == acknowledged
+        assert (await fetched(f"{url}/readyz"))[0] == 200
+
+
+async def test_a_full_filesystem_on_which_the_index_of_the_log_can_not_grow_is_no_broken_disk(tmp_path: Path) -> None:
+    """A commit has its last pages of room when SQLite makes that file longer, which it calls an I/O error."""
+    async with cramped(tmp_path / "data", room=24 << 20) as (process, inside), connect(process.url) as device:
+        await log_in(device)
+        written, beside = inside / f"{FILE_NAME}-wal", inside / f"{FILE_NAME}-shm"
+        acknowledged: list[bytes] = []
+        while (left := LOG_INDEX - written.stat().st_size // (PAGE_BYTES + 24)) > 40:
+            acknowledged.append(SPACE.envelope(len(acknowledged), 60_000 if left > 120 else 300))
+            await device.append(SPACE.handle, Role.APPEND, acknowledged[-1])
+        before, failed = beside.stat().st_size, False
+        while not failed:
+            filler = fill(inside)
+            os.truncate(filler, filler.stat().st_size - 4 * 4096)  # enough for the log alone
+            try:
+                await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(len(acknowledged)))
+                acknowledged.append(SPACE.envelope(len(acknowledged)))
+            except RelayRefused:
+                failed = beside.stat().st_size > before
+            filler.unlink()
+        assert beside.stat().st_size < 2 * before, "it had room for that"
+        acknowledged.append(SPACE.envelope(99_999))
+        await device.append(SPACE.handle, Role.APPEND, acknowledged[-1])
+        assert [one.envelope for one in await log(device)] == acknowledged
+        copied = tmp_path / "copy"
+        shutil.copytree(inside, copied, ignore=shutil.ignore_patterns("relay.lock"))
+        assert check(copied / FILE_NAME).sound

@@ -21,6 +21,10 @@ INCARNATION_BYTES: Final = 32
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's calls raise. The second: its message quotes a damaged schema, which is no text any more."""
 
+_NOT_WRITTEN: Final = ("SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+"""What SQLite calls a write that the system refused for anything but a full disk, as a used up quota is or a file that
+may get no longer, and a file beside the store that can't grow, whatever the reason."""
+
 
 class Damaged(Exception):
     """A row does not hold what was written there: nothing of it may be handed out."""
@@ -53,10 +57,12 @@ def unsound(error: BaseException) -> bool:
     """Whether the disk or the file is failing: then nothing may be written any more.
 
     After a failed fsync the kernel may drop the dirty pages and report success the next time (the
-    "fsyncgate" of 2018), and a change to a tree whose pages are damaged can destroy more of it.
+    "fsyncgate" of 2018), and a change to a tree whose pages are damaged can destroy more of it. A write that the system
+    refuses loses nothing: what it was part of is undone, and written whole once there is room again.
     """
     name = getattr(error, "sqlite_errorname", None) or ""
-    return isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    return isinstance(error, UnicodeDecodeError) or (name not in _NOT_WRITTEN and name.startswith(
+        ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")))
 
 
 def advice(error: BaseException) -> str:
@@ -68,4 +74,6 @@ def advice(error: BaseException) -> str:
         return "run this as the relay's user, where it may write: SQLite has a file beside the store while it reads it"
     if isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return "it is damaged, or no store: look at the disk, and put a backup in its place (docs/operations.md)"
+    if name in _NOT_WRITTEN:
+        return "check the disk's space, the quota that the relay's user has of it, and its health"
     return "check the disk's space and health"

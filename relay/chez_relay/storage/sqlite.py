@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -134,7 +135,7 @@ class SqliteStorage:
         An `Expire` is not, nor what is there already; where nothing else comes, there has to be room.
         """
         wished = self._changed and not all(isinstance(request, (Expire, *READING)) for request in requests)
-        if not wished and _room(self._folder) < MAX_FRAME:
+        if not wished and not _takes(self._folder, MAX_FRAME):
             return [replace(one, able=False) if isinstance(one, Expired) else one for one in results]
         self._failed = False
         return results
@@ -175,6 +176,17 @@ def _room(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def _takes(folder: Path, size: int) -> bool:
+    """Whether so many bytes can be written there. A quota tells nobody how much is left of it: it is tried."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(bytes(size))
+            trial.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _there(names: Sequence[str]) -> list[tuple[int, int] | None]:
