@@ -3,7 +3,7 @@
 import asyncio
 import json
 import resource
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import HookFailed
 from chez_sandbox.provider.following import Taking, take_results
 from chez_sandbox.provider.hook import Hook
-from chez_sandbox.provider.results import BEGINNING, Place, ResultBook
+from chez_sandbox.provider.results import BEGINNING, Kept, Place, ResultBook
 from tests.jobs.messages import BUNDLE, KEYS, message
 from tests.jobs.samples import RESULT
 from tests.jobs.test_grants import bundle
@@ -93,12 +93,15 @@ async def _no_sleep(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def life(world: World, path: Path, *, attempts: int | None = 1, wait: float | None = 0.0) -> int:
+async def life(
+    world: World, path: Path, *, attempts: int | None = 1, wait: float | None = 0.0,
+    held: Sequence[Bundle] = (BUNDLE,), shown: Callable[[Kept], None] = lambda _: None,
+) -> int:  # fmt: skip
     """One life of the process, from its start to its end."""
-    with ResultBook(path, KEYS, [BUNDLE]) as book:
+    with ResultBook(path, KEYS, held) as book:
         hook = Hook(book, world.post, attempts=attempts, said=lambda _: None, sleep=_no_sleep)
         sinks = [hook, Told(world, book)]
-        taking = Taking(book, sinks, lambda: NOW, lambda _: None, lambda _: None, _no_sleep)
+        taking = Taking(book, sinks, lambda: NOW, shown, lambda _: None, _no_sleep)
         return await take_results(world.inbox, taking, wait)
 
 
@@ -216,6 +219,16 @@ def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_pat
             ("another-job", first[0]["received"])
         ]
     assert hooked == [first[0]["id"], late[3]["id"]]
+
+
+async def test_what_a_bundle_that_is_given_later_makes_a_result_is_shown_as_new(tmp_path: Path) -> None:
+    """A message that waited for its bundle is shown once, and counted, when that is given: before what comes then."""
+    path, other, shown = tmp_path / "results.jsonl", bundle(job="another-job"), list[Kept]()
+    world = World([message(1, of=other), message(2)], lambda place: None)
+    for held, count in (((BUNDLE,), 2), ((BUNDLE, other), 1), ((BUNDLE, other), 0)):
+        assert await life(world, path, held=held, shown=shown.append) == count
+    assert [(one.line["outcome"], one.line.get("job")) for one in shown] == [
+        ("invalid", None), ("result", "mean-power"), ("result", "another-job")]  # fmt: skip
 
 
 def test_a_result_that_nests_deeper_than_any_schema_is_none(tmp_path: Path) -> None:

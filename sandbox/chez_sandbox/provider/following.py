@@ -71,12 +71,14 @@ class Taking(msgspec.Struct, frozen=True):
 
 
 async def take_results(inbox: Inbox, taking: Taking, wait: float | None) -> int:
-    """Take what comes; returns how many were new.
+    """Take what comes; returns how many were new, those included of which the book holds the bundle only now.
 
     With `wait`, until nothing came for so many seconds; without, for ever, through losses of the
     relay. Raises what the relay, the book or a sink raises.
     """
-    count = tried = 0
+    for kept in taking.book.late:
+        taking.shown(kept)
+    count, tried = len(taking.book.late), 0
     while True:
         try:
             await _fill(taking)  # what a crash left between the book and a sink

@@ -99,6 +99,8 @@ class ResultBook:
         self._bundles: Mapping[bytes, Bundle] = {bundle.hash: bundle for bundle in bundles}
         self._seen: set[str] = set()
         self._consents: dict[tuple[str, str], str] = {}
+        self.late: list[Kept] = []
+        """What became a result when the file was opened, for its bundle is held now."""
         self._room = {False: MAX_USELESS, True: MAX_UNHELD}
         """How much more is kept of items that are no result, and that may be one of a bundle that was not given."""
 
@@ -107,8 +109,8 @@ class ResultBook:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             sync_folder(self._path.parent)  # else a power cut may take the whole file, by its name
-            for item, received in self._read_back():
-                self.keep(item, received)
+            kept = [self.keep(item, received) for item, received in self._read_back()]
+            self.late = [one for one in kept if one.new]
         except BlockingIOError:
             os.close(self._file)
             hint = "end that one first, or name another --out"
