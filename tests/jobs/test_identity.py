@@ -61,7 +61,7 @@ async def debit(home: chez.Home, granted: Granted, bits: float) -> None:
 
 
 async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: chez.Home) -> None:
-    """`chez left` says of a provider that has a new key what its account was debited, under the old one too."""
+    """`chez left` says of a provider that has a new key what its account was debited, under the old one too; once."""
     bits = 0.0
     for number, job in enumerate((of(SIGNING, reads=WHOLE), of(NEXT, SIGNING, version=2, reads=WHOLE)), 1):
         given = await grant(home, job, number)
@@ -70,6 +70,11 @@ async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: ch
     told = await told_in_all(home, await departures(home))
     assert [(one["provider"], one["bits"]) for one in told] == [
         (SIGNING.public.hex(), round(bits, 2)), (NEXT.public.hex(), round(bits, 2))]  # fmt: skip
+    await grant(home, of(STRANGER, domain="else.example", reads=WHOLE), 3)
+    await run_once(home, (bytes([3]) * 16).hex(), INSTANT)
+    said = [line for line in (await verbs.job_left(home, {}, Person("")))["words"] if line.startswith("In all to")]
+    assert [(line.split(":")[0], f"at most {bits:.4g}" in line) for line in said] == [
+        ("In all to Example Energy Advice", True), ("In all to Advice of else.example", False)]  # fmt: skip
 
 
 async def test_a_signed_key_inherits_account_versions_and_grants(home: chez.Home) -> None:

@@ -84,16 +84,18 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
 async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any]]:
     """For each provider that something left for: the most bits it was told in all, by this device's account.
 
-    `ceiling` is how many bits all of the person's devices ever tell one provider.
+    One with a new key has a line for each, and both are of the same `accounts`. `ceiling` is how many bits all of the
+    person's devices ever tell one provider.
     """
     providers = {left.provider: left.provider_name for left in lefts}
-    spent = await _told_to(home)
+    accounts, debited = await _told_to(home)
     return [
         {
             "provider": key,
             "name": name,
-            "bits": round(spent.get(key, 0.0), 2),
+            "bits": round(max((debited[account] for account in accounts.get(key, ())), default=0.0), 2),
             "ceiling": Ceilings().provider,
+            "accounts": sorted(accounts.get(key, ())),
         }
         for key, name in providers.items()
     ]
@@ -108,10 +110,10 @@ async def _runs_of(home: "Home") -> dict[str, tuple[int, float]]:
     return used
 
 
-async def _told_to(home: "Home") -> dict[str, float]:
-    """The most bits that each provider (its key) was told by this device, and those that this home was before.
+async def _told_to(home: "Home") -> tuple[dict[str, set[str]], dict[str, float]]:
+    """The accounts that each provider's (key's) runs were debited from, and the bits that each account was.
 
-    By the accounts that its runs were debited from: what it was told under a key before is in the same one.
+    By this device, and those that this home was before. What a provider was told under a key before is in the same one.
     """
     former = [receipt for _, receipt in await home.journal.former() if receipt.kind == "run"]
     accounts, debited = dict[str, set[str]](), dict[str, float]()
@@ -121,4 +123,4 @@ async def _told_to(home: "Home") -> dict[str, float]:
         accounts.setdefault(body["provider"], set()).update(names)
         for name in names:
             debited[name] = debited.get(name, 0.0) + body["bits"]
-    return {key: max((debited[name] for name in names), default=0.0) for key, names in accounts.items()}
+    return accounts, debited

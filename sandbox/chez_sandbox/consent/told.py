@@ -178,12 +178,14 @@ def elsewhere_words(sent: Sequence[Elsewhere], active: Mapping[str, str], langua
 
 
 def spent_words(spent: Sequence[Mapping[str, Any]], language: Language = "en") -> list[str]:
-    """What each provider was told in all, one line each."""
-    return [
+    """What each provider was told in all, one line each; of several keys of one provider by what it is called now."""
+    lines = {
+        tuple(one["accounts"]) or one["provider"]:
         phrase(language, "left.spent", provider=one["name"], bits=figure(one["bits"]),
                what=bits_words(one["bits"], language), ceiling=figure(one["ceiling"]))
         for one in spent
-    ]  # fmt: skip
+    }  # fmt: skip
+    return list(lines.values())
 
 
 def result_words(text: str, language: Language = "en") -> list[str]:
