@@ -19,8 +19,20 @@ from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_hol
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import say_again
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, shown, thousandths
-from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, ask_id, asks_record, holders, holding_id
+from chez_sandbox.consent.holdings import (
+    ASKS,
+    COLLECTION,
+    HOLDS,
+    _Asks,
+    _Holding,
+    ask_id,
+    asks_record,
+    holders,
+    holding_id,
+)
 from chez_sandbox.consent.overview import all_grants
+from chez_sandbox.consent.sent import COLLECTION as LEFT
+from chez_sandbox.consent.sent import CONTEXT, _Sent
 from chez_sandbox.consent.signed import signed_record
 from chez_sandbox.consent.told import grant_words
 from chez_sandbox.consent.verbs import VERBS
@@ -326,6 +338,36 @@ async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices:
     assert (said.asks, said.left) == ({"collection:asked": 7000}, {"collection:had": 1000})
     assert said.ceilings == {"runs:provider:k": 3000}
     assert {"collection:asked", "collection:had"} <= {one["account"] for one in told["accounts"]}
+
+
+async def test_words_of_bytes_that_are_no_text_are_passed_over(devices: tuple[chez.Home, chez.Home]) -> None:
+    """A share, a holding, an ask and a message that is said to have left whose text is none, whether its device signed
+    it or not, keep nobody from counting shares, from being told what each has, or of what left."""
+    (laptop, phone), account = devices, "collection:text"
+    id, name = phone.device_id, account.encode()
+    said = {
+        HOLDS: _Holding(1, 10**7, False, {account: (1, 0)}),
+        ASKS: _Asks(1, {account: 1}, NOW),
+        CONTEXT: _Sent(1, "00" * 16, 1, account, 1, bytes(32), "", NOW, 1.0, bytes(32)),
+        "": Transfer(1, id, laptop.device_id, 98, account, 5, bytes(64)),
+    }
+    for context, word in said.items():
+        body = msgspec.msgpack.encode(word).replace(name, name[:-1] + b"\xff")
+        collection = phone.collection(LEFT if context == CONTEXT else COLLECTION)
+        if context == "":
+            await collection.put({"transfer": body}, id="share that is no text")
+        else:
+            record = {"by": id, "device": id, "body": body, "signature": phone.sign(context, body)}
+            await collection.put(record, id=ask_id(id) if context == ASKS else f"odd {context}")
+    await phone.sync()
+    await laptop.sync()
+    for home in devices:
+        assert await take_shares(home) == []
+        assert (await VERBS["job-allowance"](home, {}, Person("")))["taken"] == []
+        assert (await VERBS["job-left"](home, {}, Person("")))["elsewhere"] == []
+    await phone.collection(LEFT).delete(f"odd {CONTEXT}")
+    await phone.sync()
+    await laptop.sync()
 
 
 async def test_what_another_device_sent_is_told_by_all(

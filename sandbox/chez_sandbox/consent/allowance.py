@@ -218,7 +218,7 @@ def _counted(
     """The purse with one more share, and the share if it is new and right."""
     try:
         transfer = msgspec.msgpack.decode(encoded, type=Transfer)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return purse, None  # nobody's: what it was, its giver puts back
     if transfer.receiver != home.device_id:
         return purse, None

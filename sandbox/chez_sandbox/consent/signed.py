@@ -31,5 +31,5 @@ def opened_record(record: Mapping[str, Any] | None, device: bytes, context: str,
     try:
         verify(device, signature, f"chez/1 application {context}", body)
         return msgspec.msgpack.decode(body, type=kind)
-    except (CryptoFailed, msgspec.DecodeError):
+    except (CryptoFailed, msgspec.DecodeError, UnicodeDecodeError):
         return None
