@@ -21,7 +21,7 @@ from chez_sandbox.runtime import compiled, handover, walls
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.handover import begin, converse
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table, doctor
-from chez_sandbox.runtime.messages import PROGRESS_STEPS, Progress
+from chez_sandbox.runtime.messages import PROGRESS_STEPS, Done, Progress
 from chez_sandbox.runtime.process import Child
 from tests.tries import tries
 
@@ -376,6 +376,26 @@ async def test_a_worker_that_never_stops_talking_is_not_listened_to() -> None:
         done = await converse(Child(None, ours), started, (), lambda rows, _: heard.append(rows))  # type: ignore[arg-type]
     await talking
     assert done.outcome is Outcome.CRASHED and len(heard) <= PROGRESS_STEPS + 1
+
+
+DONE = msgspec.msgpack.encode(Done(Outcome.OK, b'"text"', log="text"))
+
+
+@pytest.mark.parametrize(("said", "outcome"), [
+    (DONE, Outcome.OK),
+    (DONE.replace(b'"text"', b'"te\xfft"'), Outcome.REFUSED),
+    (DONE[:-4] + b"te\xfft", Outcome.CRASHED),
+    (b"\x82" + msgspec.msgpack.encode({"type": "progress", "more": 0})[1:-1] + b"\x91" * 10**5, Outcome.CRASHED),
+], ids=["honest", "a result", "a log", "deep"])  # fmt: skip
+async def test_a_worker_that_says_what_is_no_text_or_nests_has_ended(said: bytes, outcome: Outcome) -> None:
+    """One that was taken over says what no honest one can: its run ends as one that broke, or is refused."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        theirs.sendall(len(said).to_bytes(4, "big") + said)
+        started = begin(None, b"{}", (), Limits(), b"s", "2026-11-24")
+        done = await converse(Child(None, ours), started, (), None)  # type: ignore[arg-type]
+    assert done.outcome is outcome
 
 
 async def test_a_worker_that_takes_no_rows_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

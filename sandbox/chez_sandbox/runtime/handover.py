@@ -142,7 +142,7 @@ def _is_result(value: bytes | None, limits: Limits) -> bool:
         return False
     try:
         msgspec.json.decode(value)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
 

@@ -131,7 +131,7 @@ class Child:
         try:
             message: FromWorker = self._decoder.decode(await self._exactly(size))
             return message
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise WorkerFailed("The worker sent a message that is none") from None
 
     def is_quiet(self) -> bool:
