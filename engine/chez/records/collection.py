@@ -279,8 +279,12 @@ class Collection(Generic[T]):
     async def _past(self, id: str, look: Callable[[Past], R]) -> R:
         # A long history takes seconds: nobody else waits for it.
         engine = self._engine
-        return await engine.database.aside(
-            lambda db, check: look(open_past(db, engine.space, self.name, id, engine.records.actor)))
+
+        def work(db: Connection, check: Callable[[], None]) -> R:
+            db.execute("BEGIN")  # a snapshot that is taken meanwhile takes the place of changes
+            return look(open_past(db, engine.space, self.name, id, engine.records.actor))
+
+        return await engine.database.aside(work)
 
     # --- inside a transaction that is open (`Home.transaction`) --------------------------
 
