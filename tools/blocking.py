@@ -36,6 +36,7 @@ Others run on the loop, for only there is the state of the SDK's objects safe to
 """
 
 GIVEN: Final = {
+    "OnDamaged | None": ("OnDamaged | None", "call.told({})"),
     "OnProgress | None": ("OnProgress | None", "call.told({})"),
     "Ask | None": ("Ask | None", "call.asking({})"),
     "Iterable[T]": ("Iterable[T]", "list({})"),

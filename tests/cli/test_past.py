@@ -1,8 +1,10 @@
 """history, undo, redo, conflicts, resolve, trash, undelete, purge."""
 
+import asyncio
 import re
 
-from tests.cli.support import Chez
+import chez as sdk
+from tests.cli.support import PASSPHRASE, Chez
 
 
 def test_a_record_goes_back_and_forth(either: Chez) -> None:
@@ -74,6 +76,24 @@ def test_the_trash_of_everything_has_what_one_publishes(owned: Chez) -> None:
     owned.run("put", "notes", "map", "title=Map", "--space", "Open data")
     owned.run("rm", "notes", "map", "--space", "Open data")
     assert [(one["space"], one["id"]) for one in owned.lines("trash")] == [("Open data", "map")]
+
+
+def test_a_record_that_can_not_be_read_is_named(chez: Chez) -> None:
+    """`chez conflicts` goes on past a damaged record, and ends by saying which it is, how many more, and what to do."""
+    for id in ("milk", "tea"):
+        chez.run("put", "notes", id, "title=Tea")
+        chez.run("edit", "notes", id, "title=Milk")
+    asyncio.run(_spoil(chez))
+    error = chez.error("conflicts", "notes")
+    assert error["code"] == "Damaged" and "chez doctor" in error["hint"]
+    assert "record 'milk' in 'notes' can't be read" in error["message"]
+    assert error["message"].endswith("; nor can 1 other record")
+    assert chez.error("conflicts", "notes", "tea")["code"] == "Damaged"
+
+
+async def _spoil(chez: Chez) -> None:
+    async with sdk.open(chez.home, passphrase=PASSPHRASE) as home:
+        await home._database.write(lambda db: db.execute("UPDATE change SET bytes = substr(bytes, 1, 40)"))
 
 
 def test_who_finds_no_record_is_told_where_it_is(owned: Chez) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
-from chez.agent.asking import Placed, paged, plain, read_params
+from chez.agent.asking import Placed, paged, plain, read_params, reporting
 from chez.agent.ui import Ui
 from chez.agent.whereabouts import telling_where
-from chez.errors import InvalidValue, NotFound
+from chez.errors import Damaged, InvalidValue, NotFound
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
+    from chez.home.collections import OnDamaged
+    from chez.home.exporting import OnProgress
     from chez.home.home import Home
     from chez.home.space import Space
     from chez.records.conflicts import Conflict
@@ -95,19 +97,27 @@ class _Conflicts(Placed, frozen=True, kw_only=True):
 
 
 async def conflicts(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The fields of a record, of a collection's or of all, that devices set at once, with all values, in pages."""
+    """The fields of a record, of a collection's or of all, that devices set at once, with all values, in pages.
+
+    `damaged` has what is said of the records that can't be read, and hence are not among them.
+    """
     asked = read_params(params, _Conflicts)
-    return {"conflicts": await paged(ui, "conflicts", _conflicts(home, asked))}
+    damaged: list[Damaged] = []
+    async with reporting(ui, "conflicts") as progress:
+        count = await paged(ui, "conflicts", _conflicts(home, asked, damaged.append, progress))
+    return {"conflicts": count, "damaged": [{"message": one.message, "hint": one.hint} for one in damaged]}
 
 
-async def _conflicts(home: "Home", asked: _Conflicts) -> AsyncIterator[dict[str, Any]]:
+async def _conflicts(home: "Home", asked: _Conflicts, damaged: "OnDamaged",
+                     progress: "OnProgress") -> AsyncIterator[dict[str, Any]]:
     if asked.collection is not None and asked.id is not None:
         space = asked.of(home)
         for one in await space.collection(asked.collection).conflicts(asked.id):
             yield _conflict(space, asked.collection, asked.id, one)
         return
     for space in await _places(home, asked, asked.collection):
-        for (collection, id), found in (await space.conflicts(asked.collection)).items():
+        for (collection, id), found in (await space.conflicts(asked.collection, damaged=damaged,
+                                                                progress=progress)).items():
             for one in found:
                 yield _conflict(space, collection, id, one)
 

@@ -49,6 +49,7 @@ from chez.deposits.types import RecordType
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
 from chez.home.checkpointing import Checkpoint
+from chez.home.collections import OnDamaged
 from chez.home.contacts import Contact
 from chez.home.contacts import Contacts as AsyncContacts
 from chez.home.deposits.addresses import Acks
@@ -447,7 +448,7 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         return self._portal.call(lambda call: self._inner.redo(id))
 
     def conflicts(self, id: str) -> list[Conflict]:
-        """The fields that devices set at once, each with all its values. Raises `NotFound`."""
+        """The fields that devices set at once, each with all its values. Raises `NotFound`, `Damaged`."""
         return self._portal.call(lambda call: self._inner.conflicts(id))
 
     def resolve(self, id: str, field: str, choice: str) -> None:
@@ -1618,15 +1619,21 @@ class Space(Front[AsyncSpace]):
         return self._portal.call(lambda call: self._inner.collections())
 
     def trash(self, limit: int = 1000) -> list[Trashed[dict[str, Any]]]:
-        """The deleted records of all collections, those that changed last first; see `Collection.trash`."""
+        """The deleted records of all collections but Chez's own, the last ones first; see `Collection.trash`."""
         return self._portal.call(lambda call: self._inner.trash(limit))
 
-    def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
-        """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
+    def conflicts(
+        self, collection: str | None = None, *, damaged: OnDamaged | None = None, progress: OnProgress | None = None
+    ) -> dict[tuple[str, str], list[Conflict]]:
+        """The conflicts of a collection's records, or of all but Chez's own, by collection and id.
 
-        Every record is read for it. Raises `InvalidValue`.
+        See `Collection.conflicts`. `progress(done, total)` in records that were changed. `damaged` is told of each
+        record whose history can't be read on this device, and the others' conflicts are given all the same; without it
+        the first of them is raised. Raises `InvalidValue`, `Damaged`.
         """
-        return self._portal.call(lambda call: self._inner.conflicts(collection))
+        return self._portal.call(
+            lambda call: self._inner.conflicts(collection, damaged=call.told(damaged), progress=call.told(progress))
+        )
 
     def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
         """What changed in all collections of this space since a cursor; see `Collection.changes`.

@@ -48,6 +48,7 @@ from chez.errors import BadArchive
 from chez.home.relay_list import COLLECTION
 from chez.records.reference import MAX_SIZE
 from chez.records.types import OPEN
+from chez.records.values import OWN
 
 __all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "LEFT_OUT", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "SPACES",
            "AttachmentLine", "ChangeLine", "File", "Holds", "Manifest", "Part", "RecordLine", "file_name", "is_export",
@@ -183,7 +184,7 @@ def is_own(collection: str, private: bool) -> bool:
     nothing of it is signed by whoever gave the person this export.
     """
     name = collection.casefold()
-    return name.startswith(("chez-", "chez.")) or (private and name.startswith(OPEN))
+    return name.startswith(OWN) or (private and name.startswith(OPEN))
 
 
 def is_export(path: Path) -> bool:

@@ -1,12 +1,13 @@
 """The collections of a home and of its spaces: how one is had, which there are, and what changes in all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from chez.errors import InvalidValue
+from chez.errors import Damaged, InvalidValue
 from chez.home.assembly import OpenHome
+from chez.home.exporting import STEP, OnProgress, on_loop
 from chez.home.reports import CollectionInfo
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
@@ -20,7 +21,11 @@ from chez.records.types import collection_of
 from chez.records.values import check_collection
 from chez.store.database import Connection
 
-__all__ = ("collection_in", "collections_in", "conflicts_in", "feed_of_home", "feed_of_space", "trash_in")
+__all__ = ("OnDamaged", "collection_in", "collections_in", "conflicts_in", "feed_of_home", "feed_of_space",
+           "trash_in")
+
+OnDamaged = Callable[[Damaged], None]
+"""Told of each record that can't be read on this device: its message names it."""
 
 
 def collection_in(engine: Engine, what: str | type[Any], name: str | None, indexes: Sequence[Declared],
@@ -44,21 +49,33 @@ def collections_in(db: Connection, space: int | None = None) -> list[CollectionI
 
 
 async def trash_in(engine: Engine, limit: int) -> list[Trashed[dict[str, Any]]]:
-    """The deleted records of all collections of the space that an engine is of, those that changed last first."""
+    """The deleted records of the space that an engine is of, but Chez's own, those that changed last first."""
     found = await engine.database.read(lambda db: find_trash(db, engine.space, None, engine.records.actor, limit))
     return [one.told(Collection[dict[str, Any]](engine, one.collection, None).record_from(one.row), engine.name_of)
             for one in found]
 
 
-async def conflicts_in(engine: Engine, collection: str | None) -> dict[tuple[str, str], list[Conflict]]:
-    """The conflicts in one collection, or all, of the space that an engine is of, by collection and id.
-
-    Raises `InvalidValue` for what can't be a collection's name.
-    """
+async def conflicts_in(engine: Engine, collection: str | None, damaged: OnDamaged | None,
+                       progress: OnProgress | None) -> dict[tuple[str, str], list[Conflict]]:
+    """The conflicts in one collection, or all, of the space that an engine is of; see `Space.conflicts`."""
     if collection is not None:
         check_collection(collection)
-    return await engine.database.aside(  # as long as it takes to read every record: nobody else waits for it
-        lambda db, check: find_conflicts(db, check, engine.space, collection, engine.records.actor, engine.name_of))
+    note = on_loop(progress)
+
+    def work(db: Connection, check: Callable[[], None]) -> tuple[dict[tuple[str, str], list[Conflict]], list[Damaged]]:
+        def step(done: int, total: int) -> None:
+            if done % STEP == 0:
+                check()
+                note(done, total)
+
+        return find_conflicts(db, step, engine.space, collection, engine.records.actor, engine.name_of)
+
+    found, unread = await engine.database.aside(work)  # a long history takes seconds: nobody else waits for it
+    for error in unread:
+        if damaged is None:
+            raise error
+        damaged(error)
+    return found
 
 
 def feed_of_home(home: OpenHome) -> Feed[dict[str, Any]]:

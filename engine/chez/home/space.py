@@ -12,7 +12,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.archive import is_export
 from chez.home.assembly import OpenHome
 from chez.home.checkpointing import Checkpoint, checkpoint
-from chez.home.collections import collection_in, collections_in, conflicts_in, feed_of_space, trash_in
+from chez.home.collections import OnDamaged, collection_in, collections_in, conflicts_in, feed_of_space, trash_in
 from chez.home.contacts import card_of, named, person_called
 from chez.home.ephemeral import ROOM, EphemeralMessage
 from chez.home.exporting import ExportReport
@@ -138,15 +138,18 @@ class Space:
         return await engine.database.read(lambda db: collections_in(db, engine.space))
 
     async def trash(self, limit: int = 1000) -> list[Trashed[dict[str, Any]]]:
-        """The deleted records of all collections, those that changed last first; see `Collection.trash`."""
+        """The deleted records of all collections but Chez's own, the last ones first; see `Collection.trash`."""
         return await trash_in(self._held.engine, limit)
 
-    async def conflicts(self, collection: str | None = None) -> dict[tuple[str, str], list[Conflict]]:
-        """The conflicts of all records, or a collection's, by collection and id; see `Collection.conflicts`.
+    async def conflicts(self, collection: str | None = None, *, damaged: OnDamaged | None = None,
+                        progress: OnProgress | None = None) -> dict[tuple[str, str], list[Conflict]]:
+        """The conflicts of a collection's records, or of all but Chez's own, by collection and id.
 
-        Every record is read for it. Raises `InvalidValue`.
+        See `Collection.conflicts`. `progress(done, total)` in records that were changed. `damaged` is told of each
+        record whose history can't be read on this device, and the others' conflicts are given all the same; without it
+        the first of them is raised. Raises `InvalidValue`, `Damaged`.
         """
-        return await conflicts_in(self._held.engine, collection)
+        return await conflicts_in(self._held.engine, collection, damaged, progress)
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
         """What changed in all collections of this space since a cursor; see `Collection.changes`.

@@ -257,7 +257,7 @@ class Collection(Generic[T]):
         return await self._reverse(id, redo=True)
 
     async def conflicts(self, id: str) -> list[Conflict]:
-        """The fields that devices set at once, each with all its values. Raises `NotFound`."""
+        """The fields that devices set at once, each with all its values. Raises `NotFound`, `Damaged`."""
         return await self._past(id, lambda past: conflicts_of(past, self._engine.name_of))
 
     async def resolve(self, id: str, field: str, choice: str) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from chez.errors import InvalidValue, NotFound
+from chez.errors import Damaged, InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, Held, RawChange
 from chez.records.derived import MIGRATION
@@ -23,10 +23,11 @@ from chez.records.imported import IMPORT_ACTOR
 from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Names, Places, escaped
 from chez.records.rows import ABSENT, Rows
-from chez.records.values import Value
+from chez.records.values import OWN, Value
 from chez.store.database import Connection
 
-__all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "differences", "moment", "open_past")
+__all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "among", "differences", "moment", "open_past",
+           "unreadable")
 
 NameOf = Callable[[bytes], str | None]
 """What a device is called, by its id."""
@@ -173,7 +174,7 @@ def _with_their_edits(ordered: list[Held]) -> list[Held]:
 
 
 def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes) -> Past:
-    """A record's past, of a deleted one as well; `actor` is this device. Raises `NotFound`."""
+    """A record's past, of a deleted one as well; `actor` is this device. Raises `NotFound`, `Damaged`."""
     rows = Rows(actor)
     row = rows.find(db, space, collection, id)
     if row is None or row.state >= ABSENT:
@@ -181,7 +182,23 @@ def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes
     known = {hash: (author, time) for hash, author, time in db.execute(
         "SELECT change.hash, coalesce(author, ?), time FROM change LEFT JOIN entry ON entry.n = change.entry "
         "WHERE record = ? AND state < 2", (actor, row.n))}
-    return Past(collection, id, rows.load(db, row.n), known)
+    try:
+        return Past(collection, id, rows.load(db, row.n), known)
+    except automerge.BadChange as error:
+        raise unreadable(collection, id, error) from None
+
+
+def unreadable(collection: str, id: str, error: automerge.BadChange) -> Damaged:
+    """What is said of a record whose changes are damaged here."""
+    return Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
+                   "`chez doctor` tells of all of them, `chez doctor --repair` makes them again.")
+
+
+def among(collection: str | None) -> tuple[str, tuple[str, ...]]:
+    """The condition, and its values, of records of one collection, or of all but Chez's own."""
+    if collection is None:
+        return f"AND lower(substr(collection, 1, {len(OWN[0])})) NOT IN {OWN}", ()
+    return "AND collection = ?", (collection,)
 
 
 def moment(milliseconds: int) -> datetime | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chez.records import automerge
-from chez.records.past import NameOf, moment
+from chez.records.past import NameOf, among, moment
 from chez.records.record import Record
 from chez.records.rows import DELETED, Rows
 from chez.store.database import Connection
@@ -48,17 +48,23 @@ class Deleted(msgspec.Struct, frozen=True):
 
 
 def find_trash(db: Connection, space: int, collection: str | None, actor: bytes, limit: int) -> list[Deleted]:
-    """The deleted records of a collection, or of all, those that changed last first; `actor` is this device."""
+    """The deleted records of a collection, or of all but Chez's own, those that changed last first.
+
+    `actor` is this device. Of one whose changes are damaged here it is not known who deleted it.
+    """
     rows = Rows(actor)
-    where, values = ("", ()) if collection is None else ("AND collection = ? ", (collection,))
-    found = db.execute(
-        f"SELECT n, collection, id, json, kinds FROM record INDEXED BY trash WHERE space = ? {where}"
-        f"AND deleted = {DELETED} ORDER BY changed DESC LIMIT ?", (space, *values, limit)).fetchall()
+    where, values = among(collection)
+    found = db.execute(  # not fetched at once: as long as it is open, all that is read is one state of the store
+        f"SELECT n, collection, id, json, kinds FROM record INDEXED BY trash WHERE space = ? {where} "
+        f"AND deleted = {DELETED} ORDER BY changed DESC LIMIT ?", (space, *values, limit))
     return [Deleted(row[1], row[2:], *_by_whom(rows, db, row[0])) for row in found]
 
 
 def _by_whom(rows: Rows, db: Connection, n: int) -> tuple[bytes, datetime | None]:
-    device, number = automerge.written_by(rows.load(db, n), _FIELD) or (b"", 0)
+    try:
+        device, number = automerge.written_by(rows.load(db, n), _FIELD) or (b"", 0)
+    except automerge.BadChange:
+        return b"", None
     row = db.execute("SELECT time FROM change LEFT JOIN entry ON entry.n = change.entry WHERE record = ? AND state < 2 "
                      "AND coalesce(author, ?) = ? AND last >= ? ORDER BY last LIMIT 1",
                      (n, rows.actor, device, number)).fetchone()

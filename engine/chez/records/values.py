@@ -23,8 +23,8 @@ from chez.records.reference import Blob, field_of
 from chez.records.reserved import COUNTER
 from chez.records.text import Mark, Pen, Text, check_mark
 
-__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "is_plain",
-           "is_settled", "moment", "opened", "shows", "time_text", "to_json", "without_kinds")
+__all__ = ("MAX_DEPTH", "MAX_ID", "OWN", "Value", "check_collection", "check_id", "check_value", "from_json",
+           "is_plain", "is_settled", "moment", "opened", "shows", "time_text", "to_json", "without_kinds")
 
 Value = Any
 """dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob | Text | Counter."""
@@ -34,6 +34,9 @@ MAX_DEPTH: Final = 32
 
 MAX_ID: Final = 128
 """Characters of a record id or a collection name."""
+
+OWN: Final = ("chez-", "chez.")
+"""How the names of Chez's own collections begin, in small letters or capitals."""
 
 EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
 """The first time that can be stored: the document library reads none before it."""

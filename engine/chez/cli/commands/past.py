@@ -7,7 +7,8 @@ import click
 from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import Terminal, json_line, say, table, when
-from chez.errors import NotAllowed
+from chez.errors import Damaged, NotAllowed
+from chez.phrasing import how_many
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
 
@@ -115,9 +116,9 @@ def conflicts(ctx: click.Context, collection: str | None, identity: str | None) 
     """Show the fields of a record that devices set at the same time, with every value.
 
     The first version of each is the one that shows. Without ID those of a whole COLLECTION are
-    shown, without both those of all your spaces: each record is read for it.
+    shown, without both those of all your spaces. A record whose history can't be read is named at the end.
     """
-    found = _rows(ctx, "conflicts", {"collection": collection, "id": identity}, "conflicts")
+    found, done = _rows_and_end(ctx, "conflicts", {"collection": collection, "id": identity}, "conflicts")
     if not settings(ctx).json:
         place = () if identity else _place(ctx, found, "collection", "id")
         table((*place, "field", "number", "device", "value"), [
@@ -125,6 +126,10 @@ def conflicts(ctx: click.Context, collection: str | None, identity: str | None) 
             for row in found for number, version in enumerate(row["versions"], 1)], right=("number",),
             empty="No field of this record has more than one value." if identity else
             f"No field of a record{f' of {collection!r}' if collection else ''} has more than one value.")
+    if done["damaged"]:
+        first, *others = done["damaged"]
+        more = f"; nor can {how_many(len(others), 'other record')}" if others else ""
+        raise Damaged(first["message"] + more, first["hint"])
 
 
 @click.command()
@@ -193,6 +198,11 @@ def _done(ctx: click.Context, done: dict[str, Any]) -> None:
 
 def _rows(ctx: click.Context, verb: str, params: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """What a verb sends in pages; for programs printed line by line as it comes."""
+    return _rows_and_end(ctx, verb, params, key)[0]
+
+
+def _rows_and_end(ctx: click.Context, verb: str, params: dict[str, Any], key: str) -> tuple[list[dict[str, Any]], Any]:
+    """As `_rows`, and what the verb ends with."""
     kept: list[dict[str, Any]] = []
     as_json = settings(ctx).json
 
@@ -200,8 +210,8 @@ def _rows(ctx: click.Context, verb: str, params: dict[str, Any], key: str) -> li
         for row in data[key]:
             json_line(row) if as_json else kept.append(row)
 
-    call(ctx, verb, params, show=page)
-    return kept
+    end = call(ctx, verb, params, show=page)
+    return kept, end
 
 
 def _place(ctx: click.Context, found: list[dict[str, Any]], *columns: str) -> tuple[str, ...]:
