@@ -5,13 +5,15 @@ has the message: an entry then tells a relay what it just saw. Nothing in it fol
 says, nor does its length. So what was sealed, and whether that was a result or "none", stands in the journal
 of the device that sent it, and there alone: `chez left` there tells it.
 
-Words, like `holdings`: a relay or program can hide or remove them, and forge none.
+Words, like `holdings`: a relay or program can hide or remove them, and forge none. What no device can have sent is
+passed over, whichever signed it: the others must be told of theirs.
 """
 
 import base64
 import contextlib
 import hashlib
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -110,9 +112,18 @@ async def sent_elsewhere(home: "Home", here: Collection[tuple[str, str, int]]) -
         if not isinstance(device, bytes) or device not in names:
             continue
         said = opened_record(record.value, device, CONTEXT, _Sent)
-        if said is None or (run := (device.hex(), said.grant, said.sequence)) in here:
+        if said is None or not _can_be(said) or (run := (device.hex(), said.grant, said.sequence)) in here:
             continue
         found[run] = Elsewhere(device.hex(), names[device], said.time, said.grant, said.sequence, said.job,
                                said.job_version, said.provider.hex(), said.provider_name, said.bits,
                                said.sha256.hex())  # fmt: skip
     return sorted(found.values(), key=lambda one: (one.time, one.device, one.grant, one.sequence))
+
+
+def _can_be(said: _Sent) -> bool:
+    """Whether there is such a time, and a message may have told so much."""
+    try:
+        datetime.fromisoformat(said.time).astimezone()
+    except (ValueError, OverflowError):
+        return False
+    return 0 <= said.bits < 10**9

@@ -1,0 +1,37 @@
+"""What a person's devices say to each other of what they sent: heard where it can be, and no more."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chez_sandbox.consent.sent import COLLECTION, CONTEXT, _Sent
+from chez_sandbox.consent.verbs import VERBS
+from tests.home.pairing import paired
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import NOW
+from tests.relay.within import relay
+
+TRUE = _Sent(1, "00" * 16, 1, "mean-power", 1, bytes(32), "Example Energy Advice", NOW, 9.97, bytes(32))
+
+FALSE: list[dict[str, Any]] = [
+    *({"time": time} for time in ("", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")),
+    *({"bits": bits} for bits in (float("nan"), float("inf"), -1.0, 1e300)),
+]
+"""What there can't be of a message: a time, or so many bits."""
+
+
+async def test_what_no_device_can_have_sent_is_passed_over(tmp_path: Path) -> None:
+    """`chez left` tells of what another device says to have sent, in both languages, whatever that one, which runs
+    other code, says besides under its signature."""
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (laptop, phone):
+        for number, change in enumerate([{}, *FALSE]):
+            body = msgspec.msgpack.encode(msgspec.structs.replace(TRUE, sequence=number + 1, **change))
+            record = {"device": phone.device_id, "body": body, "signature": phone.sign(CONTEXT, body)}
+            await phone.collection(COLLECTION).put(record, id=f"{number}")
+        await phone.sync(server.url)
+        await laptop.sync(server.url)
+        for language in ("en", "fr"):
+            told = await VERBS["job-left"](laptop, {"language": language}, Person(""))
+            assert [(one["sequence"], one["time"], one["bits"]) for one in told["elsewhere"]] == [(1, NOW, 9.97)]
+            assert any("Example Energy Advice" in line for line in told["words"])
