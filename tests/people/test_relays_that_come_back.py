@@ -58,3 +58,15 @@ async def test_a_home_whose_relay_is_read_anew_is_sound(tmp_path: Path, server: 
             await a.sync(server.url)
         await a.sync(server.url, reseed=True)
         assert await a.examine() == []
+
+
+async def test_relays_that_are_read_anew_are_waited_for(tmp_path: Path, server: Within) -> None:
+    """Connected, a home ends its connections for that: none passes for one to a relay that is away, however often."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, _):
+        await a.set_relay(server.url)
+        await a.relays.add(second.url)
+        async with a.connect():
+            await a.synced(everywhere=True)
+            for _ in range(8):  # each time the pause before the next connection was twice as long
+                report = await a.sync(reseed=True)
+                assert [(one.problem, one.lacks) for one in report.relays] == [("", 0), ("", 0)]

@@ -84,6 +84,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._told, self._ended = "", False
+        self._anew = False  # whether its connection was ended to begin another one
         for replica in replicas:
             self.add(replica)
 
@@ -210,6 +211,7 @@ class Link:
         driver = self._driver
         self._disconnected()
         if driver is not None:
+            self._anew = True
             driver.end(ConnectionError("begun anew"))
         elif self._ended and self._retry:
             self._ended, self.error = False, None
@@ -359,12 +361,7 @@ class Link:
                     self._unreached()
                 if not self._retry:
                     return
-                if refused:  # its operator may see to it, and nobody here hears of that
-                    self._ended = True
-                    await self._wait(LONGEST_PAUSE * random.uniform(0.5, 1.0))
-                    self._ended = False
-                else:
-                    await self._wait(self._backoff.pause(stood, random.random()))
+                await self._rest(stood, refused=refused)
         except ChezError as error:
             self.error = error
         finally:
@@ -374,6 +371,19 @@ class Link:
             # Not `task.done()`: those who are told here look while this task still runs.
             self._ended = True
             await asyncio.shield(self._tell())
+
+    async def _rest(self, stood: float, *, refused: bool) -> None:
+        """Wait after a connection that `stood` so long; not after one that was to be begun anew: that is no failure."""
+        anew, self._anew = self._anew, False
+        if refused:  # its operator may see to it, and nobody here hears of that
+            self._ended = True
+            await self._wait(LONGEST_PAUSE * random.uniform(0.5, 1.0))
+            self._ended = False
+        elif anew:
+            self.error = None
+            await self._tell()
+        else:
+            await self._wait(self._backoff.pause(stood, random.random()))
 
     async def _wait(self, seconds: float) -> None:
         """Wait before the next attempt, unless there is a reason to `check`."""
