@@ -18,6 +18,7 @@ local-first access control knows it; docs/membership.md has the table and its re
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from threading import RLock
 from typing import Final
 
 import msgspec
@@ -62,10 +63,16 @@ class Right(msgspec.Struct, frozen=True):
 
 
 class Membership:
-    """The members of the space with this id; `add` statements in any order."""
+    """The members of the space with this id; `add` statements in any order.
+
+    Statements are taken in by the thread that writes the store, while others ask what they amount to: each sees all of
+    a statement or nothing, and what is found out on the way is kept of the statements that are here.
+    """
 
     def __init__(self, space: bytes) -> None:
         self.space = space
+        self._alone = RLock()
+        """Held while a statement is taken in, and by whoever works out what takes effect."""
         self._dag = Dag()
         self._held: dict[bytes, Signed] = {}
         self._waiting: dict[bytes, list[bytes]] = {}
@@ -87,7 +94,8 @@ class Membership:
                 self._held[statement.hash] = statement
                 self._settle(statement, joined)
         if joined:
-            self._rights.clear()
+            with self._alone:
+                self._rights.clear()
         return joined
 
     def _settle(self, statement: Signed, joined: list[Signed]) -> None:
@@ -99,9 +107,10 @@ class Membership:
                 self._waiting.setdefault(missing, []).append(one.hash)
                 continue
             del self._held[one.hash]
-            word = self._judge(one)
-            self._effects.add(self._dag.add(one), one, word)
-            self._ends = None
+            with self._alone:
+                word = self._judge(one)
+                self._effects.add(self._dag.add(one), one, word)
+                self._ends = None
             if isinstance(one.body, Remove | SetRole | Retire | Expel | Pick):
                 self.decisions += 1
             joined.append(one)
@@ -129,7 +138,8 @@ class Membership:
     @property
     def state(self) -> State:
         """What all statements that are here amount to."""
-        return self._state_of(self._all)
+        with self._alone:
+            return self._state_of(self._all)
 
     @property
     def create(self) -> Create | None:
@@ -162,7 +172,8 @@ class Membership:
             return heads
         top = self._dag.tops(self._effective)
         if len(top) > MAX_HEADS:
-            top = of_persons(self._dag, self._effects.view(self._all), top)
+            with self._alone:
+                top = of_persons(self._dag, self._effects.view(self._all), top)
         first = sorted(self._dag.statements[number].hash for number in top)
         return [*first, *sorted(self._dag.heads.difference(first))][:MAX_HEADS]
 
@@ -182,7 +193,8 @@ class Membership:
         """
         tops = self._dag.tops(self._effects.index.about.get(person, 0))
         if len(tops) > MAX_HEADS:
-            tops = resting_on(self._dag, self._effects.view(self._all), tops, devices)
+            with self._alone:
+                tops = resting_on(self._dag, self._effects.view(self._all), tops, devices)
         return sorted(self._dag.statements[number].hash for number in tops)
 
     def epoch(self, id: bytes) -> NewEpoch | None:
@@ -214,9 +226,10 @@ class Membership:
         """What the author of an entry that names these heads (all known) might do, and up to where it counts."""
         numbers = self._top(heads)
         key = (device, numbers)
-        if key not in self._rights:
-            self._rights[key] = self._right(device, self._effects.view(numbers), self._dag.closure_of(numbers))
-        return self._rights[key]
+        with self._alone:
+            if key not in self._rights:
+                self._rights[key] = self._right(device, self._effects.view(numbers), self._dag.closure_of(numbers))
+            return self._rights[key]
 
     def _right(self, device: bytes, then: View, known: int) -> Right:
         role = then.right(device)
@@ -270,7 +283,8 @@ class Membership:
     @property
     def _effective(self) -> int:
         """Of all that are here, those that take effect, as bits."""
-        return self._effects.of(self._all)
+        with self._alone:
+            return self._effects.of(self._all)
 
     @property
     def _all(self) -> tuple[int, ...]:
