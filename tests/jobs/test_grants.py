@@ -109,11 +109,12 @@ async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
 @pytest.mark.parametrize("wrong", [
     {"narrowed": Narrowing((("salaries", "x"),))}, {"narrowed": Narrowing((), (("readings", 10**9),))},
     {"bits": float("nan")}, {"runs": 10**9}, {"hold_hours": 10**15, "review": "hold"}, {"until": "zzzz"},
-    {"granted": "soon"}, {"id": "../../lock"},
+    {"granted": "soon"}, {"id": "../../lock"}, {"job": "another-job"}, {"job_version": 10**6}, {"code": "00" * 32},
+    {"provider": THIEF.public.hex()},
 ], ids=str)  # fmt: skip
 async def test_a_record_that_nobody_could_have_given_hides_no_other(home: chez.Home, wrong: dict[str, Any]) -> None:
-    """Signed by whatever key, a grant of what the job does not ask for is one damaged grant: the others are told of,
-    exported and run."""
+    """Signed by whatever key, a grant of what the job does not ask for, or is not, is one damaged grant: the others are
+    told of, exported and run, and it keeps no later version from being granted."""
     given = await grant(home, bundle())
     forged = msgspec.structs.replace(given.grant, **({"id": "07" * 16, "device": THIEF.public.hex()} | wrong))
     record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
@@ -124,6 +125,7 @@ async def test_a_record_that_nobody_could_have_given_hides_no_other(home: chez.H
     assert given.grant.id in str(await export_consents(home, NOW, TODAY))
     with pytest.raises(GrantInvalid):
         await load_grant(home, forged.id)
+    assert (await grant(home, bundle(version=2), 2)).grant.job_version == 2
     assert not (home.path.parent / "lock.lock").exists()
 
 

@@ -414,7 +414,9 @@ def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[
         raise refused(GrantInvalid, "unreadable", grant=id[:8]) from None
     if grant.body != body or grant.seed_hash != seed_hash:
         raise refused(GrantInvalid, "unreadable", grant=id[:8])
-    if grant.id != id or grant.bundle != bundle.hash.hex():
+    manifest = bundle.manifest
+    job = bundle.hash.hex(), bundle.code_hash.hex(), manifest.id, manifest.version, manifest.provider.signing_key
+    if (grant.id, grant.bundle, grant.code, grant.job, grant.job_version, grant.provider) != (id, *job):
         raise refused(GrantInvalid, "another-job", grant=id[:8])
     _require_givable(grant, bundle)
     pauses = standing(id, bytes.fromhex(grant.device), value, paused)
