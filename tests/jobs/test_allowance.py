@@ -2,7 +2,7 @@
 a ceiling is one."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.keys import new_words
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, set_ceiling, take_shares
+from chez_sandbox.consent.allowance import (
+    ask_share,
+    charge,
+    give_share,
+    purse_in,
+    say_holding,
+    set_ceiling,
+    take_shares,
+)
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import say_again
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, shown, thousandths
@@ -52,11 +60,23 @@ CEILING = Ceilings().of("collection:any")
 @pytest.fixture(scope="module")
 async def devices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[chez.Home, chez.Home]]:
     """The laptop, on which the person's home began, and a phone; they meet at a relay when they are synced."""
-    folder = tmp_path_factory.mktemp("allowance")
+    async with both(tmp_path_factory.mktemp("allowance")) as homes:
+        yield homes
+
+
+@asynccontextmanager
+async def both(folder: Path) -> AsyncIterator[tuple[chez.Home, chez.Home]]:
+    """Two such devices for as long as the block runs."""
     async with relay(folder / "relay") as server, paired(folder, server.url) as (laptop, phone):
         await laptop.set_relay(server.url)
         await phone.set_relay(server.url)
         yield laptop, phone
+
+
+async def meet(*homes: chez.Home) -> None:
+    """Have each home know what the others have."""
+    for home in (*homes, *homes):
+        await home.sync()
 
 
 async def spends(home: chez.Home, account: str, amount: int) -> None:
@@ -229,6 +249,22 @@ async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) 
         await records.put(lie, id=id)
         said = next(one for one in await holders(phone) if one.id == laptop.device_id)
         assert said.said and said.spent[account] == 1520
+
+
+async def test_an_ask_is_heard_though_the_one_before_was_purged(tmp_path: Path) -> None:
+    """Whoever purges the record in which a device asks hides that word and no later one; what comes answers all."""
+    account = "collection:purged"
+    async with both(tmp_path) as (laptop, phone):
+        for amount in (10, 20):
+            await ask_share(phone, {account: amount}, now=f"2026-11-24T00:00:{amount}Z")
+            await phone.collection(COLLECTION).purge(ask_id(phone.device_id, amount // 10))
+        await ask_share(phone, {account: 30}, now="2026-11-24T00:01:00Z")
+        await meet(laptop, phone)
+        assert [one.asks for one in await holders(laptop) if one.id == phone.device_id] == [{account: 30}]
+        await give_share(laptop, "b", {account: 30})
+        await meet(laptop, phone)
+        assert [one.amount for one in await take_shares(phone)] == [30]
+        assert [one.asks for one in await holders(phone) if one.own] == [{}]
 
 
 async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]) -> None:

@@ -15,7 +15,7 @@ from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE, paired
-from tests.jobs.test_allowance import CEILING, left, spends
+from tests.jobs.test_allowance import CEILING, left, meet, spends
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant
@@ -23,12 +23,6 @@ from tests.relay.within import relay
 
 RECLAIM = VERBS["job-allowance-reclaim"]
 USED, NEW = "collection:used", "collection:new"
-
-
-async def meet(*homes: chez.Home) -> None:
-    """Have each home know what the others have."""
-    for home in (*homes, *homes):
-        await home.sync()
 
 
 @asynccontextmanager
@@ -72,6 +66,16 @@ async def test_a_lost_devices_last_word_is_found_whatever_became_of_its_record(t
         done = await RECLAIM(home, {"device": lost.hex()[:8]}, person := Person("y"))
         assert done["reclaimed"] == {USED: 0} and done["rest"] and len(person.asked) == 1
         assert await left(home, USED) == 0 and await left(home, NEW) == CEILING
+
+
+async def test_what_is_taken_over_is_so_though_its_record_was_purged(tmp_path: Path) -> None:
+    """Whoever purges beforehand the record that says who took over a share withholds that word, and nothing else."""
+    async with replaced(tmp_path, "b") as (lost, (home,)):
+        records, id = home.collection(COLLECTION), reclaim_id(lost, home.device_id)
+        await records.put({}, id=id)
+        await records.purge(id)
+        assert (await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y")))["rest"]
+        assert await left(home, NEW) == CEILING
 
 
 async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path) -> None:

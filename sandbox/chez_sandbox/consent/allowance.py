@@ -18,6 +18,7 @@ by its giver, who has it in the journal; one that was purged stays away.
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ask_share", "charge", "give_share", "keep_purse", "must_yield", "purse_in", "say_holding", "set_ceiling",
-    "take_shares",
+    "take_shares", "write_word",
 )  # fmt: skip
 
 PURSE: Final = "allowance"
@@ -126,11 +127,11 @@ async def take_shares(home: "Home") -> list[Transfer]:
     """
     heard = await hear(home)
     devices = {info.id for info in await home.devices.all()} - heard.claims.keys()
+    records = [record async for record in home.collection(COLLECTION)]
     found = [
-        record.value["transfer"]
-        async for record in home.collection(COLLECTION)
-        if isinstance(record.value.get("transfer"), bytes)
+        record.value["transfer"] for record in records if isinstance(record.value.get("transfer"), bytes)
     ]
+    asked = [record.id for record in records if record.id.startswith(ask_id(home.device_id))]
 
     def work(transaction: "Transaction") -> list[Transfer]:
         before = purse = purse_in(home, transaction)
@@ -143,7 +144,7 @@ async def take_shares(home: "Home") -> list[Transfer]:
             keep_purse(transaction, purse)
             _say(home, transaction, purse, Ceilings())
         if taken:
-            _answered(home, transaction)
+            _answered(home, transaction, asked)
         _put_back(home, transaction, found)
         _claim_again(home, transaction)
         return taken
@@ -208,7 +209,10 @@ async def set_ceiling(home: "Home", account: str, runs: int, ceilings: Ceilings 
 
 
 def _ask(home: "Home", transaction: "Transaction", record: Mapping[str, Any], amounts: Mapping[str, int]) -> None:
-    transaction.put(home.collection(COLLECTION), dict(record), id=ask_id(home.device_id))
+    for number in count(1):
+        with contextlib.suppress(RecordPurged):  # by whoever may write in the private space: it hides no later word
+            transaction.put(home.collection(COLLECTION), dict(record), id=ask_id(home.device_id, number))
+            break
     transaction.receipt("allowance-asked", {"amounts": dict(amounts)})
 
 
@@ -250,7 +254,7 @@ def _told(transfer: Transfer) -> dict[str, Any]:
 
 def _put(home: "Home", transaction: "Transaction", transfer: Transfer) -> None:
     id = f"share {transfer.giver.hex()} {transfer.number}"
-    _write(home, transaction, {"transfer": msgspec.msgpack.encode(transfer)}, id)
+    write_word(home, transaction, {"transfer": msgspec.msgpack.encode(transfer)}, id)
 
 
 def _put_back(home: "Home", transaction: "Transaction", found: Collection[bytes]) -> None:
@@ -292,15 +296,14 @@ def _claim_again(home: "Home", transaction: "Transaction") -> None:
     """Write again what something took away: that this device took over a share."""
     for receipt in transaction.receipts("allowance-reclaimed"):
         lost = bytes.fromhex(receipt.body["device"])
-        _write(home, transaction, reclaim_record(home, lost), reclaim_id(lost, home.device_id))
+        write_word(home, transaction, reclaim_record(home, lost), reclaim_id(lost, home.device_id))
 
 
-def _answered(home: "Home", transaction: "Transaction") -> None:
-    """What came answers what was asked for; what is lacking still is asked for again."""
-    try:
-        transaction.delete(home.collection(COLLECTION), ask_id(home.device_id))
-    except NotFound:
-        return
+def _answered(home: "Home", transaction: "Transaction", asked: Iterable[str]) -> None:
+    """What came answers what was asked for, in these records; what is lacking still is asked for again."""
+    for id in asked:
+        with contextlib.suppress(NotFound):
+            transaction.delete(home.collection(COLLECTION), id)
 
 
 def keep_purse(transaction: "Transaction", purse: Purse) -> None:
@@ -316,10 +319,10 @@ def _say(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceili
         name: (available(purse, name, ceilings.of(name)), purse.spent.get(name, 0)) for name in shared
     }
     record = holding_record(home, transaction, purse.first, accounts, purse.ceilings)
-    _write(home, transaction, record, holding_id(home.device_id))
+    write_word(home, transaction, record, holding_id(home.device_id))
 
 
-def _write(home: "Home", transaction: "Transaction", record: dict[str, Any], id: str) -> None:
+def write_word(home: "Home", transaction: "Transaction", record: dict[str, Any], id: str) -> None:
     """Write a record unless it is there. One that was purged can't be written again: what it said is withheld."""
     collection = home.collection(COLLECTION)
     with contextlib.suppress(NotFound, InvalidValue):

@@ -110,9 +110,9 @@ def holding_id(device: bytes) -> str:
     return f"holding {device.hex()}"
 
 
-def ask_id(device: bytes) -> str:
-    """The id of the record in which a device asks."""
-    return f"ask {device.hex()}"
+def ask_id(device: bytes, number: int = 1) -> str:
+    """The id of the record in which a device asks; the next number's where the one before was purged."""
+    return f"ask {device.hex()}{f' {number}' if number > 1 else ''}"
 
 
 def ceiling_said(devices: Iterable[Holder], account: str, ceiling: int) -> int:
@@ -191,7 +191,9 @@ async def holders(home: "Home") -> list[Holder]:
 
 def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard: Heard) -> Holder:
     holding, gone = _holding(heard.words.get(info.id)), info.id in heard.claims
-    asks = opened_record(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
+    asked = [said for id, record in records.items() if id.startswith(ask_id(info.id))
+             and (said := opened_record(record, info.id, ASKS, _Asks)) is not None]
+    asks = max(asked, key=lambda one: one.time, default=None)
     accounts = {
         name: (left, spent)
         for name, (left, spent) in (holding.accounts if holding is not None else {}).items()

@@ -24,11 +24,10 @@ import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares
+from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares, write_word
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import reclaim
 from chez_sandbox.consent.holdings import (
-    COLLECTION,
     Holder,
     dig,
     holders,
@@ -96,8 +95,7 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
         keep_purse(transaction, reclaim(purse_in(home, transaction), rest, shares, lost.ceilings))
         body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)
-        transaction.put(home.collection(COLLECTION), reclaim_record(home, lost.id),
-                        id=reclaim_id(lost.id, home.device_id))
+        write_word(home, transaction, reclaim_record(home, lost.id), reclaim_id(lost.id, home.device_id))
 
     await home.transaction(work)
     await say_holding(home)
