@@ -4,6 +4,7 @@ a ceiling is one."""
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from chez_sandbox.consent.allowance import (
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import say_again
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, shown, thousandths
+from chez_sandbox.consent.grants import COLLECTION as GRANTS
+from chez_sandbox.consent.grants import load_grant, revoke_grant
 from chez_sandbox.consent.holdings import (
     ASKS,
     COLLECTION,
@@ -39,6 +42,7 @@ from chez_sandbox.consent.holdings import (
     holding_id,
 )
 from chez_sandbox.consent.overview import all_grants
+from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.sent import COLLECTION as LEFT
 from chez_sandbox.consent.sent import CONTEXT, _Sent
 from chez_sandbox.consent.signed import signed_record
@@ -265,6 +269,23 @@ async def test_an_ask_is_heard_though_the_one_before_was_purged(tmp_path: Path) 
         await meet(laptop, phone)
         assert [one.amount for one in await take_shares(phone)] == [30]
         assert [one.asks for one in await holders(phone) if one.own] == [{}]
+
+
+async def test_a_grant_in_the_trash_is_stopped_from_another_device(devices: tuple[chez.Home, chez.Home]) -> None:
+    """Who deleted a grant's record has stopped nothing that was due to leave; another device than the one that gave it
+    can pause and revoke it all the same, and the one that runs it is told so by the record that is back."""
+    laptop, phone = devices
+    id = (await grant(phone, bundle(), 9)).grant.id
+    await meet(phone, laptop)
+    grants = laptop.collection(GRANTS)
+    for stop, mark in ((partial(pause_grant, pause=b"1" * 16, now=NOW), "pauses"), (revoke_grant, "revoked")):
+        await grants.delete(id)
+        assert (await stop(laptop, id[:8])).id == id
+        await meet(laptop, phone)
+        assert (await phone.collection(GRANTS).get(id)).value[mark]
+    assert (await load_grant(phone, id)).state(phone.device_id, TODAY, 0) == "revoked"
+    with pytest.raises(NotFound):
+        await revoke_grant(laptop, "ff" * 16)
 
 
 async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]) -> None:

@@ -54,11 +54,14 @@ __all__ = (
     "State",
     "current_grant",
     "damaged_grants",
+    "deleted_grants",
+    "find_grant",
     "grant_job",
     "list_grants",
     "load_grant",
     "require_fitting",
     "revoke_grant",
+    "stored",
 )
 
 COLLECTION: Final = "chez.grants"
@@ -295,17 +298,34 @@ async def load_grant(home: "Home", id: str) -> Granted:
 
     Raises `NotFound`, or `GrantInvalid` when record, signature or bundle were changed.
     """
-    full = await _find(home, id)
+    full = await find_grant(home, id)
     record = await home.collection(COLLECTION).get(full)
     revoked = bool(await home.journal.receipts("revocation", grant=full))
     return _verify(full, record.value, revoked, _paused(await home.journal.receipts("pause", grant=full)))
 
 
-def current_grant(home: "Home", transaction: "Transaction", id: str) -> Granted:
-    """The grant with this whole id as it stands in a transaction; raises like `load_grant`."""
-    record = transaction.get(home.collection(COLLECTION), id)
+def current_grant(
+    home: "Home", transaction: "Transaction", id: str, gone: Mapping[str, Any] | None = None
+) -> Granted:
+    """The grant with this whole id as it stands in a transaction, or as `gone` in the trash; raises as `load_grant`."""
     revoked = bool(transaction.receipts("revocation", grant=id))
-    return _verify(id, record.value, revoked, _paused(transaction.receipts("pause", grant=id)))
+    record = stored(home, transaction, id, gone)
+    return _verify(id, record, revoked, _paused(transaction.receipts("pause", grant=id)))
+
+
+def stored(home: "Home", transaction: "Transaction", id: str, gone: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The record of a grant, or what is in the trash of it: to write it brings it back. Raises `NotFound`."""
+    try:
+        return transaction.get(home.collection(COLLECTION), id).value
+    except NotFound:
+        if gone is None:
+            raise
+        return dict(gone)
+
+
+async def deleted_grants(home: "Home") -> dict[str, Mapping[str, Any]]:
+    """The records of grants that are in the trash, by id: what stops one of them on its own device is written there."""
+    return {one.id: one.value for one in await home.collection(COLLECTION).trash()}
 
 
 def _paused(receipts: Iterable["Receipt"]) -> frozenset[str]:
@@ -340,25 +360,29 @@ async def _read_all(home: "Home") -> dict[str, Granted | GrantInvalid]:
 async def revoke_grant(home: "Home", id: str) -> Grant:
     """End a grant for good; `id` may be a unique beginning. Works on any of the person's devices.
 
+    One in the trash is brought back revoked, unless this device gave it, whose receipt is enough.
     Raises `NotFound`, and `GrantInvalid` for a record that was changed, or taken away from the device
     that gave it: it is revoked all the same, lest it be changed back.
     """
-    full = await _find(home, id, [one.body["grant"] for one in await home.journal.receipts("grant")])
-    revoked = await home.transaction(lambda transaction: _revoke(home, transaction, full))
+    gone = await deleted_grants(home)
+    full = await find_grant(home, id, [*gone, *[one.body["grant"] for one in await home.journal.receipts("grant")]])
+    revoked = await home.transaction(lambda transaction: _revoke(home, transaction, full, gone.get(full)))
     if isinstance(revoked, GrantInvalid):
         raise refused(GrantInvalid, "damaged-revoked", problem=revoked.message)
     return revoked
 
 
-def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantInvalid:
+def _revoke(
+    home: "Home", transaction: "Transaction", id: str, gone: Mapping[str, Any] | None
+) -> Grant | GrantInvalid:
     """Write of a revocation what is not there yet."""
-    grants = home.collection(COLLECTION)
+    grants, given = home.collection(COLLECTION), transaction.receipts("grant", grant=id)
     record, body = None, {"grant": id}
     try:
-        record = transaction.get(grants, id).value
+        record = stored(home, transaction, id, None if given else gone)
         found = _verified(id, record, True, frozenset())
     except NotFound:
-        if not transaction.receipts("grant", grant=id):
+        if not given:
             raise
         found = refused(GrantInvalid, "gone", grant=id[:8])
     if isinstance(found, Granted):
@@ -392,8 +416,8 @@ def _verified(
         return error
 
 
-async def _find(home: "Home", id: str, gone: Iterable[str] = ()) -> str:
-    """The whole id that begins so, of a record or of those that may be `gone`."""
+async def find_grant(home: "Home", id: str, gone: Iterable[str] = ()) -> str:
+    """The whole id that begins so, of a record or of those that may be `gone`. Raises `NotFound`."""
     ids: set[str] = {record.id async for record in home.collection(COLLECTION)} | set(gone)
     matches = [one for one in ids if id and one.startswith(id)]
     if len(matches) != 1:

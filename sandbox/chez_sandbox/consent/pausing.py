@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from chez.errors import NotAllowed
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.grants import COLLECTION, Grant, current_grant, load_grant
+from chez_sandbox.consent.grants import (
+    COLLECTION,
+    Grant,
+    current_grant,
+    deleted_grants,
+    find_grant,
+    load_grant,
+    stored,
+)
 from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
 from chez_sandbox.consent.signed import signed_record
 
@@ -21,19 +29,24 @@ async def pause_grant(home: "Home", id: str, *, pause: bytes, now: str) -> Grant
     """Let a grant run nothing until it is resumed; `id` may be a unique beginning, `pause` is 16 random bytes.
 
     Works on any of the person's devices, at the one that runs it as soon as that has synced; a
-    run in progress ends as it would. A grant that is paused stays so. Raises like `load_grant`.
+    run in progress ends as it would. A grant that is paused stays so, and one in the trash is brought back
+    paused. Raises like `load_grant`.
     """
-    full = (await load_grant(home, id)).grant.id
-    return await home.transaction(partial(_pause, home=home, id=full, pause=pause.hex(), now=now))
+    gone = await deleted_grants(home)
+    full = await find_grant(home, id, gone)
+    return await home.transaction(
+        partial(_pause, home=home, id=full, gone=gone.get(full), pause=pause.hex(), now=now)
+    )
 
 
-def _pause(transaction: "Transaction", *, home: "Home", id: str, pause: str, now: str) -> Grant:
-    found = current_grant(home, transaction, id)
+def _pause(
+    transaction: "Transaction", *, home: "Home", id: str, gone: Mapping[str, Any] | None, pause: str, now: str
+) -> Grant:
+    found = current_grant(home, transaction, id, gone)
     grant = found.grant
     if found.pauses:
         return grant
-    grants = home.collection(COLLECTION)
-    record = transaction.get(grants, id).value
+    grants, record = home.collection(COLLECTION), stored(home, transaction, id, gone)
     transaction.put(grants, {**record, "pauses": {**record["pauses"], pause: now}}, id=id)
     transaction.receipt("pause", {"grant": id, "job": grant.job, "provider": grant.provider, "pause": pause})
     return grant
