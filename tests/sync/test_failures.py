@@ -263,13 +263,34 @@ async def test_a_proxy_is_used_where_one_is_named(server: Within, monkeypatch: p
 
 
 @pytest.mark.parametrize(("named", "match"), [
-    ("http://127.0.0.1:1", "none to the proxy"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy")])
+    ("http://127.0.0.1:1", "none to the proxy"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy"),
+    ("http://proxy:secret", "can be none"), ("http://proxy..example:3128", "can be none")])
 async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Within,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is not there, or is called something that is no proxy, is a typed error, and nothing goes past it."""
     monkeypatch.setenv("CHEZ_PROXY", named)
-    with pytest.raises(RelayUnreachable, match=match):
+    with pytest.raises(RelayUnreachable, match=match) as caught:
         await open_socket(server.url)
+    assert "CHEZ_PROXY" in caught.value.hint and "secret" not in str(caught.value)
+
+
+async def test_a_proxy_that_says_nothing_is_thought_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its packets are dropped, for it is that of another network: it may not be the relay that is silent."""
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        monkeypatch.setenv("CHEZ_PROXY", f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+        with pytest.raises(RelayUnreachable, match="through the proxy in time") as caught:
+            await open_socket("wss://relay.example", open_timeout=0.1)
+    assert "CHEZ_PROXY" in caught.value.hint
+
+
+async def test_a_name_that_nobody_can_have_is_told() -> None:
+    """Beyond what its letters come to where names are looked up, which is not seen from the address."""
+    with pytest.raises(RelayUnreachable, match="nobody can have that name"):
+        await open_socket(f"wss://{'é' * 60}.example")
 
 
 async def test_a_proxy_that_refuses_is_told(server: Within, monkeypatch: pytest.MonkeyPatch) -> None:

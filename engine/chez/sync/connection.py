@@ -78,11 +78,16 @@ def relay_name(url: str) -> str:
     if "#" in url:
         raise InvalidValue(f"{url!r} is an address with pins, and here it is to be one without",
                            "`chez relay add` and `chez relay set` take pins.")
-    if parts.scheme not in ("ws", "wss") or not host:
+    if parts.scheme not in ("ws", "wss") or not host or not _is_name(host):
         raise InvalidValue(f"{url!r} is no relay's address", "it looks like ws://127.0.0.1:8787 or wss://host")
     host = host.partition("%")[0]
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
+
+
+def _is_name(host: str) -> bool:
+    """Whether it can be anybody's name: each part between dots has 1 to 63 characters (RFC 1035, 2.3.4)."""
+    return all(0 < len(part) < 64 for part in host.removesuffix(".").split("."))
 
 
 async def open_socket(address: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None, *,

@@ -22,14 +22,16 @@ class ForeignKey(Exception):
     """TLS stands with somebody whose key is none of the pins."""
 
 
-DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError, ForeignKey, CertificateError)
-"""What may be raised where a websocket is opened."""
+DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError, ForeignKey, CertificateError,
+                   ValueError)
+"""What may be raised where a websocket is opened; the last for what can be nobody's name, or no port."""
 
 LOGIN_WANTED: Final = 511
 """Network Authentication Required (RFC 6585): of a network, never of a relay."""
 
 _TRY: Final = "Check the address and that the relay runs."
 _PROXY: Final = "CHEZ_PROXY names it: check that, and that it runs."
+_LIKE: Final = "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks."
 _PORTAL: Final = ("A network that wants you to log in answers in a relay's place: open a page in a browser; "
                   "or the address is that of something else.")
 _DATES: Final = (9, 10)
@@ -41,6 +43,9 @@ _NO_NETWORK: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, err
 def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable:
     """What is raised instead of an error of the library, while `name` was dialled, by a proxy or straight."""
     match error:
+        case TimeoutError() if proxy:
+            return RelayUnreachable(f"there is no way to {name}: no answer came through the proxy in time, or there is "
+                                    "none to the proxy", f"{_PROXY} {_TRY}")
         case TimeoutError():
             return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
         case ForeignKey() | CertificateError():
@@ -63,8 +68,12 @@ def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable
             return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
                                     "CHEZ_PROXY names it, with a user's name and password where it wants them.")
         case ProxyError() | InvalidProxy() | ImportError():
-            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
-                                    "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks.")
+            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})", _LIKE)
+        case ValueError() if proxy:  # what it says may quote a password
+            return RelayUnreachable(f"there is no way to {name} through the proxy: it has an address that can be none",
+                                    _LIKE)
+        case UnicodeError():
+            return RelayUnreachable(f"there is no connection to {name}: nobody can have that name", _TRY)
         case InvalidStatus(response=response) if response.status_code == 429:
             return RelayUnreachable(f"{name} has as many connections from here as it takes", "Try again later.")
         case InvalidStatus(response=response) if response.status_code >= 500 and response.status_code != LOGIN_WANTED:
