@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -276,12 +277,8 @@ async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: With
 
 async def test_a_proxy_that_says_nothing_is_thought_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where its packets are dropped, for it is that of another network: it may not be the relay that is silent."""
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
-        monkeypatch.setenv("CHEZ_PROXY", f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("CHEZ_PROXY", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(RelayUnreachable, match="through the proxy in time") as caught:
             await open_socket("wss://relay.example", open_timeout=0.1)
     assert "CHEZ_PROXY" in caught.value.hint
