@@ -2,10 +2,12 @@
 
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from chez.cli.words import show_words
 from chez.keys import combine_shares, new_words
 from tests.cli.support import Chez, Terminal
 
@@ -52,6 +54,21 @@ def test_three_words_are_asked_back_before_the_home_is_made(empty: Chez) -> None
     answer(terminal, words, 3)
     assert terminal.finish() == 0 and empty.home.exists()
     assert empty.json("recovery", "check", stdin=" ".join(words).encode()) == {"ok": True}
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(20, 24), (40, 12), (60, 8), (80, 6)])
+def test_no_terminal_breaks_a_words_number(columns: int, rows: int, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    """In a terminal of any width each of the 24 words stands with its number in one line, and no line is too wide."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    words = new_words(bytes(32))
+    show_words(words)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    found = {int(number): word for number, word in re.findall(r"(?m)(?:^   |  )[ ]?(\d+)\. ([a-z]+)", shown)}
+    assert [found[number] for number in range(1, 25)] == words.split()
+    assert len([line for line in shown.splitlines() if re.search(r"\d+\. [a-z]", line)]) == rows
 
 
 def test_an_empty_answer_shows_the_words_again(empty: Chez) -> None:

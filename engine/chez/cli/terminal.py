@@ -18,8 +18,8 @@ import msgspec
 from chez.cli.context import Settings
 from chez.errors import NotAllowed
 
-__all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "say_told", "table",
-           "value_text", "when")
+__all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "say_told",
+           "shown_at", "table", "value_text", "when")
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -110,6 +110,11 @@ def say_lines(lines: Iterable[str], *, err: bool = False) -> None:
     if not (err and _for_programs()):
         text = "\n".join(part for line in text.split("\n") for part in _shown(safe(line.expandtabs()), err=err))
     say(text, err=err)
+
+
+def shown_at() -> int:
+    """Columns of the terminal at which answers are shown; more than any line has where they go elsewhere."""
+    return _columns() if sys.stdout.isatty() else sys.maxsize
 
 
 def _shown(line: str, *, err: bool) -> list[str]:

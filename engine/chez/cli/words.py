@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from chez.cli.terminal import say
+from chez.cli.terminal import say, say_lines, shown_at
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound
 
 __all__ = ("ASKED_BACK", "columns", "confirm_words", "read_shares", "read_words", "refuse_file", "show_words",
@@ -21,6 +21,9 @@ __all__ = ("ASKED_BACK", "columns", "confirm_words", "read_shares", "read_words"
 ASKED_BACK: Final = 3
 """How many of the words are asked back at set-up."""
 
+LONGEST: Final = 8
+"""Letters of a word at most (BIP39)."""
+
 MAX_BYTES: Final = 16 * 1024
 
 _WIPE: Final = "\x1b[H\x1b[2J\x1b[3J"
@@ -28,19 +31,22 @@ _WIPE: Final = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def columns(words: str) -> list[str]:
-    """Words, numbered, in columns of six."""
+    """Words, numbered, in columns of six; of more where the terminal has no room for so many columns.
+
+    A number that a terminal breaks at its margin would read as another one.
+    """
     each = words.split()
+    rows = next(rows for rows in (6, 8, 12, 24)
+                if rows == 24 or 3 + 18 * (24 // rows - 1) + len("24. ") + LONGEST <= shown_at())
     return ["   " + "".join(f"{number:2}. {each[number - 1]}".ljust(18)
-                            for number in range(row, len(each) + 1, 6)).rstrip() for row in range(1, 7)]
+                            for number in range(row, len(each) + 1, rows)).rstrip() for row in range(1, rows + 1)]
 
 
 def show_words(words: str) -> None:
     """Show a phrase, with what it is."""
-    click.echo("\nYour 24 recovery words. They are shown ONCE and kept nowhere.\n")
-    for row in columns(words):
-        click.echo(row)
-    click.echo("\nWrite them on paper, in this order. Whoever has them has everything of yours;\n"
-               "without them, data on a lost device can't be recovered, by us or by anybody.\n")
+    say_lines(["", "Your 24 recovery words. They are shown ONCE and kept nowhere.", "", *columns(words), "",
+               "Write them on paper, in this order. Whoever has them has everything of yours;",
+               "without them, data on a lost device can't be recovered, by us or by anybody.", ""])
 
 
 def confirm_words(words: str, choose: Callable[[], Sequence[int]] | None = None) -> None:
