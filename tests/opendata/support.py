@@ -6,9 +6,12 @@ from typing import Any
 
 import chez
 from chez.crypto import SigningKey
+from chez.opendata.following import add_catalogue, subscribe
 from chez.opendata.metadata import About, Card
 from chez.opendata.publishing import AT_ONCE, Draft, Said, compose, publish
 from chez.succession import Succession
+
+Two = tuple[chez.Home, chez.Home]
 
 KEY = SigningKey.from_seed(b"publisher".ljust(32, b"."))
 NEW = SigningKey.from_seed(b"the next key".ljust(32, b"."))
@@ -59,3 +62,12 @@ async def put_up(home: chez.Home, *abouts: About, file: Path | None = None, key:
 def address(home: chez.Home) -> str:
     """Of the publisher's catalogue."""
     return home.space("Open data").address
+
+
+async def follow(city: chez.Home, anna: chez.Home, name: str = "velov") -> str:
+    """Anna follows the city's catalogue, and subscribes a dataset; its space."""
+    await add_catalogue(anna, address(city))
+    await anna.sync()
+    id = await subscribe(anna, name)
+    await anna.sync()
+    return id
