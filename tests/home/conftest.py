@@ -7,6 +7,7 @@ import pytest
 
 import chez
 from tests.fresh import PASSPHRASE, fresh_home
+from tests.home.days import ROWS
 
 __all__ = ("PASSPHRASE",)
 
@@ -22,3 +23,11 @@ async def home(path: Path) -> AsyncIterator[chez.Home]:
     """An open home."""
     async with chez.open(path, passphrase=PASSPHRASE) as opened:
         yield opened
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Some file."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * ROWS)
+    return path

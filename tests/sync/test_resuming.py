@@ -9,7 +9,7 @@ from chez_relay.kept import KeptSessions
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.frames import Append, Entries, Failed, Keep, Kept, Open, Resume, Resumed, Subscribe, decode_relay, encode
 from tests.simulation.device import Device
-from tests.sync.test_lanes import Wire
+from tests.sync.wires import Wire
 
 
 def kept(spaces: int) -> Wire:
