@@ -251,6 +251,29 @@ async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path
             await mallory.join(trip.link())
 
 
+async def test_a_guest_who_left_comes_back_by_its_card(tmp_path: Path, server: Within) -> None:
+    """It forgot the space, and a new invitation lets it in no more than the old one would: that is not what it is told
+    to ask for, but the card by which an owner adds it again."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="one")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.leave()
+        await in_step(berta, anna)
+        await hers.forget()
+        link = await invited(trip, anna)
+        await asked(berta, link)
+        await anna.sync()
+        with pytest.raises(NotAllowed, match="brings nobody back") as refused:
+            await berta.join(link)
+        assert "`chez card`" in refused.value.hint and "new one" not in refused.value.hint
+        await trip.add(await berta.card())
+        await anna.sync()
+        again = await berta.join(trip.link())
+        await berta.sync()
+        assert await values(again) == {"one": {"n": 1}} and set(await roles(trip)) == {"anna", "berta"}
+
+
 async def test_an_invitation_that_came_to_nothing_is_answered(tmp_path: Path, server: Within) -> None:
     """Another owner takes the role from who invites at the same time, so that the invitation takes no effect: the guest
     who had asked hears that, and it is shown so, also when the role was given back."""

@@ -107,7 +107,8 @@ async def _reach(relay: RelayConnection, link: InviteLink, patience: float) -> N
 def _answered(link: InviteLink, answer: Welcome | Refusal) -> str:
     if isinstance(answer, Refusal):
         raise NotAllowed(f"the invitation to {link.name!r} does not let you in: {_REFUSED[answer.reason]}",
-                         "Ask for a new one, or give an owner your card: `chez card`.")
+                         "An owner can add you again, by your card: `chez card`." if answer.reason is Reason.REMOVED
+                         else "Ask for a new one, or give an owner your card: `chez card`.")
     return answer.link
 
 
