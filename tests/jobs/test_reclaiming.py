@@ -169,3 +169,22 @@ async def test_what_a_lost_device_gave_this_one_is_counted_before_its_share_is_t
         assert done["reclaimed"] == {USED: (CEILING - 1300) / 1000}
         assert await take_shares(home) == [] and await left(home, USED) == CEILING - 300
         assert await home.journal.receipts("allowance-refused") == []
+
+
+async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(tmp_path: Path) -> None:
+    """A share that a device was given, and had not counted by its last word, is not lost with it: it comes back with
+    the rest, once, and what it had counted, given on or spent by that word comes back no second time."""
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (home, lost):
+        await home.set_relay(server.url)
+        await lost.set_relay(server.url)
+        await give_share(home, "b", {USED: 1000, "collection:back": 500})
+        await meet(home, lost)
+        await take_shares(lost)
+        await spends(lost, USED, 300)
+        await give_share(lost, "a", {"collection:back": 200})
+        await meet(home, lost)
+        await give_share(home, "b", {USED: 70, NEW: 50})  # it will never hear of this
+        await home.devices.remove(lost.device_id)
+        done = await RECLAIM(home, {"device": "b"}, Person("y"))
+        assert done["reclaimed"] == {USED: 0.77, "collection:back": 0.3, NEW: 0.05}
+        assert [await left(home, name) for name in (USED, "collection:back", NEW)] == [CEILING - 300, CEILING, CEILING]

@@ -38,6 +38,7 @@ from chez_sandbox.consent.escrow import (
     forgo,
     give,
     limit,
+    read_transfer,
     shown,
     spend,
     thousandths,
@@ -220,12 +221,9 @@ def _counted(
     home: "Home", transaction: "Transaction", purse: Purse, encoded: bytes, devices: Collection[bytes]
 ) -> tuple[Purse, Transfer | None]:
     """The purse with one more share, and the share if it is new and right."""
-    try:
-        transfer = msgspec.msgpack.decode(encoded, type=Transfer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return purse, None  # nobody's: what it was, its giver puts back
-    if transfer.receiver != home.device_id:
-        return purse, None
+    transfer = read_transfer(encoded)
+    if transfer is None or transfer.receiver != home.device_id:
+        return purse, None  # nobody's, perhaps: what it was, its giver puts back
     try:
         check_shared(transfer.account)
         after = credit(purse, transfer, devices)

@@ -50,7 +50,9 @@ __all__ = (
     "credit",
     "forgo",
     "give",
+    "is_signed",
     "limit",
+    "read_transfer",
     "reclaim",
     "shown",
     "spend",
@@ -217,10 +219,8 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
         return purse
     if transfer.giver not in devices or transfer.giver == purse.device:
         raise TransferRefused("this share of allowance is not of a device that may give one")
-    try:
-        verify(transfer.giver, transfer.signature, SIGNED, *transfer.fields)
-    except CryptoFailed:
-        raise TransferRefused("this share of allowance is not signed by its giver") from None
+    if not is_signed(transfer):
+        raise TransferRefused("this share of allowance is not signed by its giver")
     if before is not None:
         raise TransferRefused(
             "a device gave two shares of allowance under one number",
@@ -228,6 +228,25 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
         )
     received = {**purse.received, transfer.account: purse.received.get(transfer.account, 0) + transfer.amount}
     return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
+
+
+def is_signed(transfer: Transfer) -> bool:
+    """Whether its giver signed a transfer as it stands."""
+    try:
+        verify(transfer.giver, transfer.signature, SIGNED, *transfer.fields)
+    except CryptoFailed:
+        return False
+    return True
+
+
+def read_transfer(encoded: object) -> Transfer | None:
+    """The transfer that a record holds, by whomever, or None where it holds none."""
+    if not isinstance(encoded, bytes):
+        return None
+    try:
+        return msgspec.msgpack.decode(encoded, type=Transfer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def limit(purse: Purse, account: str, ceiling: int) -> Purse:

@@ -85,8 +85,8 @@ class Heard(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 class Holder:
     """A device of the person, and what it said of its allowance, as far as that can be; amounts in thousandths.
 
-    `first` is the device that holds, of accounts it does not name, all; `said` is whether it said anything
-    that is here.
+    `first` is the device that holds, of accounts it does not name, all; `founder` whether it began so, and is not
+    so by taking over; `said` is whether it said anything that is here, `gone` whether its share was taken over.
     """
 
     id: bytes = field(repr=False)
@@ -95,6 +95,8 @@ class Holder:
     active: bool
     said: bool
     first: bool
+    founder: bool
+    gone: bool
     left: Mapping[str, int]
     spent: Mapping[str, int]
     asks: Mapping[str, int]
@@ -207,6 +209,8 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard:
         info.active,
         holding is not None,
         not gone and (holding.first if holding is not None else info.founder),
+        info.founder,
+        gone,
         {name: 0 if gone else left for name, (left, _) in accounts.items()},
         {name: spent for name, (_, spent) in accounts.items()},
         {name: amount for name, amount in (asks.amounts if asks is not None else {}).items() if _can_be(name, amount)},

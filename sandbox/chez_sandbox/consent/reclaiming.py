@@ -3,9 +3,9 @@
 Nothing proves that. The head of a lost device's journal stands for what was before it, and the
 device may run a job a minute later, without a network too. So this is the person's word, as a receipt,
 after the device was removed (or mended into this one). It takes over what the device said last that it
-held, less whatever all others hold and have spent. What the lost device spent since it last said so may
-be told a second time. A transfer of its own that comes only now is counted by nobody any more: what it
-was of may have been taken over.
+held, and what it was given besides and had not counted by then, less whatever all others hold and have
+spent. What the lost device spent since it last said so may be told a second time. A transfer of its own
+that comes only now is counted by nobody any more: what it was of may have been taken over.
 
 Its last word is the one with the highest number that this device ever heard or finds in the past of its
 record: deleting the record, or putting an older one back, changes nothing. Only a purge of it before it
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.accounts import Ceilings, check_shared
 from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares, write_word
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.escrow import reclaim
+from chez_sandbox.consent.escrow import Transfer, is_signed, read_transfer, reclaim
 from chez_sandbox.consent.holdings import (
+    COLLECTION,
     Holder,
     dig,
     holders,
@@ -82,11 +83,15 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
     await take_shares(home)  # of the lost one's gifts none counts that comes later: what lies here was given
     await say_holding(home)  # what this one has is counted as it is now
     lost, limits = await find_lost(home, lost.id.hex()), Ceilings()
-    devices = await holders(home)
+    devices, transfers = await holders(home), await _transfers(home)
     rest = lost.first and not any(one.first for one in devices if one.id != lost.id and not one.own)
     accounts = _named(devices) if lost.first else set(lost.left)
+    accounts |= {one.account for one in transfers if one.receiver == lost.id}
     most = {account: lost.ceilings.get(account, limits.of(account)) for account in sorted(accounts)}
-    shares = {account: (_left(account, lost, devices, ceiling), ceiling) for account, ceiling in most.items()}
+    shares = {
+        account: (_left(account, lost, devices, [one for one in transfers if one.account == account], ceiling), ceiling)
+        for account, ceiling in most.items()
+    }
     said = {account: share for account, (share, _) in shares.items()}
 
     def work(transaction: "Transaction") -> None:
@@ -107,7 +112,47 @@ def _named(devices: Iterable[Holder]) -> set[str]:
     return {account for one in devices for account in (*one.left, *one.spent)}
 
 
-def _left(account: str, lost: Holder, devices: list[Holder], ceiling: int) -> int:
-    """What a lost device had, by its own word, and by what all said never more than the ceiling leaves."""
-    others = sum(one.left_of(account, ceiling) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
-    return max(0, min(lost.left_of(account, ceiling), ceiling - others - lost.spent.get(account, 0)))
+async def _transfers(home: "Home") -> list[Transfer]:
+    """What the person's devices gave to each other, each once."""
+    givers = {info.id for info in await home.devices.all()}
+    found = {}
+    async for record in home.collection(COLLECTION):
+        one = read_transfer(record.value.get("transfer"))
+        if one is not None and one.giver in givers and _is_shared(one.account) and is_signed(one):
+            found[one.giver, one.number] = one
+    return list(found.values())
+
+
+def _is_shared(account: str) -> bool:
+    try:
+        return check_shared(account) == account
+    except InvalidValue:
+        return False
+
+
+def _left(account: str, lost: Holder, devices: list[Holder], transfers: list[Transfer], ceiling: int) -> int:
+    """What a lost device had, by its own word and what it was given since, and never more than all others leave of the
+    ceiling, by theirs."""
+
+    def held(one: Holder) -> int:
+        # Of this one nothing is on its way: it counted what is here.
+        uncounted = 0 if one.own else _uncounted(account, one, transfers, ceiling)
+        return one.left_of(account, ceiling) + uncounted
+
+    others = sum(held(one) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
+    return max(0, min(held(lost), ceiling - others - lost.spent.get(account, 0)))
+
+
+def _uncounted(account: str, one: Holder, transfers: list[Transfer], ceiling: int) -> int:
+    """What a device was given of an account and had not counted by its last word: all, less what that must stand for.
+
+    A device says what it has with each share that it counts. What it took over stands there, too, and is not told
+    apart: then this is less than it may be. Of one whose share was taken over nothing is left.
+    """
+    if one.gone:
+        return 0
+    came = sum(share.amount for share in transfers if share.receiver == one.id)
+    went = sum(share.amount for share in transfers if share.giver == one.id)
+    began = ceiling if one.first and one.founder else 0
+    stands = one.left_of(account, ceiling) + one.spent.get(account, 0) + went - began
+    return max(0, came - max(0, stands))
