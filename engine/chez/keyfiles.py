@@ -12,9 +12,11 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from chez.crypto import SealingKey, SigningKey
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez_wire.login import inbox_of
 
-__all__ = ("Seed", "load_key_file", "save_key_file")
+__all__ = ("Seed", "Seeds", "load_key_file", "save_key_file")
 
 Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """32 bytes as hexadecimal text."""
@@ -22,6 +24,46 @@ Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _MOST: Final = 64 * 1024
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Seeds:
+    """What the four seeds of a key file make, for a Struct that has them: who signs, and is written to in an inbox."""
+
+    __slots__ = ()
+
+    name: str
+    signing_seed: Seed
+    sealing_seed: Seed
+    inbox_owner_seed: Seed
+    inbox_writer_seed: Seed
+
+    def __repr__(self) -> str:
+        return f"<the keys of {self.name!r}>"
+
+    @property
+    def signing(self) -> SigningKey:
+        """By which people know whose file it is."""
+        return SigningKey.from_seed(bytes.fromhex(self.signing_seed))
+
+    @property
+    def sealing(self) -> SealingKey:
+        """Opens what comes."""
+        return SealingKey.from_seed(bytes.fromhex(self.sealing_seed))
+
+    @property
+    def inbox_owner(self) -> SigningKey:
+        """Takes what comes from the relay."""
+        return SigningKey.from_seed(bytes.fromhex(self.inbox_owner_seed))
+
+    @property
+    def inbox_writer(self) -> SigningKey:
+        """Puts into the inbox; public by nature."""
+        return SigningKey.from_seed(bytes.fromhex(self.inbox_writer_seed))
+
+    @property
+    def inbox(self) -> bytes:
+        """The relay's name of the inbox (32 bytes)."""
+        return inbox_of(self.inbox_owner.public)
 
 
 def save_key_file(path: Path, keys: msgspec.Struct) -> None:

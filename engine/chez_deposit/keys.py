@@ -18,7 +18,7 @@ import msgspec
 from chez.crypto import SealingKey, SigningKey
 from chez.deposits.card import Organisation, make_card
 from chez.errors import HomeExists, InvalidValue, StorageFailed
-from chez.keyfiles import Seed, load_key_file, save_key_file
+from chez.keyfiles import Seed, Seeds, load_key_file, save_key_file
 from chez.succession import MAX_CHAIN, Succession, succeed
 from chez.sync.connection import relay_name
 from chez_wire.login import inbox_of
@@ -70,7 +70,7 @@ class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return _mailbox(self)
 
 
-class OrganisationKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class OrganisationKeys(Seeds, msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file's content."""
 
     chez_organisation_key: Literal[1] = 1
@@ -83,9 +83,6 @@ class OrganisationKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     inbox_owner_seed: Seed
     inbox_writer_seed: Seed
     formerly: tuple[Former, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"<the keys of {self.name!r}>"
 
     @property
     def successions(self) -> tuple[Succession, ...]:
@@ -101,31 +98,6 @@ class OrganisationKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def mailbox(self) -> Mailbox:
         """Where acknowledgements for this key come."""
         return _mailbox(self)
-
-    @property
-    def signing(self) -> SigningKey:
-        """Signs deposits."""
-        return SigningKey.from_seed(bytes.fromhex(self.signing_seed))
-
-    @property
-    def sealing(self) -> SealingKey:
-        """Opens acknowledgements."""
-        return SealingKey.from_seed(bytes.fromhex(self.sealing_seed))
-
-    @property
-    def inbox_owner(self) -> SigningKey:
-        """Takes acknowledgements from the relay."""
-        return SigningKey.from_seed(bytes.fromhex(self.inbox_owner_seed))
-
-    @property
-    def inbox_writer(self) -> SigningKey:
-        """Puts acknowledgements into the inbox; public by nature."""
-        return SigningKey.from_seed(bytes.fromhex(self.inbox_writer_seed))
-
-    @property
-    def inbox(self) -> bytes:
-        """The relay's name of the inbox (32 bytes)."""
-        return inbox_of(self.inbox_owner.public)
 
     @property
     def card(self) -> Organisation:

@@ -67,6 +67,9 @@ class CreateSpace(Frame, tag=2, frozen=True):
     signature: Signature
     token: Text = ""
 
+    def __repr__(self) -> str:
+        return f"<CreateSpace {self.ref}>"
+
 
 class Claim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The proof of one role at one space or inbox."""

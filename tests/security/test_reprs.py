@@ -16,6 +16,9 @@ import pytest
 from tools.surface import Class, find, public
 
 import chez
+import chez_deposit
+import chez_relay
+import chez_sandbox
 import chez_wire
 from chez import blocking, field
 from chez.crypto import Kdf, SigningKey
@@ -28,7 +31,7 @@ PASSPHRASE = "passphrase of Quetzalcoatl"
 CONTENT = "Marmalade"
 LONGEST = 1000
 
-SECRET_NAMES = {"seed", "_secret", "secret", "key", "append_seed", "passphrase", "words", "phrase", "epochs"}
+SECRET_NAMES = {"_secret", "secret", "key", "passphrase", "words", "phrase", "epochs", "token"}
 PUBLIC_KEYS = {
     "chez.agent.depositing._Allow.words": "of an organisation's public key",
     "chez.agent.opendata._Trust.words": "of a publisher's public key",
@@ -42,8 +45,17 @@ PUBLIC_KEYS = {
     "chez.query.conditions.Bound.key": "a field's name",
     "chez.records.operations.Operation.key": "a field's name",
     "chez.records.undo.Spot.key": "a field's name",
+    "chez.agent.verbs._Sync.reseed": "whether a relay is sent everything anew",
     "chez.spaces.state.State.epochs": "statements, which hold no key",
     "chez.spaces.statements.Invite.key": "the public half",
+    "chez_sandbox.consent.holdings.Heard.words": "what devices said last of their allowance",
+    "chez_sandbox.manifest.Measurement.key": "the name of a value in the result",
+    "chez_sandbox.manifest.Predecessor.key": "the public half",
+    "chez_sandbox.manifest.Provider.inbox_write_seed": "in every bundle: whoever has one may write to its provider",
+    "chez_sandbox.provider.judging.Finding.words": "what is said of a manifest",
+    "chez_sandbox.provider.judging.Overlap.words": "what is said of a manifest",
+    "chez_sandbox.provider.native._Order.seed": "of what looks random to a job; noise is the host's (decision 0029)",
+    "chez_sandbox.runtime.messages.Start.seed": "of what looks random to a job; noise is the host's (decision 0029)",
     "chez_wire.kept.Keep.key": "the public half",
     "chez_wire.kept.Resume.key": "the public half",
 }
@@ -216,7 +228,7 @@ async def test_errors_do_not_quote_secrets(stage: Stage, tmp_path: Path) -> None
 def test_no_class_shows_a_field_that_may_be_a_secret() -> None:
     """Every dataclass and Struct of ours with a field named like a secret hides it, or is known to hold none."""
     showing = []
-    for package in (chez, chez_wire):
+    for package in (chez, chez_deposit, chez_relay, chez_sandbox, chez_wire):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.endswith("__main__"):
                 continue
@@ -230,10 +242,15 @@ def shown_fields(kind: type[Any]) -> list[str]:
     """The fields named like secrets that the repr of a class shows by itself."""
     if dataclasses.is_dataclass(kind):
         own = not kind.__dataclass_params__.repr  # type: ignore[attr-defined]
-        return [one.name for one in dataclasses.fields(kind) if one.repr and one.name in SECRET_NAMES and not own]
-    if issubclass(kind, msgspec.Struct) and "__repr__" not in kind.__dict__:
-        return [name for name in kind.__struct_fields__ if name in SECRET_NAMES]
+        return [one.name for one in dataclasses.fields(kind) if one.repr and named_like_one(one.name) and not own]
+    if issubclass(kind, msgspec.Struct) and kind.__repr__ is msgspec.Struct.__repr__:
+        return [name for name in kind.__struct_fields__ if named_like_one(name)]
     return []
+
+
+def named_like_one(field: str) -> bool:
+    """Whether a field of this name may be a secret."""
+    return field in SECRET_NAMES or field.endswith("seed")
 
 
 def test_keys_and_what_is_given_to_a_new_device_hide_themselves() -> None:

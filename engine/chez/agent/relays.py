@@ -33,6 +33,9 @@ class _Token(Params, frozen=True, kw_only=True):
     url: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"<a token for {self.url}>"
+
 
 class _MaybeUrl(Params, frozen=True, kw_only=True):
     url: str | None = None

@@ -51,6 +51,9 @@ class _Row(msgspec.Struct, frozen=True):
     pins: str
     token: str
 
+    def __repr__(self) -> str:
+        return "<how one relay is gone by>"
+
 
 class RelayList:
     """The list of a home's person, and how this device goes by it."""

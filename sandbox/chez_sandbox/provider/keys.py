@@ -11,18 +11,17 @@ from typing import Literal
 
 import msgspec
 
-from chez.crypto import SealingKey, SigningKey
+from chez.crypto import SigningKey
 from chez.errors import InvalidValue
-from chez.keyfiles import Seed, load_key_file, save_key_file
+from chez.keyfiles import Seed, Seeds, load_key_file, save_key_file
 from chez_sandbox.manifest import MAX_FORMERLY, Predecessor, Provider
 from chez_sandbox.provider.toml_text import quoted
 from chez_sandbox.succession import succeed
-from chez_wire.login import inbox_of
 
 __all__ = ("ProviderKeys", "load_keys", "save_keys")
 
 
-class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ProviderKeys(Seeds, msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file's content."""
 
     chez_provider_key: Literal[1] = 1
@@ -36,31 +35,6 @@ class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     inbox_writer_seed: Seed
     formerly: tuple[Predecessor, ...] = ()
     """The keys that the provider had before, each with its signature over the next one."""
-
-    @property
-    def signing(self) -> SigningKey:
-        """Signs bundles."""
-        return SigningKey.from_seed(bytes.fromhex(self.signing_seed))
-
-    @property
-    def sealing(self) -> SealingKey:
-        """Opens results."""
-        return SealingKey.from_seed(bytes.fromhex(self.sealing_seed))
-
-    @property
-    def inbox_owner(self) -> SigningKey:
-        """Takes results from the relay."""
-        return SigningKey.from_seed(bytes.fromhex(self.inbox_owner_seed))
-
-    @property
-    def inbox_writer(self) -> SigningKey:
-        """Puts results into the inbox; public by nature."""
-        return SigningKey.from_seed(bytes.fromhex(self.inbox_writer_seed))
-
-    @property
-    def inbox(self) -> bytes:
-        """The relay's name of the inbox (32 bytes)."""
-        return inbox_of(self.inbox_owner.public)
 
     @property
     def card(self) -> Provider:
