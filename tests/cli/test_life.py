@@ -42,6 +42,24 @@ def test_init_shows_24_words_once(empty: Chez) -> None:
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
 
 
+def test_no_home_takes_the_place_of_a_folder_that_stays(empty: Chez, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that the command runs in, and a link to one, are refused before there are any words; whoever runs a
+    command in a folder that is gone is told so."""
+    here, link = tmp_path / "here", tmp_path / "link"
+    here.mkdir()
+    link.symlink_to(here)
+    monkeypatch.chdir(here)
+    for place, told in ((".", "in which this command runs"), (str(link), "is a link")):
+        error = Chez(Path(place), empty.passphrase_file).error("init", "--kdf", "minimum")
+        assert error["code"] == "InvalidValue" and told in error["message"]
+    assert not any(here.iterdir())
+    Chez(Path("new"), empty.passphrase_file).run("init", "--kdf", "minimum")
+    assert (here / "new" / "chez.key").exists()
+    shutil.rmtree(here)
+    assert Chez(Path("."), empty.passphrase_file).error("status")["code"] == "NotFound"
+
+
 def test_words_go_to_an_owner_only_file(empty: Chez, tmp_path: Path) -> None:
     """--words-file is new and private, never overwrites, and keeps the words off the terminal."""
     file = tmp_path / "words"

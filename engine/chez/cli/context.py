@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from chez.errors import NotFound
+
 __all__ = ("COMMON", "Settings", "add_common", "in_space", "settings")
 
 C = TypeVar("C", bound=click.Command)
@@ -33,7 +35,11 @@ class Settings:
     def path(self) -> Path:
         """The home's folder, absolute: --home, else CHEZ_HOME, else the usual place."""
         chosen = self.home or os.environ.get("CHEZ_HOME") or Path("~/.local/share/chez")
-        return Path(os.path.abspath(Path(chosen).expanduser()))
+        try:
+            return Path(os.path.abspath(Path(chosen).expanduser()))
+        except FileNotFoundError:
+            raise NotFound("the folder that this command runs in is gone",
+                           "Go to another one, or into it anew.") from None
 
 
 def settings(ctx: click.Context) -> Settings:

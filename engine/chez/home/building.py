@@ -1,12 +1,13 @@
 """A folder that is made whole, or not at all: built beside its place, moved there when it is done."""
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chez.errors import ChezError
+from chez.errors import ChezError, InvalidValue
 from chez.store.disk import disk_error, make_folders, sync_folder
 
 __all__ = ("beside", "building", "ensure_free", "scratch_of")
@@ -26,9 +27,27 @@ def scratch_of(path: Path, folder: Path) -> bool:
 
 
 def ensure_free(path: Path, taken: Callable[[], ChezError]) -> None:
-    """Raise what `taken` makes when something is at `path`, an empty folder aside."""
+    """Raise what `taken` makes when something is at `path`, an empty folder aside.
+
+    Raises `InvalidValue` where a folder that is made can't take the place of the one that is there.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise taken()
+    if path.is_symlink():
+        raise InvalidValue(f"{path} is a link, whose place no folder takes",
+                           f"Name where it leads: {os.path.realpath(path)}")
+    if path.exists() and (_is_here(path) or path.is_mount()):
+        # Whoever is in a folder stays in the one that was there: relative paths lead nowhere then.
+        what = "a disk is mounted" if path.is_mount() else "this command runs"
+        raise InvalidValue(f"{path} is the folder in which {what}, and a new one can't take its place",
+                           "Name a folder that does not exist yet, in this one or elsewhere.")
+
+
+def _is_here(path: Path) -> bool:
+    try:
+        return path.samefile(Path.cwd())
+    except OSError:  # the folder that this runs in is gone
+        return False
 
 
 @contextmanager
@@ -37,7 +56,7 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
 
     It is `scratch`, a name that `beside` gave, for whoever noted that before. Whatever ends
     the block early, `kill -9` included, leaves nothing at `path`. Raises what `taken` makes
-    when something is there already, `StorageFailed` for the system's errors.
+    when something is there already, `InvalidValue` as `ensure_free`, `StorageFailed` for the system's errors.
     """
     ensure_free(path, taken)
     made: Path | None = None

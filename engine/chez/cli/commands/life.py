@@ -74,9 +74,10 @@ def _write_words(path: Path, phrase: str) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `HomeExists` before a passphrase is asked for."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise HomeExists(f"there is something at {path} already", "choose another folder with --home")
+    """Raise `HomeExists`, or `InvalidValue` for a place that no home can take, before a passphrase is asked for."""
+    from chez.home.building import ensure_free
+
+    ensure_free(path, lambda: HomeExists(f"there is something at {path} already", "choose another folder with --home"))
 
 
 def device_name() -> str:
