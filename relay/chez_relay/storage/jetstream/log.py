@@ -203,6 +203,27 @@ class Log:
             raise Damaged
         return ids
 
+    async def remains(self, state: State, drops: Drops) -> list[int]:
+        """The sequences of blocks with nothing but what was dropped, which are there yet. Raises `Unavailable`."""
+        found: list[int] = []
+        seq, at, last = state.since, 0, drops.dropped[-1].last if drops.dropped else 0
+        while at < last and seq < state.drops:
+            fetched = await self._fetched(seq, FETCH_BYTES)
+            if not fetched and (one := await self._engine.next(self._stream, self._subject, seq)) is not None:
+                fetched = [one]
+            if not fetched:
+                break
+            for kept in fetched:
+                block = decode_block(kept.data, kept.seq)
+                if block is None or block.state.birth != state.birth or not block.envelopes:
+                    continue
+                at = block.state.end
+                told = kept.seq in (state.record, state.index) or block.index is not None or block.drops is not None
+                if kept.seq < state.drops and not told and not drops.live(block.first, at):
+                    found.append(kept.seq)
+            seq = fetched[-1].seq + 1
+        return found
+
     # --- blocks -------------------------------------------------------------------------
 
     async def blocks(self, state: State, after: int, size: int, last: int,

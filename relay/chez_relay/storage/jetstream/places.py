@@ -3,6 +3,7 @@
     <prefix>_log_<n>    <prefix>.log.<n>.s.<handle>                      blocks of a space
                         <prefix>.log.<n>.gone.<handle>.<birth>           a deleted life, to be swept
                         <prefix>.log.<n>.due.<handle>                    something of it is to be dropped
+                        <prefix>.log.<n>.begun.<handle>                  what was dropped of it is being removed
                         <prefix>.log.<n>.now                             proves that the stream's leader leads
     <prefix>_blob_<n>   <prefix>.blob.<n>.<handle>.<birth>.<chunk>       a chunk of an attachment
     <prefix>_box_<n>    <prefix>.box.<n>.s.<inbox>                       an inbox
@@ -56,6 +57,14 @@ class Places:
     def all_due(self, shard: int) -> str:
         """The subjects of all spaces of a shard of which something is to be dropped."""
         return f"{self.prefix}.log.{shard}.due.*"
+
+    def begun(self, handle: bytes) -> str:
+        """The subject that says that blocks of a space are being removed."""
+        return f"{self.prefix}.log.{self.shard(handle)}.begun.{handle.hex()}"
+
+    def all_begun(self, shard: int) -> str:
+        """The subjects of all spaces of a shard of which blocks are being removed."""
+        return f"{self.prefix}.log.{shard}.begun.*"
 
     def now(self, shard: int) -> str:
         """The subject that proves who leads."""

@@ -9,7 +9,6 @@ would refuse what is allowed, and tell devices that their entries are lost.
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress, groupby
 from typing import Final
@@ -43,15 +42,14 @@ from chez_relay.storage.jetstream.blocks import (
     decode_block,
     encode,
     encode_time,
-    named,
 )
 from chez_relay.storage.jetstream.draft import Change, Draft
-from chez_relay.storage.jetstream.due import after_due, due
-from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
+from chez_relay.storage.jetstream.engine import Conflict, Engine
 from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
 from chez_relay.storage.jetstream.mending import Mender
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.jetstream.removing import Removal, told_by
 from chez_relay.storage.jetstream.views import Views
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_PACKET, NO_SPACE, PAGE_AHEAD, ROTATED
 from chez_wire.packets import PACKET_COST
@@ -61,9 +59,6 @@ __all__ = ("SpaceRequest", "Spaces")
 replace = msgspec.structs.replace
 Reading = ReadPage | ReadChunk | FindChunks | ReadPacket | ReadUsage
 SpaceRequest = Change | Reading
-
-MAX_RELEASED: Final = 64
-"""Chunks that are removed at a time."""
 
 MENDS: Final = 3
 """Times that mending is tried: another relay may be at it."""
@@ -96,6 +91,7 @@ class Spaces:
         self._clock = clock
         self._random = random
         self._attachments = Attachments(engine, places)
+        self.removal = Removal(engine, places, quotas, clock, self.views, self._attachments)
         self._mender = Mender(engine, places, quotas, random, lost)
 
     async def perform(self, handle: bytes, requests: Sequence[SpaceRequest]) -> list[Result]:
@@ -125,7 +121,7 @@ class Spaces:
             nonlocal sure, mended
             view = self.views.view(handle)
             while True:
-                told = _told(view)
+                told = told_by(view)
                 try:
                     if not view.loaded:
                         await self.views.load(handle)
@@ -145,7 +141,7 @@ class Spaces:
                     if mended:
                         return [DAMAGED] * len(batch)
                     view = await self.views.surely(handle)
-                    if sure and _told(view) == told:
+                    if sure and told_by(view) == told:
                         mended = True
                         await self._mender.mend(handle, view)
                     sure = True
@@ -194,7 +190,7 @@ class Spaces:
         stored = await self._engine.publish(
             self._places.log(handle), encode(block), expected=seq, mark=tries.mark if tries.chunks else "")
         view.wrote(stored, block, draft.ids)
-        await self._replaced(handle, state, view.state)
+        await self.removal.replaced(handle, state, view.state)
         return results, True
 
     async def _to_drop(self, log: Log, state: State | None, batch: Sequence[Change]) -> tuple[
@@ -214,12 +210,12 @@ class Spaces:
         drops goes with the next that does.
         """
         if drops.removing:
-            await self._removed(handle, view, state, drops)
+            await self.removal.removed(handle, view, state, drops)
             raise Conflict  # the state is another one now
         wanted = {one.chunk for one in batch if isinstance(one, AddChunk) and one.under == state.append}
         left = tuple(one for one in drops.releasing if one[0] not in wanted)
         if len(left) < len(drops.releasing):
-            await self._dropped(handle, view, state, drops, replace(drops, releasing=left), 0, 0, 0)
+            await self.removal.dropped(handle, view, state, drops, replace(drops, releasing=left), 0, 0, 0)
             raise Conflict
 
     def _index(self, view: View, draft: Draft, before: State | None) -> Index | None:
@@ -280,11 +276,11 @@ class Spaces:
         """
         view = await self.views.surely(handle)
         while True:
-            told = _told(view)
+            told = told_by(view)
             if (result := await self._answer(handle, view, request)) is not DAMAGED:
                 return result, mends
             view = await self.views.surely(handle)
-            if _told(view) != told:
+            if told_by(view) != told:
                 continue
             if mends == 0 or not isinstance(request, ReadPage):
                 return result, mends
@@ -331,96 +327,3 @@ class Spaces:
         if block is None or block.state.packets_hash != state.packets_hash:
             raise Damaged
         return next((PacketData(box) for known, box in block.packets if known == tag), NO_PACKET)
-
-    # --- what is left of deleted lives ------------------------------------------------------
-
-    async def sweep(self, handle: bytes, store: bytes) -> bool:
-        """Remove what a life held, if it is over; whether it is."""
-        view = await self.views.current(handle)
-        state = view.state
-        if state is None or (state.store == store and state.alive):
-            return False
-        await self._attachments.remove(handle, store)
-        await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
-        return True
-
-    async def drop_due(self, handle: bytes, *, ahead: bool) -> float | None:
-        """Drop a slice of what is due in a space; when the next of it is due, None when nothing waits any more.
-
-        With `ahead` what waits longer than it may was named while the clock was ahead.
-        Raises `Damaged`, `Unavailable`.
-        """
-        while True:
-            view = await self.views.load(handle)
-            state, told = view.state, _told(view)
-            if state is None or not state.alive or not state.dropping:
-                return None
-            log = Log(self._engine, self._places, handle, view)
-            try:
-                drops, now = await log.drops(state), self._clock()
-                if drops.removing:  # what a relay began, that may be gone
-                    await self._removed(handle, view, state, drops)
-                    continue
-                if ahead and (sooner := drops.not_after(now + self._quotas.grace)) is not drops:
-                    await self._dropped(handle, view, state, drops, sooner, 0, 0, 0)
-                    continue
-                found = await due(log, state, drops, now)
-                chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
-                if not found.spans and not found.over and not chunks:
-                    return drops.next_due
-                removing = [(chunk, *place) for chunk in chunks if (
-                    place := await self._attachments.place(handle, state.store, chunk)) is not None]
-                after = after_due(drops, found, chunks, removing)
-                written = await self._dropped(handle, view, state, drops, after, found.data, found.control, 0)
-                stream = self._places.stream("log", handle)
-                await asyncio.gather(*(
-                    self._engine.delete(stream, one) for one in found.blocks if one != written.record))
-                if removing:
-                    await self._removed(handle, view, written, after)
-            except Conflict:
-                continue
-            except Damaged:
-                if _told(await self.views.load(handle)) == told:
-                    raise
-                continue  # another relay was first
-            return replace(after, removing=()).next_due
-
-    async def _removed(self, handle: bytes, view: View, state: State, drops: Drops) -> None:
-        """Remove the chunks whose time came, then say so and give their bytes back. Raises `Conflict`."""
-        await asyncio.gather(*(self._attachments.delete(handle, seq) for _, _, seq in drops.removing))
-        after = replace(drops, removing=())
-        await self._dropped(handle, view, state, drops, after, 0, 0, sum(size for _, size, _ in drops.removing))
-
-    async def _dropped(self, handle: bytes, view: View, state: State, drops: Drops, after: Drops, data: int,
-                       control: int, blobs: int) -> State:
-        """Write what becomes of the view's state, and say it. Raises `Conflict` where `state` had other drops."""
-        before = view.state  # with what was written here, or heard, since: it would be undone
-        if before is None or (before.birth, before.drops) != (state.birth, state.drops):
-            raise Conflict
-        draft = Draft(before, self._quotas, {}, lambda: b"", drops=drops)
-        draft.expire(after, data, control, blobs)
-        block = draft.block()
-        seq = await self._engine.publish(self._places.log(handle), encode(block), expected=view.seq)
-        view.wrote(seq, block, b"")
-        written = named(block, seq).state
-        await self._replaced(handle, before, written)
-        return written
-
-    async def _replaced(self, handle: bytes, before: State | None, after: State | None) -> None:
-        """Remove what told packets and drops before another block did: no quota counts it. What a failure leaves stays.
-        """
-        if before is None or after is None or not after.alive or before.birth != after.birth:
-            return  # goes with its life
-        stream = self._places.stream("log", handle)
-        with suppress(Unavailable):
-            for seq in {before.record, before.drops} - {0, after.record, after.drops, after.index}:
-                kept = await self._engine.at(stream, seq)
-                block = None if kept is None else decode_block(kept.data, seq)
-                if block is not None and not block.envelopes and block.index is None:
-                    await self._engine.delete(stream, seq)
-
-
-def _told(view: View) -> tuple[object, ...] | None:
-    """Which blocks tell what a log has: where others do since, a gap may be what these told that is removed."""
-    state = view.state
-    return None if state is None else (state.birth, state.store, state.record, state.drops, state.index)

@@ -52,6 +52,9 @@ _log = logging.getLogger("chez_relay")
 SWEEP: Final = 16
 """Deleted lives that one `Expire` removes."""
 
+BEGUN: Final = 120.0
+"""Seconds after which a relay that removes blocks of a space is taken for gone: its requests last for 20."""
+
 LATER: Final = 3600.0
 """Seconds until a damaged log is looked at again for what is due there: whoever reads or writes it has it mended."""
 
@@ -259,7 +262,7 @@ class JetStreamStorage:
             async for kept in self._all(stream, self._places.all_gone(shard), end):
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
                 with suppress(Damaged):
-                    if await self.spaces.sweep(handle, birth):
+                    if await self.spaces.removal.sweep(handle, birth):
                         await self.engine.purge(stream, kept.subject)
                         swept += 1
                 if swept == SWEEP:
@@ -270,13 +273,18 @@ class JetStreamStorage:
                 self._late = self._late or late
                 if decode_time(kept.data) <= now or (late and ahead):
                     more = await self._drop_due(stream, kept, now, ahead=ahead) or more
+            async for kept in self._all(stream, self._places.all_begun(shard), end):
+                if abs(now - decode_time(kept.data)) >= BEGUN:
+                    with suppress(Damaged):
+                        await self.spaces.removal.clear(bytes.fromhex(kept.subject.split(".")[-1]))
+                    await self.engine.delete(stream, kept.seq)
         return Expired(more)
 
     async def _drop_due(self, stream: str, kept: Kept, now: float, *, ahead: bool) -> bool:
         """Drop a slice of what a message says is due in a space; whether more is."""
         handle = bytes.fromhex(kept.subject.split(".")[-1])
         try:
-            next_due = await self.spaces.drop_due(handle, ahead=ahead)
+            next_due = await self.spaces.removal.drop_due(handle, ahead=ahead)
         except Damaged:
             next_due = now + LATER
         if next_due is None:
