@@ -7,10 +7,11 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
+from chez_relay.storage.jetstream import mending
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
-from tests.relay.clusters import emptied, messages
+from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, create, drop, entry
 
 pytestmark = pytest.mark.slow
@@ -70,3 +71,54 @@ async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_roun
         (page,) = await other.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
         assert isinstance(page, s.Page) and page.head == ends[-1] and [one.offset for one in page.entries] == left
         await other.close()
+
+
+@pytest.mark.parametrize("answered", ["not", "unheard"])
+@pytest.mark.parametrize("block", [1, 2])
+async def test_a_log_that_is_laid_anew_in_part_is_another_store(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, block: int, answered: str) -> None:
+    """A leader falls while a damaged log is laid anew: what there is of it has other heads, and devices must not take
+    the relay for one that forges."""
+    monkeypatch.setattr(mending, "BLOCK_BYTES", 300)
+    async with emptied(cluster) as store:
+        before, ends = store.incarnation, await appended(store, 8)
+        await lose(cluster, store, (await messages(store, LOG))[2:3])
+        plain, told = store.engine.publish, 0
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            nonlocal told
+            told += on == LOG
+            if on != LOG or told != block:
+                return await plain(on, data, **options)
+            if answered == "unheard":
+                await plain(on, data, **options)
+            raise Unavailable("no leader")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "publish", publish)
+            (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and page.entries and page.head not in ends
+        assert store.incarnation != before
+
+
+async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream with the incarnation has no leader just when a relay finds that the cluster lost a block: it finds so
+    again, and devices are not shown a shorter log of the same store."""
+    async with emptied(cluster) as store:
+        before = store.incarnation
+        await appended(store, 3)
+        await lose(cluster, store, (await messages(store, LOG))[-1:])
+
+        plain, asked = store.spaces.views._lost, 0
+
+        async def lost() -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise Unavailable("no leader")
+            await plain()
+
+        monkeypatch.setattr(store.spaces.views, "_lost", lost)
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert asked == 2 and isinstance(page, s.Page) and page.end == 2 and store.incarnation != before

@@ -38,8 +38,11 @@ class Mender:
         self._random = random
 
     async def mend(self, handle: bytes, view: View) -> None:
-        """Lay a space's log anew, as the view has it. Raises `Unavailable`; then what was laid so far is the log."""
-        state, seq, size = view.state, view.seq, 0
+        """Lay a space's log anew, as the view has it. Raises `Unavailable`; then what was laid so far is the log.
+
+        As soon as some of it may be laid, answered or not, the store is another one.
+        """
+        state, seq, size, begun = view.state, view.seq, 0, False
         if state is None or not state.alive:
             return
         _log.error("a log of the cluster is damaged: what is left of it is laid anew")
@@ -50,6 +53,7 @@ class Mender:
         try:
             async for block in left.blocks(seq):
                 if size > BLOCK_BYTES:
+                    begun = True
                     seq = await self._lay(view, subject, seq, draft)
                     draft, size = self._draft(view), 0
                 draft.perform([
@@ -58,6 +62,7 @@ class Mender:
                     for place, envelope in enumerate(block.envelopes)])
                 size += sum(len(envelope) for envelope in block.envelopes)
             if draft.changed:
+                begun = True
                 await self._lay(view, subject, seq, draft)
             since = view.state.since if view.state is not None else 0
             await self._engine.purge(stream, subject, below=since)
@@ -65,7 +70,8 @@ class Mender:
             pass
         finally:
             view.loaded = False
-        await self._lost()
+            if begun:
+                await self._lost()
 
     def _draft(self, view: View) -> Draft:
         return Draft(view.state, self._quotas, {}, lambda: self._random(8))

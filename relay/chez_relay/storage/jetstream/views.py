@@ -121,7 +121,11 @@ class Views:
         if (await self.load(handle)).seq < seen:
             view.seen = view.seq
             _log.error("the cluster does not have any more what it acknowledged")
-            await self._lost()
+            try:
+                await self._lost()
+            except BaseException:
+                view.seen, view.loaded = max(view.seen, seen), False  # nobody was told yet
+                raise
 
     async def barrier(self, shard: int) -> int:
         """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
