@@ -377,9 +377,19 @@ class Syncing:
             urls = [url for held in self._spaces.all.values() for url in self.routes.urls_of(held.space)]
             return [RelayStatus(url, "off", pins=self.routes.pins(url), here=url in self.routes.only_here)
                     for url in dict.fromkeys(urls)]
-        return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
-                            link.next_try, pins=self.routes.pins(link.url), here=link.url in self.routes.only_here)
+        return [RelayStatus(link.url, link.status, link.since, self._problem(link), link.next_try,
+                            pins=self.routes.pins(link.url), here=link.url in self.routes.only_here)
                 for link in self.links if not link.near]
+
+    def _problem(self, link: Link) -> str:
+        """Why there is no connection, or what keeps a space from being in step there that other relays have as well."""
+        if link.error is not None:
+            return str(link.error)
+        for held in self.spaces.all.values():
+            error = None if held.replica.access.removed else link.problems.get(held.space.id)
+            if error is not None and len(self.routes.urls_of(held.space)) > 1:  # else the space itself is told of
+                return str(error) if held.space.private else f"space {held.space.name!r}: {error}"
+        return ""
 
     def status_of(self, held: Held) -> SpaceStatus:
         """How a space stands with its relay."""
