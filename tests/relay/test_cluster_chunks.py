@@ -10,7 +10,7 @@ from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from tests.relay.clusters import emptied
+from tests.relay.clusters import emptied, messages
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space
 
@@ -189,4 +189,30 @@ async def test_a_chunk_counts_once_where_its_block_is_replaced_unheard(
         assert await blob_bytes(store) == 900
         (found,) = await other.perform([s.FindChunks(SPACE.handle, (chunk(1).chunk, chunk(2).chunk), READ)])
         assert isinstance(found, s.FoundChunks) and found.held == (True, True)
+        await other.close()
+
+
+async def test_a_chunk_that_comes_after_its_space_was_swept_goes(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its space is deleted, and swept, through another relay while a slow one stores it, once more with another life
+    begun: nobody could read it ever, nor let it go."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        await store.perform([create()])
+        plain, came = store.engine.publish, 0
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            nonlocal came
+            if is_chunk(on) and came < 2:
+                came += 1
+                gone = s.DropSpace(SPACE.handle, SPACE.keys.admin)
+                again = [create()] if came == 1 else []
+                assert set(codes(await other.perform([gone, s.Expire(), *again]))) == {None}
+            return await plain(on, data, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "publish", publish)
+            assert codes(await store.perform([chunk(1)])) == [Code.UNKNOWN]
+        assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert came == 2 and await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>") == []
         await other.close()

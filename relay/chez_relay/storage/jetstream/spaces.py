@@ -71,11 +71,13 @@ _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 class _Tries:
     """What is known of one change from one attempt to the next; by its `mark` it knows what it stored unanswered.
 
-    `chunks` were put, and may be stored; `sent` are blocks with chunks, by the one that each was built on.
+    `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks with chunks, by the one that
+    each was built on.
     """
 
     mark: str
     chunks: set[bytes] = field(default_factory=set)
+    stores: set[bytes] = field(default_factory=set)
     sent: dict[int, list[Result]] = field(default_factory=dict)
 
 
@@ -167,6 +169,10 @@ class Spaces:
             held = await self._attachments.held(handle, state.store, one.chunks)
             # Named beforehand, one that is put when its time comes would be let go as if it had counted.
             batch = [dataclasses.replace(one, chunks=tuple(compress(one.chunks, held)))]
+        for store in tries.stores - {state.store if state is not None and state.alive else b""}:
+            # That life was swept, perhaps, before its chunks came.
+            await self._engine.publish(self._places.gone(handle, store), b"")
+            tries.stores.discard(store)
         drops, heads = await self._to_drop(log, state, batch)
         if state is not None and isinstance(batch[0], AddChunk):
             await self._ready(handle, view, state, drops, batch)
@@ -247,6 +253,7 @@ class Spaces:
                 handle, state.store, (request.chunk,))
             return Done() if held else refusal
         tries.chunks.add(request.chunk)
+        tries.stores.add(state.store)
         if stored or await self._attachments.put(handle, state.store, request.chunk, request.data, tries.mark):
             draft.perform([request])
             counted.add(request.chunk)
