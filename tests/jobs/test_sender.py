@@ -2,21 +2,27 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given as sampled
 from hypothesis import strategies as st
 
 import chez
+from chez.agent.reports import FILE_NAME
 from chez.errors import StorageFailed
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import Delivery
 from chez_sandbox.consent.sender import MOST, RETRY, pause, sender
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import bundle, grant
+from tests.jobs.test_runs import run_once
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-@given(st.integers(0, 3), st.none() | st.integers(-(10**6), 10**6))
+@sampled(st.integers(0, 3), st.none() | st.integers(-(10**6), 10**6))
 def test_it_waits_for_what_comes_first(waiting: int, seconds: int | None) -> None:
     """A wait ends with the next message's time, or with the next attempt, and never takes longer than it may."""
     told = Delivery(0, waiting, "", 0, None if seconds is None else NOW + timedelta(seconds=seconds))
@@ -91,3 +97,24 @@ async def test_every_delivery_of_the_owner_is_followed_by_the_next(home: chez.Ho
     await verbs.job_send(home, {}, Person(""))
     await verbs.job_send(home, {}, Person(""))
     assert sum("_send" in repr(task.get_coro()) for task in asyncio.all_tasks()) == 1
+
+
+async def test_what_nobody_foresaw_ends_neither_the_sending_nor_the_home(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a kind that nothing expects is written down: the home goes on to send what is due later, looks for
+    turns, and closes as ever."""
+    given, came = await grant(home, bundle(), slots="at-once"), asyncio.Event()
+
+    async def put(*_: Any) -> None:
+        came.set()
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    monkeypatch.setattr("chez_sandbox.consent.sender.RETRY", 0.01)
+    await run_once(home, given.grant.id, INSTANT)
+    async with verbs.at_work(home):
+        for _ in range(3):
+            came.clear()
+            await came.wait()
+    assert "ZeroDivisionError" in (home.path / FILE_NAME).read_text()

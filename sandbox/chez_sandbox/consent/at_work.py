@@ -7,7 +7,7 @@ another device is known to be; a home that has no relay has no other device that
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from chez_sandbox.runtime.walls import REQUIRED
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "Time", "runtime_of", "scheduler", "standing_of",
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "Time", "going_on", "runtime_of", "scheduler", "standing_of",
            "start_of_machine", "time_of", "wait")
 
 MOST: Final = 600.0
@@ -164,12 +164,8 @@ class Scheduler:
         What was made leaves at its time, whatever is still to be run: else it would tell how long that took.
         """
         since = self._boot()
-        try:
+        with going_on(self._home):
             await self._sent()
-        except ChezError:  # a full disk, say: what is due is due the next time
-            pass
-        except Exception as problem:  # turns go on, whatever nobody foresaw in sending
-            write(self._home.path, problem, self._now().isoformat())
         self._pace.passed(since, self._boot())
         now = self._now()
         believed = self._clock.believed(now.timestamp(), self._boot())
@@ -195,6 +191,17 @@ class Scheduler:
                 self._grants.set()
         except Exception as problem:  # a look comes in its time all the same
             write(self._home.path, problem, self._now().isoformat())
+
+
+@contextlib.contextmanager
+def going_on(home: "Home") -> Iterator[None]:
+    """Around sending: turns, and what is to be sent next, go on, whatever nobody foresaw in it."""
+    try:
+        yield
+    except ChezError:  # a full disk, say: nothing is lost, it is all in the journal, and due the next time
+        pass
+    except Exception as problem:
+        write(home.path, problem, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @asynccontextmanager

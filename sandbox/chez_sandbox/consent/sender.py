@@ -7,7 +7,7 @@ home was opened: a home that nobody opens sends nothing, and one that is opened 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Final
 
@@ -31,6 +31,14 @@ def pause(told: Delivery, now: datetime) -> float | None:
     return min(waits, default=None)
 
 
+Guard = Callable[[], AbstractContextManager[None]]
+"""Around a delivery: what it lets pass ends the sending."""
+
+
+def _ours() -> AbstractContextManager[None]:
+    return contextlib.suppress(ChezError)
+
+
 class Sender:
     """The task's other end: `nudge` tells it what is waiting now."""
 
@@ -45,10 +53,12 @@ class Sender:
 
 
 @asynccontextmanager
-async def sender(deliver: Callable[[], Awaitable[Delivery]], now: Callable[[], datetime]) -> AsyncIterator[Sender]:
-    """Deliver whenever it is time, until the block is left. What `deliver` raises of ours is tried again later."""
+async def sender(
+    deliver: Callable[[], Awaitable[Delivery]], now: Callable[[], datetime], going_on: Guard = _ours
+) -> AsyncIterator[Sender]:
+    """Deliver whenever it is time, until the block is left. What fails within `going_on` is tried again later."""
     end = Sender()
-    task = asyncio.create_task(_send(end, deliver, now))
+    task = asyncio.create_task(_send(end, deliver, now, going_on))
     try:
         yield end
     finally:
@@ -57,7 +67,9 @@ async def sender(deliver: Callable[[], Awaitable[Delivery]], now: Callable[[], d
             await task
 
 
-async def _send(end: Sender, deliver: Callable[[], Awaitable[Delivery]], now: Callable[[], datetime]) -> None:
+async def _send(
+    end: Sender, deliver: Callable[[], Awaitable[Delivery]], now: Callable[[], datetime], going_on: Guard
+) -> None:
     while True:
         end.news.clear()
         wait = RETRY if end.told is None else pause(end.told, now())
@@ -67,7 +79,7 @@ async def _send(end: Sender, deliver: Callable[[], Awaitable[Delivery]], now: Ca
         except TimeoutError:
             pass
         told = None
-        with contextlib.suppress(ChezError):  # a full disk, say: nothing is lost, it is all in the journal
+        with going_on():
             told = await deliver()
         if not end.news.is_set():  # what was told meanwhile is newer
             end.told = told

@@ -19,7 +19,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.at_work import runtime_of, scheduler, time_of
+from chez_sandbox.consent.at_work import going_on, runtime_of, scheduler, time_of
 from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
@@ -222,9 +222,10 @@ async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def _deliver(home: "Home") -> Delivery:
     """Send what is due, the "none" of runs that a killed process left behind included, and the rest at its time."""
-    told = await _send_due(home)
     now = await time_of(home)
-    later = await home.shared("sender", lambda: sender(partial(_send_due, home), now))
+    # There before anything fails: it tries again.
+    later = await home.shared("sender", lambda: sender(partial(_send_due, home), now, partial(going_on, home)))
+    told = await _send_due(home)
     later.nudge(told)
     return told
 
@@ -239,7 +240,7 @@ async def _send_due(home: "Home") -> Delivery:
 @asynccontextmanager
 async def at_work(home: "Home") -> "AsyncIterator[None]":
     """What goes on by itself for jobs while a home is served: messages leave at their times, and due jobs run."""
-    with contextlib.suppress(ChezError):  # a full disk, say: nothing is lost, it is all in the journal
+    with going_on(home):
         await _deliver(home)
     async with scheduler(home, lambda: runtime_of(home), lambda: _deliver(home)):
         yield
