@@ -76,9 +76,10 @@ async def take_results(inbox: Inbox, taking: Taking, wait: float | None) -> int:
     With `wait`, until nothing came for so many seconds; without, for ever, through losses of the
     relay. Raises what the relay, the book or a sink raises.
     """
-    for kept in taking.book.late:
+    count = tried = 0
+    for kept in taking.book.late():
         taking.shown(kept)
-    count, tried = len(taking.book.late), 0
+        count += 1
     while True:
         try:
             await _fill(taking)  # what a crash left between the book and a sink

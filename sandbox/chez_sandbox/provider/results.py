@@ -99,8 +99,8 @@ class ResultBook:
         self._bundles: Mapping[bytes, Bundle] = {bundle.hash: bundle for bundle in bundles}
         self._seen: set[str] = set()
         self._consents: dict[tuple[str, str], str] = {}
-        self.late: list[Kept] = []
-        """What became a result when the file was opened, for its bundle is held now."""
+        self._late = range(0)
+        """Where, in the file, the lines end that were written when it was opened."""
         self._room = {False: MAX_USELESS, True: MAX_UNHELD}
         """How much more is kept of items that are no result, and that may be one of a bundle that was not given."""
 
@@ -109,8 +109,10 @@ class ResultBook:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             sync_folder(self._path.parent)  # else a power cut may take the whole file, by its name
-            kept = [self.keep(item, received) for item, received in self._read_back()]
-            self.late = [one for one in kept if one.new]
+            waiting, size = self._read_back(), os.fstat(self._file).st_size
+            for item, received in waiting:
+                self.keep(item, received)
+            self._late = range(size + 1, os.fstat(self._file).st_size + 1)
         except BlockingIOError:
             os.close(self._file)
             hint = "end that one first, or name another --out"
@@ -133,6 +135,12 @@ class ResultBook:
     def bundles(self) -> Mapping[bytes, Bundle]:
         """The bundles that results are held against, by hash."""
         return self._bundles
+
+    def late(self) -> Iterator[Kept]:
+        """What became a result when the file was opened, for its bundle is held now; without what it says."""
+        for line in self.lines(BEGINNING) if self._late else ():
+            if line.end.offset in self._late:
+                yield Kept(line.value, True, None)
 
     def _read_back(self) -> list[tuple[bytes, datetime]]:
         """Note what is there. Gives the messages, and when they came, that wait for a bundle which is held now."""
