@@ -54,6 +54,8 @@ class View:
     drops: tuple[int, Drops] = (0, NOTHING)
     blocks: list[tuple[int, int, int]] = field(default_factory=list)
     """First offset, last offset and sequence of blocks, in order."""
+    counted: int = 0
+    """What its size was when it was last counted."""
 
     @property
     def size(self) -> int:

@@ -40,6 +40,9 @@ class Views:
         self._lost = lost
         self._views: OrderedDict[bytes, View] = OrderedDict()
         self._looks = 0
+        self._lately: list[View] = []
+        self._total = 0  # of what was counted, some may be gone
+        self._recount = 0  # the look at which all are counted again
 
     def heard(self, handle: bytes, kept: Kept, block: Block) -> None:
         """A block of a space was stored, by this or another relay."""
@@ -58,6 +61,7 @@ class Views:
                 self._views.popitem(last=False)
             view = self._views[handle] = View()
         self._views.move_to_end(handle)
+        self._lately.append(view)
         return view
 
     def behind(self, handle: bytes, seq: int) -> bool:
@@ -132,10 +136,20 @@ class Views:
         return await self._engine.publish(self._places.now(shard), b"", alone=True)
 
     def _spare(self) -> None:
-        """Forget what is remembered beside the last blocks of spaces that were not looked at for longest."""
-        total = 0
+        """Forget what is remembered beside the last blocks of spaces that were not looked at for longest.
+
+        Only what was looked at lately grew. All are counted where that is too much, and now and then: while a look
+        lasts a view grows on.
+        """
+        for view in self._lately:
+            self._total += view.size - view.counted
+            view.counted = view.size
+        self._lately.clear()
+        if self._total <= MAX_VIEW_BYTES and self._looks < self._recount:
+            return
+        self._recount, self._total = self._looks + len(self._views), 0
         for view in reversed(self._views.values()):
-            total += (size := view.size)
-            if total > MAX_VIEW_BYTES:
-                total -= size
+            if self._total + view.size > MAX_VIEW_BYTES:
                 view.forget()
+            view.counted = view.size
+            self._total += view.counted
