@@ -182,7 +182,8 @@ _QUOTAS: Final = {
     "inbox_reserve": "Bytes of the disk that inboxes leave free: anybody may fill inboxes, and spaces need room.",
     "inbox_bytes": "On a cluster in its place: bytes that all inboxes together take on each node.",
     "blob_bytes": "Bytes of attachments kept for one space.",
-    "grace": "How long entries stay that a checkpoint stands for, before they give their room back.",
+    "grace": "How long entries stay that a checkpoint stands for, before they give their room back; on a cluster 40 at"
+             " least.",
 }
 
 

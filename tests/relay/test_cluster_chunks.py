@@ -1,5 +1,6 @@
 """What chunks of attachments count for on a cluster whose answers get lost, and whose relays are killed."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -215,4 +216,24 @@ async def test_a_chunk_that_comes_after_its_space_was_swept_goes(
             assert codes(await store.perform([chunk(1)])) == [Code.UNKNOWN]
         assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
         assert came == 2 and await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>") == []
+        await other.close()
+
+
+async def test_a_chunk_is_not_let_go_before_whoever_puts_it_counted_it(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its grace is set to a second, and the answer to who stored it is lost: another relay lets go in that second what
+    counts for nothing yet, and gave back bytes of others for it."""
+    clock, quotas = Clock(), dataclasses.replace(QUOTAS, grace=1.0)
+    async with emptied(cluster, clock=clock, quotas=quotas) as store:
+        other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=quotas)
+        await store.perform([create(), chunk(1, 500)])
+
+        async def let_go() -> None:
+            assert await other.perform([drop([], [chunk(2, 400)])]) == [s.Done()]
+            clock.now += 20
+            assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+
+        lose_answer(store, monkeypatch, is_chunk, let_go)
+        assert await store.perform([chunk(2, 400)]) == [s.Done()]
+        assert await blob_bytes(store) == 900
         await other.close()

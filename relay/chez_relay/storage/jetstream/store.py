@@ -1,6 +1,7 @@
 """`JetStreamStorage`: the relay's store on a cluster, shared by as many relays as there are."""
 
 import asyncio
+import dataclasses
 import logging
 import secrets
 import time
@@ -37,7 +38,7 @@ from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.lanes import Lanes
 from chez_relay.storage.jetstream.news import News
-from chez_relay.storage.jetstream.patience import patiently
+from chez_relay.storage.jetstream.patience import PATIENCE, patiently
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
 from chez_relay.storage.jetstream.streams import opened, record, renew
@@ -51,6 +52,10 @@ _log = logging.getLogger("chez_relay")
 
 SWEEP: Final = 16
 """Deleted lives that one `Expire` removes."""
+
+LEAST_GRACE: Final = 2 * PATIENCE
+"""Seconds that what is dropped stays at least: whoever puts a chunk tries for so long to count it, and let go before it
+counted it would give back bytes of others."""
 
 BEGUN: Final = 120.0
 """Seconds after which a relay that removes blocks of a space is taken for gone: its requests last for 20."""
@@ -85,7 +90,7 @@ class JetStreamStorage:
         self._random = random
         self._clock = clock
         self._standing, self._late = Standing(), False
-        self._quotas = quotas
+        self._quotas = quotas = dataclasses.replace(quotas, grace=max(quotas.grace, LEAST_GRACE))
         self._renewed = asyncio.Event()
         self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
         self._boxes = Boxes(engine, places, quotas, clock, random)
