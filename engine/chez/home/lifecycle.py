@@ -4,7 +4,7 @@
     PATH/chez.keyring the same, wrapped by what the system's keyring keeps (chez.store.keyring)
     PATH/chez.db      the store (SQLCipher)
     PATH/blobs/       sealed pieces of attachments (chez.blobs.files), made with the first
-    PATH/owner.lock   held while a process has the home open
+    PATH/owner.lock   says which process has the home open, by which the folder is locked
 
 A home is made in a folder beside its own and moved into place when it is whole.
 """
@@ -284,22 +284,45 @@ def _load(db: Connection, folder: Path, database: Database) -> Home:
 def hold(folder: Path) -> int:
     """Take a folder for this process: a lock's descriptor, which goes with the process, however that ends.
 
-    Raises `HomeBusy`, `StorageFailed`.
+    The folder itself is locked. The file says whose it is, and can be removed: whoever came then would lock another one
+    of its name, and two that write at once spoil what both edit. Raises `HomeBusy`, `StorageFailed`.
     """
     try:
-        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailed(f"the home at {folder} can't be written: {error.strerror}",
-                            "Check its permissions.") from None
+        raise _unwritable(folder, error) from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(handle, 32).decode(errors="replace").strip()
-        os.close(handle)
+        handle = _lock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC))
+        # A network's file system may lock no folders.
+        handle = _lock(os.dup(file)) if handle is None else handle
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        owner = os.read(file, 32).decode(errors="replace").strip()
         raise HomeBusy(f"process {owner or '(unknown)'} has this home open",
                        "Wait until it ends. With an owner (chez up) commands share a home; "
                        "chez lock ends it.") from None
-    with suppress(OSError):
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    finally:
+        os.close(file)
+    if handle is None:
+        raise StorageFailed(f"the home at {folder} can't be locked", "Keep it on a disk of this machine.")
     return handle
+
+
+def _lock(handle: int) -> int | None:
+    """A descriptor, locked; None where it can't be. Raises `BlockingIOError` where another process has the lock."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(f"the home at {folder} can't be written: {error.strerror}", "Check its permissions.")
