@@ -1,5 +1,6 @@
 """device list, rename, remove, rotate: with a real relay, with and without an owner."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,22 @@ def test_a_device_whose_owner_runs_hears_of_its_removal_by_itself(two: Pair) -> 
     assert two.phone.json("status")["spaces"][0]["removed_by"] == "test"
     two.phone.run("wipe", "--yes", passphrase=False)
     assert not two.phone.home.exists()
+
+
+def test_a_restored_home_that_no_relay_lets_in_is_not_said_to_be_no_removed_one(two: Pair, tmp_path: Path) -> None:
+    """Its status says what the relay did, what that may mean, and where to look; to programs, that it is shut out."""
+    two.phone.run("backup", str(tmp_path / "backup"))
+    two.laptop.run("device", "remove", "phone", "--yes")
+    two.laptop.run("sync")
+    two.phone.run("restore", str(tmp_path / "backup"), str(tmp_path / "again"), "--kdf", "minimum")
+    again = Chez(tmp_path / "again", two.phone.passphrase_file)
+    again.run("sync", code=1)
+    found = again.json("status")
+    assert found["shut_out"] and not found["removed"]
+    said = again.run("status").stdout
+    assert "lets this device in no more: it may have been removed (`chez device list` on another device" in said
+    assert re.search(r"(?m)^removed +maybe$", said) and "shut_out" not in said
+    assert re.search(r"(?m)^removed +no$", two.laptop.run("status").stdout)
 
 
 def test_the_person_sees_what_goes_and_is_asked(two: Pair, tmp_path: Path) -> None:

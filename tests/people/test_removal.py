@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import chez
+from chez.crypto import Kdf
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayRefused
 from chez.spaces.space import keep_statement
 from chez.store.database import Connection
@@ -12,7 +14,7 @@ from chez.sync.connection import connect
 from chez.sync.entry import unseal
 from chez_wire.envelope import Header
 from chez_wire.login import Role
-from tests.home.pairing import paired
+from tests.home.pairing import PASSPHRASE, paired
 from tests.people.support import ids, join, open_again, raw_entries, turned_until
 from tests.relay.within import Within, relay
 
@@ -80,6 +82,31 @@ async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Within) -> N
                 await act
         with pytest.raises(NotAllowed):
             await a.devices.remove("a")
+
+
+async def test_a_home_restored_from_before_its_removal_says_what_it_met(tmp_path: Path, server: Within) -> None:
+    """It is a device that nobody knows, which no relay lets in: its status says that it is shut out, and not that it
+    was removed; the device that was removed knows that, and another says neither. It is over once a relay lets it in.
+    """
+    async with paired(tmp_path, server.url) as (a, b):
+        await b.sync()
+        await b.backup(tmp_path / "backup")
+        await a.devices.remove(b.device_id)
+        await a.sync(server.url)
+        with pytest.raises(RelayRefused):
+            await b.sync()
+        await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=PASSPHRASE, name="again",
+                           kdf=Kdf.minimum())
+        async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+            assert not (await again.status()).shut_out
+            with pytest.raises(RelayRefused, match="lets this device into the space no more"):
+                await again.sync()
+        async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+            found = [await home.status() for home in (again, b, a)]
+            assert [(one.shut_out, one.removed) for one in found] == [(True, False), (False, True), (False, False)]
+            async with relay(tmp_path / "another") as other:  # which never had the space
+                await again.sync(other.url)
+            assert not (await again.status()).shut_out
 
 
 async def test_a_device_that_was_away_gets_the_keys_of_every_epoch_it_missed(

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from chez.errors import RelayRefused
 from chez.home.devices import expel
 from chez.records.counting import COUNTS
 from chez.spaces.copies import copy_person
@@ -70,10 +69,8 @@ class Removals(World):
             self.going.add(self.devices[-1].name)
 
     def _work(self, device: Device, place: Place) -> None:
-        try:
-            super()._work(device, place)
-        except RelayRefused:
-            self._cut(device)
+        super()._work(device, place)
+        if device.lanes is None:
             self.refused.add(device.name)
 
     def _carry_down(self, link: Link) -> None:

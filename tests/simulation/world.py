@@ -231,7 +231,10 @@ class World:
         self._forget_closed()
 
     def _work(self, device: Device, place: Place) -> None:
-        device.work(place.n)
+        try:
+            device.work(place.n)
+        except RelayRefused:  # as in `_carry_down`: it was noted by this commit
+            self._cut(device, place)
         self.note(device.name, "commits")
         self._check_whole(device)
 

@@ -8,6 +8,7 @@ import msgspec
 from chez.blobs.tables import totals
 from chez.home.deposits.reports import DepositsReport
 from chez.store.database import Connection
+from chez.sync.shut_out import shut_out
 
 __all__ = (
     "Admitted", "CollectionInfo", "HomeStatus", "Imported", "RelayStatus", "SpaceStatus", "SyncReport", "home_status",
@@ -126,7 +127,8 @@ class HomeStatus(msgspec.Struct, frozen=True):
     """How a home stands, all spaces together: records, changes not acknowledged by a relay, what was set aside.
 
     `attachments` counts those that are whole here and not at a relay yet; `removed` says that
-    another device of the person has taken this one out; `spaces` tells how each space stands
+    another device of the person has taken this one out, `shut_out` that a relay lets it in no more and nothing here
+    says why: it may have been taken out, or the relay was set back; `spaces` tells how each space stands
     (and `removed_by` which device did so), the private one first, `relays` how the connection to each relay does.
     """
 
@@ -141,6 +143,7 @@ class HomeStatus(msgspec.Struct, frozen=True):
     removed: bool = False
     spaces: tuple[SpaceStatus, ...] = ()
     relays: tuple[RelayStatus, ...] = ()
+    shut_out: bool = False
 
 
 def home_status(db: Connection, device: bytes, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
@@ -154,7 +157,7 @@ def home_status(db: Connection, device: bytes, rows: Sequence[int], relay: str |
     pending += _near_only(db, device)
     waiting = sum(totals(db, n)[3] for n in rows)
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
-                      spaces[0].removed, spaces, relays)
+                      spaces[0].removed, spaces, relays, not spaces[0].removed and shut_out(db, rows[0]))
 
 
 def _near_only(db: Connection, device: bytes) -> int:

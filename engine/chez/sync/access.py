@@ -14,6 +14,7 @@ from chez.spaces.rotation import tag_of
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Role
 from chez.store.database import Connection
+from chez.sync import shut_out
 from chez.sync.rotating import mailboxes
 
 __all__ = ("Access",)
@@ -107,4 +108,5 @@ class Access:
     def let_in(self, db: Connection, relay: int, epoch: Epoch) -> None:
         """A relay took the credentials of this epoch."""
         self.refresh(db)
+        shut_out.admitted(db, self.space.n)
         db.execute("UPDATE cursor SET epoch = ? WHERE space = ? AND relay = ?", (epoch.id, self.space.n, relay))

@@ -25,6 +25,7 @@ from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
+from chez.sync import shut_out
 from chez.sync.arrivals import Arrivals
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.course import Course
@@ -187,7 +188,7 @@ class SyncMachine:
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
                 return self._resume() if self.phase is Phase.ROTATING else []
             case Refused(code="unknown") if self.phase is Phase.FETCHING:
-                self._fetch()
+                return self._fetch()
             case Refused(code="token"):
                 raise RelayRefused(f"the relay refused: {event.message}",
                                    "Say the one that you were given with `chez relay token`.", reason="token")
@@ -387,16 +388,19 @@ class SyncMachine:
         """The relay has other credentials: those of the newest epoch here, what this device's packet has, or older."""
         if (newest := self.tries.newest()) is not None:
             self._open(newest)
-        else:
-            self._fetch()
-        return []
+            return []
+        return self._fetch()
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> list[Work]:
         self.phase = Phase.FETCHING
-        if (tag := self.tries.tag()) is None:
-            self._open(self.tries.older())
-        else:
+        if (tag := self.tries.tag()) is not None:
             self._ref = self.session.get_packet(self.replica.space.handle, tag)
+        else:
+            try:
+                self._open(self.tries.older())
+            except RelayRefused as error:
+                return [shut_out.told(self.replica.space.n, self.relay, error)]
+        return []
 
     def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
         epoch, received = taken
@@ -405,9 +409,8 @@ class SyncMachine:
             self.tries.bare()
         if epoch is not None and self.tries.leads(epoch):
             self._open(epoch)
-        else:
-            self._fetch()
-        return []
+            return []
+        return self._fetch()
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""

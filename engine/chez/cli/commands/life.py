@@ -119,6 +119,10 @@ def status(ctx: click.Context) -> None:
         from chez.cli.commands.devices import removed_notice
 
         say(removed_notice(found["spaces"][0]["removed_by"]))
+    if found.pop("shut_out"):
+        found["removed"] = "maybe"
+        say("a relay lets this device in no more: it may have been removed (`chez device list` on another device of "
+            "yours tells), or the relay holds an older state")
     from chez.cli.commands.syncing import show_relays
 
     spaces, relays, network = found.pop("spaces"), found.pop("relays"), found.pop("lan")
