@@ -125,15 +125,21 @@ async def test_a_relay_that_is_down_is_not_called_something_else(text: bytes) ->
 
 async def test_what_takes_connections_and_never_greets_is_given_up(tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends the websocket's handshake, answers pings and says nothing: it is told, and tried again."""
+    """It ends the websocket's handshake, answers pings and says nothing: it is told, and tried again, and the home does
+    not pass for one in exchange with it meanwhile."""
     monkeypatch.setattr("chez.sync.connection.OPEN_SECONDS", 0.2)
     async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as silent, persons(
             tmp_path, "anna") as (anna,):
         url = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         async with anna.connect(url) as link, asyncio.timeout(60):
-            while link.error is None:
+            await link.turn()
+            began = link.since
+            while link.connections < 2 or link.next_try is None:
+                (space,) = (await anna.status()).spaces
+                assert link.status == space.link == "connecting"
                 await link.turn()
             assert isinstance(link.error, RelayUnreachable) and "greet" in str(link.error) and not link.ended
+            assert link.since == began
 
 
 @pytest.mark.parametrize("answers", [0, 1, 2, 3])

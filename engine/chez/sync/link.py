@@ -94,13 +94,14 @@ class Link:
     @property
     def status(self) -> str:
         """In one word, how this link stands."""
-        if self._lanes is not None:
+        if self._greeted is not None:
             return "synced" if self._idle else "syncing"
         return "failed" if self._ended else "connecting"
 
     def status_of(self, space: bytes) -> str:
         """The same of one space, by its id."""
-        lane = None if self._lanes is None else self._lanes.of.get(space)
+        lanes = self._greeted
+        lane = None if lanes is None else lanes.of.get(space)
         if lane is None or lane.idle:
             return self.status if lane is None else "synced"
         return "syncing" if lane.state is State.LIVE and not lane.stuck else "failed"
@@ -134,6 +135,12 @@ class Link:
     def _lanes(self) -> Lanes | None:
         driver = self._driver  # read once: the writer's thread asks too
         return None if driver is None else driver.lanes
+
+    @property
+    def _greeted(self) -> Lanes | None:
+        """Those of a relay that answered the greeting: what takes a connection and says nothing is none yet."""
+        lanes = self._lanes
+        return lanes if lanes is not None and lanes.welcomed else None
 
     @property
     def _idle(self) -> bool:
