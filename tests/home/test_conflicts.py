@@ -1,6 +1,7 @@
 """What is read of records' pasts, all of them or one, while others write or where some are damaged."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from chez.errors import Damaged
 from chez.records import automerge
 from chez.store import database
 from chez.store.file import connect
-from tests.home.test_import_twice import Pair, pair
+from tests.home.test_import_twice import Pair, pair, part
 
 __all__ = ("pair",)
 
@@ -67,6 +68,26 @@ async def test_only_records_that_may_have_a_conflict_are_opened(
     assert await home.space().conflicts(progress=lambda done, total: steps.append((done, total))) == {}
     await asyncio.sleep(0)  # what it told last is heard
     assert made == [] and steps == [(0, 300), (256, 300)]
+
+
+async def test_what_two_devices_imported_of_one_file_is_told_from_the_log(
+        pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both said the same of each record, not knowing of each other: to see that, no document is made; but where one
+    said something else besides, and so did the other."""
+    file = part(tmp_path, 0, 50)
+    for home, note in ((pair.laptop, "high"), (pair.phone, "low")):
+        await home.import_file(file)
+        readings = home.collection("readings")
+        ids = sorted([record.id async for record in readings])
+        async with readings.edit(ids[7]) as draft:
+            draft["note"] = note
+    await pair.meet()
+    made: list[Any] = []
+    load = automerge.load
+    monkeypatch.setattr(automerge, "load", lambda *given: made.append(given) or load(*given))
+    found = await pair.laptop.space().conflicts()
+    assert list(found) == [("readings", ids[7])] and [one.field for one in found["readings", ids[7]]] == ["note"]
+    assert len(made) == 1
 
 
 async def test_chez_own_collections_are_left_out_of_all(home: chez.Home) -> None:

@@ -12,7 +12,7 @@ import chez
 from chez.errors import ChezError
 from chez.records import automerge
 from chez.records.automerge import RawChange
-from chez.records.conflicts import conflicts_of
+from chez.records.conflicts import conflicts_of, find_conflicts
 from chez.records.past import open_past
 from chez.records.puts import Put
 from chez.records.store import Incoming, RecordStore
@@ -76,6 +76,9 @@ class Device:
     def told(self, id: str) -> Any:
         """A record's history and conflicts."""
         past = open_past(self.db, 1, "notes", id, self.actor)
+        (deleted,) = self.db.execute("SELECT deleted FROM record WHERE id = ?", (id,)).fetchone()
+        found, damaged = find_conflicts(self.db, lambda done, total: None, 1, None, self.actor, str)
+        assert found.get(("notes", id), []) == ([] if deleted else conflicts_of(past, str)) and damaged == []
         return [(one.hash, one.kind, one.fields) for one in past.page(str, 1000, None)], [
             (one.field, [(typed(each.value), each.choice) for each in one.versions])
             for one in conflicts_of(past, str)]

@@ -68,6 +68,7 @@ async def conflicts_in(engine: Engine, collection: str | None, damaged: OnDamage
                 check()
                 note(done, total)
 
+        db.execute("BEGIN")  # all that follows reads one state of the store
         return find_conflicts(db, step, engine.space, collection, engine.records.actor, engine.name_of)
 
     found, unread = await engine.database.aside(work)  # a long history takes seconds: nobody else waits for it
