@@ -118,6 +118,7 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     # What the former device undid is not this one's to do again, and its change feed counted on elsewhere.
     db.execute("DELETE FROM reversal WHERE record IN (SELECT n FROM record WHERE space = ?)", (space.n,))
     db.execute("DELETE FROM meta WHERE key GLOB 'cursor *' OR key GLOB 'kept *'")
+    _hand_on(db, space.n, former, first)
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     making.clear(db, space.n)
     # What others would never hear of, no drop may rest on; what did arrive is heard again.
@@ -128,6 +129,15 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     for table in ("entry", "named", "branch"):
         db.execute(f"DELETE FROM {table} WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
     return records
+
+
+def _hand_on(db: Connection, space: int, former: bytes, first: int) -> None:
+    """What one relay has of the former device, before `first`, and another did not acknowledge is sent there as others'
+    entries are: it is nobody's own any more.
+    """
+    db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT relay, n FROM cursor JOIN entry USING (space) "
+               "WHERE space = ? AND author = ? AND sequence < ? AND (n > acknowledged OR n IN "
+               "(SELECT entry FROM sealed WHERE sealed.relay = cursor.relay))", (space, former, first))
 
 
 def _remake(db: Connection, space: int, device: bytes, behind: tuple[str, tuple[Any, ...]]) -> int:
