@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chez.cli.words import show_words
+from chez.cli.words import columns, read_words, show_words
+from chez.errors import InvalidValue
 from chez.keys import combine_shares, new_words
 from tests.cli.support import Chez, Terminal
 
@@ -69,6 +70,21 @@ def test_no_terminal_breaks_a_words_number(columns: int, rows: int, monkeypatch:
     found = {int(number): word for number, word in re.findall(r"(?m)(?:^   |  )[ ]?(\d+)\. ([a-z]+)", shown)}
     assert [found[number] for number in range(1, 25)] == words.split()
     assert len([line for line in shown.splitlines() if re.search(r"\d+\. [a-z]", line)]) == rows
+
+
+def test_words_are_read_as_they_are_shown(tmp_path: Path) -> None:
+    """Numbered, in the columns of the screen or one below the other, they are put in order by their numbers; a number
+    that is missing, or there twice, makes no phrase of others."""
+    words, file = new_words(bytes(32)), tmp_path / "words"
+    each = words.split()
+    lines = [f"{number}) {word.upper()}," for number, word in enumerate(each, 1)]
+    for text in ("\n".join(columns(words)), "\n".join(lines), words):
+        file.write_text(text)
+        assert read_words(file) == words
+    for text in ("\n".join(lines[:-1]), "\n".join([*lines, lines[0]])):
+        file.write_text(text)
+        with pytest.raises(InvalidValue):
+            read_words(file)
 
 
 def test_an_empty_answer_shows_the_words_again(empty: Chez) -> None:

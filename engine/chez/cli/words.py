@@ -4,6 +4,7 @@ What was typed or shown is wiped from the screen afterwards, as far as the termi
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ LONGEST: Final = 8
 """Letters of a word at most (BIP39)."""
 
 MAX_BYTES: Final = 16 * 1024
+
+_NUMBERED: Final = re.compile(r"\b(\d{1,2})[.):]?\s*([a-z]+)\b[,;]?")
+"""A word of a phrase with its place."""
 
 _WIPE: Final = "\x1b[H\x1b[2J\x1b[3J"
 """Clears the screen and what scrolled off it (ECMA-48, and xterm's erase of saved lines)."""
@@ -92,11 +96,11 @@ def read_words(file: Path | None, *, hidden: bool = False) -> str:
     from chez.keys import person_of
 
     if file is not None or not sys.stdin.isatty():
-        text = _from(file)
+        text = _in_order(_from(file))
         person_of(text)
         return text
     while True:
-        answer: str = click.prompt("Your 24 words", hide_input=hidden, err=True)
+        answer: str = _in_order(click.prompt("Your 24 words", hide_input=hidden, err=True))
         wipe_screen()
         try:
             person_of(answer)
@@ -104,6 +108,13 @@ def read_words(file: Path | None, *, hidden: bool = False) -> str:
             say(str(error), err=True)
         else:
             return answer
+
+
+def _in_order(text: str) -> str:
+    """A phrase without the numbers that its words may have, as `columns` shows them, in the order of these."""
+    numbered = sorted((int(number), word) for number, word in _NUMBERED.findall(text.lower()))
+    whole = [number for number, _ in numbered] == list(range(1, 25)) and not _NUMBERED.sub("", text.lower()).strip()
+    return " ".join(word for _, word in numbered) if whole else text
 
 
 def read_shares(files: Sequence[Path], *, hidden: bool = False) -> list[str]:
