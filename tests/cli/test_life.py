@@ -201,6 +201,18 @@ def test_the_detached_owner_holds_no_terminal_and_no_folder(owned: Chez) -> None
     assert {os.readlink(f"/proc/{pid}/fd/{n}") for n in (0, 1, 2)} == {"/dev/null"}
 
 
+def test_an_owner_that_is_said_to_be_ready_holds_no_terminal_any_more() -> None:
+    """However slow it is to let go of its streams: whoever was told that it answers finds that it did."""
+    slowly = ("import os, time; from chez.cli.commands import up; let_go = os.dup2; "
+              "os.dup2 = lambda *given: (time.sleep(0.1), let_go(*given)); up._report({}); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", slowly], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        try:
+            assert owner.stdout is not None and owner.stdout.readline() == b"{}\n"
+            assert {os.readlink(f"/proc/{owner.pid}/fd/{n}") for n in (0, 1, 2)} == {"/dev/null"}
+        finally:
+            owner.kill()
+
+
 def test_the_socket_is_private(owned: Chez) -> None:
     """Mode 0600 in a folder of mode 0700."""
     path = paths.socket_path(owned.home)

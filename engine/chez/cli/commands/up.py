@@ -146,14 +146,14 @@ def _child(chosen: Settings, passphrase: str | None, lock_after: float | None) -
 
 
 def _report(news: dict[str, Any]) -> None:
-    """Send one line to the parent, then let go of its pipes and terminal."""
-    with contextlib.suppress(OSError):
-        sys.stdout.write(msgspec.json.encode(news).decode() + "\n")
-        sys.stdout.flush()
+    """Let go of the parent's pipes and terminal, then send it one line: whoever hears of it finds that it did."""
+    told = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.close(nowhere)
+    with contextlib.suppress(OSError), os.fdopen(told, "wb") as parent:
+        parent.write(msgspec.json.encode(news) + b"\n")
 
 
 def _spawn(chosen: Settings, passphrase: str | None, lock_after: str | None) -> dict[str, Any]:
