@@ -10,7 +10,10 @@ import pytest
 from chez.spaces.dag import Dag
 from chez.spaces.effects import Effects
 from chez.spaces.membership import Membership
+from chez.spaces.rotation import first_epoch
+from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role
+from tests.spaces.people import ZEROS
 from tests.spaces.table import ALL, Table
 
 SHORT = 0.05
@@ -58,6 +61,18 @@ def test_who_asks_while_a_statement_is_taken_in_sees_it_or_not(
     thread.join()
     assert seen in ([ALL], [roles(membership)])
     assert "dora" not in roles(membership)
+
+
+def test_keys_that_come_while_somebody_asks_are_no_error(
+        monkeypatch: pytest.MonkeyPatch, table: Table, membership: Membership) -> None:
+    """Who asks under which keys is to be sealed, while others arrive, gets one of those that there are."""
+    key = table.alice.devices[0].signing
+    first, later = [first_epoch(table.said[2], key, bytes(32), bytes([n]) * 64).epoch for n in (1, 2)]
+    space = SpaceKeys(1, membership.space, "ours", ZEROS, membership, {first.id: first})
+    thread = beside(monkeypatch, SpaceKeys, "proven", lambda: space.epochs.setdefault(later.id, later))
+    found = space.epoch
+    thread.join()
+    assert found in (first, later) and space.epoch in (first, later)
 
 
 def test_a_statement_that_comes_while_somebody_asks_counts_from_then_on(

@@ -62,17 +62,17 @@ class SpaceKeys:
         return self._chosen[1]
 
     def _choose(self) -> Epoch:
-        state = self.membership.state
+        state, known = self.membership.state, list(self.epochs.values())  # others may come meanwhile, in another thread
         # Of hundreds of epochs one is a head: the keys of the others are looked at only where that is of no use.
         heads = [epoch for id in state.epoch_heads if (epoch := self.epochs.get(id)) is not None and self.proven(epoch)]
-        proven = heads or [epoch for epoch in self.epochs.values() if self.proven(epoch)]
+        proven = heads or [epoch for epoch in known if self.proven(epoch)]
 
         def last(epoch: Epoch) -> tuple[bool, int, bytes]:
             # What somebody started who is an owner no more, others may have no keys of.
             said = state.epochs.get(epoch.id)
             return said is not None and state.right(said.issuer) is Role.OWNER, epoch.number, epoch.id
 
-        return max(proven or self.epochs.values(), key=last)
+        return max(proven or known, key=last)
 
     def proven(self, epoch: Epoch) -> bool:
         """Whether an owner's statement commits to these keys; until then they read, and nothing is sealed by them."""
