@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chez.errors import RelayRefused
+from chez.sync import lookout
 from tests.home.pairing import paired
+from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join
 from tests.relay.within import Within, relay
 
@@ -70,3 +73,27 @@ async def test_relays_that_are_read_anew_are_waited_for(tmp_path: Path, server: 
             for _ in range(8):  # each time the pause before the next connection was twice as long
                 report = await a.sync(reseed=True)
                 assert [(one.problem, one.lacks) for one in report.relays] == [("", 0), ("", 0)]
+
+
+async def test_who_can_replaces_the_keys_for_whoever_removed_a_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device is removed by one that can't reach one of two relays. Another that stands connected to both hears of it
+    by the other relay, tells the first one why, replaces the keys there as well, and is in step."""
+    monkeypatch.setattr(lookout, "TICK", 0.2)
+    async with (proxy() as front, behind(front, tmp_path / "r"), relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, b), join(a, tmp_path / "c", "c", front.url) as gone):
+        await a.set_relay(front.url)
+        await a.relays.add(second.url)
+        for home in (a, b, gone):
+            await home.sync(everywhere=True)
+        async with a.connect() as link:
+            await link.synced(30)
+            there, front.target = front.target, "ws://127.0.0.1:1"
+            await b.devices.remove("c")
+            assert [bool(one.problem) for one in (await b.sync()).relays] == [True, False]
+            await a.sync(everywhere=True, timeout=20)
+            front.target = there
+            await second.kill()
+            with pytest.raises(RelayRefused, match="this device was removed"):
+                await gone.sync(front.url)

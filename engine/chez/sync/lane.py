@@ -68,6 +68,11 @@ class Lane:
         return self.state is State.LIVE and self.machine.idle and not self.works and not self.under_way
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way: what did not reach the other side waits for room, or for others' statements."""
+        return self.state is State.LIVE and self.machine.quiet and not self.works and not self.under_way
+
+    @property
     def stuck(self) -> bool:
         """Whether all has but for what the relay has no room for."""
         return self.state is State.LIVE and self.machine.stuck and not self.works and not self.under_way

@@ -167,7 +167,7 @@ class Lanes:
         `at_once`: what they brought just now too, though its author may be about to bring it.
         """
         for lane in self.all:
-            if lane.idle or lane.stuck:
+            if lane.quiet:
                 lane.works += lane.machine.forward(at_once=at_once)  # what is said of a space has room in a full one
                 lane.machine.retry()
 

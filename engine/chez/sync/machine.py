@@ -125,10 +125,15 @@ class SyncMachine:
         return self._done and self.outgoing.window.full
 
     @property
-    def _done(self) -> bool:
+    def quiet(self) -> bool:
+        """Whether nothing is under way: all has, but for what waits for room, or for what others said elsewhere."""
         return (self.phase is Phase.FOLLOWING and self.sealing and not self.outgoing.window.moves and not self._applying
                 and self.arrivals.idle and self.progress.position >= self.progress.end
-                and (self.unsaid or not self._rotates()) and not self._behind and not self.course.busy)
+                and not self._behind and not self.course.busy)
+
+    @property
+    def _done(self) -> bool:
+        return self.quiet and (self.unsaid or not self._rotates())
 
     @property
     def asks(self) -> bool:
@@ -208,11 +213,12 @@ class SyncMachine:
         """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show.
 
         Where changes have no room what is said of the space alone: sealed, they would wait for room on every device,
-        and each would send them all once there is some.
+        and each would send them all once there is some. Keys that can't be replaced before the relay has heard why do
+        not wait for a while to pass.
         """
-        alone, said = len(self.replica.relays.kept) < 2, self.stuck
-        return [] if alone or not (self.idle or said) else [
-            Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=at_once, said=said), self._send)]
+        alone, said, now = len(self.replica.relays.kept) < 2, self.outgoing.window.full, at_once or self._rotates()
+        return [] if alone or not self.quiet else [
+            Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=now, said=said), self._send)]
 
     def _flush(self) -> None:
         if self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not (
