@@ -223,9 +223,10 @@ async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def _deliver(home: "Home") -> Delivery:
     """Send what is due, the "none" of runs that a killed process left behind included, and the rest at its time."""
     now = await time_of(home)
-    # There before anything fails: it tries again.
-    later = await home.shared("sender", lambda: sender(partial(_send_due, home), now, partial(going_on, home)))
-    told = await _send_due(home)
+    try:
+        told = await _send_due(home)
+    finally:  # also where that failed: it tries again
+        later = await home.shared("sender", lambda: sender(partial(_send_due, home), now, partial(going_on, home)))
     later.nudge(told)
     return told
 
