@@ -1,5 +1,7 @@
 """A relay that a home let go of for a while, or did not ask for once, is given all of what came meanwhile."""
 
+import asyncio
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from chez.errors import RelayRefused
 from chez.sync import lookout
 from tests.home.pairing import paired
+from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join
 from tests.relay.within import Within, relay
@@ -97,3 +100,14 @@ async def test_who_can_replaces_the_keys_for_whoever_removed_a_device(
             await second.kill()
             with pytest.raises(RelayRefused, match="this device was removed"):
                 await gone.sync(front.url)
+
+
+async def test_a_home_is_left_soon_when_no_relay_answers_any_more(tmp_path: Path) -> None:
+    """As after the network went: whoever locks the home would wait for the goodbye of each relay, for ten seconds."""
+    async with (proxy() as front, behind(front, tmp_path / "r"), persons(tmp_path, "anna", relay=front.url) as (anna,),
+                asyncio.timeout(60)):
+        async with anna.connect() as link:
+            await link.synced()
+            front.frozen = True
+            began = time.monotonic()
+        assert time.monotonic() - began < 8

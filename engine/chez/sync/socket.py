@@ -33,6 +33,10 @@ PROXY: Final = "CHEZ_PROXY"
 """The environment variable that names a proxy: http://host:port, socks5://host:port, or `system` for the one that the
 system, or `https_proxy` and `no_proxy`, name. Without it none is used."""
 
+GOODBYE: Final = 1.0
+"""Seconds for the other side to answer the end of a connection. Whatever matters was acknowledged before; where nobody
+answers any more, as after the network went, each relay's would be waited for by whoever locks a home."""
+
 READ: Final = 64 * KIB
 """Bytes that a read of a socket makes room for. The event loop would ask for 256, which the C library takes from the
 system and gives back each time; little is read where a change is live."""
@@ -241,7 +245,7 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
     try:
         async with asyncio.timeout(open_timeout):
             opened = await _Dial(
-                told, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
+                told, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, close_timeout=GOODBYE,
                 proxy=None if near or scoped else _proxy(),
                 ping_interval=None, user_agent_header=None,
                 create_connection=connection,
