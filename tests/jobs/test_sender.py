@@ -74,6 +74,21 @@ async def test_what_is_told_during_a_delivery_is_not_forgotten() -> None:
     assert len(calls) == 2
 
 
+async def test_it_ends_when_it_hears_of_something_at_that_moment() -> None:
+    """A home that is closed right after something came to wait is closed: the sending does not outlive it."""
+
+    async def deliver() -> Delivery:
+        raise StorageFailed("nothing is due")
+
+    async def closed() -> None:
+        async with sender(deliver, lambda: NOW) as end:
+            await asyncio.sleep(0)
+            end.nudge(Delivery(0, 1, "", 0, None))
+
+    ended, _ = await asyncio.wait({asyncio.create_task(closed())}, timeout=20.0)
+    assert ended
+
+
 async def test_an_error_does_not_end_it() -> None:
     """After a delivery that failed, it goes on when it hears of something to send."""
     calls: list[int] = []

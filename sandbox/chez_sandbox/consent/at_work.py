@@ -178,8 +178,9 @@ class Scheduler:
             while True:
                 self._grants.clear()
                 seconds = wait(await self.look(), self._now())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._grants.wait(), seconds)
+                with contextlib.suppress(TimeoutError):  # `wait_for` of 3.11 may lose a cancellation
+                    async with asyncio.timeout(seconds):
+                        await self._grants.wait()
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

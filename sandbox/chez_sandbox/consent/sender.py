@@ -74,7 +74,8 @@ async def _send(
         end.news.clear()
         wait = RETRY if end.told is None else pause(end.told, now())
         try:
-            await asyncio.wait_for(end.news.wait(), wait)
+            async with asyncio.timeout(wait):  # `wait_for` of 3.11 loses a cancellation that comes with the news
+                await end.news.wait()
             continue
         except TimeoutError:
             pass
