@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import chez
 from chez.errors import RelayRefused
 from chez.sync import lookout
 from tests.home.pairing import paired
 from tests.people.persons import persons
-from tests.people.proxy import behind, proxy
+from tests.people.proxy import Proxy, behind, proxy
 from tests.people.support import ids, join
 from tests.relay.within import Within, relay
 
@@ -111,3 +112,24 @@ async def test_a_home_is_left_soon_when_no_relay_answers_any_more(tmp_path: Path
             front.frozen = True
             began = time.monotonic()
         assert time.monotonic() - began < 8
+
+
+async def test_who_is_ended_while_a_home_disconnects_hears_of_it(tmp_path: Path) -> None:
+    """As the owner of a home whose relay was set anew just before it is locked: it went on, with all keys, for ever."""
+    left = asyncio.Event()
+
+    async def stay(home: chez.Home, front: Proxy) -> None:
+        async with home.connect() as link:
+            await link.synced()
+            front.frozen = True
+        left.set()
+        await asyncio.Event().wait()  # as long as it is not told to end
+
+    async with (proxy() as front, behind(front, tmp_path / "r"), persons(tmp_path, "anna", relay=front.url) as (anna,),
+                asyncio.timeout(60)):
+        task = asyncio.create_task(stay(anna, front))
+        while not front.frozen or anna._syncing.links:  # noqa: ASYNC110 (nothing announces it)
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait((task,), timeout=20)
+        assert task.cancelled() and not left.is_set()

@@ -409,8 +409,7 @@ class Syncing:
 
 async def _stop(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.gather(task, return_exceptions=True)  # whoever is cancelled meanwhile hears of it
 
 
 def _moved(db: Connection, held: Held) -> bool:

@@ -206,12 +206,14 @@ class Link:
 
     async def close(self) -> None:
         """End; what was not sent stays in the outbox."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        for replica in self._replicas:
-            self._forget(replica)
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                # Not within `suppress`: whoever closes it may be cancelled meanwhile, and is to hear of that.
+                await asyncio.gather(self._task, return_exceptions=True)
+        finally:
+            for replica in self._replicas:
+                self._forget(replica)
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
