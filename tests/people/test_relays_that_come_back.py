@@ -9,6 +9,7 @@ import pytest
 
 import chez
 from chez.errors import RelayRefused
+from chez.lan.service import Service
 from chez.sync import lookout
 from tests.home.pairing import paired
 from tests.people.persons import persons
@@ -133,3 +134,30 @@ async def test_who_is_ended_while_a_home_disconnects_hears_of_it(tmp_path: Path)
         task.cancel()
         await asyncio.wait((task,), timeout=20)
         assert task.cancelled() and not left.is_set()
+
+
+async def test_who_is_ended_while_a_home_leaves_its_network_hears_of_it(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home's own relay there takes a while to end: so long the same could pass for a home that goes on."""
+    leaving = asyncio.Event()
+
+    async def run(service: Service) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            leaving.set()
+            await asyncio.sleep(0.05)
+
+    async def stay(home: chez.Home) -> None:
+        async with home.connect() as link:
+            await link.synced()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Service, "run", run)
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,), asyncio.timeout(60):
+        await anna.lan.on()
+        task = asyncio.create_task(stay(anna))
+        await leaving.wait()
+        task.cancel()
+        await asyncio.wait((task,), timeout=20)
+        assert task.cancelled()

@@ -5,14 +5,13 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from chez.blobs.files import FOLDER as PIECES
-from chez.errors import ChezError
 from chez.home.held import HeldSpaces
 from chez.home.syncing import Syncing
 from chez.keys.device import DeviceKeys
@@ -172,8 +171,7 @@ class Network:
             self._looking = None
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError, ChezError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)  # whoever is cancelled meanwhile hears of it
 
     def _served(self) -> Served:
         held = self._spaces.all.values()
