@@ -1,17 +1,24 @@
 """A member gone bad, and a relay that helps: nothing is dropped on their word, and whoever reads finds out."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import chez
 from chez.sync.checkpoints.forms import Forms
+from chez.sync.checkpoints.heard import manifest_of, vouches
 from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import Vouching, vouch_for
+from chez.sync.entry import MANIFEST, VOUCH, read_signed, unseal
 from chez_relay.storage.census import census
+from chez_relay.storage.sqlite import FILE_NAME
 from chez_wire.dropping import NO_DROP
 from tests.checkpoints.test_homes import shown, shrunk, written
+from tests.checkpoints.test_made_up import made_up, signed, slip_in
 from tests.checkpoints.test_releasing import released
 from tests.people.persons import persons, shared
 from tests.people.support import join
@@ -160,3 +167,37 @@ async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Wit
             (his,) = await shared(trip, anna, carl)
             assert await shown(his) == await shown(trip)
             assert "entries-missing" in _kinds(await carl.journal.receipts())
+
+
+async def test_no_other_checkpoint_is_put_in_the_place_of_the_one_that_was_dropped_on(tmp_path: Path,
+                                                                                      server: Within) -> None:
+    """A member says a vouch like the one that was dropped on, for a checkpoint of its own that goes as far, and is made
+    of an attachment: the segments of the one that stands for all that was dropped stay; a newcomer has everything."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, hers = await _filled(anna, berta)
+        await trip.checkpoint()
+        await berta.sync()
+        await anna.sync()
+        assert "entries-dropped" in _kinds(await anna.journal.receipts())
+        await hers.collection("notes").put({"scan": await hers.blobs.add(b"a page" * 99)}, id="hers")
+        await berta.sync()
+        held, keys, author = census(server.data), hers._held.space, hers._held.replica.access.signer
+        ((_, vouch, manifest),) = await berta._database.read(lambda db: [
+            (entry, vouch, manifest_of(db, keys.n, vouch.manifest)) for entry, _, vouch, _ in vouches(db, keys.n)])
+        with closing(sqlite3.connect(server.data / FILE_NAME)) as db:
+            held_chunks = db.execute("SELECT chunk FROM chunks JOIN spaces USING (space) WHERE handle = ?",
+                                     (keys.handle,)).fetchall()
+        pieces = [one for (one,) in held_chunks if one not in manifest.segments]
+        assert pieces
+        for number in range(40, 60):  # whichever hash it has
+            mine = signed(keys, author, number, MANIFEST, made_up([one for bundle in manifest.bundles
+                                                                   for one in bundle.upto], pieces))
+            await slip_in(berta, hers, [mine, signed(keys, author, number + 100, VOUCH, msgspec.structs.replace(
+                vouch, manifest=read_signed(unseal(mine, keys.handle, keys.epochs)).hash))])
+        for _ in range(3):
+            await anna.sync()
+        assert "chunks-released" not in _kinds(await anna.journal.receipts())
+        assert census(server.data).chunks == held.chunks
+        async with persons(tmp_path, "carl", relay=server.url) as (carl,):
+            (his,) = await shared(trip, anna, carl)
+            assert await shown(his) == await shown(trip) != {}

@@ -1,6 +1,7 @@
 """Making a checkpoint at one relay, step by step: whether, on the bundles of which earlier one, and its publication."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -117,7 +118,8 @@ class Drafting:
         """The checkpoint that stands for all that was dropped at the relay, as far as is known here."""
         log = self.site.log(db)
         try:
-            return standing(db, self.site.space, log, last_known(db, self.site.space, log))
+            return standing(db, self.site.space, log, last_known(db, self.site.space, log),
+                            partial(self.site.counts, db))
         except LookupError:
             return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from chez.errors import BadEntry
@@ -15,10 +16,12 @@ from chez.sync.checkpoints.heard import (
     UNFIT,
     author_of,
     checkpoints,
+    is_proven,
     manifest_of,
     set_vouch,
     state_of,
     unsay,
+    voucher_of,
     vouches,
 )
 from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
@@ -143,15 +146,19 @@ class Dropping:
     def _release(self, db: Connection, log: bytes, answer: Answer | None) -> Errand:
         """Say which chunks do not serve any more, if there are any: once after each drop."""
         site, last = self.site, last_known(db, self.site.space, log)
+        counts = partial(site.counts, db)
         try:
-            stands = standing(db, site.space, log, last)
+            stands = standing(db, site.space, log, last, counts)
         except LookupError:
             return None
         gone: set[bytes] = set()
         trusted: set[bytes] = set()
-        for _, vouch in chain(db, site.space, log, last):
+        for entry, vouch in chain(db, site.space, log, last, counts):
             gone.update(vouch.release)
-            trusted.add(vouch.manifest)
+            if is_proven(db, site.space, vouch.manifest) or site.counts(db, voucher_of(db, site.space, entry), vouch):
+                trusted.add(vouch.manifest)
+        if stands is not None and stands[0] not in trusted:
+            return None  # on the word of who made it nothing goes
         old = [] if stands is None else self._outlived(db, trusted, gone, *stands)
         freed = released(db, site.replica.space, site.replica.access.device, site.relay, log, gone)
         self._left = {id: at for id, at in abandoned(

@@ -10,8 +10,8 @@ from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
-           "author_of", "checkpoints", "forget_announced", "hear", "manifest_of", "refuse", "set_state", "set_vouch",
-           "state_of", "unhear", "unsay", "vouch_of", "vouches")
+           "author_of", "checkpoints", "forget_announced", "hear", "is_proven", "manifest_of", "refuse", "set_state",
+           "set_vouch", "state_of", "unhear", "unsay", "vouch_of", "voucher_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -85,6 +85,12 @@ def vouch_of(db: Connection, space: int, entry: bytes) -> Vouch:
     return read_vouch(body)
 
 
+def voucher_of(db: Connection, space: int, entry: bytes) -> bytes:
+    """The device that said a vouch which was heard of."""
+    (author,) = db.execute("SELECT author FROM vouch WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+    return bytes(author)
+
+
 def announcements(db: Connection, space: int, log: bytes) -> Iterator[tuple[bytes, int, Announcement]]:
     """What was announced at a log, read one by one: author, the number of the entry that says so, what it says."""
     for entry, author, sequence in db.execute("SELECT entry, author, sequence FROM announced WHERE space = ?",
@@ -115,6 +121,12 @@ def state_of(db: Connection, space: int, entry: bytes) -> int:
     """What became of a checkpoint that was heard of."""
     (state,) = db.execute("SELECT state FROM checkpoint WHERE space = ? AND entry = ?", (space, entry)).fetchone()
     return int(state)
+
+
+def is_proven(db: Connection, space: int, entry: bytes) -> bool:
+    """Whether a checkpoint was compared with what is here, taken in, or made here."""
+    return db.execute("SELECT 1 FROM checkpoint WHERE space = ? AND entry = ? AND state IN (?, ?, ?)",
+                      (space, entry, SOUND, TAKEN, MADE)).fetchone() is not None
 
 
 def set_vouch(db: Connection, space: int, entry: bytes, state: int) -> None:

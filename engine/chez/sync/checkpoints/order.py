@@ -10,26 +10,38 @@ It holds because whoever vouches has asked, at one moment, which drop is the las
 are there; because the checkpoint that a drop rests on goes at least as far, for each author, as the one before it;
 and because no drop releases a segment of the checkpoint that stands after it. Of two checkpoints made at once
 one is dropped first; the other's vouch is worth nothing then, and a new one is said only if that rule allows.
+
+A drop's name does not tell which checkpoint it rests on: anybody may say a vouch like one that was dropped on, for a
+checkpoint of their own. Of several the one counts whose checkpoint was compared, taken in or made here, else one that
+is another person's word, and which of these is all the same. What this device released rests on such a one alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from chez.store.database import Connection
 from chez.sync.chains import place_of
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, manifest_of, set_vouch, vouch_of, vouches
+from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, is_proven, manifest_of, set_vouch, vouch_of, vouches
 from chez_wire.dropping import NO_DROP, drop_hash
 
-__all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
+__all__ = ("Counts", "chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
+
+Counts = Callable[[bytes, Vouch], bool]
+"""Whether what a device vouches for is another person's word than that of who made the checkpoint."""
 
 
-def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple[bytes, Vouch]]:
+def chain(db: Connection, space: int, log: bytes, drop: bytes,
+          counts: Counts | None = None) -> Iterator[tuple[bytes, Vouch]]:
     """The vouches of a log's drops by their entries, the last one first, as far back as they were heard of."""
-    named = {drop_hash(vouch.follows, vouch.ranges, vouch.release): entry
-             for entry, _, vouch, _ in vouches(db, space) if vouch.log == log}
-    while (entry := named.pop(drop, None)) is not None:
-        vouch = vouch_of(db, space, entry)
-        yield entry, vouch
+    named: dict[bytes, tuple[tuple[bool, bool], bytes]] = {}
+    for entry, author, vouch, _ in vouches(db, space):
+        if vouch.log == log:
+            name = drop_hash(vouch.follows, vouch.ranges, vouch.release)
+            worth = is_proven(db, space, vouch.manifest), counts is not None and counts(author, vouch)
+            named[name] = max(named.get(name, (worth, entry)), (worth, entry))
+    while (found := named.pop(drop, None)) is not None:
+        vouch = vouch_of(db, space, found[1])
+        yield found[1], vouch
         drop = vouch.follows
 
 
@@ -61,12 +73,13 @@ def last_known(db: Connection, space: int, log: bytes) -> bytes:
     return next((name for name in done if name not in done.values()), NO_DROP)
 
 
-def standing(db: Connection, space: int, log: bytes, drop: bytes) -> tuple[bytes, Manifest] | None:
+def standing(db: Connection, space: int, log: bytes, drop: bytes,
+             counts: Counts | None = None) -> tuple[bytes, Manifest] | None:
     """The checkpoint, by its entry, that stands for all that was dropped up to a drop; None before the first.
 
     Raises `LookupError` when that is not known here.
     """
-    for _, vouch in chain(db, space, log, drop):
+    for _, vouch in chain(db, space, log, drop, counts):
         if vouch.ranges:
             return vouch.manifest, manifest_of(db, space, vouch.manifest)
         drop = vouch.follows

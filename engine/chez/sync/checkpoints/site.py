@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from chez.store.database import Connection
@@ -140,7 +141,7 @@ class Site:
     def bears(self, db: Connection, manifest: Manifest, answer: Answer) -> bool:
         """Whether a drop may rest on a checkpoint after the relay's last one: it is whole, and goes as far."""
         try:
-            before = standing(db, self.space, self.log(db), answer.drop)
+            before = standing(db, self.space, self.log(db), answer.drop, partial(self.counts, db))
         except LookupError:
             return False
         return answer.whole and goes_as_far(db, self.space, manifest.vector, upto_of(before and before[1]))
