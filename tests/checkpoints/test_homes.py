@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import NotAllowed
 from chez_relay.storage.census import census
+from tests.home.pairing import PASSPHRASE
 from tests.people.persons import persons, shared
-from tests.people.support import join
+from tests.people.support import join, open_again
 from tests.relay.within import Within
 
 _numbers = count(1)
@@ -91,3 +93,28 @@ async def test_another_person_vouches_where_there_is_one(tmp_path: Path, server:
         await carl.sync()
         assert await shown(trip) == await shown(hers) == await shown(his) != {}
         assert [await one.audit() for one in (anna, berta, carl)] == [[], [], []]
+
+
+async def test_what_stands_for_what_was_dropped_is_read_though_its_maker_is_nobody_since(tmp_path: Path,
+                                                                                         server: Within) -> None:
+    """A device is removed by one that is offline, and restored of its backup meanwhile: the new device, let in by the
+    removed one, makes a checkpoint that is dropped on. It is nobody once the removal arrives; a newcomer has it all."""
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            for _ in range(4):
+                await written(anna.space(), "anna", 3)
+                await anna.sync()
+            await phone.sync(server.url)
+            await phone.backup(tmp_path / "backup")
+        await anna.devices.remove("phone")
+        await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        async with open_again(tmp_path / "again") as again:
+            await again.sync(server.url)
+            done = await again.space().checkpoint()
+            assert done is not None and done.dropped
+        await asyncio.sleep(0.2)  # the relay's grace is over
+        await anna.sync()
+        before = await shown(anna.space())
+        assert [one.active for one in await anna.devices.all()] == [True, False]
+        async with join(anna, tmp_path / "late", "late", server.url) as late:
+            assert await shown(late.space()) == before != {}

@@ -50,12 +50,18 @@ def unhear(db: Connection, space: int, entries: Collection[bytes]) -> None:
 def checkpoints(db: Connection, space: SpaceKeys) -> list[tuple[bytes, bytes]]:
     """Checkpoints that were not refused, of devices that are known to be somebody's, the newest first: entry, author.
 
-    Whoever has an epoch's key could say one in the name of a device that nobody ever let in.
+    Whoever has an epoch's key could say one in the name of a device that nobody ever let in. But one that a known
+    device vouched for, or that a relay dropped on, may stand for what was dropped, and who made it be nobody's since:
+    let in by one that was removed. What is in it is proven by whoever wrote it.
     """
     known = space.membership.state.device
     rows = db.execute("SELECT entry, author FROM checkpoint WHERE space = ? AND state <> ? ORDER BY position DESC",
                       (space.n, REFUSED)).fetchall()
-    return [(entry, author) for entry, author in rows if known(author) is not None]
+    if not any(known(author) is None for _, author in rows):
+        return rows
+    vouched = {vouch.manifest for _, voucher, vouch, state in vouches(db, space.n)
+               if state == ASKED or known(voucher) is not None}
+    return [(entry, author) for entry, author in rows if known(author) is not None or entry in vouched]
 
 
 def manifest_of(db: Connection, space: int, entry: bytes) -> Manifest:

@@ -77,8 +77,8 @@ class Site:
         return {vouch.manifest for _, voucher, vouch, _ in vouches(db, self.space) if self.counts(db, voucher, vouch)}
 
     def person(self, device: bytes) -> bytes:
-        """Whose a device is; of who consented to several one, and the device itself where nobody is known."""
-        return min(self.replica.space.membership.state.persons_of(device), default=device)
+        """Whose a device is; of who consented to several one. All that are not known are one person's: nobody's."""
+        return min(self.replica.space.membership.state.persons_of(device), default=b"")
 
     def unheld(self, db: Connection) -> bytes | None:
         """The newest checkpoint, by its entry, that has what is not here, and can be read."""
