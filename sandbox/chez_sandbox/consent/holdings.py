@@ -228,7 +228,7 @@ def _can_be(account: str, *amounts: int) -> bool:
 
 
 async def _keep_heard(home: "Home", records: Iterable[Mapping[str, Any]]) -> Heard:
-    devices, found = {info.id: info.active for info in await home.devices.all()}, list(records)
+    devices, found = {info.id for info in await home.devices.all()}, list(records)
 
     def work(transaction: "Transaction") -> Heard:
         before = _heard(transaction)
@@ -242,15 +242,9 @@ async def _keep_heard(home: "Home", records: Iterable[Mapping[str, Any]]) -> Hea
 
 
 def _merged(
-    heard: Heard,
-    devices: Mapping[bytes, bool],
-    records: Iterable[Mapping[str, Any]],
-    own: Iterable[tuple[bytes, bytes]],
+    heard: Heard, devices: set[bytes], records: Iterable[Mapping[str, Any]], own: Iterable[tuple[bytes, bytes]]
 ) -> Heard:
-    """What was heard, with what records say that their devices signed; in whatever order they come.
-
-    `devices` says which are in use: whatever another one signs, it took over nothing of such a one.
-    """
+    """What was heard, with what records say that their devices signed; in whatever order they come."""
     words, claims = dict(heard.words), {lost: set(by) for lost, by in heard.claims.items()}
     for lost, by in own:
         claims.setdefault(lost, set()).add(by)
@@ -258,9 +252,8 @@ def _merged(
         device = record.get("by")
         if not isinstance(device, bytes) or device not in devices:
             continue
-        if (claim := opened_record(record, device, RECLAIMS, _Reclaim)) is not None:
-            if not devices.get(claim.lost, True):
-                claims.setdefault(claim.lost, set()).add(device)
+        if (claim := opened_record(record, device, RECLAIMS, _Reclaim)) is not None and claim.lost in devices:
+            claims.setdefault(claim.lost, set()).add(device)
         elif (said := opened_record(record, device, HOLDS, _Holding)) is not None:
             last = _holding(words.get(device))
             if last is None or _rank(said) > _rank(last):
