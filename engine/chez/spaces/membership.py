@@ -62,6 +62,9 @@ class Right(msgspec.Struct, frozen=True):
     cut: Cut | None = None
 
 
+_TAKEN: Final = "somebody took its author's right to say it at the same time"
+
+
 class Membership:
     """The members of the space with this id; `add` statements in any order.
 
@@ -159,7 +162,8 @@ class Membership:
     @property
     def heads(self) -> set[bytes]:
         """The statements that no other builds on."""
-        return set(self._dag.heads)
+        with self._alone:
+            return set(self._dag.heads)
 
     @property
     def named_heads(self) -> list[bytes]:
@@ -167,35 +171,37 @@ class Membership:
 
         Of more of those than there is room for, each person's in turn: none crowds out what another rests on.
         """
-        heads = sorted(self._dag.heads)
-        if len(heads) <= MAX_HEADS:
-            return heads
-        top = self._dag.tops(self._effective)
-        if len(top) > MAX_HEADS:
-            with self._alone:
+        with self._alone:
+            heads = sorted(self._dag.heads)
+            if len(heads) <= MAX_HEADS:
+                return heads
+            top = self._dag.tops(self._effective)
+            if len(top) > MAX_HEADS:
                 top = of_persons(self._dag, self._effects.view(self._all), top)
-        first = sorted(self._dag.statements[number].hash for number in top)
-        return [*first, *sorted(self._dag.heads.difference(first))][:MAX_HEADS]
+            first = sorted(self._dag.statements[number].hash for number in top)
+            return [*first, *sorted(self._dag.heads.difference(first))][:MAX_HEADS]
 
     @property
     def statements(self) -> list[Signed]:
         """All that have what they build on here, each after those."""
-        return list(self._dag.statements)
+        with self._alone:
+            return list(self._dag.statements)
 
     def person_log(self, person: bytes) -> list[Signed]:
         """The statements about a person's devices, each after those it builds on."""
-        return [self._dag.statements[number] for number in numbers_of(self._effects.index.about.get(person, 0))]
+        with self._alone:
+            return [self._dag.statements[number] for number in numbers_of(self._effects.index.about.get(person, 0))]
 
     def person_heads(self, person: bytes, *devices: bytes) -> list[bytes]:
         """The statements about a person's devices that no other builds on, in order, as many as one may name.
 
         Of more than that those first that know these devices: what is said by one, or about one, rests on them.
         """
-        tops = self._dag.tops(self._effects.index.about.get(person, 0))
-        if len(tops) > MAX_HEADS:
-            with self._alone:
+        with self._alone:
+            tops = self._dag.tops(self._effects.index.about.get(person, 0))
+            if len(tops) > MAX_HEADS:
                 tops = resting_on(self._dag, self._effects.view(self._all), tops, devices)
-        return sorted(self._dag.statements[number].hash for number in tops)
+            return sorted(self._dag.statements[number].hash for number in tops)
 
     def epoch(self, id: bytes) -> NewEpoch | None:
         """The signed words about an epoch, if they are here, even if what they build on is not."""
@@ -208,25 +214,24 @@ class Membership:
 
     def before(self, a: bytes, b: bytes) -> bool:
         """Whether statement `b` builds on statement `a`; both are here."""
-        return self._dag.before(a, b)
+        with self._alone:
+            return self._dag.before(a, b)
 
-    def void(self) -> Iterator[tuple[Signed, str]]:
+    def void(self) -> list[tuple[Signed, str]]:
         """The statements that take no effect, and why."""
-        effective = self._effective
-        for number, statement in enumerate(self._dag.statements):
-            word = self._effects.index.words[number]
-            if isinstance(word, str):
-                yield statement, word
-            elif not effective >> number & 1:
-                yield statement, "somebody took its author's right to say it at the same time"
+        with self._alone:
+            effective, words = self._effective, self._effects.index.words
+            return [(statement, word if isinstance(word, str) else _TAKEN)
+                    for number, (statement, word) in enumerate(zip(self._dag.statements, words, strict=True))
+                    if isinstance(word, str) or not effective >> number & 1]
 
     # --- entries ------------------------------------------------------------------------
 
     def right(self, device: bytes, heads: Iterable[bytes]) -> Right:
         """What the author of an entry that names these heads (all known) might do, and up to where it counts."""
-        numbers = self._top(heads)
-        key = (device, numbers)
         with self._alone:
+            numbers = self._top(heads)
+            key = (device, numbers)
             if key not in self._rights:
                 self._rights[key] = self._right(device, self._effects.view(numbers), self._dag.closure_of(numbers))
             return self._rights[key]
@@ -255,8 +260,9 @@ class Membership:
 
     def cuts(self, device: bytes) -> list[Cut]:
         """Where removals that take effect cut a device's chain, the furthest first."""
-        strong = self._effects.index.strong & self._effective
-        bodies = [self._dag.statements[number].body for number in numbers_of(strong)]
+        with self._alone:
+            strong = self._effects.index.strong & self._effective
+            bodies = [self._dag.statements[number].body for number in numbers_of(strong)]
         found = {(cut.sequence, cut.hash): cut for body in bodies for cut in _named(body) if cut.device == device}
         return [found[key] for key in sorted(found, key=lambda key: (-key[0], key[1]))]
 
@@ -267,6 +273,10 @@ class Membership:
         But for those that a removal knew which cuts the chain: its author accepted another entry all the same. The
         device itself may have picked one that nobody had, to be shown when it is gone.
         """
+        with self._alone:
+            return self._picks(device)
+
+    def _picks(self, device: bytes) -> list[Cut]:
         known = 0
         for number in numbers_of(self._effects.index.strong & self._effective):
             if any(cut.device == device for cut in _named(self._dag.statements[number].body)):
