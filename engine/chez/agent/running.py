@@ -206,7 +206,8 @@ async def _in_step(home: "Home", owner: Owner) -> AsyncIterator[None]:
                 pass
             # The link reconnects by itself; what ends it is a refusal, which may pass.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), RETRY_SECONDS)
+                async with asyncio.timeout(RETRY_SECONDS):  # wait_for may lose who ends it
+                    await changed.wait()
 
     task = asyncio.create_task(keep())
     try:

@@ -133,11 +133,13 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
 
 def _hand_on(db: Connection, space: int, former: bytes, first: int) -> None:
     """What one relay has of the former device, before `first`, and another did not acknowledge is sent there as others'
-    entries are: it is nobody's own any more.
+    entries are: it is nobody's own any more. So is what was on its way of others.
     """
     db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT relay, n FROM cursor JOIN entry USING (space) "
                "WHERE space = ? AND author = ? AND sequence < ? AND (n > acknowledged OR n IN "
                "(SELECT entry FROM sealed WHERE sealed.relay = cursor.relay))", (space, former, first))
+    db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT relay, entry FROM sealed JOIN entry "
+               "ON entry.n = sealed.entry WHERE space = ? AND author <> ?", (space, former))
 
 
 def _remake(db: Connection, space: int, device: bytes, behind: tuple[str, tuple[Any, ...]]) -> int:

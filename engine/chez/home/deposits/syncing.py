@@ -46,8 +46,9 @@ async def following(deposits: Deposits, changed: asyncio.Event, ready: Callable[
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended, Exception):  # nobody foresaw it; who is cancelled here meanwhile is heard
+            raise ended
 
 
 async def _follow(deposits: Deposits, changed: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
@@ -58,4 +59,5 @@ async def _follow(deposits: Deposits, changed: asyncio.Event, ready: Callable[[]
         with suppress(ChezError):  # a full disk, say: what lies at the relay stays there
             await deposits.take()
         with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), random.uniform(*PAUSE))
+            async with asyncio.timeout(random.uniform(*PAUSE)):  # wait_for may lose who ends it
+                await changed.wait()

@@ -55,8 +55,9 @@ def checkpoints(db: Connection, space: SpaceKeys) -> list[tuple[bytes, bytes]]:
     let in by one that was removed. What is in it is proven by whoever wrote it.
     """
     known = space.membership.state.device
-    rows = db.execute("SELECT entry, author FROM checkpoint WHERE space = ? AND state <> ? ORDER BY position DESC",
-                      (space.n, REFUSED)).fetchall()
+    rows: list[tuple[bytes, bytes]] = db.execute(
+        "SELECT entry, author FROM checkpoint WHERE space = ? AND state <> ? ORDER BY position DESC",
+        (space.n, REFUSED)).fetchall()
     if not any(known(author) is None for _, author in rows):
         return rows
     vouched = {vouch.manifest for _, voucher, vouch, state in vouches(db, space.n)

@@ -33,26 +33,30 @@ Counts = Callable[[bytes, Vouch], bool]
 def chain(db: Connection, space: int, log: bytes, drop: bytes,
           counts: Counts | None = None) -> Iterator[tuple[bytes, Vouch]]:
     """The vouches of a log's drops by their entries, the last one first, as far back as they were heard of."""
-    named: dict[bytes, tuple[tuple[bool, bool], bytes]] = {}
+    named: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for entry, author, vouch, _ in vouches(db, space):
         if vouch.log == log:
-            name = drop_hash(vouch.follows, vouch.ranges, vouch.release)
-            worth = is_proven(db, space, vouch.manifest), counts is not None and counts(author, vouch)
-            named[name] = max(named.get(name, (worth, entry)), (worth, entry))
-    while (found := named.pop(drop, None)) is not None:
-        vouch = vouch_of(db, space, found[1])
-        yield found[1], vouch
+            named.setdefault(drop_hash(vouch.follows, vouch.ranges, vouch.release), []).append((entry, author))
+
+    def worth(said: tuple[bytes, bytes]) -> tuple[bool, bool, bytes]:
+        vouch = vouch_of(db, space, said[0])
+        return is_proven(db, space, vouch.manifest), counts is not None and counts(said[1], vouch), said[0]
+
+    while alike := named.pop(drop, None):
+        entry, _ = alike[0] if len(alike) == 1 else max(alike, key=worth)
+        vouch = vouch_of(db, space, entry)
+        yield entry, vouch
         drop = vouch.follows
 
 
-def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
+def learn(db: Connection, space: int, log: bytes, drop: bytes, counts: Counts | None = None) -> None:
     """A relay said which drop was its last one: what its drops were is known, and which vouches came too late.
 
     Those that were done and are in its chain no more came too late as well: it went back to a backup.
     """
     done: set[bytes] = set()
     first = drop
-    for entry, vouch in chain(db, space, log, drop):
+    for entry, vouch in chain(db, space, log, drop, counts):
         done.add(entry)
         first = vouch.follows
     whole = first == NO_DROP
