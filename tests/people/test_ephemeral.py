@@ -84,9 +84,15 @@ async def three(folder: Path, url: str, role: str = "writer") -> AsyncIterator[
 @asynccontextmanager
 async def relays_hand(url: str, space: chez.Space) -> AsyncIterator[RelayConnection]:
     """What a relay can do with a space: it hears all that is said, sealed, and says whatever it likes to all."""
-    epoch, handle = space._held.replica.access.current, space._held.space.handle
+    handle = space._held.space.handle
     async with connect(url) as hand:
-        await hand.open([(handle, Role.READ, epoch.read), (handle, Role.CONTROL, epoch.control)])
+        async with asyncio.timeout(30):
+            while True:  # a newer epoch's keys may be on their way there
+                epoch = space._held.replica.access.current
+                opened = await hand.open([(handle, Role.READ, epoch.read), (handle, Role.CONTROL, epoch.control)])
+                if not any(one.error for one in opened):
+                    break
+                await asyncio.sleep(0.05)
         await hand.subscribe(handle, 0)
         yield hand
 
