@@ -101,6 +101,29 @@ async def test_a_log_that_is_laid_anew_in_part_is_another_store(
         assert store.incarnation != before
 
 
+async def test_a_log_that_is_laid_anew_is_never_the_former_stores(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody could be told afterwards, no later look finds anything wrong with the new log."""
+    async with emptied(cluster) as store:
+        before, ends = store.incarnation, await appended(store, 4)
+        await lose(cluster, store, (await messages(store, LOG))[2:3])
+        mender, told = store.spaces._mender, 0
+        plain = mender._lost
+
+        async def lost() -> None:
+            nonlocal told
+            told += 1
+            if told > 1:
+                raise Unavailable("no leader")
+            await plain()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(mender, "_lost", lost)
+            (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and page.entries and page.head not in ends
+        assert told > 1 and store.incarnation != before
+
+
 async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
         cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream with the incarnation has no leader just when a relay finds that the cluster lost a block: it finds so

@@ -40,7 +40,8 @@ class Mender:
     async def mend(self, handle: bytes, view: View) -> None:
         """Lay a space's log anew, as the view has it. Raises `Unavailable`; then what was laid so far is the log.
 
-        As soon as some of it may be laid, answered or not, the store is another one.
+        As soon as some of it may be laid, answered or not, the store is another one. So it is before, too: where that
+        can't be told afterwards, or the relay is killed, nobody takes the new log for the former store's.
         """
         state, seq, size, begun = view.state, view.seq, 0, False
         if state is None or not state.alive:
@@ -50,6 +51,7 @@ class Mender:
         left = Left(self._engine, stream, subject, state)
         draft = self._draft(view)
         draft.anew(await left.packets())
+        await self._lost()
         try:
             async for block in left.blocks(seq):
                 if size > BLOCK_BYTES:
