@@ -12,6 +12,7 @@ from chez.agent.ui import Ui
 from chez.errors import InvalidValue
 from chez.records.counter import Counter
 from chez.records.text import Text
+from chez.tasks import stop
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -126,6 +127,4 @@ async def reporting(ui: Ui, label: str) -> AsyncIterator[Callable[..., None]]:
         if latest != (0, 0):
             await ui.progress(*latest, label)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stop(task)

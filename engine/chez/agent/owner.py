@@ -41,6 +41,7 @@ from chez.agent.protocol import (
 )
 from chez.agent.ui import FarUi
 from chez.errors import ChezError, HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
+from chez.tasks import happened
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -184,8 +185,7 @@ class Owner:
     async def _watch(self) -> None:
         while (left := self.look()) > 0:
             self._used.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._used.wait(), min(left, LOOK))
+            await happened(self._used, min(left, LOOK))
 
     async def _unlock(self, params: dict[str, Any]) -> dict[str, bool]:
         """What `chez unlock` asks for."""

@@ -21,6 +21,7 @@ from chez.agent.owner import Owner, serving
 from chez.errors import ChezError, NotFound, Unavailable
 from chez.home.lifecycle import locked, opened
 from chez.store.keyring import database_key
+from chez.tasks import happened
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -205,9 +206,7 @@ async def _in_step(home: "Home", owner: Owner) -> AsyncIterator[None]:
             except (ChezError, TimeoutError):
                 pass
             # The link reconnects by itself; what ends it is a refusal, which may pass.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS):  # wait_for may lose who ends it
-                    await changed.wait()
+            await happened(changed, RETRY_SECONDS)
 
     task = asyncio.create_task(keep())
     try:

@@ -24,6 +24,7 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.link import Link
 from chez.sync.meeting import Near
+from chez.tasks import stop
 
 __all__ = ("Blobs", "blobs_beside", "blobs_of")
 
@@ -286,9 +287,7 @@ class Blobs:
         """End what runs in the background. Called when the home closes."""
         for task in (self._recovery, self._tidying):
             if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await stop(task)
 
     # --- sending --------------------------------------------------------------------------
 

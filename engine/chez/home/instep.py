@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from copy import copy
 
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.connection import relay_name
 from chez.sync.link import Link
+from chez.tasks import stop
 
 __all__ = ("in_step", "summed_up", "telling")
 
@@ -43,9 +44,7 @@ async def in_step(links: Sequence[Link], timeout: float | None, *, everywhere: b
             return next(task for task in tasks if task in done).result()
         finally:
             for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await stop(task)
 
     return list(await asyncio.gather(*(either(link) for link in links)))
 
@@ -102,6 +101,4 @@ async def telling(links: Sequence[Link], progress: Callable[[int, int], None] | 
         yield
         tell()
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await stop(task)

@@ -5,13 +5,14 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from chez.blobs.files import FOLDER as PIECES
+from chez.errors import ChezError
 from chez.home.held import HeldSpaces
 from chez.home.syncing import Syncing
 from chez.keys.device import DeviceKeys
@@ -22,6 +23,7 @@ from chez.lan.recognition import Recognition, Served
 from chez.lan.service import Service
 from chez.store.database import Connection, Database
 from chez.sync.meeting import Near
+from chez.tasks import stop
 
 __all__ = ("Lan", "LanPeer", "LanStatus", "Network")
 
@@ -170,8 +172,8 @@ class Network:
             self._looking.cancel()
             self._looking = None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)  # whoever is cancelled meanwhile hears of it
+            with suppress(ChezError):
+                await stop(task)
 
     def _served(self) -> Served:
         held = self._spaces.all.values()

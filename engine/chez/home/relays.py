@@ -12,6 +12,7 @@ from chez.home.syncing import Syncing
 from chez.journal import Journal
 from chez.sync.connection import relay_name
 from chez.sync.pinning import check_pins, split
+from chez.tasks import stop
 from chez_wire.limits import MAX_TEXT
 
 __all__ = ("Relays",)
@@ -131,6 +132,4 @@ class Relays:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await stop(task)

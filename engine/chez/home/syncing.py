@@ -28,6 +28,7 @@ from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances, Near
 from chez.sync.moving import go_to, strayed
+from chez.tasks import stop
 
 __all__ = ("Syncing", "relay_row")
 
@@ -274,7 +275,7 @@ class Syncing:
         if link in self.links:
             self.links.remove(link)
             if self._running is not None and (task := self._running.answers.pop(link, None)) is not None:
-                await _stop(task)
+                await stop(task)
             await link.close()
 
     async def _keep_sending(self, held: Held) -> None:
@@ -405,11 +406,6 @@ class Syncing:
             return SpaceStatus(held.id, held.space.name, link.url, "off", "", *stands, each)  # as it should be
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
                            held.blobs.problem if error is None else str(error), *stands, each)
-
-
-async def _stop(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)  # whoever is cancelled meanwhile hears of it
 
 
 def _moved(db: Connection, held: Held) -> bool:

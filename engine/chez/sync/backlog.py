@@ -19,6 +19,7 @@ from chez.store.database import Database
 from chez.sync.copied import note_copy
 from chez.sync.intake import TURN
 from chez.sync.replica import Replica
+from chez.tasks import stop
 
 __all__ = ("Backlog",)
 
@@ -51,9 +52,7 @@ class Backlog:
                         trace: TracebackType | None) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await stop(task)
 
     def committed(self) -> None:
         """A transaction was committed; called in the writer's thread."""

@@ -30,6 +30,7 @@ from chez.sync.sealer import ForLane, Sealer
 from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
+from chez.tasks import stop
 
 __all__ = ("Link",)
 
@@ -208,9 +209,7 @@ class Link:
         """End; what was not sent stays in the outbox."""
         try:
             if self._task is not None:
-                self._task.cancel()
-                # Not within `suppress`: whoever closes it may be cancelled meanwhile, and is to hear of that.
-                await asyncio.gather(self._task, return_exceptions=True)
+                await stop(self._task)
         finally:
             for replica in self._replicas:
                 self._forget(replica)

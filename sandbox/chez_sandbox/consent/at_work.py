@@ -18,6 +18,7 @@ import msgspec
 from chez.agent.idle import awake_clock
 from chez.agent.reports import write
 from chez.errors import ChezError
+from chez.tasks import happened, stop
 from chez_sandbox.consent.clocks import Kept, WallClock
 from chez_sandbox.consent.grants import COLLECTION
 from chez_sandbox.consent.pace import Pace
@@ -178,13 +179,9 @@ class Scheduler:
             while True:
                 self._grants.clear()
                 seconds = wait(await self.look(), self._now())
-                with contextlib.suppress(TimeoutError):  # `wait_for` of 3.11 may lose a cancellation
-                    async with asyncio.timeout(seconds):
-                        await self._grants.wait()
+                await happened(self._grants, seconds)
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            await stop(watching)
 
     async def _watch(self) -> None:
         try:
@@ -215,9 +212,7 @@ async def scheduler(home: "Home", runtime: Callable[[], Awaitable[Runtime]], sen
     try:
         yield made
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stop(task)
 
 
 async def _in_step(home: "Home") -> bool:

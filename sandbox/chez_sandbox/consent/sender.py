@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from chez.errors import ChezError
+from chez.tasks import happened, stop
 from chez_sandbox.consent.delivery import Delivery
 
 __all__ = ("MOST", "RETRY", "Sender", "pause", "sender")
@@ -62,9 +63,7 @@ async def sender(
     try:
         yield end
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stop(task)
 
 
 async def _send(
@@ -73,12 +72,8 @@ async def _send(
     while True:
         end.news.clear()
         wait = RETRY if end.told is None else pause(end.told, now())
-        try:
-            async with asyncio.timeout(wait):  # `wait_for` of 3.11 loses a cancellation that comes with the news
-                await end.news.wait()
+        if await happened(end.news, wait):
             continue
-        except TimeoutError:
-            pass
         told = None
         with going_on():
             told = await deliver()

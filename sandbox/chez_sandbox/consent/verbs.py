@@ -4,7 +4,6 @@ The bundle comes as bytes (the caller reads the file, with the caller's rights).
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ import msgspec
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
+from chez.tasks import stop
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.at_work import going_on, runtime_of, scheduler, time_of
 from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
@@ -358,9 +358,7 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
         if news.is_set():  # the last rows and the result may have come in one piece
             await ui.progress(*latest, label)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stop(task)
 
 
 def _spoken(verb: Verb) -> Verb:

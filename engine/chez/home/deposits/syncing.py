@@ -12,6 +12,7 @@ from chez.errors import ChezError
 from chez.home.deposits.desk import Deposits
 from chez.home.exchange import Exchange
 from chez.home.reports import SyncReport
+from chez.tasks import happened, stop
 
 __all__ = ("following", "sync_and_take")
 
@@ -45,10 +46,7 @@ async def following(deposits: Deposits, changed: asyncio.Event, ready: Callable[
     try:
         yield
     finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(ended, Exception):  # nobody foresaw it; who is cancelled here meanwhile is heard
-            raise ended
+        await stop(task)
 
 
 async def _follow(deposits: Deposits, changed: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
@@ -58,6 +56,4 @@ async def _follow(deposits: Deposits, changed: asyncio.Event, ready: Callable[[]
         changed.clear()
         with suppress(ChezError):  # a full disk, say: what lies at the relay stays there
             await deposits.take()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(*PAUSE)):  # wait_for may lose who ends it
-                await changed.wait()
+        await happened(changed, random.uniform(*PAUSE))

@@ -1,7 +1,6 @@
 """Making a checkpoint at one relay, step by step: whether, on the bundles of which earlier one, and its publication."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ from chez.sync.checkpoints.due import done, due, own, want
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
 from chez.sync.checkpoints.format import Manifest
 from chez.sync.checkpoints.heard import HEARD, MADE, manifest_of, set_state, state_of
-from chez.sync.checkpoints.order import last_known, standing, upto_of
+from chez.sync.checkpoints.order import last_known, upto_of
 from chez.sync.checkpoints.policy import worth
 from chez.sync.checkpoints.site import Site
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, Item
@@ -116,10 +115,8 @@ class Drafting:
 
     def _stands(self, db: Connection) -> tuple[bytes, Manifest] | None:
         """The checkpoint that stands for all that was dropped at the relay, as far as is known here."""
-        log = self.site.log(db)
         try:
-            return standing(db, self.site.space, log, last_known(db, self.site.space, log),
-                            partial(self.site.counts, db))
+            return self.site.standing(db, last_known(db, self.site.space, self.site.log(db)))
         except LookupError:
             return None
 

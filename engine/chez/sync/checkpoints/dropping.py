@@ -21,10 +21,9 @@ from chez.sync.checkpoints.heard import (
     set_vouch,
     state_of,
     unsay,
-    voucher_of,
     vouches,
 )
-from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
+from chez.sync.checkpoints.order import chain, goes_as_far, last_known
 from chez.sync.checkpoints.parting import released
 from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import fits, vouch_for
@@ -146,16 +145,15 @@ class Dropping:
     def _release(self, db: Connection, log: bytes, answer: Answer | None) -> Errand:
         """Say which chunks do not serve any more, if there are any: once after each drop."""
         site, last = self.site, last_known(db, self.site.space, log)
-        counts = partial(site.counts, db)
         try:
-            stands = standing(db, site.space, log, last, counts)
+            stands = site.standing(db, last)
         except LookupError:
             return None
         gone: set[bytes] = set()
         trusted: set[bytes] = set()
-        for entry, vouch in chain(db, site.space, log, last, counts):
+        for _, voucher, vouch in chain(db, site.space, log, last, partial(site.counts, db)):
             gone.update(vouch.release)
-            if is_proven(db, site.space, vouch.manifest) or site.counts(db, voucher_of(db, site.space, entry), vouch):
+            if is_proven(db, site.space, vouch.manifest) or site.counts(db, voucher, vouch):
                 trusted.add(vouch.manifest)
         if stands is not None and stands[0] not in trusted:
             return None  # on the word of who made it nothing goes

@@ -11,7 +11,7 @@ from chez.sync.entry import ANNOUNCEMENT, MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "announcements",
            "author_of", "checkpoints", "forget_announced", "hear", "is_proven", "manifest_of", "refuse", "set_state",
-           "set_vouch", "state_of", "unhear", "unsay", "vouch_of", "voucher_of", "vouches")
+           "set_vouch", "state_of", "unhear", "unsay", "vouch_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
@@ -90,12 +90,6 @@ def vouch_of(db: Connection, space: int, entry: bytes) -> Vouch:
     """The vouch that an entry carries, which was heard of."""
     (body,) = db.execute("SELECT body FROM vouch WHERE space = ? AND entry = ?", (space, entry)).fetchone()
     return read_vouch(body)
-
-
-def voucher_of(db: Connection, space: int, entry: bytes) -> bytes:
-    """The device that said a vouch which was heard of."""
-    (author,) = db.execute("SELECT author FROM vouch WHERE space = ? AND entry = ?", (space, entry)).fetchone()
-    return bytes(author)
 
 
 def announcements(db: Connection, space: int, log: bytes) -> Iterator[tuple[bytes, int, Announcement]]:

@@ -31,8 +31,8 @@ Counts = Callable[[bytes, Vouch], bool]
 
 
 def chain(db: Connection, space: int, log: bytes, drop: bytes,
-          counts: Counts | None = None) -> Iterator[tuple[bytes, Vouch]]:
-    """The vouches of a log's drops by their entries, the last one first, as far back as they were heard of."""
+          counts: Counts | None = None) -> Iterator[tuple[bytes, bytes, Vouch]]:
+    """The vouches of a log's drops by their entries, with their authors, the last one first, as far back as known."""
     named: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for entry, author, vouch, _ in vouches(db, space):
         if vouch.log == log:
@@ -43,9 +43,9 @@ def chain(db: Connection, space: int, log: bytes, drop: bytes,
         return is_proven(db, space, vouch.manifest), counts is not None and counts(said[1], vouch), said[0]
 
     while alike := named.pop(drop, None):
-        entry, _ = alike[0] if len(alike) == 1 else max(alike, key=worth)
+        entry, author = alike[0] if len(alike) == 1 else max(alike, key=worth)
         vouch = vouch_of(db, space, entry)
-        yield entry, vouch
+        yield entry, author, vouch
         drop = vouch.follows
 
 
@@ -56,7 +56,7 @@ def learn(db: Connection, space: int, log: bytes, drop: bytes, counts: Counts | 
     """
     done: set[bytes] = set()
     first = drop
-    for entry, vouch in chain(db, space, log, drop, counts):
+    for entry, _, vouch in chain(db, space, log, drop, counts):
         done.add(entry)
         first = vouch.follows
     whole = first == NO_DROP
@@ -83,7 +83,7 @@ def standing(db: Connection, space: int, log: bytes, drop: bytes,
 
     Raises `LookupError` when that is not known here.
     """
-    for _, vouch in chain(db, space, log, drop, counts):
+    for _, _, vouch in chain(db, space, log, drop, counts):
         if vouch.ranges:
             return vouch.manifest, manifest_of(db, space, vouch.manifest)
         drop = vouch.follows

@@ -141,10 +141,14 @@ class Site:
     def bears(self, db: Connection, manifest: Manifest, answer: Answer) -> bool:
         """Whether a drop may rest on a checkpoint after the relay's last one: it is whole, and goes as far."""
         try:
-            before = standing(db, self.space, self.log(db), answer.drop, partial(self.counts, db))
+            before = self.standing(db, answer.drop)
         except LookupError:
             return False
         return answer.whole and goes_as_far(db, self.space, manifest.vector, upto_of(before and before[1]))
+
+    def standing(self, db: Connection, drop: bytes) -> tuple[bytes, Manifest] | None:
+        """The checkpoint that stands for all that was dropped here up to a drop, as `order.standing` has it."""
+        return standing(db, self.space, self.log(db), drop, partial(self.counts, db))
 
     def log(self, db: Connection) -> bytes:
         """The name of the relay's log."""

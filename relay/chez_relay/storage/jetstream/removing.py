@@ -38,7 +38,6 @@ class Removal:
         self._views = views
         self._attachments = attachments
 
-
     async def sweep(self, handle: bytes, store: bytes) -> bool:
         """Remove what a life held, if it is over; whether it is."""
         view = await self._views.current(handle)
