@@ -20,6 +20,7 @@ from chez.sync.failures import why
 from chez_wire.chunks import chunk_id
 from tests.people.persons import persons, shared, values
 from tests.people.proxy import Proxy, proxy
+from tests.people.support import turned_until
 from tests.relay.support import Space
 from tests.relay.within import Within, relay
 
@@ -134,10 +135,13 @@ async def test_what_takes_connections_and_never_greets_is_given_up(tmp_path: Pat
         async with anna.connect(url) as link, asyncio.timeout(60):
             await link.turn()
             began = link.since
-            while link.connections < 2 or link.next_try is None:
+
+            async def rests_again() -> bool:
                 (space,) = (await anna.status()).spaces
                 assert link.status == space.link == "connecting"
-                await link.turn()
+                return link.connections > 1 and link.next_try is not None
+
+            await turned_until(link, rests_again)
             assert isinstance(link.error, RelayUnreachable) and "greet" in str(link.error) and not link.ended
             assert link.since == began
 
