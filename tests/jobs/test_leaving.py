@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import chez
+from chez import inboxes
 from chez.agent.idle import awake_clock
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
@@ -28,6 +29,8 @@ from tests.jobs.test_grants import TODAY, bundle, grant, tamper
 from tests.jobs.test_told import words
 
 SECOND = timedelta(seconds=1)
+PUT = inboxes.put
+"""As it is before `Relay` takes its place."""
 
 
 class Relay:
@@ -266,3 +269,33 @@ async def test_a_relay_that_is_away_is_asked_once(home: chez.Home, relay: Relay)
     assert (await withdraw(home, "03" * 16))[0].outcome == "none"
     relay.failure = None
     assert (await deliver(home, LATER)).sent == 3 and relay.outcomes() == ["result", "result", "result", "none"]
+
+
+@pytest.mark.parametrize("unforeseen", [False, True])
+async def test_what_a_providers_address_raises_holds_up_no_other(
+    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch, unforeseen: bool
+) -> None:
+    """A provider's address with a user's name and no password, which nobody can dial, and an error that nobody foresaw:
+    what is behind it for others leaves, its own waits and is told, and of the unforeseen one the details are kept."""
+    jobs = bundle(relay="ws://user@127.0.0.1:9"), bundle(job="another")
+    for number, job in enumerate(jobs, 1):
+        given = await grant(home, job, number)
+        async with authorise(home, given.grant.id, TODAY) as run:
+            await run.release(await run.execute(INSTANT))
+
+    async def put(address: str, *asked: Any) -> None:
+        if address != jobs[0].manifest.provider.relay:
+            await relay.put(address, *asked)
+        elif unforeseen:
+            raise RuntimeError("a secret")
+        else:
+            await PUT(address, *asked)
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    for sent in (1, 0):
+        told = await verbs.job_send(home, {}, Person(""))
+        assert (told["sent"], told["waiting"]) == (sent, 1)
+        assert ("unexpected.txt" if unforeseen else "no relay's address") in told["problem"]
+    assert relay.outcomes() == ["result"]
+    kept = home.path / "unexpected.txt"
+    assert kept.exists() is unforeseen and (not unforeseen or "a secret" not in kept.read_text())

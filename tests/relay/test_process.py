@@ -276,7 +276,8 @@ async def test_a_relay_that_is_not_there_is_a_typed_error() -> None:
         with pytest.raises(RelayUnreachable, match="in time"):
             async with connect(f"ws://127.0.0.1:{port}", open_timeout=0.2):
                 pass
-    for url in ("http://x", "ws://", "nonsense", "ws://x:99999", "wss://relay..example", "ws://.", f"ws://{'x' * 64}"):
+    for url in ("http://x", "ws://", "nonsense", "ws://x:99999", "wss://relay..example", "ws://.", f"ws://{'x' * 64}",
+                "ws://user@x", "ws://@x"):
         with pytest.raises(InvalidValue):
             relay_name(url)
     assert relay_name("wss://Relay.Example") == "relay.example:443"

@@ -68,13 +68,15 @@ def relay_name(url: str) -> str:
     """The name that logins are bound to: "host:port" of a ws:// or wss:// URL.
 
     Without the interface of a link-local address (`%4`), which means something on this device alone (RFC 4007, 11.2).
-    Raises `InvalidValue` for anything else.
+    Raises `InvalidValue` for anything else, a user's name without a password among it, with which nobody can dial.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
+    if parts.username is not None and parts.password is None:
+        host = None
     if "#" in url:
         raise InvalidValue(f"{url!r} is an address with pins, and here it is to be one without",
                            "`chez relay add` and `chez relay set` take pins.")

@@ -8,7 +8,8 @@ Before the first attempt a receipt says so ("sending"), in a transaction that lo
 the message is still the run's last word, and its grant is not revoked: so a result is either withdrawn or sent,
 whatever races.
 
-Providers choose the relays. One that can't be reached, or says nothing, is left for this time with all that is for it.
+Providers choose the relays. One that can't be reached, or says nothing, is left for this time with all that is for it;
+what nobody foresaw of one is kept (`reports`), and holds no other up.
 """
 
 import base64
@@ -19,8 +20,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chez import inboxes
+from chez.agent.reports import FILE_NAME, write
 from chez.crypto import SigningKey
 from chez.errors import ChezError, RelayUnreachable
+from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.leaving import Leaving, leavings
 from chez_sandbox.consent.run import withdraw_if_revoked, withdraw_revoked
 
@@ -70,6 +73,10 @@ async def deliver(home: "Home", now: datetime) -> Delivery:
             waiting, problem = waiting + 1, str(error)
             if isinstance(error, RelayUnreachable):
                 away.add(body["relay"])
+            continue
+        except Exception as error:  # nor must what nobody foresaw
+            write(home.path, error, now.isoformat())
+            waiting, problem = waiting + 1, Phrase("pending.unexpected", kind=type(error).__name__, file=FILE_NAME)
             continue
         grant, sequence = leaving.run
         sent += await home.transaction(partial(_delivered, grant=grant, sequence=sequence))
