@@ -77,6 +77,18 @@ async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: ch
         ("In all to Example Energy Advice", True), ("In all to Advice of else.example", False)]  # fmt: skip
 
 
+async def test_what_a_key_was_told_before_anything_said_whose_it_is_counts_in_all(home: chez.Home) -> None:
+    """Of a provider that came under a new key and name, and only later says that they are its own, `chez left` counts
+    all runs, those before included, each once: no account was debited for all of them."""
+    other = {"domain": "else.example", "reads": WHOLE}
+    jobs = of(SIGNING, reads=WHOLE), of(NEXT, **other), of(NEXT, SIGNING, version=2, **other)
+    for number, job in enumerate(jobs, 1):
+        given = await grant(home, job, number)
+        await run_once(home, given.grant.id, INSTANT)
+    bits = round(3 * given.bundle.manifest.schema.bits, 2)
+    assert [one["bits"] for one in await told_in_all(home, await departures(home))] == [bits, bits]
+
+
 async def test_a_signed_key_inherits_account_versions_and_grants(home: chez.Home) -> None:
     """A key that the old one signed is told of, spends on from the old account, continues its versions, and suspends
     nothing; the tie stays when a later bundle is silent about it."""

@@ -1,6 +1,6 @@
 """Where a person's grants stand: each with its state today, what it has used, and what it was given for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,9 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
 async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any]]:
     """For each provider that something left for: the most bits it was told in all, by this device's account.
 
-    One with a new key has a line for each, and both are of the same `accounts`. `ceiling` is how many bits all of the
-    person's devices ever tell one provider.
+    One with a new key has a line for each, and both are of the same `accounts`, unless something was told under either
+    before anything said that it is one provider: then the bits are those of all accounts that a run was ever debited
+    from together. `ceiling` is how many bits all of the person's devices ever tell one provider.
     """
     providers = {left.provider: left.provider_name for left in lefts}
     accounts, debited = await _told_to(home)
@@ -93,7 +94,7 @@ async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any
         {
             "provider": key,
             "name": name,
-            "bits": round(max((debited[account] for account in accounts.get(key, ())), default=0.0), 2),
+            "bits": round(_in_all(accounts.get(key, set()), debited), 2),
             "ceiling": Ceilings().provider,
             "accounts": sorted(accounts.get(key, ())),
         }
@@ -110,17 +111,25 @@ async def _runs_of(home: "Home") -> dict[str, tuple[int, float]]:
     return used
 
 
-async def _told_to(home: "Home") -> tuple[dict[str, set[str]], dict[str, float]]:
-    """The accounts that each provider's (key's) runs were debited from, and the bits that each account was.
+async def _told_to(home: "Home") -> tuple[dict[str, set[str]], dict[frozenset[str], float]]:
+    """The accounts that each provider's (key's) runs were debited from, and the bits that were from the same ones.
 
     By this device, and those that this home was before. What a provider was told under a key before is in the same one.
     """
     former = [receipt for _, receipt in await home.journal.former() if receipt.kind == "run"]
-    accounts, debited = dict[str, set[str]](), dict[str, float]()
+    accounts, debited = dict[str, set[str]](), dict[frozenset[str], float]()
     for receipt in (*former, *await home.journal.receipts("run")):
         body = receipt.body
-        names = {name for name in body["charged"] if name.startswith("provider:")}
+        names = frozenset(name for name in body["charged"] if name.startswith("provider:"))
         accounts.setdefault(body["provider"], set()).update(names)
-        for name in names:
-            debited[name] = debited.get(name, 0.0) + body["bits"]
+        debited[names] = debited.get(names, 0.0) + body["bits"]
     return accounts, debited
+
+
+def _in_all(accounts: set[str], debited: Mapping[frozenset[str], float]) -> float:
+    """The bits that were debited from these accounts, and those that any run ties to one of them; each run once."""
+    tied, before = set(accounts), -1
+    while len(tied) > before:
+        before = len(tied)
+        tied.update(*(names for names in debited if names & tied))
+    return sum((bits for names, bits in debited.items() if names & tied), 0.0)
