@@ -87,6 +87,23 @@ def test_words_are_read_as_they_are_shown(tmp_path: Path) -> None:
             read_words(file)
 
 
+def test_a_wrong_word_is_told_by_its_place_and_named_to_nobody_but_the_person(empty: Chez) -> None:
+    """At the terminal word 7 is told with what it may be meant for, and asked for again; an error, which may be
+    logged, has its place alone, or says how many words there are, or that they do not fit each other."""
+    each = OTHER.split()
+    wrong = " ".join([*each[:6], "abandno", *each[7:]])
+    terminal = Terminal(empty.arguments("recover", "--relay", "ws://127.0.0.1:9"))
+    terminal.expect("Your 24 words")
+    terminal.type(wrong + "\n")
+    terminal.expect("Word 7 was typed as 'abandno': is it 'abandon'?")
+    terminal.interrupt()
+    assert terminal.finish() == 130 and not empty.home.exists()
+    for words, said in ((wrong, "word 7 is none of those"), (" ".join(each[1:]), "but 23"),
+                        (" ".join([*each[:-1], "zoo"]), "do not fit each other")):
+        found = empty.error("recover", "--relay", "ws://127.0.0.1:9", stdin=words.encode())
+        assert said in found["message"] and "aband" not in str(found)
+
+
 def test_an_empty_answer_shows_the_words_again(empty: Chez) -> None:
     """Who wrote too fast sees all 24 again, and is asked for three others."""
     terminal, words = begin(empty)

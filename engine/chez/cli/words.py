@@ -106,8 +106,18 @@ def read_words(file: Path | None, *, hidden: bool = False) -> str:
             person_of(answer)
         except InvalidValue as error:
             say(str(error), err=True)
+            _suggest(answer)
         else:
             return answer
+
+
+def _suggest(phrase: str) -> None:
+    """Say what a misspelt word may be meant for, where only the person reads it: no log shall hold words."""
+    from chez.keys.person import misspelt, nearest
+
+    if len(phrase.split()) == 24 and sys.stderr.isatty() and (wrong := misspelt(phrase)):
+        meant = nearest(wrong[1])
+        say(f"Word {wrong[0]} was typed as {wrong[1]!r}{f': is it {meant!r}?' if meant else '.'}", err=True)
 
 
 def _in_order(text: str) -> str:

@@ -10,7 +10,7 @@ from mnemonic import Mnemonic
 from chez import crypto
 from chez.errors import InvalidValue
 
-__all__ = ("Person", "entropy_of", "new_words", "person_of")
+__all__ = ("Person", "entropy_of", "misspelt", "nearest", "new_words", "person_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,33 @@ def new_words(entropy: bytes) -> str:
     return str(Mnemonic("english").to_mnemonic(entropy))
 
 
+def misspelt(words: str) -> tuple[int, str] | None:
+    """The first word of a phrase that none is made of, with its place (from 1)."""
+    known = Mnemonic("english").wordlist
+    return next(((n, word) for n, word in enumerate(words.lower().split(), 1) if word not in known), None)
+
+
+def nearest(word: str) -> str | None:
+    """The word of phrases that a misspelt one may be meant for."""
+    from difflib import get_close_matches
+
+    known = Mnemonic("english").wordlist
+    alike = [one for one in known if one[:4] == word[:4]]  # no two of the list begin with the same four letters
+    return next(iter(alike or get_close_matches(word, known, 1)), None)
+
+
 def _checked(words: str) -> str:
-    phrase = " ".join(words.lower().split())
-    if len(phrase.split()) != 24 or not Mnemonic("english").check(phrase):
-        raise InvalidValue("these are not 24 words of a recovery phrase",
-                           "Check the spelling and the order; the last word is a checksum.")
+    """A phrase in one form. What is wrong is told without quoting it, for errors are logged."""
+    said = "these are not 24 words of a recovery phrase"
+    each = words.lower().split()
+    if len(each) != 24:
+        raise InvalidValue(f"{said}, but {len(each)}", "Check that none is missing, nor there twice.")
+    if wrong := misspelt(words):
+        raise InvalidValue(f"{said}: word {wrong[0]} is none of those that phrases are made of", "Check its spelling.")
+    phrase = " ".join(each)
+    if not Mnemonic("english").check(phrase):
+        raise InvalidValue(f"{said}: they do not fit each other",
+                           "Check each word and the order; the last word is a checksum.")
     return phrase
 
 
