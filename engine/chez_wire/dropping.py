@@ -10,10 +10,13 @@ from msgspec import Meta
 from chez_wire.fields import Frame, Id, Ref, Signature
 from chez_wire.limits import ID_BYTES, MAX_DROPPED
 
-__all__ = ("NO_DROP", "Drop", "Dropped", "drop_hash", "in_rising_order", "uncovered", "united")
+__all__ = ("NO_CHECKPOINT", "NO_DROP", "Drop", "Dropped", "drop_hash", "in_rising_order", "uncovered", "united")
 
 NO_DROP: Final = bytes(ID_BYTES)
 """What the first drop of a log follows."""
+
+NO_CHECKPOINT: Final = bytes(ID_BYTES)
+"""What a drop rests on that has no ranges: it lets go of no entry."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -29,8 +32,9 @@ class Dropped(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 class Drop(Frame, tag=20, frozen=True):
     """Drop entries that a checkpoint stands for, and release chunks that no longer serve, at this incarnation.
 
-    Only where the last drop was the one that it `follows`, by its `drop_hash`. `voucher`, the space's control key,
-    signed `vouch` over these; `signer`, its admin key, the request.
+    Only where the last drop was the one that it `follows`, by its `drop_hash`. `checkpoint` is what the space's
+    devices call what stands for the entries, zeros where only chunks are released: it is nothing to the relay.
+    `voucher`, the space's control key, signed `vouch` over these; `signer`, its admin key, the request.
     """
 
     ref: Ref
@@ -39,18 +43,19 @@ class Drop(Frame, tag=20, frozen=True):
     voucher: Id
     incarnation: Id
     follows: Id
+    checkpoint: Id
     ranges: Annotated[list[Dropped], Meta(max_length=MAX_DROPPED)]
     chunks: Annotated[list[Id], Meta(max_length=MAX_DROPPED)]
     vouch: Signature
     signature: Signature
 
 
-def drop_hash(follows: bytes, ranges: Sequence[Dropped], chunks: Sequence[bytes]) -> bytes:
-    """The name of a drop, 32 bytes: BLAKE2b-256 (RFC 7693) of MessagePack [follows, ranges, chunks].
+def drop_hash(follows: bytes, checkpoint: bytes, ranges: Sequence[Dropped], chunks: Sequence[bytes]) -> bytes:
+    """The name of a drop, 32 bytes: BLAKE2b-256 (RFC 7693) of MessagePack [follows, checkpoint, ranges, chunks].
 
-    So it names the one before it, and all before that: a chain.
+    So it names the one before it, and all before that: a chain. And what it rests on.
     """
-    data = _encoder.encode([follows, list(ranges), list(chunks)])
+    data = _encoder.encode([follows, checkpoint, list(ranges), list(chunks)])
     return hashlib.blake2b(data, digest_size=ID_BYTES, person=b"chez.drop").digest()
 
 

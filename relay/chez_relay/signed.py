@@ -109,7 +109,7 @@ class Signatures:
             return _OTHER_STORE
         if not in_rising_order(frame.ranges) or not (frame.ranges or frame.chunks):
             return _NO_RANGES
-        digest = drop_hash(frame.follows, frame.ranges, frame.chunks)
+        digest = drop_hash(frame.follows, frame.checkpoint, frame.ranges, frame.chunks)
         message = drop_message(*self._greeting, frame.ref, frame.handle, incarnation, digest)
         if (refusal := self._once(frame, message)) is not None:
             return refusal

@@ -40,7 +40,7 @@ def histories(draw: st.DrawFn) -> Said:
         release = [bytes((n,)) * 32] if chunks_alone else []
         manifest = bytes(32) if chunks_alone else bytes((100 + n,)) * 32
         said.vouches.append(Vouch(1, manifest, LOG, bytes(32), follows, ranges, release, bytes(32), bytes(64)))
-        said.names.append(drop_hash(follows, ranges, release))
+        said.names.append(drop_hash(follows, manifest, ranges, release))
     for n in draw(st.lists(st.integers(0, len(said.vouches) - 1), max_size=16)):
         if said.vouches[n].follows == said.last and said.names[n] != said.last:
             said.last = said.names[n]

@@ -93,7 +93,7 @@ def test_the_pinned_vouches_hold() -> None:
     follows = NO_DROP
     for name in ("vouch", "release"):
         vouch = read_vouch(bytes.fromhex(GOLDEN[name]["bytes"]))
-        drop = drop_hash(vouch.follows, vouch.ranges, vouch.release)
+        drop = drop_hash(vouch.follows, vouch.manifest, vouch.ranges, vouch.release)
         assert vouch.follows == follows and drop.hex() == GOLDEN[name]["drop"]
         assert vouch.signature == CONTROL.sign_bytes(vouch_message(HANDLE, INCARNATION, drop))
         follows = drop

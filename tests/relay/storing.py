@@ -8,7 +8,7 @@ from pathlib import Path
 from chez_relay import storage as s
 from chez_relay.storage.migrations import APPLICATION_ID, steps
 from chez_wire.chunks import chunk_id
-from chez_wire.dropping import NO_DROP, drop_hash
+from chez_wire.dropping import NO_CHECKPOINT, NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
 from chez_wire.frames import SealedPacket
 from tests.relay.support import Space, packet, seed
@@ -57,7 +57,8 @@ def drop(ranges: Sequence[s.Dropped], chunks: Sequence[s.AddChunk] = (), follows
          by: bytes = SPACE.keys.admin, voucher: bytes = CONTROL) -> s.DropEntries:
     """A request to drop ranges and release chunks, after another one."""
     ids = tuple([one.chunk for one in chunks])
-    return s.DropEntries(SPACE.handle, by, voucher, follows, drop_hash(follows, ranges, ids), tuple(ranges), ids)
+    name = drop_hash(follows, NO_CHECKPOINT, ranges, ids)
+    return s.DropEntries(SPACE.handle, by, voucher, follows, name, tuple(ranges), ids)
 
 
 def create(packets: int = 0) -> s.AddSpace:

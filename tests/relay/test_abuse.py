@@ -321,7 +321,7 @@ async def test_signatures_of_requests_are_looked_at_at_a_rate() -> None:
         return [frames.DeleteSpace(ref, SPACE.handle, signer, wrong),
                 frames.Rotate(ref, SPACE.handle, signer, *[none] * 5, [], wrong),
                 frames.Resume(ref, signer, wrong, 100, 1000, [0]),
-                frames.Drop(ref, SPACE.handle, signer, signer, seed("i"), none, ranges, [], wrong, wrong)]
+                frames.Drop(ref, SPACE.handle, signer, signer, seed("i"), none, none, ranges, [], wrong, wrong)]
 
     async with relay(logins_burst_per_address=7.0, logins_rate_per_address=0.001) as server:  # two of them to log in
         told = []

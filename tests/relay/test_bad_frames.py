@@ -45,7 +45,7 @@ SAMPLES: dict[type, frames.ClientFrame] = {
     frames.Keep: frames.Keep(1, seed("k")),
     frames.Resume: frames.Resume(1, key("kept").public, key("kept").sign_bytes(
         resume_message(NAME, seed("c"), seed("n"), key("kept").public)), 2, 1, [0, None]),
-    frames.Drop: frames.Drop(1, SPACE.handle, seed("k"), seed("v"), seed("i"), seed("f"),
+    frames.Drop: frames.Drop(1, SPACE.handle, seed("k"), seed("v"), seed("i"), seed("f"), seed("c"),
                              [frames.Dropped(1, 1, seed("h"))], [], bytes(64), bytes(64)),
     frames.GetUsage: frames.GetUsage(1, SPACE.handle),
     frames.Broadcast: frames.Broadcast(SPACE.handle, SPACE.message(1)),

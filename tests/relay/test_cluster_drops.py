@@ -15,7 +15,7 @@ from chez_relay.storage.jetstream.blocks import decode_time
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.standing import STOOD
-from chez_wire.dropping import NO_DROP, drop_hash
+from chez_wire.dropping import NO_CHECKPOINT, NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
 from chez_wire.limits import MAX_DROPPED
 from chez_wire.packets import PACKET_COST
@@ -215,7 +215,7 @@ def first_dropped(space: Space, stored: list[s.Result], number: int, follows: by
     assert isinstance(head, s.Stored)
     ranges = (s.Dropped(number, number, head.head),)
     return s.DropEntries(space.handle, space.keys.admin, space.keys.control, follows,
-                         drop_hash(follows, ranges, ()), ranges)
+                         drop_hash(follows, NO_CHECKPOINT, ranges, ()), ranges)
 
 
 async def filled(store: s.Storage, space: Space) -> list[s.Result]:

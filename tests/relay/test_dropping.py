@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chez.errors import RelayMisbehaved
 from chez.sync.events import ChunksFound, EntriesArrived, Refused
@@ -37,6 +38,7 @@ def heads() -> list[bytes]:
     return out
 
 
+CHECKPOINT = seed("checkpoint")
 RANGES = (Dropped(1, 3, heads()[3]), Dropped(5, 5, heads()[5]))
 
 
@@ -57,8 +59,8 @@ def dropping(world: World, ranges: tuple[Dropped, ...] = RANGES, incarnation: by
              follows: bytes = NO_DROP) -> Dropping:
     """What a member vouches for."""
     store = world.storage.incarnation if incarnation is None else incarnation
-    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(follows, ranges, ())))
-    return Dropping(store, follows, ranges, (), CONTROL.public, vouch)
+    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(follows, CHECKPOINT, ranges, ())))
+    return Dropping(store, follows, CHECKPOINT, ranges, (), CONTROL.public, vouch)
 
 
 def outcome(world: World, link: Link, ref: int) -> str:
@@ -95,15 +97,16 @@ def test_a_drop_of_another_store_is_refused() -> None:
 
 
 def test_a_vouch_holds_for_what_it_names() -> None:
-    """The control key's word for some ranges drops no others, and nobody else's key stands in for it."""
+    """The control key's word for some ranges drops no others, nor on another checkpoint, and nobody else's key stands
+    in for it."""
     world, owner = filled()
     drop = dropping(world)
     wider = (Dropped(1, 6, heads()[6]),)
-    other = Dropping(drop.incarnation, NO_DROP, wider, (), drop.voucher, drop.vouch)
-    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, other)) == Code.DENIED
+    for other in (replace(drop, ranges=wider), replace(drop, checkpoint=seed("another"))):
+        assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, other)) == Code.DENIED
     mine = key("mine")
-    forged = mine.sign_bytes(vouch_message(HANDLE, drop.incarnation, drop_hash(NO_DROP, RANGES, ())))
-    own = Dropping(drop.incarnation, NO_DROP, RANGES, (), mine.public, forged)
+    forged = mine.sign_bytes(vouch_message(HANDLE, drop.incarnation, drop_hash(NO_DROP, CHECKPOINT, RANGES, ())))
+    own = replace(drop, voucher=mine.public, vouch=forged)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, own)) == Code.DENIED
     assert outcome(world, owner, owner.client.drop(HANDLE, mine, drop)) == Code.DENIED
 
@@ -114,15 +117,15 @@ def test_a_vouch_holds_after_the_drop_that_it_follows() -> None:
     first, second = (dropping(world, (one,)) for one in RANGES)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, first)) == ""
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, second)) == Code.STALE
-    name = drop_hash(NO_DROP, first.ranges, ())
-    moved = Dropping(second.incarnation, name, second.ranges, (), second.voucher, second.vouch)
+    name = drop_hash(NO_DROP, CHECKPOINT, first.ranges, ())
+    moved = replace(second, follows=name)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, moved)) == Code.DENIED
     after = dropping(world, second.ranges, follows=name)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, after)) == ""
     asked = owner.client.has_chunks(HANDLE, [seed("chunk")])
     world.run()
     assert [event.drop for event in owner.events if isinstance(event, ChunksFound) and event.ref == asked] == [
-        drop_hash(name, second.ranges, ())]
+        drop_hash(name, CHECKPOINT, second.ranges, ())]
 
 
 def test_a_drop_of_nothing_is_refused() -> None:
@@ -167,7 +170,7 @@ def drops(ways: list[list[tuple[int, int]]], stored: list[bytes]) -> list[s.Drop
     made, follows = [], NO_DROP
     for spans in ways:
         ranges = tuple(Dropped(first, last, stored[last - 1]) for first, last in spans)
-        digest = drop_hash(follows, ranges, ())
+        digest = drop_hash(follows, CHECKPOINT, ranges, ())
         made.append(s.DropEntries(HOSTILE.handle, HOSTILE.keys.admin, HOSTILE.keys.control, follows, digest, ranges))
         follows = digest
     return made

@@ -19,7 +19,7 @@ from chez_relay.storage.space_rows import SWEEP_ROWS
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.standing import STOOD
 from chez_relay.storage.tables import Tables
-from chez_wire.dropping import NO_DROP, drop_hash, in_rising_order
+from chez_wire.dropping import NO_CHECKPOINT, NO_DROP, drop_hash, in_rising_order
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.limits import MAX_INBOX_TTL
 from chez_wire.login import ANY_KEY
@@ -312,7 +312,8 @@ def headed(request: s.Request, memory: MemoryStorage) -> s.Request:
     ranges = [s.Dropped(one.first, one.last, space.heads[one.last])
               if one.head == bytes(32) and one.last < len(space.heads) else one for one in request.ranges]
     follows = space.drop if request.follows == LAST else request.follows
-    return replace(request, ranges=tuple(ranges), follows=follows, drop=drop_hash(follows, ranges, request.chunks))
+    name = drop_hash(follows, NO_CHECKPOINT, ranges, request.chunks)
+    return replace(request, ranges=tuple(ranges), follows=follows, drop=name)
 
 
 async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Clock) -> None:

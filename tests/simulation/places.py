@@ -247,7 +247,7 @@ class Places(World):
             for n in device.replicas:
                 for _, author, vouch, state in vouches(device.db, n):
                     if (vouch.log == log and state in (OPEN, ASKED) and drop_hash(
-                            vouch.follows, vouch.ranges, vouch.release) == request.drop):
+                            vouch.follows, vouch.manifest, vouch.ranges, vouch.release) == request.drop):
                         voucher = next(one for one in self.devices if one.member.keys.id == author)
                         row = voucher.spaces[device.replicas[n].space.id]
                         return (manifest_of(device.db, n, vouch.manifest),

@@ -86,7 +86,7 @@ def _part(plain: bytes, nonce: bytes) -> dict[str, Any]:
 
 def _vouch(manifest: bytes, follows: bytes, ranges: list[Any], release: list[bytes]) -> tuple[bytes, bytes]:
     log = crypto.hash_fields("chez/1 relay log", INCARNATION, HANDLE)
-    name = _hash(_encode([follows, ranges, release]), b"chez.drop")
+    name = _hash(_encode([follows, manifest, ranges, release]), b"chez.drop")
     fields = (b"chez/1 vouch", HANDLE, INCARNATION, name)
     word = CONTROL.sign_bytes(b"".join(len(field).to_bytes(4, "big") + field for field in fields))
     return name, _encode([1, manifest, log, INCARNATION, follows, ranges, release, CONTROL.public, word])

@@ -64,7 +64,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.DeleteSpace(15, _id(8), _id(22), _signature(28)),
     frames.Keep(16, _id(29)),
     frames.Resume(17, _id(29), _signature(30), 18, 65_536, [17, None, 300]),
-    frames.Drop(19, _id(8), _id(22), _id(25), _id(15), _id(34),
+    frames.Drop(19, _id(8), _id(22), _id(25), _id(15), _id(34), _id(35),
                 [frames.Dropped(1, 16, _id(31)), frames.Dropped(18, 18, _id(18))], [_id(19)],
                 _signature(32), _signature(33)),
     frames.Meet(_id(34), [_id(number) for number in range(LEAST_PROOFS)]),
@@ -98,7 +98,7 @@ def hashes() -> dict[str, str]:
     greeting = ("relay.example:443", _id(1), _id(14))
     keys = (_id(2), _id(3), _id(4), _id(5), _id(6))
     packets = packets_hash([_packet(21), _packet(26)])
-    drop = drop_hash(_id(34), [frames.Dropped(1, 16, _id(29)), frames.Dropped(18, 18, _id(18))], [_id(19)])
+    drop = drop_hash(_id(34), _id(35), [frames.Dropped(1, 16, _id(29)), frames.Dropped(18, 18, _id(18))], [_id(19)])
     messages = {
         "login_message": login_message(*greeting, _id(8), Role.READ),
         "create_message": create_message(*greeting, "space", *keys, packets_hash([_packet(21)])),

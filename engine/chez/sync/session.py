@@ -92,12 +92,13 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
 class Dropping(msgspec.Struct, frozen=True):
     """What a relay is to drop: ranges of entries in a store, chunks that no longer serve, and who vouches for it.
 
-    `follows` is the `drop_hash` of the drop that must have been its last one. `vouch` is the signature of the
-    control key `voucher` (`chez_wire.login.vouch_message`).
+    `follows` is the `drop_hash` of the drop that must have been its last one; `checkpoint` what stands for the entries,
+    zeros where there are none. `vouch` is the signature of the control key `voucher` (`chez_wire.login.vouch_message`).
     """
 
     incarnation: bytes
     follows: bytes
+    checkpoint: bytes
     ranges: tuple[frames.Dropped, ...]
     chunks: tuple[bytes, ...]
     voucher: bytes
@@ -251,11 +252,11 @@ class ClientSession:
         ref = self._answers.expect(Asked(frames.Done, handle))
 
         def build() -> frames.Drop:
-            digest = drop_hash(dropping.follows, dropping.ranges, dropping.chunks)
+            digest = drop_hash(dropping.follows, dropping.checkpoint, dropping.ranges, dropping.chunks)
             signature = signer.sign_bytes(drop_message(*self._greeting, ref, handle, dropping.incarnation, digest))
             return frames.Drop(ref, handle, signer.public, dropping.voucher, dropping.incarnation,
-                               dropping.follows, list(dropping.ranges), list(dropping.chunks), dropping.vouch,
-                               signature)
+                               dropping.follows, dropping.checkpoint, list(dropping.ranges), list(dropping.chunks),
+                               dropping.vouch, signature)
 
         return self._request(ref, build)
 

@@ -15,7 +15,6 @@ why nothing is lost by one, is in `order`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 from chez.errors import BadEntry
 from chez.records.waiting import Budget
@@ -72,7 +71,7 @@ class Desk:
         replica.refresh(db)
         answer, self.answer = self.answer, None
         if answer is not None and answer.drop:
-            learn(db, space.n, site.log(db), answer.drop, partial(site.counts, db))
+            learn(db, space.n, site.log(db), answer.drop)
         if (now := taking.reading(db, space, self.relay)) is not None:
             with replica.room.within(db):
                 return self._read(db, now)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from chez.errors import BadEntry
@@ -29,13 +28,10 @@ from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import fits, vouch_for
 from chez.sync.entry import UnknownEpoch
 from chez.sync.session import Dropping as Request
-from chez_wire.limits import ID_BYTES, MAX_DROPPED
+from chez_wire.dropping import NO_CHECKPOINT
+from chez_wire.limits import MAX_DROPPED
 
 __all__ = ("Dropping",)
-
-_NO_CHECKPOINT: Final = bytes(ID_BYTES)
-"""What a vouch that has no ranges is for: it says nothing of any checkpoint."""
-
 
 _AT_ONCE: Final = 8
 """Segments that are looked at together: a few megabytes."""
@@ -74,8 +70,9 @@ class Dropping:
             if isinstance(may, Ask):
                 return may
             if may:
-                return Drop(entry, epoch.admin, Request(vouch.incarnation, vouch.follows, tuple(vouch.ranges),
-                                                        tuple(vouch.release), vouch.control, vouch.signature))
+                return Drop(entry, epoch.admin, Request(
+                    vouch.incarnation, vouch.follows, vouch.manifest, tuple(vouch.ranges), tuple(vouch.release),
+                    vouch.control, vouch.signature))
         return self._release(db, log, answer)
 
     def passed(self, entry: bytes) -> None:
@@ -151,9 +148,9 @@ class Dropping:
             return None
         gone: set[bytes] = set()
         trusted: set[bytes] = set()
-        for _, voucher, vouch in chain(db, site.space, log, last, partial(site.counts, db)):
+        for said, vouch in chain(db, site.space, log, last):
             gone.update(vouch.release)
-            if is_proven(db, site.space, vouch.manifest) or site.counts(db, voucher, vouch):
+            if is_proven(db, site.space, vouch.manifest) or any(site.counts(db, author, vouch) for _, author in said):
                 trusted.add(vouch.manifest)
         if stands is not None and stands[0] not in trusted:
             return None  # on the word of who made it nothing goes
@@ -163,7 +160,7 @@ class Dropping:
             db, site, log, stands and stands[1], answer).items() if id not in gone}
         if not (old or freed or self._left) or last in self._passed:
             return None
-        entry, serve = (_NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
+        entry, serve = (NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
         if answer is None or answer.entry != entry or not answer.asked.issuperset([*old, *self._left]):
             return Ask(entry, tuple(dict.fromkeys([*serve, *old, *self._left])))
         if unseen := [id for id in self._left if id in answer.held and id not in self._seen][:_AT_ONCE]:
@@ -174,7 +171,7 @@ class Dropping:
         chunks = [*(id for id in old if id in answer.held), *freed]
         if answer.drop != last or not (chunks and (stands is None or answer.held.issuperset(serve))):
             return None
-        return vouch_for(db, site, _NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
+        return vouch_for(db, site, NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
 
     def _outlived(self, db: Connection, trusted: Collection[bytes], gone: Collection[bytes], entry: bytes,
                   manifest: Manifest) -> list[bytes]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from chez.store.database import Connection
@@ -148,7 +147,7 @@ class Site:
 
     def standing(self, db: Connection, drop: bytes) -> tuple[bytes, Manifest] | None:
         """The checkpoint that stands for all that was dropped here up to a drop, as `order.standing` has it."""
-        return standing(db, self.space, self.log(db), drop, partial(self.counts, db))
+        return standing(db, self.space, self.log(db), drop)
 
     def log(self, db: Connection) -> bytes:
         """The name of the relay's log."""

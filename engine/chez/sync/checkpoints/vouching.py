@@ -104,7 +104,8 @@ def vouch_for(db: Connection, site: Site, entry: bytes, follows: bytes, ranges: 
     if control is None:
         return None
     incarnation = site.incarnation(db)
-    word = control.sign_bytes(vouch_message(space.handle, incarnation, drop_hash(follows, ranges, release)))
+    name = drop_hash(follows, entry, ranges, release)
+    word = control.sign_bytes(vouch_message(space.handle, incarnation, name))
     vouch = Vouch(1, entry, site.log(db), incarnation, follows, ranges, release, control.public, word)
     return Send(site.replica.author.say(db, site.relay, Item(VOUCH, "", "", msgspec.msgpack.encode(vouch)))[0])
 
