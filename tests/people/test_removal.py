@@ -86,7 +86,8 @@ async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Within) -> N
 
 async def test_a_home_restored_from_before_its_removal_says_what_it_met(tmp_path: Path, server: Within) -> None:
     """It is a device that nobody knows, which no relay lets in: its status says that it is shut out, and not that it
-    was removed; the device that was removed knows that, and another says neither. It is over once a relay lets it in.
+    was removed; the device that was removed knows that, and another says neither. Another relay that lets it in changes
+    nothing, as long as the home is kept at that one.
     """
     async with paired(tmp_path, server.url) as (a, b):
         await b.sync()
@@ -106,6 +107,9 @@ async def test_a_home_restored_from_before_its_removal_says_what_it_met(tmp_path
             assert [(one.shut_out, one.removed) for one in found] == [(True, False), (False, True), (False, False)]
             async with relay(tmp_path / "another") as other:  # which never had the space
                 await again.sync(other.url)
+                assert (await again.status()).shut_out
+                await again.relays.set(other.url, here=True)
+                await again.sync()
             assert not (await again.status()).shut_out
 
 

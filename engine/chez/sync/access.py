@@ -108,5 +108,5 @@ class Access:
     def let_in(self, db: Connection, relay: int, epoch: Epoch) -> None:
         """A relay took the credentials of this epoch."""
         self.refresh(db)
-        shut_out.admitted(db, self.space.n)
+        shut_out.admitted(db, self.space.n, relay)
         db.execute("UPDATE cursor SET epoch = ? WHERE space = ? AND relay = ?", (epoch.id, self.space.n, relay))

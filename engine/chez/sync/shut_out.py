@@ -2,7 +2,8 @@
 
 A device that was removed is told so, as a rule. A home that was restored from a backup of before is another device
 by then, of which nobody knows: all that it meets is a relay that lets it in no more. So does one that was set back, or
-lies. What is noted is told as that, a doubt, until a relay lets it in again.
+lies. What is noted is told as that, a doubt, until that relay lets it in again: another one, which was not told of a
+removal yet, takes nothing back.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ def told(space: int, relay: int, refusal: RelayRefused) -> Work:
     """
     def note(db: Connection) -> None:
         db.execute("INSERT OR REPLACE INTO meta (key, value) SELECT ?, x'' FROM relay "
-                   "WHERE n = ? AND url NOT LIKE 'lan:%'", (f"{_KEY}{space}", relay))
+                   "WHERE n = ? AND url NOT LIKE 'lan:%'", (f"{_KEY}{space}.{relay}", relay))
 
     def end(_: None) -> list[Work]:
         raise refusal
@@ -31,11 +32,14 @@ def told(space: int, relay: int, refusal: RelayRefused) -> Work:
     return Work(note, end)
 
 
-def admitted(db: Connection, space: int) -> None:
-    """A relay let this device in."""
-    db.execute("DELETE FROM meta WHERE key = ?", (f"{_KEY}{space}",))
+def admitted(db: Connection, space: int, relay: int) -> None:
+    """A relay let this device in: its word is taken back, and those of relays that nothing is kept at any more."""
+    told = f"{_KEY}{space}."
+    db.execute("DELETE FROM meta WHERE key = ? OR (key GLOB ? AND CAST(substr(key, ?) AS INTEGER) NOT IN ("
+               "SELECT n FROM relay WHERE beside = 1 OR url IN (SELECT relay FROM space WHERE relay IS NOT NULL)))",
+               (f"{told}{relay}", f"{told}*", len(told) + 1))
 
 
 def shut_out(db: Connection, space: int) -> bool:
     """Whether that is noted of a space."""
-    return db.execute("SELECT 1 FROM meta WHERE key = ?", (f"{_KEY}{space}",)).fetchone() is not None
+    return db.execute("SELECT 1 FROM meta WHERE key GLOB ?", (f"{_KEY}{space}.*",)).fetchone() is not None
