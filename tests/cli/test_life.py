@@ -87,6 +87,16 @@ def test_a_passphrase_is_typed_at_the_terminal(empty: Chez) -> None:
     assert terminal.finish() == 0 and "typed secret" not in terminal.seen
 
 
+@pytest.mark.parametrize("words", [("ls",), ("up",), ("passphrase", "change")])
+def test_nobody_is_asked_for_the_passphrase_of_a_home_that_is_not_there(
+        words: tuple[str, ...], chez: Chez, tmp_path: Path) -> None:
+    """A folder without a home, as a mistyped --home names one, is told as that: it is not locked."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").touch()
+    error = Chez(tmp_path / "folder", chez.passphrase_file).error(*words, passphrase=False)
+    assert error["code"] == "HomeMissing" and "there is no home at" in error["message"]
+
+
 @pytest.mark.slow
 def test_what_can_be_wrong_with_opening(chez: Chez, tmp_path: Path) -> None:
     """Wrong passphrase, no passphrase, no home, bad file: each its own error."""

@@ -13,15 +13,23 @@ import click
 
 from chez.cli.context import Settings
 from chez.cli.terminal import say
-from chez.errors import ChezError, HomeLocked, InvalidValue, NotFound
+from chez.errors import ChezError, HomeLocked, HomeMissing, InvalidValue, NotFound
 
 __all__ = ("choose", "from_pipe", "read", "unlock")
 
 MAX_BYTES: Final = 64 * 1024
 
+_OF_HOME: Final = frozenset(("chez.key", "chez.db", "chez.wiping"))
+"""Files of which a folder that is, or was, a home has one."""
+
 
 def read(settings: Settings, what: str | None = None) -> str:
-    """The passphrase of `what`, by default the home. Raises `HomeLocked` when nobody can be asked."""
+    """The passphrase of `what`, by default the home. Raises `HomeLocked` when nobody can be asked.
+
+    Nobody is asked for that of a home that is not there: raises `HomeMissing`.
+    """
+    if what is None:
+        _require_home(settings.path)
     if settings.passphrase_file is not None:
         return _from_file(settings.passphrase_file)
     if not sys.stdin.isatty():
@@ -29,6 +37,17 @@ def read(settings: Settings, what: str | None = None) -> str:
                          "start an owner (chez up), or give --passphrase-file")
     answer: str = click.prompt(f"Passphrase of {what}" if what else "Passphrase", hide_input=True, err=True)
     return answer
+
+
+def _require_home(path: Path) -> None:
+    try:
+        there = os.listdir(path)
+    except FileNotFoundError:
+        there = []
+    except OSError:
+        return  # opening it tells
+    if _OF_HOME.isdisjoint(there):
+        raise HomeMissing(f"there is no home at {path}", "chez init makes one; --home or CHEZ_HOME name another")
 
 
 def unlock(settings: Settings) -> str | None:
