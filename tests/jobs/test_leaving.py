@@ -19,6 +19,7 @@ from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import COLLECTION, revoke_grant
 from chez_sandbox.consent.leaving import Leaving, leavings
 from chez_sandbox.consent.run import authorise, withdraw
+from chez_sandbox.job_errors import GrantInvalid
 from chez_sandbox.release.release import open_message
 from tests.jobs.interleaving import Seeded
 from tests.jobs.samples import INBOX, LATER, SEALING
@@ -202,6 +203,17 @@ async def test_a_revocation_withdraws_what_is_still_here(home: chez.Home, relay:
     await tamper(home, "02" * 16, revoked=True)
     await deliver(home, LATER)
     assert relay.outcomes() == ["none", "none"]
+
+
+async def test_what_is_still_here_of_a_damaged_grant_is_withdrawn_at_once(home: chez.Home) -> None:
+    """Whoever revokes a grant whose record another device purged, or changed, is told so, and sees the result that
+    waited no more as one that is going to be sent."""
+    await run_held(home, 1)
+    await home.collection(COLLECTION).purge("01" * 16)
+    assert "waiting here" in await words(home, verbs.job_left)
+    with pytest.raises(GrantInvalid, match="it is revoked all the same"):
+        await verbs.job_revoke(home, {"grant": "01" * 16}, Person(""))
+    assert "waiting here" not in await words(home, verbs.job_left) and await departures(home) == []
 
 
 async def test_of_a_damaged_grant_that_was_revoked_nothing_leaves(home: chez.Home, relay: Relay) -> None:

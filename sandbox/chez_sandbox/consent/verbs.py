@@ -49,7 +49,7 @@ from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.consent.told import elsewhere_words, example_words, grant_words, left_words, spent_words
 from chez_sandbox.errors import SandboxError
-from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.job_errors import GrantEnded, GrantInvalid
 from chez_sandbox.offers.acknowledged import with_received
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
@@ -286,7 +286,11 @@ async def job_withdraw(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """End a grant for good; a run in progress, and a result that is still here, then leave "none"."""
-    grant = await revoke_grant(home, read_params(params, OfId).grant)
+    try:
+        grant = await revoke_grant(home, read_params(params, OfId).grant)
+    except GrantInvalid:  # it is revoked all the same
+        await withdraw_revoked(home)
+        raise
     await withdraw_revoked(home)
     return {"grant": grant.id, "job": grant.job, "revoked": True}
 
