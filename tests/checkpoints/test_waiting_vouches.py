@@ -93,7 +93,7 @@ def test_a_vouch_that_waits_is_judged_when_the_relay_was_read_so_far() -> None:
     owner = Owner()
     owner.vouched(owner.envelopes)
     machine = SyncMachine(owner.replica, 1, Channel(ClientSession("relay.test:1", bytes(32)), {}))
-    machine.phase = Phase.FOLLOWING
+    machine.admission.phase = Phase.FOLLOWING
     desk = machine.course.desk
     assert desk.step(owner.db) is None
     read = desk.site.read(owner.db)

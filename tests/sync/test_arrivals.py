@@ -21,7 +21,7 @@ def machine() -> SyncMachine:
     """One that follows its space, and has taken in what came before."""
     replica = cast("Replica", SimpleNamespace(left=False))
     made = SyncMachine(replica, 1, Channel(ClientSession("relay.test:1", bytes(32)), {}))
-    made.phase = Phase.FOLLOWING
+    made.admission.phase = Phase.FOLLOWING
     return made
 
 

@@ -10,10 +10,8 @@ nothing and repeats only bytes that are idempotent.
 What arrives is taken in in turns (`sync.arrivals`), and this device's own reads and writes
 come in between. The relay gets credit for what was taken in, so what waits here is bounded.
 
-    start -> greeted -> resumed -> opened (or created, then opened) -> following
+    start -> greeted -> opened (`sync.admission`) -> following
 
-A space is opened with the credentials of the epoch that the relay had last; when it
-refuses them, with others (`sync.tries`).
 While following, an owner's device replaces the relay's keys when a newer epoch is sealed
 under, and what ends somebody's rights has left; then the space is opened anew.
 """
@@ -25,21 +23,17 @@ from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
-from chez.sync import shut_out
+from chez.sync.admission import Admission
 from chez.sync.arrivals import Arrivals
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.course import Course
 from chez.sync.checkpoints.desk import Desk
 from chez.sync.events import (
     AppendDone,
-    Completed,
     EntriesArrived,
     Event,
-    PacketArrived,
     Refused,
     RolesEnded,
-    SpaceResumed,
-    SpacesOpened,
     Welcomed,
 )
 from chez.sync.flow import Credit
@@ -48,9 +42,7 @@ from chez.sync.outgoing import Outgoing
 from chez.sync.received import Received
 from chez.sync.replica import Replica
 from chez.sync.requests import Rotation
-from chez.sync.rotating import Creation
 from chez.sync.sealed import Cursor, Sealed
-from chez.sync.tries import Tries
 from chez.sync.work import Phase, Progress, Work
 
 __all__ = ("SyncMachine",)
@@ -67,12 +59,12 @@ class SyncMachine:
     """How many spaces share the connection: so much less may be under way for each."""
     gathers: bool = False
     """Whether acknowledgements alone wait for `go_on`, which the shell asks for a moment later."""
-    phase: Phase = Phase.GREETING
     sealing: bool = False
     """Whether transactions seal what they write: once everything before is sealed, for
     entries are sealed in the order of their chain."""
     progress: Progress = field(default_factory=Progress)
-    tries: Tries = field(init=False)
+    admission: Admission = field(init=False)
+    """How it comes to be open at the relay."""
     arrivals: Arrivals = field(init=False)
     """What came and was not worked on yet."""
     spaces: list[int] = field(default_factory=list)
@@ -83,31 +75,36 @@ class SyncMachine:
     """Its own entries that the relay is to have."""
     _credit: Credit = field(default_factory=Credit)
     _applying: int = 0
-    _cursor: Cursor | None = None
+    _rotating: bool = False
+    """Whether the relay's keys are being replaced."""
     _ref: int = 0
-    _created_before: bool = False
+    """The request that replaces them."""
     _begun: bool = False
     """Whether what waits is being sealed."""
     _no_rotation: tuple[bytes, bytes] = (b"", b"")
     """The epoch at the relay, and the one here that turned out not to follow it."""
     _incarnation: bytes = b""
-    _epoch: Epoch | None = None
-    """Whose credentials were tried last."""
     _behind: bool = False
     """Whether the relay passed over a gap, and what a checkpoint has of it is not here yet: nothing is sent before."""
     _until: int = 0
     """Nothing is sent before all up to this offset was taken in: a restored home finds own later entries there."""
 
     def __post_init__(self) -> None:
-        self.tries = Tries(self.replica)
+        self.admission = Admission(self.replica, self.relay, self.session, self._lend, self._resumed, self._told,
+                               self._opened)
         self.arrivals = Arrivals(self.replica, self.relay)
         self.outgoing = Outgoing(self.replica, self.session)
         self.course = Course(Desk(self.replica, self.relay), self.session, self.send, self._took, self._whole)
 
     @property
+    def phase(self) -> Phase:
+        """How far it has come."""
+        return Phase.ROTATING if self._rotating else self.admission.phase
+
+    @property
     def met(self) -> bool:
         """Whether it is known how far the relay was read."""
-        return self._cursor is not None
+        return self.admission.cursor is not None
 
     @property
     def idle(self) -> bool:
@@ -138,8 +135,7 @@ class SyncMachine:
     @property
     def asks(self) -> bool:
         """Whether the relay was asked something that it did not answer, or did not bring all that it says to have."""
-        return (self.phase in (Phase.OPENING, Phase.CREATING, Phase.FETCHING, Phase.ROTATING)
-                or self.outgoing.window.asks or self.course.asks
+        return (self.admission.asks or self._rotating or self.outgoing.window.asks or self.course.asks
                 or (self._follows and self.arrivals.idle and self.progress.position < self.progress.end))
 
     @property
@@ -150,30 +146,25 @@ class SyncMachine:
 
     @property
     def _follows(self) -> bool:
-        return self.phase in (Phase.FOLLOWING, Phase.ROTATING)
+        return self.admission.phase is Phase.FOLLOWING
+
+    @property
+    def _epoch(self) -> Epoch | None:
+        """Whose credentials the relay has, as far as is known."""
+        return self.admission.epoch
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
 
         Raises `RelayRefused` and `RelayMisbehaved`, which end the connection.
         """
-        if self.course.mine(event):
-            return self.course.handle(event)
+        for part in (self.course, self.admission):
+            if part.mine(event):
+                return part.handle(event)
         match event:
             case Welcomed():
                 self._incarnation = event.incarnation
                 return self._resume()
-            case SpacesOpened() if event.ref == self._ref and self.phase is Phase.OPENING:
-                return self._opened(event)
-            case SpaceResumed() if event.ref == self._ref and self.phase is Phase.OPENING:
-                return self._following(event.end)
-            case Completed() if event.ref == self._ref and self.phase is Phase.ROTATING:
-                return []  # the roles end next, and it is opened anew
-            case Completed() if event.ref == self._ref and self.phase is Phase.CREATING:
-                if self._epoch is not None:
-                    self._open(self._epoch)
-            case PacketArrived() if event.ref == self._ref and self.phase is Phase.FETCHING:
-                return [Work(lambda db: self.replica.take_packet(db, self.relay, event.box), self._fetched)]
             case EntriesArrived():
                 return self._arrived(event)
             case AppendDone():
@@ -188,12 +179,8 @@ class SyncMachine:
                 return []
             case Refused(code="quota") if (entry := self.outgoing.window.answered(event.ref)) is not None:
                 return self._no_room(entry, event)
-            case Refused(code="exists") if self.phase is Phase.CREATING and self._epoch is not None:
-                self._open(self._epoch)  # another device was first, or this one before a crash
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
-                return self._resume() if self.phase is Phase.ROTATING else []
-            case Refused(code="unknown") if self.phase is Phase.FETCHING:
-                return self._fetch()
+                return self._resume() if self._rotating else []
             case Refused(code="token"):
                 raise RelayRefused(f"the relay refused: {event.message}",
                                    "Say the one that you were given with `chez relay token`.", reason="token")
@@ -243,56 +230,27 @@ class SyncMachine:
 
     def _resume(self) -> list[Work]:
         """Begin, or begin anew: the relay's keys were replaced."""
-        self.phase, self.sealing, self._begun, self._cursor = Phase.GREETING, False, False, None
+        self._rotating, self.sealing, self._begun = False, False, False
         self.course.begin()
         self.outgoing.window.forget()
-        self.tries.begin()
-        return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
+        return self.admission.begin(self._incarnation)
 
-    def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
-        self._cursor, reset, epoch = result
+    def _resumed(self, cursor: Cursor, reset: bool) -> None:
         self._behind = self.replica.gapped
         self.arrivals.clear()
         self.progress.reset = self.progress.reset or reset
-        self.progress.position = self._cursor.position
-        self._open(epoch)
-        return []
+        self.progress.position = cursor.position
 
-    def _open(self, epoch: Epoch) -> None:
-        self.phase = Phase.OPENING
-        self._as_of(epoch)
+    def _lend(self) -> int:
         self._credit = Credit.shared(self.share)
-        self._ref = self.session.open(self.tries.claims(epoch), self._cursor, self._credit.size)
+        return self._credit.size
 
-    def _as_of(self, epoch: Epoch) -> None:
-        """The space is to be opened with the credentials of an epoch."""
-        self._epoch, self.outgoing.writes = epoch, epoch.append_seed is not None
+    def _told(self, received: Received) -> None:
+        self.spaces += received.spaces
 
-    def _opened(self, event: SpacesOpened) -> list[Work]:
-        refusals = {space.error for space in event.spaces if space.error}
-        lost = "deleted" if self.replica.anew else "unknown"
-        if refusals in ({"unknown"}, {lost}) and not self._created_before:
-            self._created_before = True
-            return self._create()
-        if "denied" in refusals:
-            return self._denied()
-        if refusals:
-            raise RelayRefused(f"the relay does not open this space ({', '.join(sorted(refusals))})",
-                               "It may hold another epoch's credentials, or none.", reason=min(refusals))
-        cursor = self._cursor or Cursor(0, bytes(32))
-        end = max(space.offset for space in event.spaces)
-        if end < cursor.position:
-            raise RelayMisbehaved(f"the relay shows {end} entries where it had shown {cursor.position}",
-                                  "Your data is still here. Its store was rolled back, or it hides entries.")
-        if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
-            raise RelayMisbehaved("the relay shows other entries than it had shown before",
-                                  "Your data is still here. Its store was rolled back, or it shows different logs.")
-        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit.size, head=cursor.head)
-        return self._following(end)
-
-    def _following(self, end: int) -> list[Work]:
+    def _opened(self, end: int) -> list[Work]:
         self.progress.end = self._until = end
-        self.phase = Phase.FOLLOWING
+        self.outgoing.writes = self._epoch is not None and self._epoch.append_seed is not None
         return [Work(lambda db: self._let_in(db), self._follow)]
 
     def _let_in(self, db: Connection) -> None:
@@ -372,51 +330,23 @@ class SyncMachine:
         if epoch is None or self.phase is not Phase.FOLLOWING or not self._rotates() or (
                 self.progress.position < self._until) or self.outgoing.window.sealed_under(epoch.id):
             return []
-        self.phase = Phase.ROTATING
+        self._rotating = True
         return [Work(lambda db: self.replica.rotation(db, self.relay, epoch), self._replace)]
 
     def _replace(self, found: tuple[bool, tuple[SigningKey, Rotation] | None]) -> list[Work]:
         waits, made = found
-        if self.phase is not Phase.ROTATING:
+        if not self._rotating:
             return []  # another device was first
         if waits:  # each statement that the relay holds brings it up again
-            self.phase = Phase.FOLLOWING
+            self._rotating = False
             self._flush()
             return []
         if made is None:
             self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.access.current.id)
-            self.phase = Phase.FOLLOWING
+            self._rotating = False
             return self.send([])
         self._ref = self.session.rotate(self.replica.space.handle, *made)
         return []
-
-    def _denied(self) -> list[Work]:
-        """The relay has other credentials: those of the newest epoch here, what this device's packet has, or older."""
-        if (newest := self.tries.newest()) is not None:
-            self._open(newest)
-            return []
-        return self._fetch()
-
-    def _fetch(self) -> list[Work]:
-        self.phase = Phase.FETCHING
-        if (tag := self.tries.tag()) is not None:
-            self._ref = self.session.get_packet(self.replica.space.handle, tag)
-        else:
-            try:
-                self._open(self.tries.older())
-            except RelayRefused as error:
-                return [shut_out.told(self.replica.space.n, self.relay, error)]
-        return []
-
-    def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
-        epoch, received = taken
-        self.spaces += received.spaces
-        if epoch is None:
-            self.tries.bare()
-        if epoch is not None and self.tries.leads(epoch):
-            self._open(epoch)
-            return []
-        return self._fetch()
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
@@ -427,16 +357,6 @@ class SyncMachine:
             return []
         self._begun = True
         return [Work(lambda db: self.replica.author.unacknowledged(db, self.relay), self._begin_sealing)]
-
-    def _create(self) -> list[Work]:
-        self.phase = Phase.CREATING
-        return [Work(lambda db: self.replica.creation(db, self.relay), self._created)]
-
-    def _created(self, made: Creation) -> list[Work]:
-        self._as_of(made.epoch)
-        self._ref = self.session.create_space(made.admin, made.recovery, made.epoch.read.public, made.append,
-                                              made.control, made.token, made.packets)
-        return []
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:
         if not self._begun:
