@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made.stop()
     for name in NODES:
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def told(verb: str, folder: Path) -> tuple[int, str]:
+    """What a command about the cluster in a folder says, and its exit code."""
+    done = subprocess.run([sys.executable, "-m", "chez_relay", "cluster", verb, "--data", str(folder)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90, check=False)
+    return done.returncode, done.stdout
 
 
 def needs_server() -> None:

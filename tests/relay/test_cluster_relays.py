@@ -31,7 +31,7 @@ from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role
 from tests.relay.certificates import Authority
-from tests.relay.clusters import emptied, needs_server
+from tests.relay.clusters import emptied, needs_server, told
 from tests.relay.support import Process, Space, key, packet, relay
 
 SPACE = Space()
@@ -270,13 +270,6 @@ async def test_a_cluster_is_started_and_ended_by_command(tmp_path: Path) -> None
     assert code == 0 and told.count("does not run\n") == 3
 
 
-def told(verb: str, folder: Path) -> tuple[int, str]:
-    """What a command about the cluster in a folder says, and its exit code."""
-    done = subprocess.run([sys.executable, "-m", "chez_relay", "cluster", verb, "--data", str(folder)],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90, check=False)
-    return done.returncode, done.stdout
-
-
 def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: Path) -> None:
     """Its port is taken: `up` says so of that node alone, and ends with 3; with the port free again it comes up."""
     needs_server()
@@ -284,7 +277,8 @@ def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: P
     try:
         with socket.create_server(("127.0.0.1", cluster.nodes[1].client)):
             code, text = told("up", tmp_path)
-        assert code == 3 and text.count("  answers\n") == 2 and "does not run, see n2.log" in text
+        assert code == 3 and text.count("  answers\n") == 2
+        assert f"does not run, see n2.log: another program has its port {cluster.nodes[1].client}" in text
         assert "address already in use" in (tmp_path / "n2.log").read_text()
         code, text = told("up", tmp_path)
         assert code == 0 and text.count("  answers\n") == 3

@@ -99,12 +99,20 @@ def _show(made: Cluster) -> int:
         stores = _stores(node) if made.process(node.name) is not None else None
         storing += stores or False
         if stores is None:
-            ended = "does not run" + (f", see {node.name}.log" if made.died(node.name) else "")
-            state = ended if made.process(node.name) is None else "starts, or hangs"
+            state = _ended(made, node) if made.process(node.name) is None else "starts, or hangs"
         else:
             state = "answers" if stores else f"answers and stores nothing, see {node.name}.log; then start it again"
         click.echo(f"{node.name}  {node.url}  {state}")
     return storing
+
+
+def _ended(made: Cluster, node: Node) -> str:
+    """What is known of a node that does not run."""
+    if not made.died(node.name):
+        return "does not run"
+    ended = f"does not run, see {node.name}.log"
+    port = made.taken(node)
+    return ended if port is None else f"{ended}: another program has its port {port}; end that one, then start it again"
 
 
 def _stores(node: Node) -> bool | None:

@@ -53,5 +53,5 @@ def greeted(host: str, port: int, seconds: float) -> Greeting:
         if word != b"INFO":
             raise NoGreeting("what answers there is no server of NATS")
         return msgspec.json.decode(rest, type=Greeting)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise NoGreeting("what answers there is no server of NATS") from None

