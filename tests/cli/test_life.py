@@ -97,6 +97,18 @@ def test_nobody_is_asked_for_the_passphrase_of_a_home_that_is_not_there(
     assert error["code"] == "HomeMissing" and "there is no home at" in error["message"]
 
 
+def test_an_owner_has_a_home_in_a_folder_whose_name_is_no_text(chez: Chez, tmp_path: Path) -> None:
+    """`chez up` and `chez status` tell of a folder named in Latin-1 by its bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    chez.home.rename(folder)
+    moved = Chez(folder, chez.passphrase_file)
+    try:
+        moved.up(detached=True)
+        assert moved.json("status", passphrase=False)["home"] == f"{tmp_path}/caf\\xe9"
+    finally:
+        moved.end()
+
+
 @pytest.mark.slow
 def test_what_can_be_wrong_with_opening(chez: Chez, tmp_path: Path) -> None:
     """Wrong passphrase, no passphrase, no home, bad file: each its own error."""

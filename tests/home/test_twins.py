@@ -1,6 +1,7 @@
 """A copied folder is told of as long as the home that it is a copy of is there; what was moved or restored is none."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
+from chez.errors import InvalidValue
 from tests.home.conftest import PASSPHRASE
 
 LOCKS = """
@@ -102,3 +104,22 @@ async def test_a_restored_home_is_no_copy(first: Path, tmp_path: Path) -> None:
     assert await told(tmp_path / "restored") == []
     await opened(tmp_path / "restored")
     assert await told(tmp_path / "restored") == await told(first) == []
+
+
+async def test_a_home_may_be_in_a_folder_whose_name_is_no_text(first: Path, tmp_path: Path) -> None:
+    """Moved into a folder named in Latin-1 it opens, is sound, is backed up and exported, and a copy there is told of
+    as anywhere; where its journal could not tell of a path nothing is written."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    first.rename(folder / "home")
+    await opened(folder / "home")
+    assert await told(folder / "home") == []
+    async with chez.open(folder / "home", passphrase=PASSPHRASE) as home:
+        await home.backup(tmp_path / "backup", verify=True)
+        await home.export(tmp_path / "export")
+        for write in (home.backup, home.export):
+            with pytest.raises(InvalidValue, match="no text"):
+                await write(folder / "there")
+    assert os.listdir(folder) == ["home"]
+    shutil.copytree(folder / "home", folder / "copy")
+    assert str(folder / "home") in (await told(folder / "copy"))[0]

@@ -307,7 +307,7 @@ class Owner:
         return Failed("Unexpected", f"unexpected: {type(error).__name__} in the owner", hint)
 
     def _describe(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "socket": str(self.path), "since": self._since, "protocol": VERSION,
+        return {"pid": os.getpid(), "socket": paths.told(self.path), "since": self._since, "protocol": VERSION,
                 "locked": self._begun.is_set() and self._home is None}
 
     async def finish(self) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from chez.errors import InvalidValue, StorageFailed
 
-__all__ = ("MAX_SOCKET_PATH", "Listener", "adopt", "connect", "listen", "peer_uid", "socket_path")
+__all__ = ("MAX_SOCKET_PATH", "Listener", "adopt", "connect", "listen", "peer_uid", "socket_path", "told")
 
 MAX_SOCKET_PATH: Final = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -26,6 +26,11 @@ SOCKET_NAME: Final = "owner.sock"
 POINTER_NAME: Final = "owner.socket"
 _PREFIX: Final = "chez-"
 _MAX_POINTER: Final = 4096
+
+
+def told(path: Path) -> str:
+    """A path in an answer: JSON and MessagePack carry text, which a folder's name need not be."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def socket_path(home: Path) -> Path | None:

@@ -122,7 +122,7 @@ async def _own(path: Path, passphrase: str | None, ready: Ready, lock_after: flo
     async with serving(path, listener, lock_after=lock_after, starts=key is not None) as owner:
         ending.serve(owner)
         if key is not None:
-            await _open(path, key, owner, lambda: ready({"pid": os.getpid(), "socket": str(owner.path)}))
+            await _open(path, key, owner, lambda: ready({"pid": os.getpid(), "socket": paths.told(owner.path)}))
         else:
             await _until_opened(path, owner)
         return owner.keep() if owner.locked.is_set() and not owner.stopped.is_set() else None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from msgspec import Meta, field
 
 from chez.agent.asking import Params, Placed, paged, plain, read_params, reporting
+from chez.agent.paths import told
 from chez.agent.ui import Ui
 from chez.agent.whereabouts import spaces_with, telling_where
 from chez.errors import NotFound
@@ -283,7 +284,7 @@ async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Who this home is, what it holds, and what waits to leave."""
     read_params(params, Params)
-    return {"home": str(home.path), "name": home.name, "person": home.person_id.hex(),
+    return {"home": told(home.path), "name": home.name, "person": home.person_id.hex(),
             "device": home.device_id.hex(), **plain(await home.status()), "lan": plain(await home.lan.status())}
 
 

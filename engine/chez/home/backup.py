@@ -29,6 +29,7 @@ from msgspec import Meta
 from chez import crypto
 from chez.errors import BadArchive, Damaged, InvalidValue, NotFound, StorageFailed
 from chez.home.exporting import OnProgress, on_loop
+from chez.home.names import check_path
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.store.checks import store_problems
@@ -86,6 +87,7 @@ class Backup(msgspec.Struct, frozen=True):
 
     async def write(self, path: Path, verify: bool, progress: OnProgress | None) -> BackupReport:
         """Write a backup; see `Home.backup`."""
+        check_path(path)
         if path.exists() or path.is_symlink():
             raise InvalidValue(f"there is something at {path} already", "A backup is never written over anything.")
         if not path.parent.is_dir():
@@ -105,7 +107,7 @@ class Backup(msgspec.Struct, frozen=True):
         fresh = path.with_name(f".{path.name[:200]}.{crypto.random_bytes(4).hex()}")
         try:
             with open(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w+b") as file:
-                db.execute("VACUUM INTO ?", (str(scratch / STORE_FILE),))  # under the same key
+                db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(scratch / STORE_FILE),))  # under the same key
                 check()
                 size = self._seal(file, scratch / STORE_FILE, 2 if verify else 1, note, check)
                 file.flush()

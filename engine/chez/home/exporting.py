@@ -35,6 +35,7 @@ from chez.home.archive import (
 )
 from chez.home.attached import Attached, ContentOf
 from chez.home.building import beside, building, ensure_free
+from chez.home.names import check_path
 from chez.journal import Journal
 from chez.records import automerge
 from chez.records.imported import IMPORT_ACTOR
@@ -94,6 +95,7 @@ class Exporter(msgspec.Struct, frozen=True):
             self.journal.record(db, "export", {"to": str(path), "history": history,
                                                "spaces": [space.name for space in self.spaces]})
 
+        check_path(path)
         ensure_free(path, taken)
         scratch = beside(path)
         await self.database.write(begin)

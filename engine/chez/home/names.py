@@ -1,8 +1,10 @@
-"""Names that people give: to devices, spaces, others, themselves."""
+"""Names that people give: to devices, spaces, others, themselves, and to folders and files."""
+
+from pathlib import Path
 
 from chez.errors import InvalidValue
 
-__all__ = ("check_name",)
+__all__ = ("check_name", "check_path")
 
 
 def check_name(name: str, whose: str) -> str:
@@ -11,3 +13,12 @@ def check_name(name: str, whose: str) -> str:
         raise InvalidValue(f"{name!r} can't be a {whose}'s name",
                            "Use 1 to 64 printable characters, no blank first or last.")
     return name
+
+
+def check_path(path: Path) -> None:
+    """Raise `InvalidValue` for a path that is no text: no receipt could tell of it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InvalidValue(f"{str(path)!r} is no text in UTF-8, so that the journal could not tell of it",
+                           "Choose another place, or rename the folder.") from None

@@ -14,6 +14,7 @@ import sqlcipher3
 
 from chez.crypto import KEY_BYTES
 from chez.home.backup import STORE_FILE
+from chez.store.checks import file_of
 from chez.store.database import Connection, Database
 
 __all__ = ("forget", "note_place", "original")
@@ -35,7 +36,7 @@ def original(db: Connection) -> Path | None:
     noted = _noted(db)
     if noted is None:
         return None
-    there, (*_, here) = Path(os.fsdecode(noted)), db.execute("PRAGMA database_list").fetchone()
+    there, here = Path(os.fsdecode(noted)), file_of(db)
     try:
         if os.path.samefile(there, here) or _salt(there) != _salt(Path(here)):
             return None

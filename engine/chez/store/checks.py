@@ -6,7 +6,7 @@ import sqlcipher3
 
 from chez.store.database import Connection
 
-__all__ = ("store_problems",)
+__all__ = ("file_of", "store_problems")
 
 MOST = 100
 """Problems that are told; a file that was cut in half has one for every page."""
@@ -41,10 +41,15 @@ def _bad_pages(db: Connection, trees: bool) -> list[str]:
     return [f"page: {text}" for (text,) in found]
 
 
+def file_of(db: Connection) -> str:
+    """The file of a store that is open, whatever bytes its folder's name has: it need not be text."""
+    (name,) = db.execute("SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'").fetchone()
+    return os.fsdecode(name)
+
+
 def _log_is_there(db: Connection) -> bool:
-    path = db.execute("PRAGMA database_list").fetchone()[2]
     try:
-        return os.stat(f"{path}-wal").st_size > 0
+        return os.stat(f"{file_of(db)}-wal").st_size > 0
     except OSError:
         return False
 
