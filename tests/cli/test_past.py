@@ -3,7 +3,10 @@
 import asyncio
 import re
 
+import pytest
+
 import chez as sdk
+from tests.cli.conftest import Pair
 from tests.cli.support import PASSPHRASE, Chez
 
 
@@ -68,6 +71,25 @@ def test_the_trash_and_conflicts_of_everything(owned: Chez) -> None:
     assert [one["id"] for one in owned.lines("trash", "--limit", "2")] == ["map", "sea"]  # the last ones of all spaces
     assert [one["id"] for one in owned.lines("trash", "--space", "Our trip")] == ["map"]
     assert [one["id"] for one in owned.lines("trash", "notes")] == ["tea"]
+
+
+@pytest.mark.slow
+def test_conflicts_are_told_in_the_persons_language(two: Pair) -> None:
+    """In English and in French: the columns, and that there is none; the number that is shown is what resolve takes."""
+    two.laptop.run("put", "notes", "tea", "title=Tea")
+    two.laptop.run("sync")
+    two.phone.run("sync")
+    for device, title in ((two.laptop, "Thé vert"), (two.phone, "Thé noir")):
+        device.run("edit", "notes", "tea", f"title={title}")
+    two.laptop.run("sync")
+    two.phone.run("sync")
+    heads, *rows = two.phone.run("conflicts", "notes", "--language", "fr").stdout.splitlines()
+    assert heads.split() == ["collection", "id", "champ", "numéro", "appareil", "valeur"] and len(rows) == 2
+    assert two.phone.run("conflicts", "notes", "tea").stdout.split()[:4] == ["field", "number", "device", "value"]
+    two.phone.run("resolve", "notes", "tea", "title", "2")
+    for words, said in ((), "d'un enregistrement n'a"), (("notes",), "de « notes » n'a"), (("notes", "tea"), "de cet"):
+        assert said in two.phone.run("conflicts", *words, "--language", "fr").stderr
+    assert "of a record of 'notes' has more than one" in two.phone.run("conflicts", "notes").stderr
 
 
 def test_the_trash_of_everything_has_what_one_publishes(owned: Chez) -> None:

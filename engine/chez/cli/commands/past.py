@@ -6,9 +6,10 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import in_space, settings
+from chez.cli.language import LANGUAGE
 from chez.cli.terminal import Terminal, json_line, say, table, when
 from chez.errors import Damaged, NotAllowed
-from chez.phrasing import how_many
+from chez.phrasing import filled, how_many
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
 
@@ -107,12 +108,25 @@ def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity
         say(f"left as others wrote it: {' '.join(done['left'])}", err=True)
 
 
+_CONFLICTS: Final = {
+    "en": ("space|collection|id|field|number|device|value", "No field of this record has more than one value.",
+           "No field of a record of {collection!r} has more than one value.",
+           "No field of a record has more than one value."),
+    "fr": ("espace|collection|id|champ|numéro|appareil|valeur",
+           "Aucun champ de cet enregistrement n'a plusieurs valeurs.",
+           "Aucun champ d'un enregistrement de « {collection} » n'a plusieurs valeurs.",
+           "Aucun champ d'un enregistrement n'a plusieurs valeurs."),
+}
+"""The heads of the columns, and what is said where nothing is found: of a record, of a collection, of all."""
+
+
 @click.command()
 @click.argument("collection", required=False)
 @click.argument("identity", metavar="[ID]", required=False)
 @in_space
+@LANGUAGE
 @click.pass_context
-def conflicts(ctx: click.Context, collection: str | None, identity: str | None) -> None:
+def conflicts(ctx: click.Context, collection: str | None, identity: str | None, language: str) -> None:
     """Show the fields of a record that devices set at the same time, with every value.
 
     The first version of each is the one that shows. Without ID those of a whole COLLECTION are
@@ -121,11 +135,12 @@ def conflicts(ctx: click.Context, collection: str | None, identity: str | None) 
     found, done = _rows_and_end(ctx, "conflicts", {"collection": collection, "id": identity}, "conflicts")
     if not settings(ctx).json:
         place = () if identity else _place(ctx, found, "collection", "id")
-        table((*place, "field", "number", "device", "value"), [
+        names, *none = _CONFLICTS[language]
+        heads = dict(zip(_CONFLICTS["en"][0].split("|"), names.split("|"), strict=True))
+        table([heads[one] for one in (*place, "field", "number", "device", "value")], [
             (*(row[one] for one in place), row["field"], number, _who(version), version["value"])
-            for row in found for number, version in enumerate(row["versions"], 1)], right=("number",),
-            empty="No field of this record has more than one value." if identity else
-            f"No field of a record{f' of {collection!r}' if collection else ''} has more than one value.")
+            for row in found for number, version in enumerate(row["versions"], 1)], right=(heads["number"],),
+            empty=filled(language, none[0 if identity else 1 if collection else 2], {"collection": collection}))
     if done["damaged"]:
         first, *others = done["damaged"]
         more = f"; nor can {how_many(len(others), 'other record')}" if others else ""
