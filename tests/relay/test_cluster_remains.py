@@ -73,6 +73,33 @@ async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_roun
         await other.close()
 
 
+async def test_a_removal_that_another_write_came_before_leaves_no_word_of_it(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay says that it removes before it does; where the space is dropped from again just then, it begins anew,
+    and takes back what it said."""
+    clock, begun = Clock(), f"chez.log.0.begun.{SPACE.handle.hex()}"
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        ends = await appended(store, 4)
+        first = drop([s.Dropped(2, 2, ends[1])], voucher=CONTROL)
+        assert await store.perform([first]) == [s.Done()]
+        clock.now += QUOTAS.grace
+        plain, said = store.engine.publish, list[int]()
+
+        async def publish(subject: str, data: bytes, **options: Any) -> int:
+            seq = await plain(subject, data, **options)
+            if subject == begun:
+                said.append(seq)
+                if len(said) == 1:
+                    assert await other.perform([drop([s.Dropped(4, 4, ends[3])], (), first.drop)]) == [s.Done()]
+            return seq
+
+        monkeypatch.setattr(store.engine, "publish", publish)
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert len(said) == 2 and await messages(store, begun) == [] and await kept(other) == [1, 3, 4]
+        await other.close()
+
+
 @pytest.mark.parametrize("answered", ["not", "unheard"])
 @pytest.mark.parametrize("block", [1, 2])
 async def test_a_log_that_is_laid_anew_in_part_is_another_store(

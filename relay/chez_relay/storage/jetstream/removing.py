@@ -78,7 +78,12 @@ class Removal:
                 stream, begun = self._places.stream("log", handle), 0
                 if found.blocks:
                     begun = await self._engine.publish(self._places.begun(handle), encode_time(now))
-                written = await self.dropped(handle, view, state, drops, after, found.data, found.control, 0)
+                try:
+                    written = await self.dropped(handle, view, state, drops, after, found.data, found.control, 0)
+                except Conflict:
+                    if begun:  # nothing was: it is begun anew
+                        await self._engine.delete(stream, begun)
+                    raise
                 await asyncio.gather(*(
                     self._engine.delete(stream, one) for one in found.blocks if one != written.record))
                 if begun:
