@@ -36,15 +36,10 @@ async def open_again(folder: Path) -> AsyncIterator[chez.Home]:
 
 async def turned_until(link: Link, reached: Callable[[], Awaitable[bool]]) -> None:
     """Look after each turn of a link. What turns while it is looked counts too: it may have been the last turn."""
-    while True:
-        turn = asyncio.ensure_future(link.turn())
-        try:
-            await asyncio.sleep(0)  # now it waits
-            if await reached():
-                return
-            await turn
-        finally:
-            turn.cancel()
+    turns = link.turns
+    while not await reached():
+        await link.turn(turns)
+        turns = link.turns
 
 
 def raw_entries(folder: Path) -> list[bytes]:

@@ -12,16 +12,19 @@ from chez import inboxes
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import guest as guest_module
 from chez.home import home as home_module
+from chez.home.answering import Answering
+from chez.home.invitations import Own
 from chez.spaces.card import Card
 from chez.spaces.invitations import InviteLink, Reply, seal_request
 from chez.spaces.saying import say
 from chez.spaces.statements import Invite, Role
 from chez.store.database import Connection
 from chez.sync.connection import connect
+from chez.sync.link import Link
 from chez_wire.login import Role as Put
 from tests.people.guests import SOON, asked, invited
 from tests.people.persons import in_step, persons, roles, shared, values
-from tests.people.support import join, open_again
+from tests.people.support import join, open_again, turned_until
 from tests.relay.within import Within
 
 
@@ -351,6 +354,39 @@ async def test_an_invitation_made_while_connected_works_at_once(tmp_path: Path, 
                 assert outcome.error == ""
             assert {one.id for one in await trip.invitations() if one.ready} >= {made.id}
             assert (await berta.join(made.link)).role == "writer"
+
+
+async def test_an_invitation_made_while_it_is_looked_which_there_are_works_at_once(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an owner's link does while that is looked up is looked at next: nothing else may come for minutes, and the
+    guest would wait as long."""
+    calls, looking, made, look = 0, asyncio.Event(), asyncio.Event(), Answering._open
+
+    async def slowly(answering: Answering, url: str) -> dict[bytes, Own]:
+        nonlocal calls
+        found = await look(answering, url)
+        calls += 1
+        if calls == 2:  # after the one with which it begins
+            looking.set()
+            await made.wait()
+        return found
+
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await anna.sync()
+        monkeypatch.setattr(Answering, "_open", slowly)
+        async with anna.connect() as link, asyncio.timeout(60):
+            await looking.wait()
+            inviting = asyncio.create_task(trip.invite())
+            await turned_until(link, lambda: said(trip, link))
+            made.set()
+            assert (await inviting).ready
+            assert (await berta.join((await inviting).link or "", timeout=20)).role == "writer"
+
+
+async def said(space: chez.Space, link: Link) -> bool:
+    """Whether an invitation of it is at the relay, and nothing is left to do for the link."""
+    return bool(await space.invitations()) and link.status == "synced"
 
 
 async def test_a_guest_who_is_early_waits_a_little(tmp_path: Path, server: Within) -> None:

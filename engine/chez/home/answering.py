@@ -227,6 +227,7 @@ class Answering:
         """Wait until there are other invitations to be answered."""
         before: list[tuple[int, int]] = []
         while True:
+            turns = link.turns
             known = [self._known(held) for held in self._spaces.all.values()]
             if known != before:
                 before = known
@@ -234,7 +235,7 @@ class Answering:
                     return
             with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_PAUSE):
-                    await link.turn()
+                    await link.turn(turns)
 
     def _known(self, held: Held) -> tuple[int, int]:
         """How much is known of a space's members, and of what gives keys: which invitations there are follows."""

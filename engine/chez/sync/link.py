@@ -82,6 +82,8 @@ class Link:
         self._sealer = Sealer(device, relay, self._unsealed)
         self._awaited = 0  # how many wait for this link
         self._turn = asyncio.Condition()
+        self.turns = 0
+        """How many there were (`turn`)."""
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._told, self._ended = "", False
@@ -253,10 +255,14 @@ class Link:
             self._backoff.begin_anew()
             self._hurry.set()
 
-    async def turn(self) -> None:
-        """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
+    async def turn(self, after: int | None = None) -> None:
+        """Wait until something was done, or how this link stands changed; that may be nothing of interest.
+
+        Who looks at what takes a while, and is to miss nothing meanwhile, says `after` how many `turns`.
+        """
         async with self._turn:
-            await self._turn.wait()
+            if after is None or after == self.turns:
+                await self._turn.wait()
 
     async def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.
@@ -467,5 +473,6 @@ class Link:
     async def _tell(self) -> None:
         if self.status != self._told:
             self._told, self.since = self.status, time.time()
+        self.turns += 1
         async with self._turn:
             self._turn.notify_all()
