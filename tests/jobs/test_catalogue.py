@@ -12,7 +12,7 @@ import pytest
 
 import chez
 from chez.cli.language import language_of
-from chez.errors import ChezError
+from chez.errors import ChezError, InvalidValue
 from chez_sandbox import errors, job_errors
 from chez_sandbox.consent import catalogue, verbs
 from chez_sandbox.consent.bits import bits_words
@@ -20,6 +20,7 @@ from chez_sandbox.consent.catalogue import PHRASES, Phrase, again, say_again
 from chez_sandbox.consent.escrow import Charge, Purse, spend
 from chez_sandbox.consent.grants import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.params import OfGrant, OfId, read_params
 from chez_sandbox.consent.run import Reason
 from chez_sandbox.consent.slots import Slots
 from chez_sandbox.job_errors import BudgetSpent, BundleForged, BundleInvalid, GrantEnded, ManifestInvalid
@@ -226,3 +227,19 @@ def test_a_locale_has_a_language() -> None:
     assert [language_of(name) for name in ("fr_FR.UTF-8", "fr", "FR_CA", "fr.UTF-8")] == ["fr"] * 4
     assert [language_of(name) for name in ("", "C", "C.UTF-8", "en_US", "fro", "de_DE")] == ["en"] * 6
     assert bits_words(9.97, "fr") == "un nombre de 4 chiffres"
+
+
+@pytest.mark.parametrize(("given", "english", "french"), [
+    ({"grant": ""}, "the grant is empty", "grant : il n'y a rien"),
+    ({"grant": "a" * 65}, "the grant must have ≤ 64 characters", "grant : il faut ≤ 64 caractères"),
+    ({"bundle": b"", "days": 99_999}, "days must be ≤ 3660", "days doit être ≤ 3660"),
+])  # fmt: skip
+def test_a_number_or_a_text_out_of_its_bounds_is_told_in_plain_words(
+    given: dict[str, Any], english: str, french: str
+) -> None:
+    """Who types nothing, or too much, is told what is wrong, not what a parser says of it."""
+    with pytest.raises(InvalidValue) as caught:
+        read_params(given, OfGrant if "days" in given else OfId)
+    assert caught.value.message == english
+    say_again(caught.value, "fr")
+    assert caught.value.message == french

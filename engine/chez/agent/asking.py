@@ -51,7 +51,7 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
         return msgspec.convert(params, kind)
     except msgspec.ValidationError as error:
         if (length := _LENGTH.fullmatch(str(error))) is not None:
-            name = length["name"].replace("_", " ")
+            name = "name" if length["name"] == "which" else length["name"].replace("_", " ")
             raise InvalidValue(f"the {name} is empty" if length["which"] == ">=" and length["size"] == "1" else
                                f"the {name} must have {'at least' if length['which'] == '>=' else 'at most'} "
                                f"{length['size']} characters") from None

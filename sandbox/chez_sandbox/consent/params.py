@@ -1,19 +1,25 @@
 """The parameters of the verbs of jobs: closed, typed, checked before anything is done."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from chez.errors import InvalidValue
-from chez_sandbox.consent.catalogue import Language
+from chez_sandbox.consent.catalogue import Language, refused
 from chez_sandbox.consent.grants import Review
 from chez_sandbox.consent.slots import Slots
 
 __all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfReplay", "OfRun", "Params", "read_params")
 
 P = TypeVar("P", bound=msgspec.Struct)
+
+_BOUND: Final = re.compile(
+    r"Expected `\w+`(?P<length> of length)? (?P<which>[<>]=?) (?P<bound>[-\d.e+]+) - at `\$\.(?P<name>\w+)`"
+)
+"""What msgspec says of a number or a text that is out of its bounds."""
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,4 +82,12 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
     try:
         return msgspec.convert(params, kind)
     except msgspec.ValidationError as error:
-        raise InvalidValue(f"wrong parameters: {error}") from None
+        if (found := _BOUND.fullmatch(str(error))) is None:
+            raise InvalidValue(f"wrong parameters: {error}") from None
+        name, bound = found["name"].replace("_", " "), found["bound"]
+        which = found["which"].replace("<=", "≤").replace(">=", "≥")
+        if found["length"] is None:
+            raise refused(InvalidValue, "bounds", name=name, which=which, bound=bound) from None
+        if (which, bound) == ("≥", "1"):
+            raise refused(InvalidValue, "empty", name=name) from None
+        raise refused(InvalidValue, "length", name=name, which=which, bound=bound) from None

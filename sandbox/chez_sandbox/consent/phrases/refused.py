@@ -69,6 +69,14 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "refused.gone.hint": NEWER,
     "refused.damaged-revoked": ("{problem}; it is revoked all the same", "{problem} ; elle est révoquée tout de même"),
     "refused.damaged-revoked.hint": NEWER,
+    # what a command is given
+    "refused.bounds": ("{name} must be {which} {bound}", "{name} doit être {which} {bound}"),
+    "refused.bounds.hint": ("give another number", "donnez un autre nombre"),
+    "refused.empty": ("the {name} is empty", "{name} : il n'y a rien"),
+    "refused.empty.hint": ("name one", "nommez-en un"),
+    "refused.length": ("the {name} must have {which} {bound} characters",
+                       "{name} : il faut {which} {bound} caractères"),
+    "refused.length.hint": ("give another text", "donnez un autre texte"),
     # granting
     "refused.too-much": ("the job asks for {runs:run|runs} and {bits} bits, and needs {least} bits a run",
                          ("la tâche demande {runs:exécution|exécutions} et {bits} bits, et il lui en faut {least} par "
