@@ -336,6 +336,52 @@ async def test_a_node_that_heard_the_password_too_late_is_asked_again(said: str,
     assert (asked > 1) is (told_why != "lets nobody in")
 
 
+@pytest.mark.parametrize("said", [
+    "authorization violation", "user authentication expired", "maximum connections exceeded"])
+async def test_a_relay_comes_back_after_a_node_ended_its_connection(
+    said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The password was changed at the node, say, and back: the connection is dialled anew, and its end is told."""
+    asked, back, ended = 0, asyncio.Event(), asyncio.Semaphore(0)
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        turn = asked
+        writer.write(b'INFO {"server_id":"x","version":"2.12.0","max_payload":1048576}\r\n')
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while await reader.readuntil(b"PING\r\n"):
+                if turn == 2:
+                    writer.write(b"-ERR 'Authorization Violation'\r\n")
+                    break
+                writer.write(b"PONG\r\n")
+                if turn == 1:
+                    await turn_out.wait()
+                    writer.write(f"-ERR '{said}'\r\n".encode())
+                    break
+        writer.close()
+        ended.release()
+
+    async def reconnected() -> None:
+        back.set()
+
+    turn_out = asyncio.Event()
+    async with await asyncio.start_server(node, "127.0.0.1", 0) as server:
+        client = await dial([f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"], 30, reconnected=reconnected,
+                            max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        turn_out.set()
+        try:
+            async with asyncio.timeout(30):
+                await back.wait()
+            assert client.is_connected and asked == 3
+        finally:
+            await client.close()
+        for _ in range(asked):
+            await ended.acquire()
+    assert f"ended the connection: {said}" in caplog.text
+    assert caplog.text.count("lets nobody in with this user and password") == 1
+
+
 async def test_one_node_that_lets_nobody_in_keeps_no_relay_from_the_others(tmp_path: Path) -> None:
     """Its certificate is not trusted: a relay that dials it first goes on to the next."""
     needs_server()

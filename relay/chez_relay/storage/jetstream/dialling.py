@@ -1,6 +1,7 @@
-"""Reaching a cluster, and telling why where that fails."""
+"""Reaching a cluster, and coming back to it; and telling why where that fails."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.protocol.parser import PERMISSIONS_ERR
 
 from chez_relay.errors import StorageFailed
 
@@ -18,6 +20,8 @@ TRY_SECONDS: Final = 5.0
 trust."""
 
 PAUSE: Final = 0.2
+
+_log = logging.getLogger("chez_relay")
 
 
 async def dial(
@@ -49,12 +53,15 @@ async def _try(
     urls: Sequence[str], seconds: float, reconnected: Callable[[], Awaitable[None]] | None, options: dict[str, Any]
 ) -> Client | Exception:
     """One try: the connection, or the last error; at once one that no trying changes."""
-    client, refused = Client(), asyncio.Event()
+    client, refused = _Returning(), asyncio.Event()
     error: Exception = TimeoutError()
 
     async def failed(one: Exception) -> None:
         # Errors of later show where something is asked; nats-py would print them.
         nonlocal error
+        if connected:
+            client.turned_away(_final(one))
+            return
         if not refused.is_set():  # else what follows from that one
             error = one
         if _final(one) is not None:
@@ -62,10 +69,10 @@ async def _try(
 
     connecting = asyncio.ensure_future(client.connect(
         list(urls), dont_randomize=True, error_cb=failed, reconnected_cb=reconnected, connect_timeout=2, **options))
-    turned_away = asyncio.ensure_future(refused.wait())
+    say = asyncio.ensure_future(refused.wait())
     connected = False
     try:
-        await asyncio.wait((connecting, turned_away), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((connecting, say), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done() and not refused.is_set():
             await connecting
             connected = True
@@ -73,12 +80,39 @@ async def _try(
     except (NatsError, OSError) as other:
         error = other
     finally:
-        turned_away.cancel()
+        say.cancel()
         if not connected:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
             await let_go(client)
     return error
+
+
+class _Returning(Client):
+    """A client that comes back also where a node said why it ended a connection that stood.
+
+    nats-py closes itself for ever then, whatever comes after: also when a password is changed back, or was changed at
+    one node before the others.
+    """
+
+    _said = ""
+
+    async def _process_err(self, err_msg: str) -> None:
+        if self.is_closed or PERMISSIONS_ERR in err_msg.lower():
+            await super()._process_err(err_msg)
+        elif self.is_connected:
+            _log.warning("a node of the cluster ended the connection: %s", err_msg.strip("'"))
+            self._said = ""
+            await self._process_op_err(NatsError(f"nats: {err_msg}"))
+        # else it is dialling again, and hears soon that nobody answers
+
+    def turned_away(self, why: StorageFailed | None) -> None:
+        """Tell the operator why it is not let in again: once, for that is tried each second."""
+        if not self.is_connected and self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]  # nats-py forgets it as it is: open
+        if why is not None and str(why) != self._said:
+            self._said = str(why)
+            _log.error("%s", why)
 
 
 async def let_go(client: Client) -> None:
