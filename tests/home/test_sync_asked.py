@@ -14,6 +14,7 @@ from chez.sync.patience import Backoff
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import paired
 from tests.people.persons import persons
+from tests.people.proxy import behind, proxy
 from tests.people.support import ids, raw_entries
 from tests.relay.within import relay
 
@@ -77,6 +78,24 @@ async def test_a_relay_that_is_away_still_is_told(tmp_path: Path, monkeypatch: p
                     await link.turn()
             with pytest.raises(RelayUnreachable):
                 await anna.sync(timeout=0.5)
+
+
+async def test_a_relay_that_went_silent_is_not_said_to_be_in_step(tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """All was in step, and then the network is there no more and tells nobody: a sync that is asked for finds out."""
+    monkeypatch.setattr("chez.home.exchange.ANSWER_SECONDS", 0.3)
+    async with proxy() as front, behind(front, tmp_path / "relay"), persons(tmp_path, "anna", relay=front.url) as (
+            anna,):
+        async with anna.connect() as link:
+            await anna.sync()
+            front.frozen = True
+            with pytest.raises(RelayUnreachable):
+                await anna.sync(timeout=0.5)
+            assert (await anna.status()).link == link.status == "connecting"
+            assert isinstance(link.error, RelayUnreachable) and "does not answer" in str(link.error)
+            front.frozen = False
+            front.cut()  # what was dialled meanwhile comes to nothing
+            assert (await anna.sync()).problems == ()
 
 
 def _link(home: chez.Home, url: str) -> "chez.sync.link.Link":

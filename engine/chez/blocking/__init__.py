@@ -1229,6 +1229,11 @@ class Link(Front[AsyncLink]):
         return self._inner.next_try
 
     @property
+    def turns(self) -> int:
+        """How many there were (`turn`)."""
+        return self._inner.turns
+
+    @property
     def status(self) -> str:
         """In one word, how this link stands."""
         return self._inner.status
@@ -1282,6 +1287,12 @@ class Link(Front[AsyncLink]):
         system. A connection whose relay does not answer within `seconds` is given up.
         """
         self._portal.do(lambda: self._inner.check(seconds))
+
+    def alive(self, seconds: float) -> None:
+        """See that a relay with which all is in step is there still: a connection on which it does not answer is given
+        up. Where something is under way that tells, and the question would wait behind it.
+        """
+        self._portal.call(lambda call: self._inner.alive(seconds))
 
     def try_now(self) -> None:
         """Somebody asks: try now what would be tried later, the connection or spaces that alone are not in step."""

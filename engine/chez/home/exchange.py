@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -18,6 +19,9 @@ from chez.sync.link import Link
 from chez.sync.work import Progress
 
 __all__ = ("Exchange",)
+
+ANSWER_SECONDS: Final = 10.0
+"""Seconds in which a relay with which all is in step is to answer when somebody asks for a sync."""
 
 
 class Exchange:
@@ -41,6 +45,8 @@ class Exchange:
                 syncing.routes.choose(None)  # raises: the last space that was at a relay is gone
             for link in syncing.links:
                 link.try_now()
+            # A network that is there no more tells nobody: what was in step would be said to be.
+            await asyncio.gather(*(link.alive(min(timeout, ANSWER_SECONDS)) for link in syncing.links))
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)

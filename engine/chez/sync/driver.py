@@ -68,7 +68,7 @@ class Driver:
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reader: asyncio.Task[None] | None = None
-        self._checks: set[asyncio.Task[bool]] = set()
+        self._checks: set[asyncio.Task[None]] = set()
         self._gathering: asyncio.TimerHandle | None = None
         self._pauses: dict[Lane, asyncio.TimerHandle] = {}  # of the spaces that rest, or did when it was set
 
@@ -90,7 +90,7 @@ class Driver:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return self.lanes.settled and not (self._sealed or self._inbox)
+        return self._gone is None and self.lanes.settled and not (self._sealed or self._inbox)
 
     def reached(self, space: bytes, *, said: bool = False) -> bool:
         """The same of one space, by its id, and of what is here of it; `said`: of all but what waits for room."""
@@ -129,11 +129,15 @@ class Driver:
         self._news.set()
 
     def check(self, seconds: float) -> None:
+        """Have it seen whether the relay is there still, as `alive` does."""
+        check = asyncio.create_task(self.alive(seconds))
+        self._checks.add(check)
+        check.add_done_callback(self._checks.discard)
+
+    async def alive(self, seconds: float) -> None:
         """Ask whether the relay is there still; a connection on which it does not answer in time is given up."""
-        if self._gone is None:
-            check = asyncio.create_task(self._socket.alive(seconds))
-            self._checks.add(check)
-            check.add_done_callback(self._checks.discard)
+        if self._gone is None and not await self._socket.alive(seconds):
+            self.end(ConnectionError("the relay does not answer"))
 
     def gathered(self) -> None:
         """Acknowledgements have waited long enough."""
