@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,20 @@ def test_a_record_goes_back_and_forth(either: Chez) -> None:
     assert either.json("get", "notes", "tea")["value"]["cups"] == 1
     assert "done again: cups" in either.run("redo", "notes", "tea").stdout
     assert either.json("get", "notes", "tea")["value"]["cups"] == 2
+
+
+@pytest.mark.slow
+def test_an_undo_that_changes_nothing_does_not_say_that_it_did(owned: Chez) -> None:
+    """What an import wrote over an edit stays: the edit is told as not undone, and the field as written since."""
+    file = str(Path(__file__).parents[1] / "data" / "bank-ofx" / "checking.ofx")
+    owned.run("import", file)
+    identity = owned.lines("ls", "transactions")[0]["id"]
+    owned.run("edit", "transactions", identity, "name=Mine")
+    owned.run("import", file)
+    done = owned.run("undo", "transactions", identity)
+    assert done.stdout.startswith("nothing of change ") and done.stdout.endswith(" is undone\n")
+    assert done.stderr == "left as it was written since, by others or by an import: name\n"
+    assert owned.json("get", "transactions", identity)["value"]["name"] != "Mine"
 
 
 def test_what_was_done_in_one_sitting_is_one_line(owned: Chez) -> None:

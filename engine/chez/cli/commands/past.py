@@ -103,9 +103,12 @@ def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity
     if settings(ctx).json:
         json_line(done)
         return
-    say(f"{how}: {' '.join(done['fields']) or 'change ' + done['change'][:SHORT]}")
+    if done["fields"] or not done["left"]:
+        say(f"{how}: {' '.join(done['fields']) or 'change ' + done['change'][:SHORT]}")
+    else:
+        say(f"nothing of change {done['change'][:SHORT]} is {how}")
     if done["left"]:
-        say(f"left as others wrote it: {' '.join(done['left'])}", err=True)
+        say(f"left as it was written since, by others or by an import: {' '.join(done['left'])}", err=True)
 
 
 _CONFLICTS: Final = {
