@@ -181,8 +181,14 @@ class Engine:
                     mark[1].decode() if mark else "")
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+        asking = asyncio.current_task()
+        cancelled = asking.cancelling() if asking is not None else 0
         try:
             answer = await self._nats.request(subject, data, timeout=self._seconds, headers=headers or None)
+            if asking is not None and asking.cancelling() > cancelled:
+                # It came with the answer: nats-py waits with `wait_for`, which in Python 3.11 loses it then, and who is
+                # to end would go on for ever.
+                raise asyncio.CancelledError
             decoded = json.loads(answer.data)
         except (NatsError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(type(error).__name__) from error
