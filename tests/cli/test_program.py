@@ -156,6 +156,7 @@ def test_who_stops_a_long_command_is_told_what_stands(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("chez.cli.near.run_near", interrupted)
     (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "chez.key").touch()
     (tmp_path / "passphrase").write_text("x")
     (tmp_path / "passphrase").chmod(0o600)
     common = ["--home", str(tmp_path / "home"), "--passphrase-file", str(tmp_path / "passphrase")]

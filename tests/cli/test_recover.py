@@ -70,13 +70,13 @@ def test_shares_bring_it_back_and_the_others_go(laptop: tuple[Chez, str], new: C
 
 def test_at_a_terminal_words_are_typed_unseen_and_the_person_is_asked(
         laptop: tuple[Chez, str], new: Chez, relay: str) -> None:
-    """A wrong word is told, nothing typed is shown; the other device is named, and taken out after a yes."""
+    """A wrong word is told, nothing else that is typed is shown; the other device is named, and goes after a yes."""
     _, words = laptop
     terminal = Terminal(new.arguments("recover", "--relay", relay, "--kdf", "minimum", passphrase=False))
     terminal.expect("24 words: ")
     terminal.type(words.replace(words.split()[3], "chez") + "\n")
-    terminal.expect("checksum")
-    shown, terminal.seen = terminal.seen, terminal.seen.split("checksum")[1]
+    terminal.expect("was typed as 'chez'")
+    shown, terminal.seen = terminal.seen, terminal.seen.split("was typed as")[1]
     terminal.expect("24 words: ")
     terminal.type(words + "\n")
     terminal.expect("Choose a passphrase: ")
