@@ -28,8 +28,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("allowance-given", SHARE,
      "You gave 12.5 bits of collection:readings to device 'phone': this one has so much less."),
     ("allowance-received", SHARE, "This device was given 12.5 bits of collection:readings by device abababababab."),
-    ("allowance-reclaimed", {"device": PHONE, "name": "phone", "first": True, "amounts": {"collection:readings": 500},
-                             "standing": [HASH]},
+    ("allowance-reclaimed", {"device": PHONE, "name": "phone", "first": True, "amounts": {"collection:readings": 500}},
      ("You took over what device 'phone' held: 0.5 bits of collection:readings, all that it never spent or gave of. "
      "What it spends all the same is told besides.")),
     ("allowance-refused", {**SHARE, "share": HASH, "why": "this share of allowance is not signed by its giver"},

@@ -39,7 +39,6 @@ from chez_sandbox.consent.escrow import (
     give,
     limit,
     read_transfer,
-    share_hash,
     shown,
     spend,
     thousandths,
@@ -53,7 +52,6 @@ from chez_sandbox.consent.holdings import (
     hear,
     holding_id,
     holding_record,
-    left_standing,
     reclaim_id,
     reclaim_record,
 )
@@ -125,14 +123,12 @@ async def take_shares(home: "Home") -> list[Transfer]:
     """Count the shares that reached this device, each once, and put back the records of its own that are gone.
 
     What is for this device and not what its giver signed is refused, with a receipt, once; so is a share whose
-    giver was lost, and all it had taken over before this came, unless whoever did that left it to this device. Of a
-    lost device's share that another one took over, too, apart from this one, this one lets go unless it has the lower
-    id.
+    giver was lost, and all it had taken over before this came. Of a lost device's share that another one took over,
+    too, apart from this one, this one lets go unless it has the lower id.
     """
     heard = await hear(home)
     devices = {info.id for info in await home.devices.all()} - heard.claims.keys()
     records = [record async for record in home.collection(COLLECTION)]
-    standing = left_standing((record.value for record in records), heard)
     found = [
         record.value["transfer"] for record in records if isinstance(record.value.get("transfer"), bytes)
     ]
@@ -142,7 +138,7 @@ async def take_shares(home: "Home") -> list[Transfer]:
         before = purse = purse_in(home, transaction)
         taken = []
         for encoded in found:
-            purse, transfer = _counted(home, transaction, purse, encoded, devices, standing)
+            purse, transfer = _counted(home, transaction, purse, encoded, devices)
             taken += [transfer] if transfer is not None else []
         purse = _yielded(home, transaction, purse, heard)
         if purse != before:
@@ -222,12 +218,7 @@ def _ask(home: "Home", transaction: "Transaction", record: Mapping[str, Any], am
 
 
 def _counted(
-    home: "Home",
-    transaction: "Transaction",
-    purse: Purse,
-    encoded: bytes,
-    devices: set[bytes],
-    standing: Collection[tuple[bytes, bytes]],
+    home: "Home", transaction: "Transaction", purse: Purse, encoded: bytes, devices: Collection[bytes]
 ) -> tuple[Purse, Transfer | None]:
     """The purse with one more share, and the share if it is new and right."""
     transfer = read_transfer(encoded)
@@ -235,8 +226,7 @@ def _counted(
         return purse, None  # nobody's, perhaps: what it was, its giver puts back
     try:
         check_shared(transfer.account)
-        left = {transfer.giver} if (transfer.giver, share_hash(transfer)) in standing else set()
-        after = credit(purse, transfer, devices | left)
+        after = credit(purse, transfer, devices)
     except (TransferRefused, InvalidValue) as error:
         mark = hash_fields("chez/1 allowance refused", encoded).hex()
         if not transaction.receipts("allowance-refused", share=mark):
@@ -303,9 +293,8 @@ def _to_yield(home: "Home", transaction: "Transaction", heard: Heard) -> Iterato
 def _claim_again(home: "Home", transaction: "Transaction") -> None:
     """Write again what something took away: that this device took over a share."""
     for receipt in transaction.receipts("allowance-reclaimed"):
-        lost, left = bytes.fromhex(receipt.body["device"]), receipt.body.get("standing", ())
-        word = reclaim_record(home, lost, map(bytes.fromhex, left))
-        write_word(home, transaction, word, reclaim_id(lost, home.device_id))
+        lost = bytes.fromhex(receipt.body["device"])
+        write_word(home, transaction, reclaim_record(home, lost), reclaim_id(lost, home.device_id))
 
 
 def _answered(home: "Home", transaction: "Transaction", asked: Iterable[str]) -> None:

@@ -54,7 +54,6 @@ __all__ = (
     "limit",
     "read_transfer",
     "reclaim",
-    "share_hash",
     "shown",
     "spend",
     "thousandths",
@@ -209,13 +208,13 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
     """Count a transfer to this device; the same purse again when it was counted before.
 
     `devices` are the person's, those that were restored since included, for a share that was given counts; but
-    without those whose share was taken over (`reclaim`), unless that left this transfer to its receiver.
+    without those whose share was taken over (`reclaim`).
     Raises `TransferRefused` for one that is not for this device, not of a device of the person, not signed
     by it, or another one under a number that was counted (then the giver's disk was put back).
     """
     if transfer.receiver != purse.device:
         raise TransferRefused("this share of allowance is for another device")
-    name, digest = f"{transfer.giver.hex()} {transfer.number}", share_hash(transfer)
+    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(SIGNED, *transfer.fields)
     if (before := purse.credited.get(name)) == digest:
         return purse
     if transfer.giver not in devices or transfer.giver == purse.device:
@@ -229,11 +228,6 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
         )
     received = {**purse.received, transfer.account: purse.received.get(transfer.account, 0) + transfer.amount}
     return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
-
-
-def share_hash(transfer: Transfer) -> bytes:
-    """What a transfer is known by where it is counted: the hash of all that its giver signed."""
-    return hash_fields(SIGNED, *transfer.fields)
 
 
 def is_signed(transfer: Transfer) -> bool:

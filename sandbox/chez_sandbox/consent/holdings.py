@@ -38,7 +38,6 @@ __all__ = (
     "holders",
     "holding_id",
     "holding_record",
-    "left_standing",
     "reclaim_id",
     "reclaim_record",
     "reclaimed",
@@ -73,8 +72,6 @@ class _Asks(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 class _Reclaim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
     lost: bytes
-    standing: tuple[bytes, ...] = ()
-    """The hashes of shares that the lost one had given to others, and that count there still: nobody took them over."""
 
 
 class Heard(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -155,22 +152,9 @@ def reclaim_id(lost: bytes, by: bytes) -> str:
     return f"reclaim {lost.hex()} {by[:16].hex()}"
 
 
-def reclaim_record(home: "Home", lost: bytes, standing: Iterable[bytes] = ()) -> dict[str, Any]:
-    """The record in which this device says that it took over a lost device's share, but for what is left `standing`."""
-    return {"by": home.device_id, **signed_record(home, RECLAIMS, _Reclaim(1, lost, tuple(standing)))}
-
-
-def left_standing(records: Iterable[Mapping[str, Any]], heard: Heard) -> frozenset[tuple[bytes, bytes]]:
-    """The shares of lost devices that count still: (giver, hash), by the word of who has what their givers had."""
-    found = set[tuple[bytes, bytes]]()
-    heirs = {by[0] for by in heard.claims.values()}
-    for record in records:
-        if not isinstance(by := record.get("by"), bytes) or by not in heirs:
-            continue
-        claim = opened_record(record, by, RECLAIMS, _Reclaim)
-        if claim is not None and heard.claims.get(claim.lost, [b""])[0] == by:
-            found.update((claim.lost, share) for share in claim.standing)
-    return frozenset(found)
+def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
+    """The record in which this device says that it took over a lost device's share."""
+    return {"by": home.device_id, **signed_record(home, RECLAIMS, _Reclaim(1, lost))}
 
 
 async def hear(home: "Home") -> Heard:

@@ -4,10 +4,8 @@ Nothing proves that. The head of a lost device's journal stands for what was bef
 device may run a job a minute later, without a network too. So this is the person's word, as a receipt,
 after the device was removed (or mended into this one). It takes over what the device said last that it
 held, and what it was given besides and had not counted by then, less whatever all others hold and have
-spent. What it had given to others, and they had not counted by their last words, stays theirs where the transfer
-is here: the record of the takeover names it. What the lost device spent since it last said so may be told
-a second time. A transfer of its own that comes only now is counted by nobody any more: what it was of
-may have been taken over.
+spent. What the lost device spent since it last said so may be told a second time. A transfer of its own
+that comes only now is counted by nobody any more: what it was of may have been taken over.
 
 Its last word is the one with the highest number that this device ever heard or finds in the past of its
 record: deleting the record, or putting an older one back, changes nothing. Only a purge of it before it
@@ -28,7 +26,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, check_shared
 from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares, write_word
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.escrow import Transfer, is_signed, read_transfer, reclaim, share_hash
+from chez_sandbox.consent.escrow import Transfer, is_signed, read_transfer, reclaim
 from chez_sandbox.consent.holdings import (
     COLLECTION,
     Holder,
@@ -95,17 +93,14 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
         for account, ceiling in most.items()
     }
     said = {account: share for account, (share, _) in shares.items()}
-    standing = _standing(lost, devices, transfers)
 
     def work(transaction: "Transaction") -> None:
         if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
             raise refused(NotAllowed, "taken", name=lost.name)
         keep_purse(transaction, reclaim(purse_in(home, transaction), rest, shares, lost.ceilings))
-        body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said,
-                                "standing": [share.hex() for share in standing]}  # fmt: skip
+        body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)
-        word = reclaim_record(home, lost.id, standing)
-        write_word(home, transaction, word, reclaim_id(lost.id, home.device_id))
+        write_word(home, transaction, reclaim_record(home, lost.id), reclaim_id(lost.id, home.device_id))
 
     await home.transaction(work)
     await say_holding(home)
@@ -146,22 +141,6 @@ def _left(account: str, lost: Holder, devices: list[Holder], transfers: list[Tra
 
     others = sum(held(one) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
     return max(0, min(held(lost), ceiling - others - lost.spent.get(account, 0)))
-
-
-def _standing(lost: Holder, devices: list[Holder], transfers: list[Transfer]) -> list[bytes]:
-    """The shares that a lost device gave to others and that these are held to have still to count: no more of them
-    than what was taken over leaves them (`_uncounted`), the last ones first."""
-    given = sorted((one for one in transfers if one.giver == lost.id), key=lambda one: one.number, reverse=True)
-    found = []
-    for receiver in (one for one in devices if not one.own):
-        for account in sorted({one.account for one in given}):
-            ceiling = lost.ceilings.get(account, Ceilings().of(account))
-            room = _uncounted(account, receiver, [one for one in transfers if one.account == account], ceiling)
-            for share in (one for one in given if (one.receiver, one.account) == (receiver.id, account)):
-                if (room := room - share.amount) < 0:
-                    break
-                found.append(share_hash(share))
-    return found
 
 
 def _uncounted(account: str, one: Holder, transfers: list[Transfer], ceiling: int) -> int:
