@@ -243,3 +243,5 @@ def test_a_number_or_a_text_out_of_its_bounds_is_told_in_plain_words(
     assert caught.value.message == english
     say_again(caught.value, "fr")
     assert caught.value.message == french
+    with pytest.raises(InvalidValue, match=r"at `\$\.windows`"):  # of a list there is no such sentence
+        read_params({"bundle": b"", "windows": ["a"] * 17}, OfGrant)

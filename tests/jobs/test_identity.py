@@ -86,7 +86,10 @@ async def test_what_a_key_was_told_before_anything_said_whose_it_is_counts_in_al
         given = await grant(home, job, number)
         await run_once(home, given.grant.id, INSTANT)
     bits = round(3 * given.bundle.manifest.schema.bits, 2)
-    assert [one["bits"] for one in await told_in_all(home, await departures(home))] == [bits, bits]
+    told = await told_in_all(home, await departures(home))
+    assert [one["bits"] for one in told] == [bits, bits] and told[0]["accounts"] == told[1]["accounts"]
+    assert len([line for line in (await verbs.job_left(home, {}, Person("")))["words"]
+                if line.startswith("In all to")]) == 1  # fmt: skip
 
 
 async def test_a_signed_key_inherits_account_versions_and_grants(home: chez.Home) -> None:

@@ -34,14 +34,14 @@ def asking(monkeypatch: pytest.MonkeyPatch) -> Client:
     return client
 
 
-async def answered(client: Client, answer: object) -> None:
+async def answered(client: Client, answer: object, headers: dict[str, str] | None = None) -> None:
     """Answer the request that waits."""
     for _ in range(TURNS):
         if client._resp_map:
             break
         await asyncio.sleep(0)
     (waiting,) = client._resp_map.values()
-    waiting.set_result(Msg(client, "answers.x", data=json.dumps(answer).encode()))
+    waiting.set_result(Msg(client, "answers.x", data=json.dumps(answer).encode(), headers=headers))
 
 
 async def ended(task: "asyncio.Task[Any]") -> bool:
@@ -56,12 +56,18 @@ async def ended(task: "asyncio.Task[Any]") -> bool:
 NOTHING = {"error": {"code": 404, "err_code": 10037}}
 
 
-async def test_who_asks_hears_of_a_cancellation_that_comes_with_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that was cancelled before and goes on, to put things in order, is answered."""
+NOBODY = {"Status": "503"}
+"""Of an answer by which the cluster says that nobody there answers."""
+
+
+@pytest.mark.parametrize("headers", [None, NOBODY])
+async def test_who_asks_hears_of_a_cancellation_that_comes_with_the_answer(
+        monkeypatch: pytest.MonkeyPatch, headers: dict[str, str] | None) -> None:
+    """Be that an error; and one that was cancelled before and goes on, to put things in order, is answered."""
     client = asking(monkeypatch)
     engine = Engine(client)
     task = asyncio.create_task(engine.last("stream", "subject"))
-    await answered(client, NOTHING)
+    await answered(client, NOTHING, headers)
     task.cancel()
     assert await ended(task), "it was told to end, and went on"
 
@@ -95,3 +101,33 @@ async def test_the_look_at_what_is_followed_ends_with_the_relay(monkeypatch: pyt
         assert await ended(task), "it was told to end, and went on"
     finally:
         task.cancel()
+
+
+async def test_who_reads_many_parts_hears_of_a_cancellation_that_comes_with_one(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last part as well, with which it would be done."""
+    client = asking(monkeypatch)
+    parts: asyncio.Queue[Msg] = asyncio.Queue()
+
+    class Subscription:
+        """Waits for the next part as nats-py's own does."""
+
+        async def next_msg(self, timeout: float) -> Msg:
+            """Give it."""
+            return await asyncio.wait_for(parts.get(), timeout)
+
+        async def unsubscribe(self) -> None:
+            """Nothing comes any more."""
+
+    async def subscribe(*_: Any, **__: Any) -> Subscription:
+        return Subscription()
+
+    monkeypatch.setattr(client, "subscribe", subscribe)
+    task = asyncio.create_task(Engine(client).lasts("stream", ["subject"]))
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+    parts.put_nowait(Msg(client, "answers.x", headers={"Status": "204"}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await ended(task), "it was told to end, and went on"

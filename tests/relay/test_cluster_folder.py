@@ -46,7 +46,8 @@ def test_a_node_that_has_lost_its_settings_gets_them_anew(tmp_path: Path) -> Non
         told("down", tmp_path)
 
 
-@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"listen: 127.0.0.1:4222\n"])
+@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"listen: 127.0.0.1:4222\n",
+                                     b'listen: 127.0.0.1:4222\njetstream {\n    store_dir: "/else"\n}\n'])
 def test_a_node_is_not_started_by_damaged_settings(tmp_path: Path, damaged: bytes) -> None:
     """A server that is told nothing listens at all addresses of the machine: none is started, and it says which file.
     """

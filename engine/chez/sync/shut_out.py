@@ -33,11 +33,12 @@ def told(space: int, relay: int, refusal: RelayRefused) -> Work:
 
 
 def admitted(db: Connection, space: int, relay: int) -> None:
-    """A relay let this device in: its word is taken back, and those of relays that nothing is kept at any more."""
+    """A relay let this device in: its word is taken back, and those of relays that the space is kept at no more."""
     told = f"{_KEY}{space}."
     db.execute("DELETE FROM meta WHERE key = ? OR (key GLOB ? AND CAST(substr(key, ?) AS INTEGER) NOT IN ("
-               "SELECT n FROM relay WHERE beside = 1 OR url IN (SELECT relay FROM space WHERE relay IS NOT NULL)))",
-               (f"{told}{relay}", f"{told}*", len(told) + 1))
+               "SELECT n FROM relay WHERE beside = 1 OR url IN (SELECT relay FROM space WHERE relay IS NOT NULL AND ("
+               "n = ? OR (SELECT relay FROM space WHERE n = ?) IS NULL))))",
+               (f"{told}{relay}", f"{told}*", len(told) + 1, space, space))
 
 
 def shut_out(db: Connection, space: int) -> bool:

@@ -158,8 +158,8 @@ class Cluster:
             text = path.read_text()
         except UnicodeDecodeError:
             text = ""
-        if "store_dir: " not in text:
-            raise ClusterFailed(f"{path} is damaged: it does not say where {node.name} stores",
+        if not ("store_dir: " in text and "routes: [" in text):
+            raise ClusterFailed(f"{path} is damaged: it does not say where {node.name} stores, or who the others are",
                                 "remove it: `chez-relay cluster up` writes it anew, and what is stored stays")
         if here not in text:
             path.write_text(re.sub(r"store_dir: .*", lambda _: here, text, count=1))

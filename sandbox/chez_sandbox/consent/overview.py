@@ -84,22 +84,19 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
 async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any]]:
     """For each provider that something left for: the most bits it was told in all, by this device's account.
 
-    One with a new key has a line for each, and both are of the same `accounts`, unless something was told under either
-    before anything said that it is one provider: then the bits are those of all accounts that a run was ever debited
-    from together. `ceiling` is how many bits all of the person's devices ever tell one provider.
+    One with a new key has a line for each, and both are of the same `accounts`: all those that runs were ever debited
+    from together, also where something was told under either key before anything said that it is one provider.
+    `ceiling` is how many bits all of the person's devices ever tell one provider.
     """
     providers = {left.provider: left.provider_name for left in lefts}
     accounts, debited = await _told_to(home)
-    return [
-        {
-            "provider": key,
-            "name": name,
-            "bits": round(_in_all(accounts.get(key, set()), debited), 2),
-            "ceiling": Ceilings().provider,
-            "accounts": sorted(accounts.get(key, ())),
-        }
-        for key, name in providers.items()
-    ]
+    told = []
+    for key, name in providers.items():
+        tied = _tied(accounts.get(key, set()), debited)
+        bits = sum((bits for names, bits in debited.items() if names & tied), 0.0)
+        told.append({"provider": key, "name": name, "bits": round(bits, 2), "ceiling": Ceilings().provider,
+                     "accounts": sorted(tied)})  # fmt: skip
+    return told
 
 
 async def _runs_of(home: "Home") -> dict[str, tuple[int, float]]:
@@ -126,10 +123,10 @@ async def _told_to(home: "Home") -> tuple[dict[str, set[str]], dict[frozenset[st
     return accounts, debited
 
 
-def _in_all(accounts: set[str], debited: Mapping[frozenset[str], float]) -> float:
-    """The bits that were debited from these accounts, and those that any run ties to one of them; each run once."""
+def _tied(accounts: set[str], debited: Mapping[frozenset[str], float]) -> set[str]:
+    """These accounts, and those that any run ties to one of them."""
     tied, before = set(accounts), -1
     while len(tied) > before:
         before = len(tied)
         tied.update(*(names for names in debited if names & tied))
-    return sum((bits for names, bits in debited.items() if names & tied), 0.0)
+    return tied

@@ -17,7 +17,8 @@ __all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfReplay", "OfRun", "Pa
 P = TypeVar("P", bound=msgspec.Struct)
 
 _BOUND: Final = re.compile(
-    r"Expected `\w+`(?P<length> of length)? (?P<which>[<>]=?) (?P<bound>[-\d.e+]+) - at `\$\.(?P<name>\w+)`"
+    r"Expected `(?:int|float|str|bytes)`(?P<length> of length)? (?P<which>[<>]=?) (?P<bound>[-\d.e+]+)"
+    r" - at `\$\.(?P<name>\w+)`"
 )
 """What msgspec says of a number or a text that is out of its bounds."""
 

@@ -10,8 +10,8 @@ import base64
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -181,14 +181,9 @@ class Engine:
                     mark[1].decode() if mark else "")
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
-        asking = asyncio.current_task()
-        cancelled = asking.cancelling() if asking is not None else 0
         try:
-            answer = await self._nats.request(subject, data, timeout=self._seconds, headers=headers or None)
-            if asking is not None and asking.cancelling() > cancelled:
-                # It came with the answer: nats-py waits with `wait_for`, which in Python 3.11 loses it then, and who is
-                # to end would go on for ever.
-                raise asyncio.CancelledError
+            with _cancellation_heard():
+                answer = await self._nats.request(subject, data, timeout=self._seconds, headers=headers or None)
             decoded = json.loads(answer.data)
         except (NatsError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(type(error).__name__) from error
@@ -205,7 +200,8 @@ class Engine:
             try:
                 await self._nats.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wanted).encode(), reply=inbox)
                 while True:
-                    part = await subscription.next_msg(timeout=self._seconds)
+                    with _cancellation_heard():
+                        part = await subscription.next_msg(timeout=self._seconds)
                     headers = part.headers or {}
                     status = headers.get("Status")
                     if status is None:
@@ -218,3 +214,18 @@ class Engine:
                 await asyncio.shield(subscription.unsubscribe())
         except (NatsError, TimeoutError, OSError, KeyError, ValueError) as error:
             raise Unavailable(type(error).__name__) from error
+
+
+@contextmanager
+def _cancellation_heard() -> Iterator[None]:
+    """Raise the cancellation of who waits within, where it came with what is waited for, be that an error.
+
+    nats-py waits with `wait_for`, which in Python 3.11 loses it then, and who is to end would go on for ever.
+    """
+    waiting = asyncio.current_task()
+    before = waiting.cancelling() if waiting is not None else 0
+    try:
+        yield
+    finally:
+        if waiting is not None and waiting.cancelling() > before:
+            raise asyncio.CancelledError
