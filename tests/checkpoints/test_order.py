@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chez.store.database import Connection
 from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch
 from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, vouches
-from chez.sync.checkpoints.order import goes_as_far, last_known, learn, standing
+from chez.sync.checkpoints.order import chain, goes_as_far, last_known, learn, standing
 from chez.sync.entry import CHANGES
 from chez_wire.dropping import NO_DROP, Dropped, drop_hash
 from tests.store.blank import blank
@@ -109,6 +109,17 @@ def test_who_did_not_hear_of_all_knows_that_or_is_right(said: Said, heard: set[i
         assert found == standing(whole, 1, LOG, said.last)
     learn(part, 1, LOG, said.last)
     assert {entry[0] for entry, _, _, state in vouches(part, 1) if state == ASKED} <= set(said.done)
+
+
+def test_what_several_vouched_for_alike_is_one_drop() -> None:
+    """Whoever's word the relay was asked by, what each of them said is done; and it says who said it."""
+    vouch = Vouch(1, bytes((100,)) * 32, LOG, bytes(32), NO_DROP, [Dropped(1, 1, bytes(32))], [], bytes(32), bytes(64))
+    name = drop_hash(NO_DROP, vouch.manifest, vouch.ranges, [])
+    db = store(Said([vouch, msgspec.structs.replace(vouch, signature=b"s" * 64)], [name, name], [0], name), {0, 1})
+    ((said, found),) = chain(db, 1, LOG, name)
+    assert {entry for entry, _ in said} == {bytes(32), bytes((1,)) * 32} and found.manifest == vouch.manifest
+    learn(db, 1, LOG, name)
+    assert [state for _, _, _, state in vouches(db, 1)] == [ASKED, ASKED]
 
 
 def entry(db: Connection, sequence: int, branch: int, hash: bytes) -> None:

@@ -98,5 +98,20 @@ async def test_a_relay_that_went_silent_is_not_said_to_be_in_step(tmp_path: Path
             assert (await anna.sync()).problems == ()
 
 
+async def test_who_has_no_time_for_an_answer_gives_nobody_up(tmp_path: Path) -> None:
+    """The relay is there, behind a line that is slow just then: the sync says that it did not answer, the connection
+    stands, and the next sync finds all in step."""
+    async with proxy() as front, behind(front, tmp_path / "relay"), persons(tmp_path, "anna", relay=front.url) as (
+            anna,):
+        async with anna.connect() as link:
+            await anna.sync()
+            front.passes.clear()
+            with pytest.raises(RelayUnreachable, match="did not answer within"):
+                await anna.sync(timeout=0.1)
+            front.passes.set()
+            assert (await anna.sync()).problems == ()
+            assert link.connections == 1
+
+
 def _link(home: chez.Home, url: str) -> "chez.sync.link.Link":
     return next(link for link in home._syncing.links if link.url == url)

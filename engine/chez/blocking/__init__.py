@@ -990,7 +990,8 @@ class Home(Opened[AsyncHome]):
 
         It is done when at least one of the home's relays has everything, and those that can be reached do;
         with `everywhere` each of them has to. It goes on as long as entries come and go: `timeout` is how many
-        seconds it waits while nothing does. `progress(done, total)` in entries, as far as they are known.
+        seconds it waits while nothing does. While connected, relays with which it is in step are asked first whether
+        they are there still, for ten seconds at most. `progress(done, total)` in entries, as far as they are known.
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
@@ -1288,11 +1289,13 @@ class Link(Front[AsyncLink]):
         """
         self._portal.do(lambda: self._inner.check(seconds))
 
-    def alive(self, seconds: float) -> None:
-        """See that a relay with which all is in step is there still: a connection on which it does not answer is given
-        up. Where something is under way that tells, and the question would wait behind it.
+    def asked(self, seconds: float) -> None:
+        """Ask a relay with which all is in step whether it is there still, and wait for the answer.
+
+        A connection on which it does not come within `seconds` is given up, whoever waits no longer. Where something is
+        under way, that tells.
         """
-        self._portal.call(lambda call: self._inner.alive(seconds))
+        self._portal.call(lambda call: self._inner.asked(seconds))
 
     def try_now(self) -> None:
         """Somebody asks: try now what would be tried later, the connection or spaces that alone are not in step."""

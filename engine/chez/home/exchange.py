@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from chez.errors import ChezError, HomeCopied, Misuse
+from chez.errors import ChezError, HomeCopied, Misuse, RelayUnreachable
 from chez.home.instep import in_step, summed_up, telling
 from chez.home.lacks import with_lacks
 from chez.home.reports import SyncReport
@@ -45,14 +45,29 @@ class Exchange:
                 syncing.routes.choose(None)  # raises: the last space that was at a relay is gone
             for link in syncing.links:
                 link.try_now()
-            # A network that is there no more tells nobody: what was in step would be said to be.
-            await asyncio.gather(*(link.alive(min(timeout, ANSWER_SECONDS)) for link in syncing.links))
+            await self._ask(timeout)
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
         chosen = syncing.routes.choose_any(url)
         async with syncing.connected(chosen, retry=False, send=False), telling(syncing.links, progress):
             return await self._synced({}, timeout, everywhere)
+
+    async def _ask(self, timeout: float) -> None:
+        """See that the relays with which all is in step are there still: a network that is there no more tells nobody.
+
+        Who has less time than an answer may take gives up none of them for that.
+        """
+        links = [link for link in self._syncing.links if not link.near]
+        questions = [asyncio.create_task(link.asked(ANSWER_SECONDS)) for link in links]
+        try:
+            waiting = (await asyncio.wait(questions, timeout=timeout))[1] if questions else ()
+        finally:
+            for question in questions:
+                question.cancel()
+        if questions and len(waiting) == len(questions):
+            raise RelayUnreachable(f"{links[0].url} did not answer within {timeout:g} seconds",
+                                   "It is asked in the background whether it is there still.")
 
     async def own_in_step(self, timeout: float | None, *, everywhere: bool) -> None:
         """Wait until the private space is in step; see `Home.synced`."""

@@ -336,7 +336,8 @@ class Home:
 
         It is done when at least one of the home's relays has everything, and those that can be reached do;
         with `everywhere` each of them has to. It goes on as long as entries come and go: `timeout` is how many
-        seconds it waits while nothing does. `progress(done, total)` in entries, as far as they are known.
+        seconds it waits while nothing does. While connected, relays with which it is in step are asked first whether
+        they are there still, for ten seconds at most. `progress(done, total)` in entries, as far as they are known.
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them

@@ -65,6 +65,7 @@ class Driver:
         self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
         self._rests = False  # whether its task has nothing to do, and waits for news
         self._gone: BaseException | None = None
+        self._silent = False  # whether that is because the relay did not answer
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reader: asyncio.Task[None] | None = None
@@ -90,7 +91,7 @@ class Driver:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return self._gone is None and self.lanes.settled and not (self._sealed or self._inbox)
+        return self.lanes.settled and not (self._sealed or self._inbox or self._silent)
 
     def reached(self, space: bytes, *, said: bool = False) -> bool:
         """The same of one space, by its id, and of what is here of it; `said`: of all but what waits for room."""
@@ -128,15 +129,20 @@ class Driver:
             self._gone = self._gone or error
         self._news.set()
 
-    def check(self, seconds: float) -> None:
-        """Have it seen whether the relay is there still, as `alive` does."""
-        check = asyncio.create_task(self.alive(seconds))
+    def check(self, seconds: float) -> asyncio.Task[None]:
+        """Ask whether the relay is there still; a connection on which it does not answer in time is given up.
+
+        The task ends with the answer, or in time.
+        """
+        check = asyncio.create_task(self._ask(seconds))
         self._checks.add(check)
         check.add_done_callback(self._checks.discard)
+        return check
 
-    async def alive(self, seconds: float) -> None:
-        """Ask whether the relay is there still; a connection on which it does not answer in time is given up."""
-        if self._gone is None and not await self._socket.alive(seconds):
+    async def _ask(self, seconds: float) -> None:
+        if self._gone is None and not await self._socket.alive(seconds) and self._gone is None and (
+                not self._socket.closed):  # else who reads hears why
+            self._silent = True
             self.end(ConnectionError("the relay does not answer"))
 
     def gathered(self) -> None:

@@ -243,12 +243,14 @@ class Link:
         if self._driver is not None:
             self._driver.check(seconds)
 
-    async def alive(self, seconds: float) -> None:
-        """See that a relay with which all is in step is there still: a connection on which it does not answer is given
-        up. Where something is under way that tells, and the question would wait behind it.
+    async def asked(self, seconds: float) -> None:
+        """Ask a relay with which all is in step whether it is there still, and wait for the answer.
+
+        A connection on which it does not come within `seconds` is given up, whoever waits no longer. Where something is
+        under way, that tells.
         """
         if self._driver is not None and self._idle:
-            await self._driver.alive(seconds)
+            await asyncio.shield(self._driver.check(seconds))
 
     def try_now(self) -> None:
         """Somebody asks: try now what would be tried later, the connection or spaces that alone are not in step."""

@@ -171,12 +171,18 @@ class Socket:
         except ConnectionClosed as error:
             raise ConnectionError(str(error)) from None
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, by either side."""
+        return self._socket.state is State.CLOSED
+
     async def alive(self, seconds: float) -> bool:
         """Whether the other side answers, and is not silent for so many seconds; else the connection is given up.
 
-        What comes before its answer, be it a part of a large message, shows that it is there.
+        What comes before its answer, be it a part of a large message, shows that it is there. What is asked goes behind
+        what was sent, which a slow line has still to carry: that long it has besides.
         """
-        asked = self._loop.time()
+        asked = self._loop.time() + self._socket.unheard / SLOWEST
         answer = asyncio.ensure_future(self._answer())
         try:
             while (left := max(asked, self._socket.heard) + seconds - self._loop.time()) > 0:
@@ -201,8 +207,7 @@ class Socket:
             if left > 0:
                 await asyncio.sleep(left)
                 continue
-            # What is asked goes behind what was sent, which a slow line has still to carry.
-            if not await self.alive(self._pulse.answer + self._socket.unheard / SLOWEST):
+            if not await self.alive(self._pulse.answer):
                 self._pulse.lost()
                 return
             self._pulse.answered()
