@@ -339,5 +339,7 @@ def test_ctrl_c_ends_a_program_that_waits(path: Path) -> None:
         program.send_signal(signal.SIGINT)
         said = program.stderr.read()
         assert program.wait(90) == -signal.SIGINT
-    assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
+    # It may come just as a look at the queue ends with nothing: Python then tells of that before it.
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert said.count("Traceback") - said.count("During handling of") == said.count("KeyboardInterrupt") == 1
     blocking.open(path, passphrase=PASSPHRASE).close()
