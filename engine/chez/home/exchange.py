@@ -45,8 +45,8 @@ class Exchange:
                 syncing.routes.choose(None)  # raises: the last space that was at a relay is gone
             for link in syncing.links:
                 link.try_now()
-            await self._ask(timeout)
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
+            await self._ask(timeout)
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
         chosen = syncing.routes.choose_any(url)
