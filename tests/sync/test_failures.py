@@ -275,6 +275,7 @@ async def test_a_proxy_is_used_where_one_is_named(server: Within, monkeypatch: p
 
 @pytest.mark.parametrize(("named", "match"), [
     ("http://127.0.0.1:1", "none to the proxy"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy"),
+    ("ftp://me:secret@x:1", "through the proxy"), ("http://me:secret/more@x:1", "through the proxy"),
     ("http://proxy:secret", "can be none"), ("http://proxy..example:3128", "can be none")])
 async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Within,
                                             monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,9 @@ def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable
         case InvalidProxyStatus():
             return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
                                     "CHEZ_PROXY names it, with a user's name and password where it wants them.")
-        case ProxyError() | InvalidProxy() | ImportError():
+        case InvalidProxy():  # in one piece it quotes the address, and a password in it
+            return RelayUnreachable(f"there is no way to {name} through the proxy: {error.msg}", _LIKE)
+        case ProxyError() | ImportError():
             return RelayUnreachable(f"there is no way to {name} through the proxy ({error})", _LIKE)
         case ValueError() if proxy:  # what it says may quote a password
             return RelayUnreachable(f"there is no way to {name} through the proxy: it has an address that can be none",
