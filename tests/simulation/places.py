@@ -13,7 +13,6 @@ from chez.sync.checkpoints.heard import ASKED, OPEN, SOUND, manifest_of, state_o
 from chez.sync.entry import CHANGES, log_name, read_signed, unseal
 from chez_relay.storage import DropEntries, Expire, Quotas
 from chez_relay.storage.memory import MemoryStorage
-from chez_wire.dropping import drop_hash
 from chez_wire.envelope import Header
 from tests.simulation.device import RELAY, Device
 from tests.simulation.world import Link, Move, Place, World
@@ -246,8 +245,7 @@ class Places(World):
         for device in self.devices:
             for n in device.replicas:
                 for _, author, vouch, state in vouches(device.db, n):
-                    if (vouch.log == log and state in (OPEN, ASKED) and drop_hash(
-                            vouch.follows, vouch.manifest, vouch.ranges, vouch.release) == request.drop):
+                    if vouch.log == log and state in (OPEN, ASKED) and vouch.drop == request.drop:
                         voucher = next(one for one in self.devices if one.member.keys.id == author)
                         row = voucher.spaces[device.replicas[n].space.id]
                         return (manifest_of(device.db, n, vouch.manifest),

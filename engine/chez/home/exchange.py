@@ -59,13 +59,15 @@ class Exchange:
         Who has less time than an answer may take gives up none of them for that.
         """
         links = [link for link in self._syncing.links if not link.near]
+        if not links:
+            return
         questions = [asyncio.create_task(link.asked(ANSWER_SECONDS)) for link in links]
         try:
-            waiting = (await asyncio.wait(questions, timeout=timeout))[1] if questions else ()
+            answered, _ = await asyncio.wait(questions, timeout=timeout)
         finally:
             for question in questions:
                 question.cancel()
-        if questions and len(waiting) == len(questions):
+        if not answered:
             raise RelayUnreachable(f"{links[0].url} did not answer within {timeout:g} seconds",
                                    "It is asked in the background whether it is there still.")
 

@@ -37,7 +37,7 @@ from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
 from chez.sync.entry import Id, Item, Name, Part, RelayHead, UnknownEpoch, pad, unpad
 from chez_wire.chunks import chunk_id
-from chez_wire.dropping import in_rising_order
+from chez_wire.dropping import drop_hash, in_rising_order
 from chez_wire.frames import Dropped
 from chez_wire.limits import ID_BYTES, KIB, MAX_CHANGE, MAX_DROPPED, MAX_INNER
 
@@ -175,6 +175,11 @@ class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     release: Annotated[list[Id], Meta(max_length=MAX_DROPPED)]
     control: Id
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+    @property
+    def drop(self) -> bytes:
+        """The name of the drop that it is for."""
+        return drop_hash(self.follows, self.manifest, self.ranges, self.release)
 
 
 class Announcement(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from chez.store.database import Connection
 from chez.sync.chains import place_of
 from chez.sync.checkpoints.format import Manifest, Vouch
 from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, manifest_of, set_vouch, vouch_of, vouches
-from chez_wire.dropping import NO_DROP, drop_hash
+from chez_wire.dropping import NO_DROP
 
 __all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
 
@@ -30,7 +30,7 @@ def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple
     named: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for entry, author, vouch, _ in vouches(db, space):
         if vouch.log == log:
-            named.setdefault(_name(vouch), []).append((entry, author))
+            named.setdefault(vouch.drop, []).append((entry, author))
     while said := named.pop(drop, None):
         vouch = vouch_of(db, space, said[0][0])
         yield said, vouch
@@ -60,7 +60,7 @@ def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
 
 def last_known(db: Connection, space: int, log: bytes) -> bytes:
     """The name of a log's last drop, as far as is known here: a relay said so, or was asked for it."""
-    done = {_name(vouch): vouch.follows for _, _, vouch, state in vouches(db, space)
+    done = {vouch.drop: vouch.follows for _, _, vouch, state in vouches(db, space)
             if vouch.log == log and state == ASKED}
     return next((name for name in done if name not in done.values()), NO_DROP)
 
@@ -97,7 +97,3 @@ def goes_as_far(db: Connection, space: int, vector: Mapping[bytes, tuple[int, by
         if here is None or there is None or here.branch or there.branch:
             return False  # beyond a fork it is another chain
     return True
-
-
-def _name(vouch: Vouch) -> bytes:
-    return drop_hash(vouch.follows, vouch.manifest, vouch.ranges, vouch.release)
