@@ -321,6 +321,29 @@ async def test_what_keeps_a_connection_from_being_made_is_said_in_words(monkeypa
     assert "CHEZ_PROXY" in caught.value.hint and "secret" not in str(caught.value)
 
 
+async def test_a_proxy_that_the_system_names_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CHEZ_PROXY says `system`: of a relay to which its proxy leads that is told, and who names it; of others not."""
+    monkeypatch.setenv("CHEZ_PROXY", "system")
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(RelayUnreachable, match="none to the proxy: nothing listens there") as caught:
+        await open_socket("ws://relay.invalid")
+    assert "https_proxy" in caught.value.hint and "secret" not in str(caught.value)
+    with pytest.raises(RelayUnreachable, match="no connection to 127.0.0.1:1: nothing listens there") as caught:
+        await open_socket("ws://127.0.0.1:1")
+    assert "proxy" not in str(caught.value) + caught.value.hint
+    with pytest.raises(RelayUnreachable, match="nobody can have that name"):
+        await open_socket(f"ws://{'é' * 60}.example")
+
+
+async def test_no_proxy_is_blamed_where_none_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a link-local address none can: what fails there is no matter of the one that is named."""
+    monkeypatch.setenv("CHEZ_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(RelayUnreachable, match="no connection to") as caught:
+        await open_socket("ws://[fe80::1%lo]:1", open_timeout=2)
+    assert "proxy" not in str(caught.value) + caught.value.hint
+
+
 async def test_who_hangs_up_before_tls_stands_is_told_as_that() -> None:
     """A balancer whose relay is down, or a network that lets no TLS through: the sentence has its reason."""
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

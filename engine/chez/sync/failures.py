@@ -30,8 +30,8 @@ LOGIN_WANTED: Final = 511
 """Network Authentication Required (RFC 6585): of a network, never of a relay."""
 
 _TRY: Final = "Check the address and that the relay runs."
-_PROXY: Final = "CHEZ_PROXY names it: check that, and that it runs."
-_LIKE: Final = "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks."
+_PROXY: Final = "{} names the proxy: check that, and that it runs."
+_LIKE: Final = "{} names the proxy, whose address looks like http://host:port; socks5:// needs python-socks."
 _PORTAL: Final = ("A network that wants you to log in answers in a relay's place: open a page in a browser; "
                   "or the address is that of something else.")
 _DATES: Final = (9, 10)
@@ -40,12 +40,15 @@ _DATES: Final = (9, 10)
 _NO_NETWORK: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
 
-def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable:
-    """What is raised instead of an error of the library, while `name` was dialled, by a proxy or straight."""
+def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
+    """What is raised instead of an error of the library, while `name` was dialled.
+
+    `proxy_by`: what named the proxy that leads there, as a hint says it; empty where it was dialled straight.
+    """
     match error:
-        case TimeoutError() if proxy:
+        case TimeoutError() if proxy_by:
             return RelayUnreachable(f"there is no way to {name}: no answer came through the proxy in time, or there is "
-                                    "none to the proxy", f"{_PROXY} {_TRY}")
+                                    "none to the proxy", f"{_PROXY.format(proxy_by)} {_TRY}")
         case TimeoutError():
             return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
         case ForeignKey() | CertificateError():
@@ -66,14 +69,16 @@ def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable
             return NotARelay(f"what answers at {name} speaks no TLS", _PORTAL)
         case InvalidProxyStatus():
             return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
-                                    "CHEZ_PROXY names it, with a user's name and password where it wants them.")
+                                    f"{proxy_by} names the proxy, with a user's name and password where it wants them.")
         case InvalidProxy():  # in one piece it quotes the address, and a password in it
-            return RelayUnreachable(f"there is no way to {name} through the proxy: {error.msg}", _LIKE)
+            return RelayUnreachable(f"there is no way to {name} through the proxy: {error.msg}",
+                                    _LIKE.format(proxy_by))
         case ProxyError() | ImportError():
-            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})", _LIKE)
-        case ValueError() if proxy:  # what it says may quote a password
+            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
+                                    _LIKE.format(proxy_by))
+        case ValueError() if proxy_by:  # what it says may quote a password
             return RelayUnreachable(f"there is no way to {name} through the proxy: it has an address that can be none",
-                                    _LIKE)
+                                    _LIKE.format(proxy_by))
         case UnicodeError():
             return RelayUnreachable(f"there is no connection to {name}: nobody can have that name", _TRY)
         case InvalidStatus(response=response) if response.status_code == 429:
@@ -87,9 +92,9 @@ def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable
             return RelayUnreachable(f"there is no connection to {name}: it hung up", _TRY)
         case InvalidHandshake():
             return NotARelay(f"what answers at {name} is no relay ({error})", _PORTAL)
-        case _ if proxy:
+        case _ if proxy_by:
             return RelayUnreachable(f"there is no way to {name}, for there is none to the proxy: {_plainly(error)}",
-                                    _PROXY)
+                                    _PROXY.format(proxy_by))
         case _:
             return RelayUnreachable(f"there is no connection to {name}: {_plainly(error)}", _TRY)
 

@@ -10,7 +10,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
@@ -18,6 +18,8 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import SLOWEST, Pulse, longest_from
@@ -247,18 +249,21 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
     pulse.longest = longest_from(os.environ.get(PING), pulse.longest)
     connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else _Client
     told, scoped = _scoped(url)
+    proxy, proxy_by = None, ""
     try:
+        if not near and not scoped:
+            proxy, proxy_by = _proxy_to(url)
         async with asyncio.timeout(open_timeout):
             opened = await _Dial(
                 told, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, close_timeout=GOODBYE,
-                proxy=None if near or scoped else _proxy(),
+                proxy=proxy,
                 ping_interval=None, user_agent_header=None,
                 create_connection=connection,
                 ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
                 **scoped,
             )
     except DIALLING as error:
-        raise why(error, name, proxy=not near and isinstance(_proxy(), str)) from error
+        raise why(error, name, proxy_by=proxy_by) from error
     return Socket(cast("_Client", opened), pulse)
 
 
@@ -276,9 +281,13 @@ def _scoped(url: str) -> tuple[str, dict[str, Any]]:
     return f"{parts.scheme}://[{host}]:{at}{parts.path}", {"host": parts.hostname, "port": at}
 
 
-def _proxy() -> str | Literal[True] | None:
+def _proxy_to(url: str) -> tuple[str | None, str]:
+    """The proxy that leads to `url`, if one does, and what names it, as a hint says it."""
     named = os.environ.get(PROXY)
-    return True if named == "system" else named or None
+    if named != "system":
+        return named or None, PROXY if named else ""
+    found = get_proxy(parse_uri(url))
+    return found, "" if found is None else f"The system, or https_proxy ({PROXY} is {named}),"
 
 
 def _any_certificate() -> ssl.SSLContext:
