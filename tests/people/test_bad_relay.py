@@ -86,9 +86,9 @@ async def test_a_rollback_is_caught_and_reseeding_repairs_it(tmp_path: Path) -> 
             await _put(b, "late", front.url)
             await a.sync(front.url)
         async with behind(front, tmp_path / "old"):
-            with pytest.raises(RelayMisbehaved, match="rolled back"):
+            with pytest.raises(RelayMisbehaved, match="rolled back") as caught:
                 await a.sync(front.url)
-            assert await ids(a) == {"early", "late"}
+            assert await ids(a) == {"early", "late"} and "--reseed" in caught.value.hint
             await a.sync(front.url, reseed=True)
             async with join(a, tmp_path / "c", "c", front.url) as c:
                 assert await ids(c) == {"early", "late"}

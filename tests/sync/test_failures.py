@@ -329,7 +329,7 @@ async def test_a_proxy_that_the_system_names_is_told_as_one(monkeypatch: pytest.
     with pytest.raises(RelayUnreachable, match="none to the proxy: nothing listens there") as caught:
         await open_socket("ws://relay.invalid")
     assert "https_proxy" in caught.value.hint and "secret" not in str(caught.value)
-    with pytest.raises(RelayUnreachable, match="no connection to 127.0.0.1:1: nothing listens there") as caught:
+    with pytest.raises(RelayUnreachable, match=r"no connection to 127\.0\.0\.1:1: nothing listens there") as caught:
         await open_socket("ws://127.0.0.1:1")
     assert "proxy" not in str(caught.value) + caught.value.hint
     with pytest.raises(RelayUnreachable, match="nobody can have that name"):

@@ -8,6 +8,7 @@ gives out in packets among them (`sync.tries`); where it does not know the space
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez.errors import RelayMisbehaved, RelayRefused
 from chez.keys.epochs import Epoch
@@ -22,6 +23,8 @@ from chez.sync.tries import Tries
 from chez.sync.work import Phase, Work
 
 __all__ = ("Admission",)
+
+_SEND_AGAIN: Final = "`chez sync --reseed` sends it what it lacks; use another relay if it goes on."
 
 
 @dataclass(slots=True)
@@ -116,10 +119,12 @@ class Admission:
         end = max(space.offset for space in event.spaces)
         if end < cursor.position:
             raise RelayMisbehaved(f"the relay shows {end} entries where it had shown {cursor.position}",
-                                  "Your data is still here. Its store was rolled back, or it hides entries.")
+                                  "Your data is still here. Its store was rolled back, or it hides entries. "
+                                  f"{_SEND_AGAIN}")
         if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
             raise RelayMisbehaved("the relay shows other entries than it had shown before",
-                                  "Your data is still here. Its store was rolled back, or it shows different logs.")
+                                  "Your data is still here. Its store was rolled back, or it shows different logs. "
+                                  f"{_SEND_AGAIN}")
         self.channel.subscribe(self.replica.space.handle, cursor.position, self._lent, head=cursor.head)
         return self._open_now(end)
 
