@@ -1,5 +1,6 @@
 """What a home hears from the process of its own relay is no more than a hint, whatever it is."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,16 @@ async def test_lines_without_end_are_passed_over(tmp_path: Path) -> None:
     assert child.port == 4711
     assert [guests async for guests in child.guests()] == [frozenset([b"g" * 32])]
     assert await child.ended() == "the end"
+    await child.end()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_what_a_relay_logs_of_its_day_is_no_reason_for_its_end(how: signal.Signals, tmp_path: Path) -> None:
+    """A real one that is killed, or told to stop, had said that it listens, or that it has stopped: not why."""
+    (tmp_path / "pieces").mkdir()
+    child = await start(tmp_path / "lan", tmp_path / "pieces", Served(), "127.0.0.1")
+    child._process.send_signal(how)
+    assert await child.ended() == ""
     await child.end()
 
 

@@ -6,6 +6,7 @@ goes through a pipe, whose end is its end, so it never outlives this process.
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ _START_SECONDS: Final = 30.0  # a loaded machine starts a process slowly
 _END_SECONDS: Final = 10.0
 _KEPT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
 _COMMAND: Final = (sys.executable, "-m", "chez_relay", "lan")
+_USUAL: Final = re.compile(rb"\S+ \S+ (INFO|DEBUG) ")
 
 _reports: Final = msgspec.json.Decoder(Report)
 
@@ -57,7 +59,7 @@ class Child:
                     yield frozenset(report.instances)
 
     async def ended(self) -> str:
-        """Wait until the process has ended; the last that it said of itself."""
+        """Wait until the process has ended; the last that it said that may be why, if it said anything like that."""
         await self._process.wait()
         return await self._last
 
@@ -121,10 +123,11 @@ async def _line_of(stream: asyncio.StreamReader) -> bytes:
 
 
 async def _last_line(stream: asyncio.StreamReader) -> str:
-    """Read to the end; the last line, which may say why."""
+    """Read to the end; the last line that may say why it ended, which what is logged of its day does not."""
     last = b""
     while line := await _line_of(stream):
-        last = line.strip() or last
+        if not _USUAL.match(line):
+            last = line.strip() or last
     return last.decode(errors="replace")[:200]
 
 
