@@ -73,7 +73,8 @@ async def _collect(book: Book, mailbox: Mailbox, now: Callable[[], int], wait: f
         timeout, last, looked = wait, 0, 0
         while wait is None or looked < MOST_ITEMS:
             try:
-                item = await asyncio.wait_for(anext(items), timeout)
+                async with asyncio.timeout(timeout):  # Python 3.11's `wait_for` may lose a cancellation
+                    item = await anext(items)
             except TimeoutError:
                 return
             looked += 1

@@ -323,7 +323,8 @@ class RelayServer:
         for connection in list(self._connections):
             connection.stop_reading()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._committer.idle(), self._limits.drain)
+            async with asyncio.timeout(self._limits.drain):  # Python 3.11's `wait_for` may lose what `hurry` says
+                await self._committer.idle()
         for connection in list(self._connections):
             connection.close(GOING_AWAY, "the relay shuts down")
         if tasks:

@@ -6,9 +6,13 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from chez_relay.committer import Committer
+from chez_relay.limits import Limits
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
 from tests.ports import free_port
@@ -84,6 +88,20 @@ async def test_a_relay_that_drains_says_so_and_ends_at_once_when_told_again(tmp_
             process.process.terminate()
             assert await asyncio.wait_for(process.process.wait(), LONG) == 0
             assert time.monotonic() - begun < 20, "the second signal changed nothing"
+
+
+async def test_a_relay_told_again_at_the_moment_of_its_last_answer_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second SIGTERM comes in the very turn in which nothing is left to answer: it is heard all the same."""
+    answered, again = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(Committer, "idle", lambda self: answered.wait())
+    async with asyncio.timeout(60), AsyncExitStack() as clients:
+        async with serving(MemoryStorage(seed("incarnation")), "127.0.0.1", 0, limits=Limits(drain=LONG),
+                           hurry=again) as server:
+            client = await clients.enter_async_context(raw(server.port))
+            assert b" 101 " in await client.upgrade()
+            asyncio.get_running_loop().call_later(0.1, lambda: (again.set(), answered.set()))
 
 
 async def test_who_has_not_ended_its_handshake_keeps_no_relay_from_ending(tmp_path: Path) -> None:
