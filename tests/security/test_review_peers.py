@@ -30,11 +30,11 @@ class Device:
         self.replica.resume(self.db, 1, bytes(32))
         self._sequence, self._previous = 0, GENESIS
 
-    def entry(self, *items: Item) -> SignedEntry:
-        """The author's next entry."""
+    def entry(self, *items: Item, space: bytes = b"") -> SignedEntry:
+        """The author's next entry; with `space`, for another one."""
         self._sequence += 1
-        inner = Inner(1, self.house.space, self.author.id, self._sequence, self._previous, NOW, CHANGES, list(items),
-                      self.heads, None)
+        inner = Inner(1, space or self.house.space, self.author.id, self._sequence, self._previous, NOW, CHANGES,
+                      list(items), self.heads, None)
         signed = sign_entry(inner, self.author.signing)
         self._previous = signed.hash
         return signed
@@ -63,6 +63,15 @@ def test_names_that_no_device_may_give_are_quarantined(collection: str, id: str)
     device = Device()
     device.receive(device.entry(device.change(collection, id)))
     assert (device.count("record"), device.count("field"), device.count("quarantine")) == (0, 0, 1)
+
+
+def test_what_was_said_in_another_space_is_not_taken_in() -> None:
+    """Who is in two spaces seals here what somebody signed for the other: it is reported, and nothing of it waits."""
+    device = Device()
+    device.receive(device.entry(device.change("notes", "a"), space=b"o" * 32))
+    assert (device.count("record"), device.count("entry"), device.count("parked")) == (0, 0, 0)
+    assert device.db.execute("SELECT reason FROM quarantine").fetchall() == [
+        ("the entry belongs to another space",)]
 
 
 def test_a_whole_chain_behind_its_first_entry_is_accepted() -> None:

@@ -133,6 +133,30 @@ def test_a_statement_that_another_space_told_of_wakes_what_waits_for_it(way: str
     assert (other.count("parked"), other.count("locked"), other.count("record"), replica.left) == (0, 0, 1, False)
 
 
+def test_what_waited_for_its_key_and_fails_is_reported_though_its_relay_has_another_store() -> None:
+    """An altered entry, and one that breaks a rule, have no place in the log that there is now; the rest goes on."""
+    family = Family()
+    founder, other, n = family.founder, family.other, family.shared
+    founder.replicas[n].rotate(founder.db)
+    started = founder.sends(n)
+    founder.records.put(founder.db, n, "notes", "a", {"x": 1})
+    (written,) = founder.sends(n)
+    space, stranger = founder.replicas[n].space, family.newcomer().keys
+    foreign = Item(CHANGE, "notes", "b", encode_fields(founder.member.keys.id, 1, 1, (), {"x": 1}).bytes)
+    broken = sign_entry(Inner(1, space.id, stranger.id, 1, GENESIS, NOW, CHANGES, [foreign],
+                              space.membership.named_heads, None), stranger.signing)
+    other.receives([*started, written, written[:-1] + bytes((written[-1] ^ 1,)),
+                    seal(broken.packed, space.handle, space.epoch, bytes(24))], n)
+    replica = other.replicas[n]
+    replica.resume(other.db, RELAY, b"1" * 32)
+    other.receives(founder.sends())
+    replica.go_on(other.db, Budget(TURN))
+    assert sorted(other.db.execute("SELECT relay, position, reason FROM quarantine")) == [
+        (None, None, "the entry carries a change in another device's name"),
+        (None, None, "the entry was altered on its way")]
+    assert other.db.execute("SELECT id, json FROM record").fetchall() == [("a", '{"x":1}')]
+
+
 def test_who_names_a_statement_says_it() -> None:
     """A device that heard of a statement elsewhere says it before what names it: whoever said it may be lost."""
     family = Family()

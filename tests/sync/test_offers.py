@@ -73,14 +73,28 @@ def taken_out(family: Family) -> None:
           family.other.member.keys.id, set())
 
 
-def test_a_device_that_was_taken_out_deletes_nothing() -> None:
-    """What a thief deletes before the relay has new keys stays here, and comes back when it is offered again."""
+@pytest.mark.parametrize("backdated", [False, True])
+def test_a_device_that_was_taken_out_deletes_nothing(backdated: bool) -> None:
+    """What a thief deletes before the relay has new keys stays here, and comes back when it is offered again.
+
+    So it does where it says so beside an entry that the removal accepted, under a number that is not beyond that.
+    """
     family = Family()
     founder, thief = family.founder, family.other
     space = founder.replicas[family.shared].space.id
+    sent = thief.sends()
+    if backdated:
+        thief.db.execute("BEGIN")
+        thief.records.put(thief.db, 1, "notes", "a", {"x": 1})
+        sent += thief.sends()
+        thief.db.execute("ROLLBACK")
+        thief.records.forget()
+    founder.receives(sent)
     taken_out(family)
     bury(thief.db, space, thief.member.keys.id, deleted=True, told=False)
-    founder.receives(thief.sends())
+    (deletion,) = thief.open_again(1).author.outgoing(thief.db, RELAY)
+    founder.receives([deletion.envelope])
+    assert bool(founder.count("branch")) is backdated and founder.count("quarantine") == 0
     assert founder.count("gone") == 0 and not buried(founder.db, space)
 
 
