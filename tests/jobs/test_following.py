@@ -195,6 +195,15 @@ def test_a_grant_has_one_consent(tmp_path: Path) -> None:
             assert (kept.line["outcome"], kept.release is None) == (outcome, outcome == "invalid")
 
 
+def test_a_result_has_one_spelling(tmp_path: Path) -> None:
+    """Whoever has the bundle can write a message, and a result that no device would have written so is none: the
+    schema counts what may be told, and not how it is spelt."""
+    spellings = [b'{"watts": 300}', b'{"watts":3e2}', b'{"watts":305}', b'{"watts":300}']
+    with ResultBook(tmp_path / "results.jsonl", KEYS, [BUNDLE]) as book:
+        kept = [book.keep(message(number, result=said), NOW).line for number, said in enumerate(spellings, 1)]
+    assert [one["outcome"] for one in kept] == ["invalid", "invalid", "invalid", "result"]
+
+
 def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_path: Path) -> None:
     """Beside bundles that are given, a message of another one is set aside, whatever is in it, and reaches no hook;
     given later, its bundle makes a result of it, once, with the time it came, if it fits."""

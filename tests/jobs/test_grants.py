@@ -11,7 +11,16 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent.export import export_consents
-from chez_sandbox.consent.grants import COLLECTION, Grant, Granted, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.grants import (
+    COLLECTION,
+    MAX_STORED_BUNDLE,
+    Grant,
+    Granted,
+    grant_job,
+    list_grants,
+    load_grant,
+    revoke_grant,
+)
 from chez_sandbox.consent.narrowing import Narrowing
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.run import GrantedRun, authorise
@@ -48,8 +57,9 @@ async def test_a_grant_is_read_back_as_it_was_given(home: chez.Home) -> None:
     assert await list_grants(home) == [given]
     (receipt,) = await home.journal.receipts("grant")
     assert receipt.body["bundle"] == given.bundle.hash.hex()
-    with pytest.raises(NotFound):
-        await load_grant(home, "ffff")
+    for none in ("ffff", ""):  # nothing is the beginning of every id, and names none
+        with pytest.raises(NotFound):
+            await load_grant(home, none)
 
 
 async def test_new_code_in_a_grants_record_is_refused(home: chez.Home) -> None:
@@ -110,7 +120,7 @@ async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
     {"narrowed": Narrowing((("salaries", "x"),))}, {"narrowed": Narrowing((), (("readings", 10**9),))},
     {"bits": float("nan")}, {"runs": 10**9}, {"hold_hours": 10**15, "review": "hold"}, {"until": "zzzz"},
     {"granted": "soon"}, {"id": "../../lock"}, {"job": "another-job"}, {"job_version": 10**6}, {"code": "00" * 32},
-    {"provider": THIEF.public.hex()},
+    {"provider": THIEF.public.hex()}, {"id": "07" * 15}, {"id": "0A" * 16},
 ], ids=str)  # fmt: skip
 async def test_a_record_that_nobody_could_have_given_hides_no_other(home: chez.Home, wrong: dict[str, Any]) -> None:
     """Signed by whatever key, a grant of what the job does not ask for, or is not, is one damaged grant: the others are
@@ -169,12 +179,17 @@ async def test_versions_may_leave_numbers_out_but_never_come_back(home: chez.Hom
 
 
 async def test_a_person_may_grant_less_but_not_more(home: chez.Home) -> None:
-    """Runs and bits can be narrowed within what the manifest asks for."""
+    """Runs and bits can be narrowed within what the manifest asks for, and what noises nothing has no epsilon; a job
+    that fits no record is not granted at all."""
     given = await grant(home, bundle(), runs=2, bits=25.0)
     assert (given.grant.runs, given.grant.bits) == (2, 25.0)
-    for options in ({"runs": 101}, {"bits": 1001.0}, {"runs": 0}, {"bits": 1.0}):
+    for options in ({"runs": 101}, {"bits": 1001.0}, {"runs": 0}, {"bits": 1.0}, {"epsilon": 0.1}):
         with pytest.raises(InvalidValue):
             await grant(home, bundle(), 2, **options)
+    large = build_bundle(manifest_text(job="large"), b"\0asm" + bytes(MAX_STORED_BUNDLE), "component", SIGNING)
+    with pytest.raises(NotAllowed, match="bytes"):
+        await grant(home, large, 2)
+    assert await list_grants(home) == [given]
 
 
 async def test_a_revoked_or_ended_grant_does_not_run(home: chez.Home) -> None:

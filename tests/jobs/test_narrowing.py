@@ -17,11 +17,14 @@ from chez_sandbox.job_errors import GrantInvalid
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import READS, manifest_text
+from tests.jobs.samples import WHOLE as ALL_ROWS
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
 
 MANIFEST = parse_manifest(manifest_text())
+UNBOUND = parse_manifest(manifest_text(reads=ALL_ROWS.replace('"readings"', '"whole"')))
+"""The same of a collection that is read without a window."""
 
 
 async def test_a_dropped_field_is_null_in_every_row(home: chez.Home) -> None:
@@ -59,11 +62,12 @@ async def test_a_shorter_window_gives_its_last_days(home: chez.Home) -> None:
     ([], ["readings=²"], "no shorter window"),
     ([], ["readings"], "no shorter window"),
     ([], ["diary=1"], "does not ask for diary"),
+    ([], ["whole=1"], "whole can't be held to the last 1"),
 ])  # fmt: skip
 def test_nothing_can_be_widened(drop: list[str], windows: list[str], said: str) -> None:
     """What the job does not ask for, or more than it asks for, is refused with what it does ask for."""
     with pytest.raises(InvalidValue, match=said):
-        read_narrowing(MANIFEST, drop, windows)
+        read_narrowing(UNBOUND if windows == ["whole=1"] else MANIFEST, drop, windows)
 
 
 @for_all(st.lists(st.text(max_size=20), max_size=4), st.lists(st.text(max_size=20), max_size=4))

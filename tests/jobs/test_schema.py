@@ -205,6 +205,9 @@ OPEN: dict[str, dict[str, object]] = {
     "mixed enum": {"enum": ["a", 1]},
     "repeated enum": {"enum": ["a", "a"]},
     "no type": {},
+    "bounds the wrong way round": {"type": "integer", "minimum": 2, "maximum": 1},
+    "lengths the wrong way round": {"type": "array", "items": {"type": "null"}, "minItems": 2, "maxItems": 1},
+    "a key that is none": {"type": "object", "properties": {"A": {"type": "null"}}},
     "boolean bound": {"type": "integer", "minimum": False, "maximum": True},
 }
 

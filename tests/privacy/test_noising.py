@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
+from chez.errors import InvalidValue
 from chez_sandbox.bundle import build_bundle
 from chez_sandbox.consent import noising
 from chez_sandbox.consent.accounts import Ceilings
@@ -122,7 +124,11 @@ async def test_a_debit_without_a_draw_is_not_paid_twice(
 
 
 async def test_past_the_budget_nothing_runs_and_what_is_left_is_told(home: chez.Home, drawn: list[int]) -> None:
-    """A window that takes more epsilon than the grant has left is refused whole: no bits, no run, no draw."""
+    """A window that takes more epsilon than the grant has left is refused whole: no bits, no run, no draw; and a grant
+    has as much as one window takes at least, and never more than the job asks for."""
+    for epsilon in (5.001, 0.499, -1.0, math.nan):
+        with pytest.raises(InvalidValue, match="epsilon"):
+            await grant(home, noised(**COUNTED), epsilon=epsilon)
     given = await grant(home, noised(**COUNTED), epsilon=1.2)
     for days in range(2):
         await run_once(home, given.grant.id, Instant(), today=TODAY + timedelta(days=days))
