@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 import chez
 from chez.deposits.address import Quota, read_address
 from chez.deposits.types import RecordType
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 from chez.home.deposits.desk import _counted
 from chez.home.deposits.intake import Verdict
 from chez.home.deposits.reports import Deposit
 from chez.records.imported import record_id
 from tests.deposits.support import (
+    POLICIES,
     TRANSACTIONS,
     Insurer,
     given,
@@ -67,6 +68,32 @@ async def test_what_is_not_the_organisations_word_is_dropped(home: chez.Home, in
     assert "f1" not in await values(home)
 
 
+async def test_who_asks_at_an_address_for_nobody_is_shown_by_its_own_card(home: chez.Home, insurer: Insurer) -> None:
+    """Nobody asks in another's name, nor with a card that is none; of a flood the first eight are shown. Who is allowed
+    is taken, and the others are dropped and forgotten, as all are when the address is revoked."""
+    made = [await home.deposits.new(f"asked {n}", [POLICIES], acks="none") for n in (1, 2)]
+    to, other = (read_address(one.text or "") for one in made)
+    asking = [organisation(f"Asks {n}") for n in range(9)]
+    for item in (message(to, asking[0], [policy("t1")], card=asking[1].card.text),
+                 message(to, asking[0], [policy("t1")], card=asking[0].card.text[:-4]), message(to, asking[0], [{}])):
+        assert (await judged(home, to, item, NOON))[0] is Verdict.DROPPED
+    assert (await home.deposits.address("asked 1")).state == "open"
+    for place in (to, other):
+        items = [message(place, one, [policy("t1")], card=one.card.text) for one in asking]
+        assert {(await judged(home, place, item, NOON))[0] for item in items} == {Verdict.UNALLOWED}
+    shown = await home.deposits.address("asked 1")
+    assert shown.state == "asked" and {one.name for one in shown.applicants} == {f"Asks {n}" for n in range(8)}
+    allowed = await home.deposits.allow("asked 1", asking[2].card.words.upper())
+    assert (allowed.organisation, allowed.state, allowed.applicants) == ("Asks 2", "open", ())
+    told = [(await judged(home, to, message(to, one, [policy("t1")]), NOON))[0] for one in asking]
+    assert told == [Verdict.TAKEN if n == 2 else Verdict.DROPPED for n in range(9)]
+    assert (await home.deposits.revoke("asked 2")).applicants == ()
+    with pytest.raises(NotAllowed, match="was revoked"):
+        await home.deposits.allow("asked 2", asking[2].card.words)
+    assert await home._database.read(lambda db: db.execute("SELECT n FROM deposit_ack WHERE address IN (?, ?)", (
+        to.key, other.key)).fetchall()) == []  # both were made to acknowledge nothing
+
+
 async def test_a_collection_that_the_address_does_not_name_is_not_written(home: chez.Home, insurer: Insurer) -> None:
     """Contacts, Chez's own lists and other types can't be written, whatever the organisation signs."""
     to = await given(home, insurer, "other types")
@@ -114,6 +141,9 @@ async def test_a_message_is_taken_once(home: chez.Home, insurer: Insurer) -> Non
     other = message(to, insurer.keys, [policy("n1", "5.00")])
     assert (await judged(home, to, other, NOON))[0] is Verdict.DROPPED
     assert (await values(home))["n1"]["premium"] == "9.00" and len(await home.deposits.all("once")) == 1
+    said = await home._database.read(lambda db: db.execute(
+        "SELECT hash, outcome FROM deposit_ack WHERE address = ?", (to.key,)).fetchall())
+    assert sorted(outcome for _, outcome in said) == ["number-used", "taken"] and len(dict(said)) == 2
 
 
 async def test_a_correction_replaces_what_was_said_before(home: chez.Home, insurer: Insurer) -> None:
@@ -142,6 +172,7 @@ WORDS = st.sampled_from(("1.00", "2.00", "2.00 note", ""))
 @hypothesis.given(said=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5), drawn=st.lists(
     st.integers(0, 4), max_size=8))
 @hypothesis.example(said=[("1.00", ""), ("2.00", ""), ("1.00", "")], drawn=[0, 2, 1])
+@hypothesis.example(said=[("1.00", ""), ("1.00", ""), ("2.00", ""), ("3.00", "")], drawn=[3, 1, 2, 0])
 @settings(max_examples=tries(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_last_word_counts_in_whatever_order_it_comes(
         home: chez.Home, insurer: Insurer, said: list[tuple[str, ...]], drawn: list[int]) -> None:
@@ -203,7 +234,8 @@ async def test_a_deposit_is_the_record_that_an_import_makes(home: chez.Home, ins
 
 async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insurer: Insurer) -> None:
     """Beyond the day's records or bytes a message is not taken, and is the next day; one that no day has room for is
-    refused for good, and the person hears of it, of as many a day as messages may come."""
+    refused for good, and the person hears of it, of as many a day as messages may come; so does the organisation,
+    also of a device that knows of it from another one."""
     to = await given(home, insurer, "quota", quota=Quota(records=25, bytes=1024))
     small = [message(to, insurer.keys, [policy(f"q{n}"), policy(f"r{n}")], number=n) for n in (1, 2, 3)]
     assert [(await judged(home, to, item, NOON))[0] for item in small] == [Verdict.TAKEN] * 2 + [Verdict.TOMORROW]
@@ -213,6 +245,12 @@ async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insur
     assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in (large, many)] == [Verdict.REFUSED] * 2
     refused = await home.journal.receipts("deposit-refused", label="quota")
     assert [one.body["why"] for one in refused] == ["too-large"] * 2 and "q9" not in await values(home)
+    await home._database.write(lambda db: db.execute("DELETE FROM deposit_ack"))  # as another device has none of them
+    for item in (small[0], large):
+        assert (await judged(home, to, item, NOON + 2 * DAY))[0] is Verdict.REPEATED
+    said = await home._database.read(lambda db: db.execute(
+        "SELECT number, outcome FROM deposit_ack WHERE address = ?", (to.key,)).fetchall())
+    assert dict(said) == {1: "taken", 4: "too-large"}
     flood = [message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=n) for n in (6, 7)]
     assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in flood] == [Verdict.REFUSED, Verdict.TOMORROW]
     assert (await judged(home, to, flood[1], NOON + 3 * DAY))[0] is Verdict.REFUSED

@@ -122,7 +122,8 @@ class Intake:
                 # What was said of it is gone, and anything else would tell of that; it was said when it was taken.
                 return Verdict.REPEATED, Counter()
             if known.value.get("hash") == came.hash.hex():
-                self._acknowledge(db, came, "taken", int(known.value.get("refused", 0)), now)
+                outcome: Outcome = "too-large" if known.value.get("outcome") == "too-large" else "taken"
+                self._acknowledge(db, came, outcome, int(known.value.get("refused", 0)), now)
                 return Verdict.REPEATED, Counter()
             self._acknowledge(db, came, "number-used", 0, now)
             return Verdict.DROPPED, Counter()
