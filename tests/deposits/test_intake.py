@@ -363,6 +363,18 @@ async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, ins
     assert await home._database.read(lambda db: db.execute("SELECT n FROM deposit_ack").fetchall()) == []
 
 
+async def test_what_nobody_hears_is_said_for_ninety_days(
+        home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acknowledgement waits while its organisation can't be reached, and is let go after three months of that."""
+    to = await given(home, insurer, "gone")
+    await judged(home, to, message(to, insurer.keys, [policy("h1")]), NOON)
+    for days, waiting in ((89, 1), (91, 0)):
+        monkeypatch.setattr(home.deposits._taking, "_now", lambda then=NOON + days * DAY: then)
+        await home.deposits.take()
+        assert len(await home._database.read(lambda db: db.execute(
+            "SELECT n FROM deposit_ack WHERE address = ?", (to.key,)).fetchall())) == waiting
+
+
 POISON = (
     rb'{"key":"\ud800"}', rb'{"key":"a","data":{"\ud800":1}}', b'{"key":"a","data":' + b"[" * 900 + b"]" * 900 + b"}",
     b'{"key":"a","data":' + b'{"a":' * 5000 + b"1" + b"}" * 5001, b'{"key":"a","number":1e999}',

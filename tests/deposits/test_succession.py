@@ -105,6 +105,8 @@ async def test_two_successors_are_told_and_neither_is_taken(home: chez.Home, ins
     assert (shown.state, {one.words for one in shown.applicants}) == ("contested", {honest.card.words,
                                                                                     thief.card.words})
     assert len(await home.journal.receipts("deposit-address-contested", label="forked")) == 1
+    with pytest.raises(NotAllowed, match="is contested"):  # for whom a new one were, nobody knows yet
+        await home.deposits.renew("forked")
     with pytest.raises(NotFound, match="nobody with these words"):
         await home.deposits.allow("forked", organisation("Other").card.words)
     assert (await home.deposits.allow("forked", honest.card.words)).state == "open"
