@@ -7,6 +7,7 @@ import pytest
 
 import chez
 from chez.errors import ChezError, NotAllowed, NotFound, RelayUnreachable
+from chez.spaces.space import load_space
 from chez.store.database import Connection
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import PASSPHRASE, paired
@@ -184,7 +185,10 @@ async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_p
 
 
 async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Path, server: Within) -> None:
-    """Until this device's own entries were read again nothing is written in a space that it had forgotten."""
+    """Until this device's own entries were read again nothing is written in a space that it had forgotten.
+
+    Then it waits for nothing any more, whenever the home is opened, and sends none of them again.
+    """
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
         await _taken_out(trip, anna, berta)
@@ -192,6 +196,12 @@ async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Pat
         with pytest.raises(NotAllowed, match="read again"):
             await again.collection("notes").put({"n": 2}, id="a")
         await berta.sync()
+        n = again._held.space.n
+        assert await berta._database.read(lambda db: load_space(db, n).regains) is None
+        read, there = await berta._database.read(lambda db: db.execute(
+            "SELECT position, (SELECT count(*) FROM entry WHERE space = ?1) FROM cursor WHERE space = ?1",
+            (n,)).fetchone())
+        assert read == there
         await again.collection("notes").put({"n": 2}, id="a")
         await in_step(berta, anna)
         assert await values(trip) == {"a": {"n": 2}} and await berta.audit() == []

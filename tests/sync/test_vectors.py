@@ -109,6 +109,17 @@ def test_padding_is_padme_above_a_floor() -> None:
             assert len(entry.pad(data)) == padded and entry.unpad(entry.pad(data)) == data
 
 
+def test_padding_that_is_wrong_is_refused() -> None:
+    """Zeros that are none, too few or too many of them: what a relay sees of the size is what everybody makes of it."""
+    plain, epoch = entry.pad(b"x" * 20), EPOCHS[EPOCH_ID]
+    header = Header(HANDLE, EPOCH_ID, epoch.key_id, NONCE).encode()
+    for changed in (plain[:-1] + b"x", plain[:-1], plain + b"\0", entry.pad(b"x" * 2000)[:-1],
+                    (1021).to_bytes(4, "big") + plain[4:]):
+        envelope = header + crypto.encrypt(epoch.entry_key, NONCE, changed, header)
+        with pytest.raises(BadEntry, match="padding"):
+            entry.unseal(envelope, HANDLE, EPOCHS)
+
+
 def test_a_vector_reads_back() -> None:
     """The pinned bytes read as the pinned authors; a flipped bit is refused or another vector."""
     data = bytes.fromhex(GOLDEN["vector"]["bytes"])
