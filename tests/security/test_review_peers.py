@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from chez.errors import HomeCopied
 from chez.keys.device import DeviceKeys
 from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
@@ -25,6 +26,7 @@ class Device:
         self.author: DeviceKeys
         members = self.house.members(self.random, 3)
         self.author, self.heads = members[1].keys, members[1].heads
+        self.member = members[2]
         self.db: Connection = self.house.store(members[2], bytes(32))
         self.replica: Replica = self.house.replica(members[2], self.db, self.random, RecordStore(members[2].keys.id))
         self.replica.resume(self.db, 1, bytes(32))
@@ -72,6 +74,20 @@ def test_what_was_said_in_another_space_is_not_taken_in() -> None:
     assert (device.count("record"), device.count("entry"), device.count("parked")) == (0, 0, 0)
     assert device.db.execute("SELECT reason FROM quarantine").fetchall() == [
         ("the entry belongs to another space",)]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_copy_of_this_home_that_breaks_a_rule_is_a_copy(first: bool) -> None:
+    """An entry in this device's own name that it did not write: that is told, whatever is wrong with it, and its own
+    chain is not set aside, nor what it did not write kept until it fits.
+    """
+    device = Device()
+    device.author, device.heads = device.member.keys, device.member.heads
+    if not first:
+        device.entry(device.change("notes", "a"))
+    with pytest.raises(HomeCopied):
+        device.receive(device.entry(Item(CHANGE, "notes", "a", encode_fields(b"z" * 32, 1, 1, (), {"x": 1}).bytes)))
+    assert [device.count(table) for table in ("set_aside", "quarantine", "parked", "entry")] == [0, 0, 0, 0]
 
 
 def test_a_whole_chain_behind_its_first_entry_is_accepted() -> None:

@@ -9,12 +9,14 @@ from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.handover import announce
+from chez.spaces.rotation import tag_of
 from chez.spaces.space import add_to_space, keep_statement, make_space
 from chez.spaces.statements import Kind, Rename, Role, sign_statement
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, CHANGES, GENESIS, Inner, Item, seal, sign_entry
 from chez.sync.intake import TURN
 from chez.sync.replica import Replica
+from chez.sync.rotating import sealed_packets
 from chez_wire.frames import Entry
 from tests.simulation.household import NOW, Member, household
 
@@ -92,6 +94,12 @@ class Family:
             self.other.receives(new, n)
             before += new
         return self._give(Home(self, member))
+
+    def give_keys(self, home: Home) -> None:
+        """A home takes its packet with the keys of the founder's newest epoch from a relay."""
+        space, signer = self.founder.replicas[1].space, self.founder.member.keys.signing
+        boxes = {packet.tag: packet.box for packet in sealed_packets(space, signer, self.random.randbytes)}
+        home.replicas[1].take_packet(home.db, RELAY, boxes[tag_of(space.id, home.member.keys.sealing.public)])
 
     def newcomer(self) -> Member:
         """The founder lets a third device in, in both spaces."""

@@ -41,6 +41,23 @@ def test_an_entry_that_was_refused_is_sent_again_though_a_later_one_arrived(arri
     assert replica.author.unacknowledged(db, RELAY) == []
 
 
+def test_what_waits_is_sealed_anew_where_another_device_starts_an_epoch() -> None:
+    """Who was taken out with that reads nothing of what was written here before this device heard of it."""
+    family = Family()
+    founder, other = family.founder, family.other
+    replica, db = other.replicas[1], other.db
+    for one in replica.author.unacknowledged(db, RELAY):
+        replica.author.acknowledged(db, RELAY, one, None)
+    other.records.put(db, 1, "notes", "a", {"x": 1})
+    (before,) = replica.author.outgoing(db, RELAY)
+    founder.replicas[1].rotate(founder.db)
+    family.give_keys(other)
+    other.receives(founder.sends())
+    waiting = replica.author.unacknowledged(db, RELAY)
+    assert before.epoch != founder.replicas[1].space.epoch.id
+    assert [(one.entry, one.epoch) for one in waiting] == [(before.entry, founder.replicas[1].space.epoch.id)]
+
+
 def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
     """Forgotten while under way, an entry is acknowledged: what was sealed after it waits for a word of its own."""
     family = Family()

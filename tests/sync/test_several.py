@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
-from chez.spaces.rotation import tag_of
 from chez.store.database import Connection
 from chez.sync.chains import last_entry
 from chez.sync.entry import CHANGE, CHANGES, MANIFEST, Inner, Item, seal, sign_entry
 from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica
-from chez.sync.rotating import sealed_packets
 from chez.sync.sealed import Sealed
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Entry
@@ -293,14 +291,11 @@ def test_what_waited_for_its_key_is_given_to_the_relay_that_did_not_show_it() ->
     """One relay brings what is sealed under a new epoch, the other one its keys: that alone is given the entries."""
     family = Family()
     reader, replica = knows_two(family)
-    epoch = family.founder.replicas[1]
-    epoch.rotate(family.founder.db)
+    family.founder.replicas[1].rotate(family.founder.db)
     envelopes = [*family.founder.sends(), *written(family, "a")]
     replica.incoming(reader.db, 2, [Entry(at, one) for at, one in enumerate(envelopes, 1)], GENESIS_HEAD)
     assert (reader.count("locked"), reader.count("lacking")) == (2, 0)
-    packets = sealed_packets(epoch.space, family.founder.member.keys.signing, family.random.randbytes)
-    tag = tag_of(epoch.space.id, reader.member.keys.sealing.public)
-    replica.take_packet(reader.db, 1, next(packet.box for packet in packets if packet.tag == tag))
+    family.give_keys(reader)
     assert (reader.count("locked"), reader.count("record"), reader.count("shown")) == (0, 1, 0)
     assert [len(replica.author.overdue(reader.db, relay, at_once=True)) for relay in RELAYS] == [2, 0]
 
