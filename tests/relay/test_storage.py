@@ -245,24 +245,25 @@ async def test_an_item_rests_on_the_write_key_that_stands(store: s.Storage, cloc
     assert codes(await store.perform([again, old, new])) == [None, Code.ROTATED, None]
 
 
-NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle, seed("nowhere")])
-READERS = st.sampled_from([READ, NEXT.keys.read])
+NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle] * 5 + [seed("nowhere")])
+READERS = st.sampled_from([READ] * 3 + [NEXT.keys.read])
 SIGNERS = st.sampled_from([SPACE.keys.admin, NEXT.keys.admin, SPACE.keys.recovery, seed("somebody")])
-HEADS = st.sampled_from([bytes(32), seed("head")])
+HEADS = st.sampled_from([bytes(32), bytes(32), seed("head")])
 LAST = seed("the last one")
 """Stands for the last drop of the space."""
 
-RANGES = st.lists(st.builds(s.Dropped, st.integers(1, 6), st.integers(1, 6), HEADS),
+RANGES = st.lists(st.builds(s.Dropped, st.integers(1, 3), st.integers(1, 6), HEADS),
                   min_size=1, max_size=2).filter(in_rising_order)
 requests = st.one_of(
     st.builds(create, st.integers(0, 2)),
     st.just(s.AddSpace(SPACE.handle, replace(SPACE.keys, recovery=seed("other")))),
-    st.builds(entry, st.integers(0, 9), st.integers(140, 900), control=st.booleans(),
-              space=st.sampled_from([SPACE, NEXT])),
-    st.builds(s.ReadPage, HANDLES, st.integers(0, 6), st.integers(1, 2000), READERS),
-    st.just(INBOX), st.builds(s.AddItem, st.just(INBOX.inbox), st.binary(min_size=1, max_size=2)),
-    st.builds(s.ReadItems, st.just(INBOX.inbox), st.integers(0, 5), st.integers(1, 4)),
-    st.builds(s.DropItems, st.just(INBOX.inbox), st.integers(0, 5)), st.just(s.Expire()),
+    *[st.builds(entry, st.integers(0, 5), st.sampled_from([140, 300, 600]), control=st.booleans(),
+                space=st.sampled_from([SPACE, SPACE, NEXT]))] * 3,
+    st.builds(s.ReadPage, HANDLES, st.sampled_from([0, 0, 1, 2, 5]), st.sampled_from([1, 700, 2000]), READERS),
+    st.just(INBOX), st.builds(s.AddItem, st.just(INBOX.inbox), st.binary(min_size=1, max_size=2),
+                              st.just(INBOX.write_key)),
+    st.builds(s.ReadItems, st.just(INBOX.inbox), st.sampled_from([0, 0, 1, 4]), st.integers(1, 4)),
+    st.builds(s.DropItems, st.just(INBOX.inbox), st.integers(0, 4)), st.just(s.Expire()),
     st.just(s.Lookup((SPACE.handle, INBOX.inbox))), st.builds(chunk, st.integers(0, 5), st.integers(1, 600)),
     st.builds(s.ReadChunk, HANDLES, st.just(chunk(1).chunk), READERS),
     st.builds(s.FindChunks, HANDLES, st.just(tuple(chunk(n).chunk for n in range(6))), READERS),
@@ -270,19 +271,29 @@ requests = st.one_of(
     st.builds(rotate, st.sampled_from([SPACE, NEXT, Space("third")]), st.sampled_from([0, 1, 3, 7]), by=SIGNERS,
               previous=st.sampled_from([READ, NEXT.keys.read, ANY_KEY])),
     st.builds(s.ReadPacket, HANDLES, st.sampled_from([packet("0").tag, packet("2").tag, seed("none")])),
-    st.builds(s.DropSpace, HANDLES, SIGNERS),
-    st.builds(drop, RANGES | st.just([]), st.sampled_from([(), tuple(chunk(n) for n in range(3))]),
-              st.sampled_from([NO_DROP, LAST, seed("another")]), by=SIGNERS,
-              voucher=st.sampled_from([CONTROL, NEXT.keys.control])),
+    st.builds(s.DropSpace, HANDLES, st.sampled_from([seed("somebody")] * 2 + [NEXT.keys.admin, SPACE.keys.recovery])),
+    *[st.builds(drop, RANGES | st.just([]), st.sampled_from([(), tuple(chunk(n) for n in range(3))]),
+                st.sampled_from([LAST, LAST, NO_DROP, seed("another")]), by=st.just(SPACE.keys.admin) | SIGNERS,
+                voucher=st.sampled_from([CONTROL, CONTROL, NEXT.keys.control]))] * 3,
 )
 
 
-GROUPS = st.lists(st.lists(requests, min_size=1, max_size=6), max_size=8)
+GROUPS = st.lists(st.lists(requests, min_size=2, max_size=9), min_size=5, max_size=8)
+MADE = st.sampled_from([(create(1), INBOX), (create(), INBOX), ()])
+"""What is there first: drawn by themselves nearly all requests are about what is not."""
+
+ALL_OF_IT = [
+    s.Lookup((SPACE.handle, INBOX.inbox)), s.ReadItems(INBOX.inbox, 0, 1000),
+    *[s.ReadPacket(SPACE.handle, packet(name).tag) for name in "0126"],
+    *[request for under in (READ, NEXT.keys.read, Space("third").keys.read) for request in (
+        s.ReadPage(SPACE.handle, 0, 10_000, under), s.ReadPage(SPACE.handle, 2, 10_000, under),
+        s.FindChunks(SPACE.handle, tuple(chunk(n).chunk for n in range(6)), under),
+        s.ReadChunk(SPACE.handle, chunk(2).chunk, under), s.ReadUsage(SPACE.handle, under))]]
 
 
-@given(GROUPS, st.lists(st.integers(0, 80), max_size=8), st.sampled_from((0, 2, WAITING)), st.booleans())
+@given(MADE, GROUPS, st.lists(st.integers(0, 80), max_size=8), st.sampled_from((0, 2, WAITING)), st.booleans())
 def test_both_storages_answer_alike(
-    groups: Sequence[Sequence[s.Request]], steps: Sequence[int], waiting: int, begins: bool,
+    made: Sequence[s.Request], groups: Sequence[Sequence[s.Request]], steps: Sequence[int], waiting: int, begins: bool,
 ) -> None:
     """Whatever is asked, in whatever groups and time, memory and SQLite answer the same.
 
@@ -296,12 +307,14 @@ def test_both_storages_answer_alike(
         db.executescript(file.read_text())
     db.execute("PRAGMA foreign_keys = ON")
     tables = Tables(db, QUOTAS, clock, waiting=waiting)
+    assert tables.perform(made) == memory.perform_now(made)
     for number, group in enumerate(groups):
         if begins:
             tables = Tables(db, QUOTAS, clock, waiting=waiting)
         clock.now += steps[number] if number < len(steps) else 0
         group = [headed(request, memory) for request in group]
         assert tables.perform(group) == memory.perform_now(group)
+        assert tables.perform(ALL_OF_IT) == memory.perform_now(ALL_OF_IT)
     db.close()
 
 
