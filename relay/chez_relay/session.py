@@ -151,7 +151,7 @@ class RelaySession:
     def completed(self, ask: Ask, result: Result) -> list[Effect]:
         """The storage's result of an `Ask` of this session (each one once, in order of asking)."""
         then = self._tickets.take(ask)
-        if then is None or self._state is State.CLOSED:
+        if then is None:
             return []
         effects = then(result)
         if self._waiting and self._state is State.READY:

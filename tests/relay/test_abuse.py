@@ -28,6 +28,7 @@ from tests.relay.storing import Clock
 from tests.relay.support import Space, key, seed
 
 SPACE = Space()
+LATER = "the same may succeed later"
 TEXT, BINARY, PING, MORE = 1, 2, 9, 0
 
 
@@ -265,8 +266,8 @@ async def test_spaces_and_inboxes_are_made_at_a_rate() -> None:
                         try:
                             await making
                         except RelayRefused as error:
-                            refused.append(error.reason)
-        assert refused == ["too_often"] * 10
+                            refused.append((error.reason, error.hint))
+        assert refused == [("too_often", LATER)] * 10
 
 
 async def test_subscriptions_are_held_to_the_address() -> None:
@@ -305,7 +306,7 @@ async def test_roles_are_proven_at_a_rate() -> None:
             assert [each.error for each in await one.open(SPACE.claims(Role.READ, Role.APPEND) * 2)] == [""] * 4
             with pytest.raises(RelayRefused) as caught:
                 await two.open(SPACE.claims(Role.READ) * 4)
-            assert caught.value.reason == "too_often"
+            assert (caught.value.reason, caught.value.hint) == ("too_often", LATER)
             assert [each.error for each in await two.open(SPACE.claims(Role.READ))] == [""]
 
 
@@ -328,8 +329,9 @@ async def test_signatures_of_requests_are_looked_at_at_a_rate() -> None:
         for _ in range(2):
             async with dial(url(server), compression=None) as socket:
                 await talk(socket, frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))
-                told += [one.code for one in await talk(socket, *wrongs(1)) if isinstance(one, frames.Failed)]
-        assert told == [Code.DENIED] * 4 + [Code.TOO_OFTEN] * 4
+                told += [(one.code, one.retry) for one in await talk(socket, *wrongs(1))
+                         if isinstance(one, frames.Failed)]
+        assert told == [(Code.DENIED, False)] * 4 + [(Code.TOO_OFTEN, True)] * 4
 
 
 async def talk(socket: ClientConnection, *asked: frames.ClientFrame) -> list[frames.RelayFrame]:
@@ -362,18 +364,20 @@ async def test_spaces_are_kept_and_taken_up_at_a_rate() -> None:
                 login_message(name, seed("c"), welcome.nonce, space.handle, Role.READ))) for space in spaces])
 
         def codes(answers: list[frames.RelayFrame]) -> list[str]:
-            return [one.code if isinstance(one, frames.Failed) else type(one).__name__ for one in answers]
+            return [one.code + " for now" * one.retry if isinstance(one, frames.Failed) else type(one).__name__
+                    for one in answers]
 
         hello = frames.Hello([1], seed("c"), name)
         async with dial(url(server), compression=None) as one:
             (welcome,) = await talk(one, hello)
             await talk(one, opening(welcome), *(frames.Subscribe(2, space.handle, 0, 1000) for space in spaces))
             keeps = [frames.Keep(3, key(f"kept {n}").public) for n in range(4)]
-            assert codes(await talk(one, *keeps[:2], *keeps[2:])) == ["Kept", "Kept", "too_often", "too_often"]
+            assert codes(await talk(one, *keeps[:2], *keeps[2:])) == ["Kept", "Kept"] + ["too_often for now"] * 2
         async with dial(url(server), compression=None) as two:
             (welcome,) = await talk(two, hello)
             assert codes(await talk(two, resume(key("thief"), welcome))) == ["denied"]
-            assert codes(await talk(two, resume(key("kept 1"), welcome), opening(welcome))) == ["too_often", "Opened"]
+            answers = await talk(two, resume(key("kept 1"), welcome), opening(welcome))
+            assert codes(answers) == ["too_often for now", "Opened"]
 
 
 async def test_a_login_that_was_recorded_opens_nothing(  # the same bytes, on a connection of the thief's own

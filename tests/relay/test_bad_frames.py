@@ -7,18 +7,19 @@ from hypothesis import strategies as st
 
 from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync import session as client
-from chez.sync.events import RolesEnded, Welcomed
+from chez.sync.events import AppendDone, RolesEnded, Welcomed
 from chez.sync.session import ClientSession
 from chez_relay import session as relay
 from chez_relay.effects import Close, Send
 from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions, Place
 from chez_relay.session import RelaySession
+from chez_relay.storage import Page
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, resume_message
 from chez_wire.meeting import LEAST_PROOFS, PLAIN_CHANNEL, Side, meeting_proof
-from tests.relay.link import NAME
+from tests.relay.link import NAME, World, kinds, opened, refusals
 from tests.relay.support import Space, key, seed
 from tests.tries import tries
 
@@ -102,6 +103,36 @@ def test_what_waits_behind_an_open_is_bounded() -> None:
             sent += 1
         assert sent <= relay.MAX_WAITING_FRAMES + 1
         assert sent * len(data) <= relay.MAX_WAITING_BYTES + len(data)
+
+
+def test_frames_behind_several_opens_are_handled_in_their_order() -> None:
+    """Each waits for the Open before it alone, and what was handled counts no more, round after round."""
+    world, spaces = World(12), (SPACE, Space("other"))
+    link = world.connect()
+    for space in spaces:
+        link.client.create_space(space.admin, *space.others)
+    world.run()
+    for number in range(3):
+        for space in spaces:
+            link.client.open(space.claims(Role.APPEND))
+            link.client.append(space.handle, Role.APPEND, space.envelope(number, 900_000))
+        for data in link.client.data_to_send():
+            link.apply(link.relay.receive(data))
+        world.run()
+    assert [done.offset for done in kinds(link, AppendDone)] == [1, 1, 2, 2, 3, 3] and not refusals(link)
+
+
+def test_a_connection_that_ended_says_nothing_more() -> None:
+    """Whatever comes of its spaces and inboxes afterwards."""
+    world = World(13)
+    link = opened(world)
+    link.client.subscribe(SPACE.handle, 0, 1000)
+    world.run()
+    assert link.relay.hears(SPACE.handle)
+    link.apply(link.relay.receive(b"no frame"))
+    assert link.closed is not None and not link.relay.hears(SPACE.handle)
+    assert link.relay.grew(SPACE.handle, Page((), HEAD, 6)) == link.relay.rotated(SPACE.handle, None) == []
+    assert link.relay.receive(frames.encode(SAMPLES[frames.Read])) == []
 
 
 def test_a_client_refuses_to_ask_for_the_impossible() -> None:

@@ -13,6 +13,7 @@ from chez_relay.effects import Ask, Send
 from chez_relay.errors import Code
 from chez_relay.kept import ENTRY_BYTES, KeptSessions, Place
 from chez_relay.session import RelaySession
+from chez_relay.storage.refusals import DAMAGED
 from chez_wire import frames
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.login import Role, resume_message
@@ -243,6 +244,21 @@ def test_after_a_refusal_the_login_goes_on_as_ever() -> None:
     link.client.open(SPACE.claims())
     world.run()
     assert refusals(link) == [Code.UNKNOWN] and outcomes(link) == ["", ""]
+
+
+def test_where_the_store_fails_the_connection_goes_on() -> None:
+    """What can't be looked up is not taken up: the device is told, and may log in instead, or ask again."""
+    world = Keeping(13)
+    kept(world)
+    link = world.connect()
+    link.client.resume(MINE, [SPACE.handle], {SPACE.handle: GENESIS}, 10_000)
+    while not link.owed:
+        link.step(world.random)
+    link.apply(link.relay.completed(link.owed.popleft(), DAMAGED))
+    world.run()
+    link.client.open(SPACE.claims())
+    world.run()
+    assert refusals(link) == [Code.DAMAGED] and outcomes(link) == ["", ""]
 
 
 def test_a_log_of_another_head_is_not_alike() -> None:

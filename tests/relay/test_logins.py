@@ -4,13 +4,18 @@ from dataclasses import replace
 
 from chez.sync import session as client
 from chez.sync.events import (
+    AppendDone,
     Completed,
+    SpacesOpened,
 )
 from chez.sync.session import ClientSession
 from chez_relay.effects import Ask, Close, Send
 from chez_relay.errors import Code
 from chez_relay.session import RelaySession
+from chez_relay.storage import Found
+from chez_relay.storage.refusals import DAMAGED
 from chez_wire import frames
+from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.login import Role, inbox_of
 from tests.relay.link import NAME, World, envelopes, kinds, opened, outcomes, refusals
 from tests.relay.support import Space, key, seed
@@ -86,6 +91,36 @@ def test_a_credential_opens_its_own_role_and_space_only() -> None:
     link.events.clear()
     world.run()
     assert outcomes(link) == [Code.DENIED] * 5 + [Code.UNKNOWN]
+
+
+def test_a_login_says_where_a_log_ends_to_who_may_read_it() -> None:
+    """Who appends, or has the role control, learns nothing of the log, not even how long it is."""
+    world = World(6)
+    link = opened(world)
+    link.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    world.run()
+    member = opened(world, Role.APPEND, Role.READ, Role.CONTROL)
+    world.run()
+    ends = [(one.role, one.offset, one.head) for event in kinds(member, SpacesOpened) for one in event.spaces]
+    assert ends == [(Role.APPEND, 0, GENESIS_HEAD), (Role.READ, 1, kinds(link, AppendDone)[0].head),
+                    (Role.CONTROL, 0, GENESIS_HEAD)]
+
+
+def test_a_login_that_a_store_can_not_answer_is_refused_and_may_be_repeated() -> None:
+    """A space whose row is damaged by itself, all of them where the store failed; the connection goes on."""
+    world = World(7)
+    link = opened(world)
+    world.run()
+    link.events.clear()
+    for result in (Found((DAMAGED, DAMAGED)), DAMAGED, None):
+        link.client.open(SPACE.claims())
+        link.apply(link.relay.receive(link.client.data_to_send()[0]))
+        assert link.relay.busy
+        ask = link.owed.popleft()
+        link.apply(link.relay.completed(ask, result or world.storage.perform_now([ask.request])[0]))
+        assert not link.relay.busy
+        world.run()
+    assert (outcomes(link), refusals(link)) == ([Code.DAMAGED, Code.DAMAGED, "", ""], [Code.DAMAGED])
 
 
 def test_every_request_needs_its_role() -> None:
