@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
+import pytest
 
 from chez.records.waiting import Budget
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.dropping import Dropping
-from chez.sync.checkpoints.errands import Ask
-from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch
+from chez.sync.checkpoints.errands import Answer, Ask, Drop
+from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch, read_manifest
 from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, vouches
 from chez.sync.checkpoints.site import Site
 from chez.sync.entry import CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
@@ -23,7 +24,7 @@ from chez_wire.dropping import NO_DROP, Dropped
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Entry
 from tests.simulation.household import NOW, Member
-from tests.sync.test_hearing import Family
+from tests.sync.test_hearing import Family, rename
 from tests.sync.test_several import knows_two, written
 
 
@@ -53,16 +54,19 @@ class Owner:
         hear(self.db, 1, entry.inner, entry.hash)
         return entry.hash
 
-    def vouched(self, ends: Sequence[bytes], who: Member | None = None) -> None:
-        """A checkpoint of `a` and `b`, and a word that the next offsets, which are to hold these, may be dropped."""
+    def vouched(self, ends: Sequence[bytes], who: Member | None = None, head: bytes = b"") -> None:
+        """A checkpoint of `a` and `b`, and a word that the next offsets, which are to hold these, may be dropped.
+
+        With `head`, it says that the log has this one behind them.
+        """
         space = self.replica.space
         last = self.db.execute("SELECT sequence, hash FROM entry WHERE author = ? ORDER BY sequence DESC LIMIT 1",
                                (self.maker.keys.id,)).fetchone()
         made = self.says(self.maker, MANIFEST, Manifest(1, [BundleNote(
             [Upto(self.maker.keys.id, *last, bytes(64), None)], [[bytes(32)]], 1, 1)]))
-        (head,) = self.db.execute("SELECT head FROM cursor WHERE relay = 1").fetchone()
+        (before,) = self.db.execute("SELECT head FROM cursor WHERE relay = 1").fetchone()
         first = self.dropping.site.read(self.db) + 1
-        after = head_after(head, [Entry(at, one) for at, one in enumerate(ends, first)])
+        after = head or head_after(before, [Entry(at, one) for at, one in enumerate(ends, first)])
         control = space.control_of(space.epoch)
         assert control is not None
         self.says(who or self.maker, VOUCH, Vouch(
@@ -113,6 +117,49 @@ def test_a_vouch_for_what_turns_out_to_be_something_else_is_condemned() -> None:
     owner.shows([owner.envelopes[0], *other])
     assert owner.judged() == (False, UNFIT)
     assert owner.judged() == (False, UNFIT)
+
+
+def test_a_vouch_for_what_is_said_of_the_members_is_condemned() -> None:
+    """No checkpoint stands for a statement: dropped, nobody who comes later would hear it."""
+    owner = Owner()
+    rename(owner.family.founder, 1)
+    said = owner.family.founder.sends()
+    owner.vouched([*owner.envelopes, *said])
+    owner.shows([*owner.envelopes, *said])
+    assert owner.judged() == (False, UNFIT)
+
+
+def test_a_vouch_for_another_log_than_is_shown_here_is_condemned() -> None:
+    """Who vouched saw another head behind these offsets: what would be dropped there is not what was read here."""
+    owner = Owner()
+    owner.vouched(owner.envelopes, head=bytes(32))
+    owner.shows(owner.envelopes)
+    assert owner.judged() == (False, UNFIT)
+
+
+@pytest.mark.parametrize(("whole", "last"), [(True, NO_DROP), (False, NO_DROP), (True, bytes([9]) * 32)],
+                         ids=["held", "not held", "after another drop"])
+def test_nothing_is_dropped_on_a_checkpoint_that_the_relay_does_not_hold(whole: bool, last: bytes) -> None:
+    """Or after a drop that nobody here heard of: what stands for what that dropped may be another checkpoint."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    owner.shows(owner.envelopes)
+    asked = owner.dropping.step(owner.db, None)
+    assert isinstance(asked, Ask)
+    step = owner.dropping.step(owner.db, Answer(asked.entry, whole, last))
+    assert isinstance(step, Drop) is (whole and last == NO_DROP)
+    assert owner.judged() == (isinstance(step, Drop), OPEN)  # nor asked again, on this connection
+
+
+def test_a_vouch_for_a_checkpoint_that_was_not_heard_of_waits() -> None:
+    """Another relay may have brought it before."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    owner.shows(owner.envelopes)
+    (made,) = owner.db.execute("DELETE FROM checkpoint RETURNING body")
+    assert owner.judged() == (False, OPEN)
+    owner.says(owner.maker, MANIFEST, read_manifest(*made))
+    assert owner.judged() == (True, OPEN)
 
 
 def test_a_vouch_for_what_waits_for_a_key_waits_for_that() -> None:

@@ -1,5 +1,6 @@
 """Spaces that a device of the person tells of, which has no right to by what is said of it at the same time."""
 
+import msgspec
 import pytest
 
 from chez.errors import InvalidValue
@@ -7,11 +8,14 @@ from chez.home.devices import expel
 from chez.records.waiting import Budget
 from chez.spaces import handover
 from chez.spaces import space as space_module
-from chez.spaces.handover import announce, buried, bury
+from chez.spaces.handover import announce, buried, bury, hand_over
 from chez.spaces.space import keep_statement, load_space, make_space
 from chez.spaces.statements import Kind, Move, Role, sign_statement
+from chez.sync.chains import last_entry
+from chez.sync.entry import CHANGES, GONE, SPACE, Inner, Item, seal, sign_entry
 from chez.sync.intake import TURN
 from chez.sync.moving import move
+from tests.simulation.household import NOW
 from tests.sync.test_hearing import RELAY, Family, Home
 
 
@@ -96,6 +100,30 @@ def test_a_device_that_was_taken_out_deletes_nothing(backdated: bool) -> None:
     founder.receives([deletion.envelope])
     assert bool(founder.count("branch")) is backdated and founder.count("quarantine") == 0
     assert founder.count("gone") == 0 and not buried(founder.db, space)
+
+
+NO_OFFERS = {
+    "deletes the private space": lambda replica: Item(GONE, "", "", replica.space.id),
+    "deletes half a space": lambda replica: Item(GONE, "", "", bytes(31)),
+    "tells of another private space": lambda replica: Item(SPACE, "", "", msgspec.msgpack.encode(
+        hand_over(replica.space, "ws://elsewhere.test"))),
+    "tells of nothing": lambda replica: Item(SPACE, "", "", b"\xc1"),
+}
+
+
+@pytest.mark.parametrize("said", NO_OFFERS)
+def test_what_no_device_says_of_a_space_is_refused(said: str) -> None:
+    """A stolen device deletes or moves a person's private space, which is theirs for good: it is set aside, as any."""
+    family = Family()
+    founder, thief = family.founder, family.other
+    replica, keys = thief.replicas[1], thief.member.keys
+    founder.receives(thief.sends())
+    sequence, previous, _ = last_entry(thief.db, 1, keys.id)
+    entry = sign_entry(Inner(1, replica.space.id, keys.id, sequence + 1, previous, NOW, CHANGES,
+                             [NO_OFFERS[said](replica)], replica.space.membership.named_heads, None), keys.signing)
+    founder.receives([seal(entry.packed, replica.space.handle, replica.space.epoch, bytes(24))])
+    assert [founder.count(table) for table in ("quarantine", "set_aside", "gone", "space")] == [1, 1, 0, 2]
+    assert load_space(founder.db, 1).relay is None
 
 
 def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:
