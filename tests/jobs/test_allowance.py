@@ -183,6 +183,8 @@ async def test_what_is_no_share_is_refused(devices: tuple[chez.Home, chez.Home])
     ):
         with pytest.raises(wrong):
             await give_share(laptop, device, amounts)
+    with pytest.raises(InvalidValue, match="can't be asked for"):
+        await ask_share(laptop, {account: 0}, now=NOW)
     assert await shares(laptop) == before and await left(laptop, account) == CEILING
 
 

@@ -196,6 +196,8 @@ async def test_a_revoked_or_ended_grant_does_not_run(home: chez.Home) -> None:
     """Revocation holds even when the record's mark is taken back; days and runs are counted."""
     given = await grant(home, bundle())
     await revoke_grant(home, given.grant.id)
+    (receipt,) = await home.journal.receipts("revocation")
+    assert (receipt.body["job"], receipt.body["provider"]) == (given.grant.job, given.grant.provider)
     await tamper(home, given.grant.id, revoked=False)
     with pytest.raises(GrantEnded, match="revoked"):
         async with authorise(home, given.grant.id, TODAY):

@@ -159,8 +159,9 @@ async def test_what_was_withdrawn_leaves_as_none_in_its_place(home: chez.Home, r
     assert [(left.outcome, left.message) for left in await departures(home)] == [("none", made.message)]
     with pytest.raises(NotAllowed, match="no result"):
         await withdraw(home, leaving.run[0])
-    with pytest.raises(NotFound):
-        await withdraw(home, "ffff")
+    for none in ("ffff", ""):
+        with pytest.raises(NotFound):
+            await withdraw(home, none)
 
 
 async def test_the_order_of_messages_tells_of_no_withdrawal(home: chez.Home, relay: Relay) -> None:

@@ -1,17 +1,22 @@
 """A lost device's share is taken over once, whatever is deleted, put back or done twice apart."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import chez
 from chez.crypto import Kdf
 from chez.errors import NotAllowed
+from chez_sandbox.consent import reclaiming
 from chez_sandbox.consent.allowance import give_share, say_holding, take_shares
-from chez_sandbox.consent.holdings import COLLECTION, holding_id, reclaim_id
+from chez_sandbox.consent.escrow import Purse, Transfer, give
+from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, holding_id, reclaim_id
 from chez_sandbox.consent.run import authorise
+from chez_sandbox.consent.signed import signed_record
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE, paired
@@ -22,7 +27,7 @@ from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.relay.within import relay
 
 RECLAIM = VERBS["job-allowance-reclaim"]
-USED, NEW = "collection:used", "collection:new"
+USED, NEW, THEIRS = "collection:used", "collection:new", "collection:theirs"
 
 
 @asynccontextmanager
@@ -79,14 +84,18 @@ async def test_what_is_taken_over_is_so_though_its_record_was_purged(tmp_path: P
 
 
 async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path) -> None:
-    """Of a first device of which no word is known the person is asked in other words, and what others hold is theirs;
-    a second device takes over nothing after it, also when the record of that is deleted (it is put back)
-    or purged."""
+    """Of a first device of which no word is known the person is asked in other words, and what others said that they
+    hold or spent is theirs; a second device takes over nothing after it, also when the record of that is deleted (it is
+    put back) or purged."""
     async with replaced(tmp_path, "b", "c", told=False) as (lost, (home, other)):
         params, id = {"device": lost.hex()[:8]}, reclaim_id(lost, home.device_id)
+        word = signed_record(other, HOLDS, _Holding(1, 1, False, {THEIRS: (300, 200)}))
+        await other.collection(COLLECTION).put({"by": other.device_id, **word}, id=holding_id(other.device_id))
+        await meet(home, other)
         done = await RECLAIM(home, params, person := Person("y"))
-        assert (done["reclaimed"], done["device"], done["rest"]) == ({}, "old", True)
-        assert done["words"] == ["Taken over: all that it never spent or gave of."]
+        assert (done["device"], done["rest"]) == ("old", True)
+        assert done["reclaimed"] == {THEIRS: (CEILING - 500) / 1000} and await left(home, THEIRS) == CEILING - 500
+        assert done["words"][1:] == ["Taken over: all that it never spent or gave of."]
         assert len(person.asked) == 2 and "Nothing is known here" in person.asked[1]
         await spends(home, USED, 500)
         await give_share(home, "c", {USED: 70})
@@ -110,9 +119,14 @@ async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path)
 
 async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
     """Two devices that took over one share, not hearing of each other, both have it until they meet: then the one with
-    the higher id has nothing of it, owes what it spent, and its journal says so, once."""
+    the higher id has nothing of it, owes what it spent, and its journal says so, once. Should the other be lost as
+    well, it takes over all that is left."""
     async with replaced(tmp_path, "b", "c") as (lost, homes):
         keeps, yields = sorted(homes, key=lambda home: home.device_id)
+        # It was on its way to the lost one: once that is taken over, nobody has it besides.
+        _, late = give(Purse(keeps.device_id, first=True), NEW, CEILING, lost, 70, keeps.sign)
+        await keeps.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(late)}, id="share on its way")
+        await meet(*homes)
         for home in homes:
             await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y"))
             assert await left(home, NEW) == CEILING
@@ -131,6 +145,9 @@ async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
         await meet(*homes)
         await take_shares(yields)
         assert await left(yields, NEW) == 50
+        await yields.devices.remove(keeps.device_id)
+        assert (await RECLAIM(yields, {"device": keeps.device_id.hex()[:8]}, Person("y")))["rest"]
+        assert await left(yields, NEW) == CEILING - 100 and await left(yields, "collection:third") == CEILING
 
 
 async def test_a_run_lets_go_first_of_what_another_took_over(tmp_path: Path) -> None:
@@ -157,23 +174,32 @@ async def test_a_run_lets_go_first_of_what_another_took_over(tmp_path: Path) -> 
 
 async def test_what_a_lost_device_gave_this_one_is_counted_before_its_share_is_taken_over(tmp_path: Path) -> None:
     """A share that was given, and is here, is no less there for that nobody looked at it before the rest of what its
-    giver had is taken over: nothing of an account is lost, and nothing is there twice."""
+    giver had is taken over, nor is one that was given back and never came there: nothing of an account is lost, and
+    nothing is there twice."""
     async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (lost, home):
         await lost.set_relay(server.url)
         await home.set_relay(server.url)
+        await give_share(lost, "b", {"collection:back": 500})
+        await meet(lost, home)
+        await take_shares(home)
         await spends(lost, USED, 300)
         await give_share(lost, "b", {USED: 1000})
         await meet(lost, home)
+        await give_share(home, "a", {"collection:back": 200})  # it will never hear of this
         await home.devices.remove(lost.device_id)
         done = await RECLAIM(home, {"device": "a"}, Person("y"))
-        assert done["reclaimed"] == {USED: (CEILING - 1300) / 1000}
+        assert done["reclaimed"] == {USED: (CEILING - 1300) / 1000, "collection:back": (CEILING - 300) / 1000}
+        assert await left(home, "collection:back") == CEILING
         assert await take_shares(home) == [] and await left(home, USED) == CEILING - 300
         assert await home.journal.receipts("allowance-refused") == []
 
 
-async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(tmp_path: Path) -> None:
+async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A share that a device was given, and had not counted by its last word, is not lost with it: it comes back with
-    the rest, once, and what it had counted, given on or spent by that word comes back no second time."""
+    the rest, once, also when the person says so twice at one time; what it had counted, given on or spent by that word
+    comes back no second time, and what is no account of several devices is passed over."""
     async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (home, lost):
         await home.set_relay(server.url)
         await lost.set_relay(server.url)
@@ -184,7 +210,18 @@ async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(tmp_path: 
         await give_share(lost, "a", {"collection:back": 200})
         await meet(home, lost)
         await give_share(home, "b", {USED: 70, NEW: 50})  # it will never hear of this
+        _, odd = give(Purse(home.device_id, first=True), "grant:" + "01" * 16, 9, lost.device_id, 9, home.sign)
+        await home.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(odd)}, id="share that is none")
         await home.devices.remove(lost.device_id)
-        done = await RECLAIM(home, {"device": "b"}, Person("y"))
+        together, transfers = asyncio.Barrier(2), reclaiming._transfers
+
+        async def after_both_asked(home: chez.Home) -> list[Transfer]:
+            await together.wait()
+            return await transfers(home)
+
+        monkeypatch.setattr(reclaiming, "_transfers", after_both_asked)
+        both = [RECLAIM(home, {"device": "b"}, Person("y")) for _ in range(2)]
+        said = await asyncio.gather(*both, return_exceptions=True)
+        (done,) = [one for one in said if not isinstance(one, NotAllowed)]
         assert done["reclaimed"] == {USED: 0.77, "collection:back": 0.3, NEW: 0.05}
         assert [await left(home, name) for name in (USED, "collection:back", NEW)] == [CEILING - 300, CEILING, CEILING]
