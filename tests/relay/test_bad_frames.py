@@ -163,6 +163,17 @@ LIES = {
     "an acknowledgement of nothing": lambda s: frames.Appended(9, SPACE.handle, HEAD, 1, HEAD, 0),
     "another entry's acknowledgement": lambda s: frames.Appended(
         s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, HEAD, 1, HEAD, 0),
+    "another space's acknowledgement": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), HEAD, entry_id(SPACE.envelope(1)), 1, HEAD, 0),
+    "an acknowledgement at no place": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 0, HEAD, 0),
+    "another chunk": lambda s: frames.Chunk(s.get_chunk(SPACE.handle, HEAD), b"x"),
+    "word of more chunks than were asked about": lambda s: frames.ChunksHeld(
+        s.has_chunks(SPACE.handle, [HEAD]), [True, True], HEAD),
+    "a range that ends before it begins": lambda s: frames.Entries(
+        s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [], HEAD, 1, [frames.Dropped(1, 0, HEAD)]),
+    "a gap before a range": lambda s: frames.Entries(
+        s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [], HEAD, 2, [frames.Dropped(2, 2, HEAD)]),
     "an own entry passed over that does not come next": lambda s: frames.Appended(
         s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 2, HEAD,
         s.subscribe(SPACE.handle, 0, 1000)),
@@ -177,10 +188,17 @@ LIES = {
         s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [frames.Entry(2, b"x")], HEAD, 2),
     "a head that does not fold": lambda s: frames.Entries(
         s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [frames.Entry(1, b"x")], HEAD, 1),
-    "another space": lambda s: frames.Entries(s.read(SPACE.handle, 0), HEAD, [], HEAD, 1),
+    "another space": lambda s: frames.Entries(s.read(SPACE.handle, 0), HEAD, [], bytes(32), 0),
+    "entries for another question": lambda s: frames.Entries(
+        s.get_packet(SPACE.handle, HEAD), SPACE.handle, [], bytes(32), 0),
     "entries beyond the end": lambda s: frames.Entries(
         s.read(SPACE.handle, 4), SPACE.handle, [frames.Entry(5, b"x")], HEAD, 3),
     "items nobody asked for": lambda s: frames.InboxItems(3, HEAD, []),
+    "items of another inbox": lambda s: frames.InboxItems(s.watch(HEAD), bytes(32), []),
+    "items for another question": lambda s: frames.InboxItems(s.watch(HEAD) and s.get_packet(HEAD, HEAD), HEAD, []),
+    "items under another number": lambda s: frames.InboxItems(s.watch(HEAD) + 1, HEAD, []),
+    "entries under another number": lambda s: frames.Entries(
+        s.subscribe(SPACE.handle, 0, 1000) + 1, SPACE.handle, [], bytes(32), 0),
     "an item twice": lambda s: frames.InboxItems(
         s.watch(HEAD), HEAD, [frames.InboxItem(1, b"x"), frames.InboxItem(1, b"x")]),
     "an ephemeral message of a space that is not open": lambda s: frames.Ephemeral(

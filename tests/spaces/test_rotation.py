@@ -10,7 +10,7 @@ from chez import crypto
 from chez.crypto import SealingKey
 from chez.errors import BadEntry, NotAllowed
 from chez.keys.device import DeviceKeys
-from chez.keys.epochs import Epoch
+from chez.keys.epochs import Epoch, commitment
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import (
     PACKET_BYTES,
@@ -26,7 +26,7 @@ from chez.spaces.rotation import (
     unled,
     unlock,
 )
-from chez.spaces.statements import MAX_PREVIOUS, Role
+from chez.spaces.statements import MAX_PREVIOUS, NewEpoch, Previous, Role
 from chez_wire.limits import MAX_PACKETS
 from tests.spaces.people import ZEROS, Author, Person, begin, seed
 from tests.spaces.reference import Model
@@ -240,6 +240,72 @@ def test_only_an_owner_who_has_the_keys_before_rotates() -> None:
         world.rotate({world.first.epoch.id: world.first.epoch}, world.bob.devices[0])
     with pytest.raises(NotAllowed, match="keys"):
         world.rotate({})
+
+
+def test_a_link_to_what_is_no_secret_leads_to_no_epoch() -> None:
+    """An owner links to bytes that no key derives from, for an epoch of which nothing was said here: they are no key.
+
+    The same link with 32 bytes is believed until then: who said that epoch may be read later.
+    """
+    world, secret, unknown, nonce = World(), seed("secret"), seed("unknown"), bytes(24)
+    first = world.first.epoch
+    for length in (0, 31, 32, 33, 100):
+        links = [Previous(id, first.number, nonce + crypto.encrypt(
+            crypto.derive(secret, "chez/1 epoch link"), nonce, plain,
+            crypto.hash_fields("chez/1 epoch link", world.space, id)))
+            for id, plain in ((first.id, first.secret), (unknown, bytes(length)))]
+        side = Membership(world.space)
+        side.add(world.members.statements)
+        said = world.author.sign(NewEpoch(world.space, side.named_heads, world.author.key.public, 2, links,
+                                          commitment(secret), seed("append"), seed("admin")))
+        side.add([said])
+        found = [epoch.id for epoch in unlock(side, {said.hash: Epoch(said.hash, 2, secret, None)})]
+        assert found == ([first.id, unknown] if length == 32 else [first.id])
+
+
+def test_keys_of_an_epoch_that_nobody_told_of_stop_no_rotation() -> None:
+    """A relay put them into a packet, which nobody signs: they are followed by none."""
+    world = World()
+    made_up = Epoch(seed("made up"), 7, seed("secret"), None)
+    known = {world.first.epoch.id: world.first.epoch, made_up.id: made_up}
+    made = world.rotate(known).statement.body
+    assert isinstance(made, NewEpoch) and made.number == 2
+    assert [one.epoch for one in made.previous] == [world.first.epoch.id] and unled(world.members, known) == []
+
+
+def test_an_epoch_of_who_is_no_owner_any_more_is_not_waited_for() -> None:
+    """Its keys reached nobody, and who started it was taken out: whoever is an owner still goes on without them."""
+    world = World()
+    known = {world.first.epoch.id: world.first.epoch}
+    world.say(world.author.set_role(world.heads, world.bob.id, Role.OWNER))
+    world.rotate(known, world.bob.devices[0])
+    with pytest.raises(NotAllowed, match="not here yet"):
+        world.rotate(known)
+    world.say(world.author.remove(world.heads, world.bob.id))
+    assert world.rotate(known).epoch.number == 3
+
+
+def test_a_key_with_which_everybody_could_read_it_keeps_no_epoch_from_coming() -> None:
+    """A member says that a device of its reads by a key of low order: that one gets nothing, the others all of theirs.
+
+    So it is when the member was taken out, and is told that.
+    """
+    world = World()
+    (held,) = world.members.person_heads(world.bob.id)
+    world.say(world.bob.certify([held], 1, world.bob.devices[0].signing, sealing=ZEROS))
+    assert world.members.state.right(world.bob.devices[1].id) is Role.WRITER
+    made = world.rotate({world.first.epoch.id: world.first.epoch})
+    packets = world.packets(made.epoch)
+    assert tag_of(world.space, ZEROS) not in packets
+    assert all(world.open(packets, one.devices[0]).secret == made.epoch.secret
+               for one in (world.alice, world.bob, world.carol))
+    world.say(world.author.remove(world.heads, world.bob.id))
+    made = world.rotate({made.epoch.id: made.epoch})
+    packets = world.packets(made.epoch)
+    assert tag_of(world.space, ZEROS) not in packets
+    assert world.open(packets, world.carol.devices[0]).secret == made.epoch.secret
+    assert isinstance(accept_packet(world.space, packets[tag_of(world.space, world.bob.devices[0].sealing.public)],
+                                    world.bob.devices[0].sealing), Farewell)
 
 
 def test_a_false_link_and_a_false_packet_lead_nowhere() -> None:

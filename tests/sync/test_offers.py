@@ -2,15 +2,17 @@
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from chez.errors import InvalidValue
+from chez.errors import BadEntry, InvalidValue
 from chez.home.devices import expel
+from chez.keys.epochs import Epoch
 from chez.records.waiting import Budget
 from chez.spaces import handover
 from chez.spaces import space as space_module
-from chez.spaces.handover import announce, buried, bury, hand_over
+from chez.spaces.handover import EpochKeys, announce, buried, bury, hand_over
 from chez.spaces.space import keep_statement, load_space, make_space
-from chez.spaces.statements import Kind, Move, Role, sign_statement
+from chez.spaces.statements import Kind, Move, NewEpoch, Role, Signed, sign_statement
 from chez.sync.chains import last_entry
 from chez.sync.entry import CHANGES, GONE, SPACE, Inner, Item, seal, sign_entry
 from chez.sync.intake import TURN
@@ -124,6 +126,26 @@ def test_what_no_device_says_of_a_space_is_refused(said: str) -> None:
     founder.receives([seal(entry.packed, replica.space.handle, replica.space.epoch, bytes(24))])
     assert [founder.count(table) for table in ("quarantine", "set_aside", "gone", "space")] == [1, 1, 0, 2]
     assert load_space(founder.db, 1).relay is None
+
+
+def test_keys_that_nobody_told_of_keep_no_device_from_being_let_in() -> None:
+    """A relay put a packet there with an epoch that it made up: who pairs is not handed that, for it checks all.
+
+    Nor does it take a space whose beginning is left out, of which it could check nothing.
+    """
+    family = Family()
+    space = family.founder.replicas[1].space
+    made_up = Epoch(bytes([7]) * 32, 2, bytes(32), None)
+    space.epochs = {**space.epochs, made_up.id: made_up}
+    given = hand_over(space, "", whole=True)
+    _, _, epochs = given.check()
+    assert made_up.id in {one.id for one in hand_over(space, "").epochs}
+    assert epochs == [one for one in space.epochs.values() if one is not made_up]
+    for statements in ([], [raw for raw in given.statements if isinstance(Signed.read(raw).body, NewEpoch)]):
+        with pytest.raises(BadEntry, match="without its beginning"):
+            structs.replace(given, statements=statements).check()
+    with pytest.raises(BadEntry, match="not those"):
+        structs.replace(given, epochs=[*given.epochs, EpochKeys.of(made_up)]).check()
 
 
 def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:

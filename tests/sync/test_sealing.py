@@ -2,9 +2,12 @@
 
 import pytest
 
-from chez.spaces.space import add_to_space, keep_statement
+from chez.keys.epochs import Epoch
+from chez.spaces.rotation import packets_for, tag_of
+from chez.spaces.space import add_to_space, keep_statement, load_space
 from chez.spaces.statements import Role, SetRole, Signed, sign_statement
 from chez.sync.entry import STATEMENT, read_signed, unseal
+from chez.sync.rotating import take_packet
 from chez.sync.sealed import sealed_for
 from chez_wire.frames import Entry
 from tests.sync.test_hearing import RELAY, Family, Home
@@ -56,6 +59,30 @@ def test_what_waits_is_sealed_anew_where_another_device_starts_an_epoch() -> Non
     waiting = replica.author.unacknowledged(db, RELAY)
     assert before.epoch != founder.replicas[1].space.epoch.id
     assert [(one.entry, one.epoch) for one in waiting] == [(before.entry, founder.replicas[1].space.epoch.id)]
+
+
+def test_a_packet_adds_to_the_keys_that_are_here_and_replaces_none() -> None:
+    """A box is from nobody: it brings an owner's seeds to who has the epoch's secret, and no other secret for that."""
+    family = Family()
+    founder, other = family.founder.replicas[1], family.other
+    founder.rotate(family.founder.db)
+    epoch, replica, device = founder.space.epoch, other.replicas[1], other.member.keys
+
+    def take(given: Epoch) -> bool:
+        boxes = {one.tag: one.box for one in packets_for(founder.space.id, founder.space.membership.state, given,
+                                                         family.founder.member.keys.signing, family.random.randbytes)}
+        box = boxes[tag_of(founder.space.id, device.sealing.public)]
+        return take_packet(other.db, replica.space, box, device, None) is not None
+
+    def known() -> list[Epoch]:
+        return [replica.space.epochs[epoch.id], load_space(other.db, 1).epochs[epoch.id]]
+
+    bare = Epoch(epoch.id, epoch.number, epoch.secret, None)
+    assert take(bare) and known() == [bare, bare]
+    assert not take(Epoch(epoch.id, epoch.number, bytes(32), epoch.append_seed, epoch.admin_seed))
+    assert known() == [bare, bare]
+    assert take(epoch) and known() == [epoch, epoch]
+    assert take(bare) and known() == [epoch, epoch]
 
 
 def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
