@@ -200,6 +200,22 @@ def test_padding_that_carries_something_is_refused() -> None:
                 format.open_chunk(manifest, SPACE, 0, data)
 
 
+@pytest.mark.usefixtures("small")
+def test_a_page_lists_as_many_pieces_as_it_takes() -> None:
+    """A member that seals a shorter or longer list is told for what it is, before any piece is asked for."""
+    _, pieces = sealed([content(20_000)])
+    manifest = format.open_manifest(pieces[MANIFEST].data, SPACE, EPOCHS)
+    ids = format.open_page(manifest, SPACE, 0, pieces[MANIFEST - 1].data)
+    associated = b"chez/1 blob piece" + SPACE + b"\1" + bytes(8) + b"\0"
+    for listed in (ids, ids[1:], [*ids, ids[0]], []):
+        data = crypto.encrypt(KEY, (b"\1" + bytes(8)).ljust(24, b"\0"), pad(b"".join(listed)), associated)
+        if listed == ids:
+            assert format.open_page(manifest, SPACE, 0, data) == ids
+        else:
+            with pytest.raises(BlobDamaged, match="another length"):
+                format.open_page(manifest, SPACE, 0, data)
+
+
 def test_a_content_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond what a manifest can list, adding stops with a reason."""
     monkeypatch.setattr(format, "MAX_SIZE", 5000)

@@ -229,6 +229,19 @@ def test_no_change_is_left_out_as_what_stays_in_the_log(purpose: int) -> None:
         read(new, [[left_in_log(chain, 1, 2)]])
 
 
+@pytest.mark.parametrize("purpose", [taking.TAKE, taking.COMPARE])
+def test_a_checkpoint_ends_with_an_entry_that_it_holds(purpose: int) -> None:
+    """At an entry that stays in the log it has no signature: that would be an end of any hash."""
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    (end,) = manifest.bundles[-1].upto
+    upto = [msgspec.structs.replace(end, sequence=2, hash=bytes(32))]
+    new = reader(world, one_bundle(manifest, msgspec.structs.replace(manifest.bundles[-1], upto=upto)), purpose)
+    new.receive(*chain[:2])
+    with pytest.raises(BadEntry, match="ends with an entry"):
+        read(new, [[left_in_log(chain[:2], 2)]])
+
+
 def test_a_checkpoint_waits_for_what_it_leaves_in_the_log() -> None:
     """While that is not here nothing tells whether what stands before it is what its author wrote."""
     world, maker, chain = spoken()

@@ -139,6 +139,26 @@ def test_nothing_is_named_twice() -> None:
             read(msgspec.msgpack.encode(said))
 
 
+def test_what_is_said_of_checkpoints_is_in_order() -> None:
+    """A manifest goes forward, each author once in a bundle; a vouch's ranges rise, and it names something."""
+    ends = [Upto(author * 32, 2, bytes(32), bytes(64), None) for author in (b"a", b"b")]
+    manifest = made_up(ends, ids(40))
+    one = Vouch(1, bytes(32), bytes(32), bytes(32), NO_DROP, [Dropped(4, 5, b"a" * 32)], [], bytes(32), bytes(64))
+    before = Dropped(1, 1, b"b" * 32)
+    bundles = {
+        "in order": [ends[::-1]], "each author once": [[ends[0], ends[0]]], "goes back": [ends, ends[1:]]}
+    for why, uptos in bundles.items():
+        said = msgspec.structs.replace(manifest, bundles=[
+            BundleNote(upto, [ids(1, 100 + n)], 1, 1) for n, upto in enumerate(uptos)])
+        with pytest.raises(BadEntry, match=why):
+            read_manifest(msgspec.msgpack.encode(said))
+    for why, ranges in (("rise", [*one.ranges, before]), ("rise", [Dropped(5, 4, b"a" * 32)]),
+                        ("rise", [msgspec.structs.replace(before, last=4), *one.ranges]), ("names a range", [])):
+        with pytest.raises(BadEntry, match=why):
+            read_vouch(msgspec.msgpack.encode(msgspec.structs.replace(one, ranges=ranges)))
+    assert read_vouch(msgspec.msgpack.encode(msgspec.structs.replace(one, ranges=[before, *one.ranges])))
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_what_is_said_of_checkpoints() -> None:
     """Manifests, vouches and announcements without end are read one by one, whoever says them."""

@@ -83,7 +83,8 @@ def test_two_successors_end_a_line() -> None:
 def test_an_old_statement_fits_nowhere_later() -> None:
     """A count that does not follow, and one that leads back to a key that was, count for nothing."""
     one, two = chain(0, 1, 2)
-    back = succeed("organisation", KEYS[2], KEYS[1])
+    back = succeed("organisation", KEYS[2], KEYS[1], chain(5, 6, 7))
+    assert back.count == two.count + 1
     early = succeed("organisation", KEYS[2], KEYS[3])
     assert follow(KEYS[0].public, [one, two, back, early]).key == KEYS[2].public
     assert follow(KEYS[0].public, [one, two, *chain(0, 1, 2, 3)]).key == KEYS[3].public

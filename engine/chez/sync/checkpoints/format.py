@@ -377,7 +377,7 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def read_vouch(data: bytes) -> Vouch:
-    """Read a vouch. Raises `BadEntry` unless its ranges rise and do not touch, and it names anything."""
+    """Read a vouch. Raises `BadEntry` unless its ranges rise, and it names anything."""
     vouch: Vouch = _read(_vouches, data, "vouch")
     if not in_rising_order(vouch.ranges):
         raise BadEntry("a vouch's ranges rise")
