@@ -401,7 +401,8 @@ async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices:
 
 async def test_words_of_bytes_that_are_no_text_are_passed_over(devices: tuple[chez.Home, chez.Home]) -> None:
     """A share, a holding, an ask and a message that is said to have left whose text is none, whether its device signed
-    it or not, keep nobody from counting shares, from being told what each has, or of what left."""
+    it or not, or which is not even of bytes, keep nobody from counting shares, from being told what each has, or of
+    what left."""
     (laptop, phone), account = devices, "collection:text"
     id, name = phone.device_id, account.encode()
     said = {
@@ -418,6 +419,8 @@ async def test_words_of_bytes_that_are_no_text_are_passed_over(devices: tuple[ch
         else:
             record = {"by": id, "device": id, "body": body, "signature": phone.sign(context, body)}
             await collection.put(record, id=ask_id(id) if context == ASKS else f"odd {context}")
+            untyped = record | {"body": "text", "signature": 7}
+            await phone.collection(COLLECTION).put(untyped, id=f"{ask_id(id)} {context}")
     await phone.sync()
     await laptop.sync()
     for home in devices:

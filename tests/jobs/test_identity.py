@@ -30,6 +30,7 @@ from chez_sandbox.provider.cli import cli
 from chez_sandbox.provider.keys import MAX_FORMERLY, ProviderKeys, load_keys, save_keys
 from chez_sandbox.succession import succeed
 from tests.jobs.samples import MEAN, READS, SIGNING, WHOLE, manifest_text
+from tests.jobs.spending import spent
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, grant
@@ -61,7 +62,8 @@ async def debit(home: chez.Home, granted: Granted, bits: float) -> None:
 
 
 async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: chez.Home) -> None:
-    """`chez left` says of a provider that has a new key what its account was debited, under the old one too; once."""
+    """`chez left` says of a provider that has a new key what its account was debited, under the old one too; once. Nor
+    has the new key any runs of its own."""
     bits = 0.0
     for number, job in enumerate((of(SIGNING, reads=WHOLE), of(NEXT, SIGNING, version=2, reads=WHOLE)), 1):
         given = await grant(home, job, number)
@@ -70,6 +72,8 @@ async def test_what_one_provider_was_told_in_all_counts_its_former_keys(home: ch
     told = await told_in_all(home, await departures(home))
     assert [(one["provider"], one["bits"]) for one in told] == [
         (SIGNING.public.hex(), round(bits, 2)), (NEXT.public.hex(), round(bits, 2))]  # fmt: skip
+    runs = [await spent(home, f"runs:provider:{key.public.hex()}") for key in (SIGNING, NEXT)]
+    assert runs == [2, 0]
     await grant(home, of(STRANGER, domain="else.example", reads=WHOLE), 3)
     await run_once(home, (bytes([3]) * 16).hex(), INSTANT)
     said = [line for line in (await verbs.job_left(home, {}, Person("")))["words"] if line.startswith("In all to")]
@@ -168,7 +172,8 @@ async def test_a_key_that_was_replaced_signs_no_newer_version(home: chez.Home) -
 
 
 async def test_what_another_device_granted_is_not_granted_older_here(home: chez.Home, tmp_path: Path) -> None:
-    """A second device knows the versions of the first by the records in the private space."""
+    """A second device knows the versions of the first by the records in the private space, where it suspends, too, what
+    the first one runs: another key under the provider's name was granted here."""
     given = await grant(home, of(SIGNING, version=3))
     record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
     path = tmp_path / "phone"
@@ -179,6 +184,10 @@ async def test_what_another_device_granted_is_not_granted_older_here(home: chez.
             with pytest.raises(VersionWentBack):
                 await grant(phone, older, 2)
         await grant(phone, of(SIGNING, version=3), 2)
+        await grant(phone, of(STRANGER), 3)
+        record = dict((await phone.collection(COLLECTION).get(given.grant.id)).value)
+    await home.collection(COLLECTION).put(record, id=given.grant.id)
+    assert (await load_grant(home, given.grant.id)).pauses
 
 
 async def test_a_name_is_known_from_the_journal_when_its_record_is_gone(home: chez.Home) -> None:

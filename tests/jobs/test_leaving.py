@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from chez.agent.idle import awake_clock
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez_sandbox.consent import at_work, verbs
-from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import COLLECTION, revoke_grant
 from chez_sandbox.consent.leaving import Leaving, leavings
@@ -151,6 +151,8 @@ async def test_what_was_withdrawn_leaves_as_none_in_its_place(home: chez.Home, r
     """The provider reads "none" once, in as many bytes, at the same time; the bits stay spent."""
     leaving = await run_held(home)
     (made,) = await withdraw(home, leaving.run[0][:6])
+    with pytest.raises(NotAllowed, match="no result"):
+        await withdraw(home, leaving.run[0])
     assert (made.outcome, made.sequence) == ("none", 1)
     assert len(made.message) == len(base64.b64decode(leaving.receipt.body["message"]))
     assert (await deliver(home, leaving.leaves - SECOND)).sent == 0
@@ -223,6 +225,7 @@ async def test_of_a_damaged_grant_that_was_revoked_nothing_leaves(home: chez.Hom
     await home.collection(COLLECTION).delete("01" * 16)
     (made,) = await withdraw(home, "01" * 16)
     assert (made.outcome, made.message) == ("none", b"") and await departures(home) == []
+    assert (await deliver(home, datetime.now(UTC))) == Delivery(0, 0, "", 0, None)
     await run_held(home, 2)
     assert (await deliver(home, LATER)).sent == 1 and relay.outcomes() == ["result"]
     assert len(await home.journal.receipts("sending")) == 1
@@ -258,12 +261,14 @@ async def test_hours_of_hold_fit_the_review(home: chez.Home, review: str, hours:
 async def test_a_revocation_that_comes_while_others_are_sent_is_heeded(
     home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another device marked while an earlier message was under way: in the result's place leaves "none", then."""
-    for number in (1, 2):
+    """What another device marked while an earlier message was under way: in the result's place leaves "none", then, or
+    nothing where the record is damaged."""
+    for number in (1, 2, 3):
         await run_held(home, number)
 
     async def put(*asked: Any) -> None:
         await tamper(home, "02" * 16, revoked=True)
+        await tamper(home, "03" * 16, revoked=True, signature=b"")
         await relay.put(*asked)
 
     monkeypatch.setattr("chez.inboxes.put", put)

@@ -16,7 +16,7 @@ from chez.errors import InvalidValue, NotAllowed
 from chez.query.followed import FOLLOWED
 from chez_sandbox.consent import scope
 from chez_sandbox.consent.execution import execute
-from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.scope import granted_scope, granted_tables, read_windows
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.runtime.host import Outcome, Runtime, Table
 from chez_sandbox.runtime.messages import Limits, TableHead
@@ -296,6 +296,18 @@ def run(data, params):
 """
     departure = await run_once(home, (await grant(home, bundle(code))).grant.id, runtime)
     assert departure.result == b'{"watts":960}'
+
+
+@pytest.mark.parametrize("until", ["latest", "run-date"])
+async def test_a_window_is_by_any_field_that_there_is(home: chez.Home, until: str) -> None:
+    """Also by one that the job does not read; of a field or a collection that there is none of there is no row, and no
+    window that was answered."""
+    for of, by, count in (("readings", "local", 96), ("readings", "never", 0), ("nothing", "local", 0)):
+        window = f'window = {{ field = "{by}", last = 365, until = "{until}" }}'
+        manifest = parse_manifest(manifest_text(reads=reading(of, '"watts"', window)))
+        ((table,), (between,)) = await granted_scope(home, manifest, TODAY)
+        assert (len(table.rows), between is not None) == (count, count > 0)
+        assert await read_windows(home, manifest, TODAY) == [between]
 
 
 async def test_tables_are_as_the_manifest_orders_them(home: chez.Home) -> None:

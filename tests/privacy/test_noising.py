@@ -29,7 +29,8 @@ from chez_sandbox.runtime.host import Runtime, Table
 from tests.jobs.samples import SIGNING
 from tests.jobs.spending import spent
 from tests.jobs.test_grants import TODAY, grant
-from tests.privacy.samples import COUNT, Instant, noised, noised_manifest, rest, run_once
+from tests.jobs.test_identity import NEXT, of
+from tests.privacy.samples import COUNT, WINDOWED, Instant, noised, noised_manifest, rest, run_once
 
 ROOT = Path(__file__).parents[2]
 OWN = 'ok = { type = "boolean" }'
@@ -123,6 +124,25 @@ async def test_a_debit_without_a_draw_is_not_paid_twice(
     assert [receipt.body["sequence"] for receipt in await home.journal.receipts("epsilon")] == [1]
 
 
+async def test_of_two_draws_at_once_the_first_is_the_one_there_is(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was drawn while another process drew the same value, and kept it, was never seen, and is gone."""
+    given, numbers = await grant(home, noised(**COUNTED)), iter(range(1, 9))
+
+    async def drawn_within(manifest: Any, tables: Any, keys: Any) -> Drawn:
+        mine = next(numbers)
+        if mine == 1:
+            windows = noising.noised_windows(given.bundle.manifest, TODAY)
+            kept = await noising.noise_under(home, given, 1, windows)(manifest, tables)
+            assert kept == {"rows": [2]}
+        return {key: [mine] for key in keys}
+
+    monkeypatch.setattr(noising, "draw_from", drawn_within)
+    assert result((await run_once(home, given.grant.id, Instant())).result)["rows"] == 2
+    assert [one.body["numbers"] for one in await home.journal.receipts("draw")] == [{"rows": [2]}]
+
+
 async def test_past_the_budget_nothing_runs_and_what_is_left_is_told(home: chez.Home, drawn: list[int]) -> None:
     """A window that takes more epsilon than the grant has left is refused whole: no bits, no run, no draw; and a grant
     has as much as one window takes at least, and never more than the job asks for."""
@@ -139,10 +159,13 @@ async def test_past_the_budget_nothing_runs_and_what_is_left_is_told(home: chez.
 
 
 async def test_epsilon_adds_up_over_jobs_versions_and_providers(home: chez.Home, drawn: list[int]) -> None:
-    """Another version and another job of a provider spend one account, and another provider the collection's."""
+    """Another version, another job and another key of a provider spend one account, and another provider the
+    collection's."""
     ceilings = Ceilings(provider_epsilon=1.0, collection_epsilon=1.5)
-    for number, parts in enumerate([{"version": 1}, {"version": 2}, {"job": "other"}], 1):
-        given = await grant(home, noised(**COUNTED, **parts), number)
+    later = of(NEXT, SIGNING, job="third", reads=WINDOWED, **COUNTED)
+    jobs = [noised(**COUNTED, **parts) for parts in ({"version": 1}, {"version": 2}, {"job": "other"})]
+    for number, job in zip((1, 2, 3, 6), (*jobs, later), strict=True):
+        given = await grant(home, job, number)
         if number < 3:
             await run_once(home, given.grant.id, Instant(), ceilings=ceilings)
             continue
