@@ -19,7 +19,7 @@ from chez.errors import BadArchive, Damaged, WrongPassphrase
 from chez.home.backup import About, Backup, _Writing
 from chez.home.lifecycle import new_device
 from chez.store.file import connect, schema_mark
-from chez.store.keyfile import wrap_key
+from chez.store.keyfile import KEY_FILE, wrap_key
 from chez.store.sealed import CHUNK, Header, SealedWriter
 from tests.home.conftest import PASSPHRASE
 from tests.home.restoring import restored
@@ -123,6 +123,47 @@ async def test_a_backup_that_somebody_made_up(tmp_path: Path, script: str) -> No
     with pytest.raises((BadArchive, Damaged)):
         await restored(tmp_path / "backup", tmp_path / "again")
     assert sorted(tmp_path.iterdir()) == before
+
+
+ABOUT = ("about", b"")
+"""A part that says whose backup it is, as it should be."""
+
+STORE = ("chez.db", b"no store, which is read later")
+
+PARTS: tuple[tuple[str, list[tuple[str, bytes] | bytes]], ...] = (
+    ("'../stolen', which is no part", [ABOUT, STORE, ("../stolen", b"x")]),
+    ("'blobs/../../stolen', which is no part", [ABOUT, STORE, ("blobs/../../stolen", b"x")]),
+    ("'blobs/ab/cd/../ef', which is no part", [ABOUT, STORE, ("blobs/ab/cd/../ef", b"x")]),
+    (f"'{KEY_FILE}', which is no part", [ABOUT, STORE, (KEY_FILE, b"x")]),
+    ("'chez.db', which is no part", [ABOUT, STORE, STORE]),
+    ("lacks its store", [ABOUT]), ("lacks its store or its signature", [ABOUT, STORE, ("signature", b"x")]),
+    ("does not say whose it is[.]", [STORE]), ("does not say whose it is[.]", [("about", bytes(5000))]),
+    ("does not say whose it is: ", [("about", b"x")]),
+    ("does not say whose it is: ", [("about", msgspec.msgpack.encode(About(2, b"p" * 32, b"d" * 32, "a", "today")))]),
+    ("too long a name", [ABOUT, (5000).to_bytes(4, "big") + bytes(5000)]),
+    ("can't be read", [ABOUT, (3).to_bytes(4, "big") + b"abc"]),
+)
+"""Of what each backup is made that its device signed, and why none of it is taken."""
+
+
+@pytest.mark.parametrize(("why", "parts"), PARTS)
+async def test_parts_that_no_home_has(tmp_path: Path, why: str, parts: list[tuple[str, bytes] | bytes]) -> None:
+    """What a device of somebody signed writes nothing but a store and pieces of attachments, and nothing elsewhere."""
+    secret, device = b"k" * 32, new_device()
+    header = Header(b"s" * 32, wrap_key(secret, PASSPHRASE, Kdf.minimum()))
+    with (tmp_path / "backup").open("wb") as file:
+        writing = _Writing(SealedWriter(file, header, secret), header)
+        for part in parts:
+            if part is ABOUT:
+                writing.begin("about", msgspec.msgpack.encode(About(1, b"p" * 32, device.id, "name", "today")))
+            elif isinstance(part, bytes):
+                writing.add(part)
+            else:
+                writing.begin(*part)
+        writing.sign(device)
+    with pytest.raises(BadArchive, match=why):
+        await restored(tmp_path / "backup", tmp_path / "again")
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
 
 
 DECLARED = '"declared notes cups {}"'.format(b'["notes",[["cups",false]]]'.hex())
