@@ -149,8 +149,10 @@ async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path
 
 
 @pytest.mark.slow
-async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, server: Within) -> None:
-    """It deletes the private space: the words make it anew, and the device sends all that it has.
+@pytest.mark.parametrize("by_words", [False, True], ids=["let in", "came back"])
+async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, server: Within, by_words: bool) -> None:
+    """It deletes the private space: the words make it anew, and the device sends all that it has, also one that came
+    back itself after an epoch had begun: it has not the key that names the space, which is in the words.
 
     The log is another one than entries in it speak of: who recovers from it is told that, and takes it as it is.
     """
@@ -158,9 +160,17 @@ async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, serv
         await thief.collection("notes").put({"n": 1}, id="before")
         trip = await thief.create_space("Trip")
         await trip.collection("notes").put({"n": 1}, id="trip")
-        async with join(thief, tmp_path / "left", "left", server.url) as left:
-            await thief.sync()
-            await left.sync()
+        await thief.devices.rotate()
+        await thief.sync()
+        if by_words:
+            await back(tmp_path / "left", words, server.url, name="left")
+            server._server.tokens = ["given"]  # from now on the operator lets spaces be made with this alone
+            async with open_again(tmp_path / "left") as left:
+                await left.relays.token(server.url, "given")
+        else:
+            async with join(thief, tmp_path / "left", "left", server.url) as left:
+                await thief.sync()
+                await left.sync()
         async with connect(server.url) as opened:
             space = thief._replica.space
             assert space.admin is not None

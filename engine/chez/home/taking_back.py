@@ -15,6 +15,7 @@ from chez.errors import BadEntry, RelayMisbehaved, RelayRefused, RelayUnreachabl
 from chez.home.held import Held
 from chez.home.home import Home
 from chez.home.reports import SyncReport
+from chez.home.syncing import relay_row
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
 from chez.spaces.rotation import accept_packet, recovery_tag_of
@@ -71,18 +72,19 @@ async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:
 
 
 async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> bool:
-    def work(db: Connection) -> Rotation | None:
+    def work(db: Connection) -> tuple[Rotation | None, str]:
         held.replica.refresh(db)
-        return taken_back(held.space, person.root, crypto.random_bytes)
+        (token,) = db.execute("SELECT token FROM relay WHERE n = ?", (relay_row(db, url),)).fetchone()
+        return taken_back(held.space, person.root, crypto.random_bytes), token
 
-    rotation = await home._database.write(work)
+    rotation, token = await home._database.write(work)
     if rotation is None:
         return False
     with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
         async with connect(home._syncing.routes.address(url)) as relay:
             (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
             if outcome.error in ("unknown", "deleted") and held.space.private:
-                await _make_anew(relay, person, rotation)
+                await _make_anew(relay, person, rotation, token)
             elif outcome.error != "denied":
                 return False
             await relay.rotate(held.space.handle, person.relay_recovery, rotation)
@@ -90,11 +92,12 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
     return False
 
 
-async def _make_anew(relay: RelayConnection, person: Person, rotation: Rotation) -> None:
-    """Make the private space at a relay where it was deleted: the key that names it is in the words, and lost to
-    devices that were let in later."""
-    await relay.create_space(person.admin, person.relay_recovery.public, rotation.read_key, rotation.append_key,
-                             rotation.control_key, packets=rotation.packets)
+async def _make_anew(relay: RelayConnection, person: Person, rotation: Rotation, token: str) -> None:
+    """Make the private space at a relay where it was deleted: the key that names it is in the words, and lost to a
+    device that came back by them. The rotation that follows brings the keys: it takes another read key for that."""
+    read = crypto.SigningKey.from_seed(crypto.random_bytes(32)).public
+    await relay.create_space(person.admin, person.relay_recovery.public, read, rotation.append_key,
+                             rotation.control_key, token)
 
 
 async def words_open(home: Home, person: Person, url: str) -> str:
