@@ -10,10 +10,11 @@ from chez.records.waiting import Budget
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Answer, Ask, Drop
-from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch, read_manifest
-from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, vouches
+from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto, Vouch, read_manifest
+from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, manifest_of, vouches
+from chez.sync.checkpoints.order import learn
 from chez.sync.checkpoints.site import Site
-from chez.sync.entry import CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
+from chez.sync.entry import ANNOUNCEMENT, CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
 from chez.sync.events import EntriesArrived
 from chez.sync.heads import head_after
 from chez.sync.intake import TURN
@@ -46,7 +47,7 @@ class Owner:
         page = [Entry(at, one) for at, one in enumerate(envelopes, self.dropping.site.read(self.db) + 1)]
         self.replica.incoming(self.db, 1, page, b"")
 
-    def says(self, who: Member, kind: int, what: Manifest | Vouch) -> bytes:
+    def says(self, who: Member, kind: int, what: Manifest | Vouch | Announcement) -> bytes:
         """A device says something of checkpoints, which the other relay brings."""
         space = self.replica.space
         entry = sign_entry(Inner(1, space.id, who.keys.id, 1_000 + kind, bytes(32), NOW, CHECKPOINTS,
@@ -188,3 +189,18 @@ def test_a_vouch_of_a_device_that_is_not_known_yet_waits_for_its_certificate() -
     assert owner.judged() == (False, OPEN)
     owner.shows(owner.family.founder.sends())
     assert owner.judged() == (True, OPEN)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_nothing_is_released_where_nobody_vouched_for_what_stands(known: bool) -> None:
+    """A relay did a drop on the word of a device that nobody let in: what its checkpoint is in may be all there is."""
+    owner = Owner()
+    owner.vouched(owner.envelopes, None if known else owner.family.newcomer())
+    owner.shows(owner.envelopes)
+    log = owner.dropping.site.log(owner.db)
+    ((_, _, vouch, _),) = vouches(owner.db, 1)
+    learn(owner.db, 1, log, vouch.drop)
+    last = manifest_of(owner.db, 1, vouch.manifest).vector
+    owner.says(owner.maker, ANNOUNCEMENT, Announcement(1, log, [(author, *at) for author, at in last.items()],
+                                                       [[bytes([5]) * 32]]))
+    assert isinstance(owner.dropping.step(owner.db, None), Ask) is known

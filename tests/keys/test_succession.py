@@ -47,15 +47,16 @@ def test_what_both_did_not_sign_is_refused() -> None:
             ([structs.replace(without, new=KEYS[1].public)], KEYS[1]),
             ([structs.replace(one, count=2)], KEYS[1]), ([one, structs.replace(two, count=3)], KEYS[2]),
             ([structs.replace(one, given=one.taken, taken=one.given)], KEYS[1]),
-            ([*chain(0, 1, 2), succeed("organisation", KEYS[2], KEYS[0])], KEYS[0]),
+            ([one, succeed("organisation", KEYS[1], KEYS[2], chain(5, 6, 7))], KEYS[2]),
+            ([*chain(0, 1, 2), succeed("organisation", KEYS[2], KEYS[0], chain(5, 6, 7))], KEYS[0]),
             (chain(*range(MAX_CHAIN + 2)), KEYS[MAX_CHAIN + 1])):
         with pytest.raises(InvalidValue):
             check_chain("organisation", wrong, key.public)
     with pytest.raises(InvalidValue):
         check_chain("publisher", [one], KEYS[1].public)
-    for key in KEYS[:3]:
+    for key, before in (*((key, [one, two]) for key in KEYS[:3]), (KEYS[2], [])):
         with pytest.raises(InvalidValue, match="succeed itself"):
-            succeed("organisation", KEYS[2], key, [one, two])
+            succeed("organisation", KEYS[2], key, before)
 
 
 @given(st.data())
