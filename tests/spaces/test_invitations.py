@@ -158,7 +158,10 @@ def test_an_invitation_brings_nobody_back() -> None:
 
 
 def test_a_card_that_somebody_found_lets_nobody_in() -> None:
-    """Mallory holds the link and Bob's card: signed by Mallory's device, or with Bob's device named, it is refused."""
+    """Mallory holds the link and Bob's card: signed by Mallory's device, or with Bob's device named, it is refused.
+
+    So it is where Mallory proves to hold the link for just that, as whoever holds it can: Bob's device did not sign.
+    """
     inviting, bob, mallory = Inviting(), Person("bob"), Person("mallory")
     reply = Reply(bytes(32))
     with pytest.raises(BadEntry):
@@ -166,10 +169,13 @@ def test_a_card_that_somebody_found_lets_nobody_in() -> None:
     plain = request_plain(inviting.link, card(bob), mallory.devices[0], reply)
     form = msgspec.msgpack.decode(plain[4 : 4 + int.from_bytes(plain[:4], "big")])
     form[3] = bob.devices[0].id
-    data = msgspec.msgpack.encode(form)
-    forged = crypto.seal_to(inviting.link.sealing, len(data).to_bytes(4, "big") + data)
-    with pytest.raises(BadEntry):
-        open_request(forged, inviting.keys, inviting.space)
+    fields = inviting.space, inviting.link.proof.public, bob.id, bob.devices[0].id, reply.secret
+    for proof in (form[5], inviting.link.proof.sign("chez/1 invitation request", *fields)):
+        form[5] = proof
+        data = msgspec.msgpack.encode(form)
+        forged = crypto.seal_to(inviting.link.sealing, len(data).to_bytes(4, "big") + data)
+        with pytest.raises(BadEntry, match="not signed"):
+            open_request(forged, inviting.keys, inviting.space)
 
 
 def test_a_request_for_one_invitation_is_worth_nothing_for_another() -> None:
