@@ -202,6 +202,8 @@ def test_a_result_has_one_spelling(tmp_path: Path) -> None:
     with ResultBook(tmp_path / "results.jsonl", KEYS, [BUNDLE]) as book:
         kept = [book.keep(message(number, result=said), NOW).line for number, said in enumerate(spellings, 1)]
     assert [one["outcome"] for one in kept] == ["invalid", "invalid", "invalid", "result"]
+    assert not any("bundle" in one for one in kept[:3])  # none waits for a bundle, and so has the room of those
+    assert (kept[3]["job"], kept[3]["version"]) == ("mean-power", 1)
 
 
 def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_path: Path) -> None:
@@ -245,9 +247,11 @@ def test_a_result_that_nests_deeper_than_any_schema_is_none(tmp_path: Path) -> N
     there is there for whoever reads, from however deep in the interpreter, and nothing is kept twice."""
     wide = bundle(rest=RESULT.replace(INTEGER, 'type = "array"\nmaxItems = 500\nitems = { type = "null" }\n'))
     items = [message(depth, result=b"[" * depth + b"]" * depth, of=wide) for depth in (9, 10, 930, 960)]
+    items += [message(20 + depth, result=b'{"a":' * depth + b"1" + b"}" * depth, of=wide) for depth in (8, 9)]
     path = tmp_path / "results.jsonl"
     with ResultBook(path, KEYS) as book:
-        assert [book.keep(item, NOW).line["outcome"] for item in items] == ["result", *["invalid"] * 3]
+        assert [book.keep(item, NOW).line["outcome"] for item in items] == [
+            "result", *["invalid"] * 3, "result", "invalid"]  # fmt: skip
 
     def read(frames: int) -> list[bool]:
         if frames:
@@ -256,7 +260,7 @@ def test_a_result_that_nests_deeper_than_any_schema_is_none(tmp_path: Path) -> N
             assert sum(1 for _ in book.lines(BEGINNING)) == len(items)
             return [book.keep(item, NOW).new for item in items]
 
-    assert read(100) == [False] * 4
+    assert read(100) == [False] * len(items)
 
 
 def test_what_is_no_result_fills_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

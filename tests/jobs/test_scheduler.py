@@ -15,11 +15,13 @@ from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
+from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.scheduler import Look
 from tests.jobs.spending import spent
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, bundle, grant, tamper
-from tests.jobs.timetable import EVENING, ON_DATE, allow, instant, looked, row, runs, scheduled
+from tests.jobs.timetable import DAY, EVENING, ON_DATE, allow, instant, looked, row, runs, scheduled
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,19 @@ async def test_a_job_waits_for_new_data_and_late_rows_change_nothing(
     assert len(await home.journal.receipts("release")) == len(read)
 
 
+async def test_new_data_is_complete_where_all_that_is_waited_for_is(home: chez.Home) -> None:
+    """A job that reads several collections runs once each has a new step; one whose window ends with the date is not
+    waited for, and a run by hand in which something was missing has told of no step."""
+    lines = DAY + DAY.replace('"readings"', '"prices"') + ON_DATE.replace('"readings"', '"bills"')
+    given = await allow(home, scheduled("on-new-data", reads=lines))
+    async with authorise(home, given.grant.id, EVENING.date()) as run:
+        await run.release(await run.execute(INSTANT))
+    assert (await looked(home)).departed == []
+    await home.collection("prices").put({"flow": "consumption", "local": "2026-11-21T12:00", "watts": 1})
+    found = await looked(home, datetime(2026, 11, 25, 18))
+    assert len(found.departed) == 1 and found.problems == {}
+
+
 async def test_what_the_person_must_see_first_waits_and_nothing_of_it_is_spent(home: chez.Home) -> None:
     """Its result is ready and stays, the same over looks; it leaves when the person says so, as the run of its turn."""
     given = await grant(home, scheduled("daily", reads=ON_DATE))
@@ -99,15 +114,17 @@ async def test_what_the_person_must_see_first_waits_and_nothing_of_it_is_spent(h
 
 
 async def test_a_person_finds_what_waits_and_lets_it_leave(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`chez job pending` tells the turn and what would leave; running the grant answers it, and nothing waits then."""
+    """`chez job pending` tells the turn and what would leave, and nothing of a job that runs by hand alone; running the
+    grant answers it, as of the turn's day, and nothing waits then."""
     monkeypatch.setattr(verbs, "runtime_of", lambda home: instant())
-    given = await grant(home, scheduled("daily", reads=ON_DATE), now="2020-01-01T12:00:00+00:00",
-                        until=date(9999, 1, 1))  # fmt: skip
+    long: dict[str, Any] = {"now": "2020-01-01T12:00:00+00:00", "until": date(9999, 1, 1)}
+    given = await grant(home, scheduled("monthly", reads=ON_DATE), **long)
+    await grant(home, bundle(job="by-hand"), 2, **long)
     (one,) = await job_pending(home, {}, Person(""))
     assert (one["grant"], one["preview"]) == (given.grant.id, None)
     (await at_work.standing_of(home)).take(await looked(home, datetime.now()))
     (one,) = await job_pending(home, {}, Person(""))
-    assert one["preview"]["result"] == '{"watts":150}'
+    assert (one["preview"]["result"], one["preview"]["outcome"]) == ('{"watts":150}', "result")
     done = await verbs.job_run(home, {"grant": given.grant.id}, Person("y"))
     assert done["result"] == '{"watts":150}'
     assert await job_pending(home, {}, Person("")) == []

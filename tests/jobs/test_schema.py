@@ -181,6 +181,14 @@ def test_a_hostile_result_is_refused(name: str) -> None:
     assert "Alice" not in str(caught.value) and '"name"' not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "[true,true,true]", "true", "{}"])
+def test_a_list_has_as_many_values_as_the_schema_allows(text: str) -> None:
+    """A longer one would tell more than is counted."""
+    items = {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2}
+    with pytest.raises(ResultRefused):
+        Schema.parse(items).admit(text.encode())
+
+
 def test_minus_zero_is_zero() -> None:
     """Negative zero carries no bit."""
     schema = Schema.parse({"type": "number", "minimum": -1, "maximum": 1, "multipleOf": Decimal("0.5")})

@@ -118,9 +118,14 @@ async def test_a_scheduler_that_can_not_watch_its_grants_looks_all_the_same(
     assert len(await runs(home)) == 1 and "OSError" in (home.path / "unexpected.txt").read_text()
 
 
-async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(home: chez.Home) -> None:
-    """Between the look's question and its run the person runs the turn and declines: that stays the one answer."""
-    given = await allow(home, scheduled("daily", reads=ON_DATE))
+@pytest.mark.parametrize(("catch_up", "later"), [("last", []), ("all", ["2026-11-25"])])
+async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(
+    home: chez.Home, catch_up: str, later: list[str]
+) -> None:
+    """Between the look's question and its run the person runs the turn and declines: that stays the one answer, also
+    where another turn is due after it, which is run by the next look."""
+    given, now = await allow(home, scheduled("daily", catch_up=catch_up, reads=ON_DATE)), EVENING
+    now += timedelta(days=len(later))
 
     async def meanwhile() -> Runtime:
         async with authorise(home, given.grant.id, EVENING.date()) as run:
@@ -128,10 +133,12 @@ async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(home: che
             await run.decline()
         return await instant()
 
-    found = await look(home, meanwhile, EVENING)
+    found = await look(home, meanwhile, now)
     assert found.departed == [] and found.problems == {} and len(await runs(home)) == 1
     assert [one.body["reason"] for one in await home.journal.receipts("refusal")] == ["declined"]
     assert await home.journal.receipts("release") == []
+    assert len((await looked(home, now)).departed) == len(later)
+    assert [day for day, _ in await runs(home)] == ["2026-11-24", *later]
 
 
 async def test_a_turn_whose_run_is_cut_off_is_not_run_again(home: chez.Home) -> None:

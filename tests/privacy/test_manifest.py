@@ -49,6 +49,8 @@ MISTAKES = {
         "measurements[3].step", "too fine"),
     'categories = ["low", "high"]': ('categories = ["low", "low"]', "measurements[4].categories", "each once"),
     'categories = ["low", "high"]\n': ("edges = [0, 5, 5]\n", "measurements[4].edges", "rise"),
+    ', "high"]': ("]", "measurements[4].categories", "at least two"),
+    'categories = ["low", "high"]\nepsilon': ("edges = [0, 5]\nepsilon", "measurements[4].edges", "at least three"),
     'categories = ["low"': ('edges = [0, 1, 2]\ncategories = ["low"', "measurements[4]", "one of both"),
     "maxItems = 2": ("maxItems = 3", "result.properties.rates", "exactly 2 numbers"),
     'rows = { type = "integer"': ('rows = { type = ["integer", "null"]', "result.properties.rows", "no null"),
