@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,30 @@ def begins(whole: s.Result | None, found: s.Page) -> bool:
         head = fold_head(head, entry(number, 1500 if number == 9 else 300).entry)
     return (found.entries, found.dropped, found.head, found.end) == (
         whole.entries[:len(found.entries)], whole.dropped, head, whole.end)
+
+
+@pytest.mark.parametrize(("change", "last"), [
+    ("DELETE FROM entries WHERE entry = :end", 5), ("DELETE FROM entries WHERE entry >= x''", 0),
+    ("UPDATE entries SET entry = :other, head = :head, envelope = :envelope WHERE entry = :end", 0),
+], ids=["its last entry", "all of it", "another entry in its last one's place"])
+def test_a_log_that_lost_its_end_is_not_taken_for_a_shorter_one(
+        filled: Path, tmp_path: Path, change: str, last: int) -> None:
+    """Nor for another one: what is whole before that is handed out, and behind it nothing, not even that it is over."""
+    path = tmp_path / FILE_NAME
+    shutil.copy(filled, path)
+    whole, other = answers(filled, QUESTIONS[2:3])[0], entry(20)
+    assert isinstance(whole, s.Page)
+    before = reduce(fold_head, [entry(n).entry for n in range(5)], GENESIS_HEAD)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        assert db.execute(change, {
+            "end": entry(9, 1500).entry, "other": other.entry, "head": fold_head(before, other.entry),
+            "envelope": other.envelope}).rowcount
+    reads = [s.ReadPage(SPACE.handle, after, 100_000, READ) for after in (0, 5)]
+    begin, end = answers(path, reads)
+    if last:
+        assert isinstance(begin, s.Page) and begins(whole, begin) and len(begin.entries) == last
+    assert codes([end, *[begin] * (not last)]) == [Code.DAMAGED] * (1 + (not last))
+    assert not check(path).sound
 
 
 def test_an_entry_sent_again_makes_a_damaged_one_whole(filled: Path, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from chez_relay import storage as s
+from chez_relay.errors import Code
 from chez_relay.storage import entry_hashes
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from chez_wire.envelope import entry_id
-from tests.relay.storing import READ, SPACE, Clock, create, drop, entry, new_store
+from tests.relay.storing import READ, SPACE, Clock, codes, create, drop, entry, new_store
 from tests.relay.support import Space
 
 OTHER = Space("other")
@@ -71,6 +72,14 @@ def test_a_repeated_append_is_stored_once(db: sqlite3.Connection, tmp_path: Path
     again(started(db, 0))
     started(db, 0).perform([entry(COUNT)])
     assert written(db) == COUNT + 1 and check(tmp_path / FILE_NAME).sound
+
+
+def test_a_hash_is_looked_up_by_its_first_bytes() -> None:
+    """Stores have them written: looked up by others an entry of before would be stored twice."""
+    for first in (b"\x01", b"\xff"):
+        begin = first + bytes(range(1, 8))
+        assert entry_hashes.start(begin + bytes(24)) == int.from_bytes(begin, "big", signed=True)
+    assert entry_hashes.start(b"short") == 0
 
 
 async def test_a_store_that_is_closed_leaves_none_waiting(tmp_path: Path) -> None:
@@ -131,6 +140,21 @@ def test_what_is_undone_for_one_space_is_undone_for_all(db: sqlite3.Connection, 
     assert isinstance(stored, s.Stored) and stored.fresh and written(db) == RUN
     again(tables)
     assert check(tmp_path / FILE_NAME).sound
+
+
+def test_a_damaged_space_keeps_no_other_from_being_written(db: sqlite3.Connection) -> None:
+    """Where its hashes are next, and its row, which is read anew after a group that failed, is not what it was."""
+    tables = started(db, COUNT)
+    tables.perform([create(), s.AddSpace(OTHER.handle, OTHER.keys), *entries()])
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT raise(ABORT, 'disk full'); END")
+    with pytest.raises(sqlite3.Error):
+        tables.perform([entry(COUNT)])
+    db.execute("DROP TRIGGER full")
+    db.execute("UPDATE spaces SET head = x'00' WHERE handle = ?", (SPACE.handle,))
+    envelopes = [OTHER.envelope(number) for number in range(COUNT + 1)]
+    elsewhere = [s.AddEntry(OTHER.handle, entry_id(one), one, False, OTHER.keys.append) for one in envelopes]
+    for group in (elsewhere[:-1], elsewhere[-1:]):
+        assert codes(tables.perform([entry(1), *group])) == [Code.DAMAGED] + [None] * len(group)
 
 
 @pytest.mark.parametrize("waiting", [0, RUN])

@@ -10,12 +10,13 @@ from chez_relay import storage as s
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.storage import space_rows
 from chez_relay.storage.census import census
+from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MAX_PACKETS
 from chez_wire.login import ANY_KEY
-from tests.relay.storing import APPEND, CONTROL, READ, SPACE, chunk, codes, create, entry, rotate, table
+from tests.relay.storing import APPEND, CONTROL, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate, table
 from tests.relay.support import Space, packet, seed
 
 NEXT, THIRD = SPACE.rotated(), SPACE.rotated("third")
@@ -177,10 +178,45 @@ async def test_what_a_deleted_space_held_is_removed_in_slices(tmp_path: Path, mo
     await store.close()
 
 
+async def test_what_was_dropped_is_removed_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leaves a log that is whole, and counters of what is there, also where the relay begins anew in between."""
+    monkeypatch.setattr(space_rows, "SWEEP_ROWS", 5)
+    monkeypatch.setattr(space_rows, "SWEEP_BYTES", 1000)
+    clock = Clock()
+    store = await SqliteStorage.open(tmp_path, quotas=s.Quotas(grace=50), clock=clock)
+    kept = [entry(number, control=number % 3 == 0) for number in range(13)]
+    stored = await store.perform([create(), *kept, *(chunk(number) for number in range(6))])
+    heads = {one.offset: one.head for one in stored if isinstance(one, s.Stored)}
+    ranges = [s.Dropped(first, last, heads[last]) for first, last in ((2, 8), (9, 9), (11, 12))]
+    await store.perform([drop(ranges, [chunk(number) for number in range(5)])])
+    clock.now += 50
+    find = s.FindChunks(HANDLE, tuple(chunk(number).chunk for number in range(6)), READ)
+    more, left = True, []
+    while more:
+        await store.close()
+        assert check(tmp_path / FILE_NAME).sound
+        store = await SqliteStorage.open(tmp_path, quotas=s.Quotas(grace=50), clock=clock)
+        expired, page, usage, found = await store.perform([
+            s.Expire(), s.ReadPage(HANDLE, 0, 99999, READ), s.ReadUsage(HANDLE, READ), find])
+        assert isinstance(page, s.Page) and isinstance(usage, s.SpaceUsage) and isinstance(expired, s.Expired)
+        offsets = [one.offset for one in page.entries]
+        gone = [offset for one in page.dropped for offset in range(one.first, one.last + 1)]
+        assert sorted(offsets + gone) == list(range(1, 14)) and page.head == heads[13]
+        control = 300 * sum(kept[offset - 1].control for offset in offsets)
+        assert (usage.entries.bytes, usage.control.bytes) == (300 * len(offsets) - control, control)
+        left.append((len(offsets), usage.chunks.bytes))
+        more = expired.more
+    assert [offset for offset in range(1, 14) if offset not in gone] == offsets == [1, 10, 13]
+    assert left == [(9, 1800), (5, 1800), (3, 1200), (3, 300)]
+    assert found == s.FoundChunks((False,) * 5 + (True,), drop(ranges, [chunk(number) for number in range(5)]).drop)
+    await store.close()
+
+
 async def test_a_reopened_store_has_the_newest_keys_and_packets(tmp_path: Path) -> None:
     """A rotation, and the largest table of packets, survive closing and opening; a census counts the packets."""
     store = await SqliteStorage.open(tmp_path)
-    await store.perform([create(2), rotate(NEXT, MAX_PACKETS)])
+    await store.perform([create(2)])
+    await store.perform([rotate(NEXT, MAX_PACKETS)])
     await store.close()
     store = await SqliteStorage.open(tmp_path)
     keys, found, again = await store.perform([
