@@ -43,6 +43,8 @@ async def test_who_left_forgets_the_space_here_alone(tmp_path: Path, server: Wit
         await in_step(berta, anna)
         with pytest.raises(NotAllowed, match="member"):
             await hers.forget()
+        with pytest.raises(NotAllowed, match="is yours, and stays"):
+            await berta.space().forget()
         n = hers._held.space.n
         await hers.leave()
         with pytest.raises(NotAllowed, match="Sync first"):

@@ -6,8 +6,10 @@ import pytest
 
 import chez
 from chez.crypto import Kdf, random_bytes
-from chez.errors import ChezError, HomeExists, InvalidValue, NotFound, RelayRefused, RelayUnreachable
-from chez.keys import new_words
+from chez.errors import ChezError, HomeExists, InvalidValue, LockedOut, NotFound, RelayRefused, RelayUnreachable
+from chez.home import recovery
+from chez.keys import new_words, person_of
+from chez.spaces.rotation import recovery_tag_of
 from chez.sync.entry import unseal
 from chez_wire.envelope import Header
 from tests.home.pairing import PASSPHRASE
@@ -106,6 +108,25 @@ async def test_expelled_devices_are_sent_nothing_any_more(tmp_path: Path, server
             handle = Header.decode(entry).handle
             with pytest.raises(ChezError):
                 unseal(entry, handle, held[handle])
+
+
+async def test_another_space_is_not_taken_for_the_private_one(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a relay has in its place, another person's private space, or one that this person made to share: it is
+    named, and nothing is made of it."""
+    true, places = recovery.survey, []
+    async with founded(tmp_path, server.url, "other") as (other, theirs), founded(tmp_path, server.url) as (a, words):
+        trip = await a.create_space("Trip")
+        await a.sync()
+        for space, whose in ((other._replica.space, theirs), (trip._held.space, words)):
+            key, create = person_of(whose).recovery, space.membership.create
+            assert create is not None
+            places.append((space.handle, recovery_tag_of(create.nonce, key.public), key))
+    for place in places:
+        monkeypatch.setattr(recovery, "survey", lambda url, *_, place=place, **rest: true(url, *place, **rest))
+        with pytest.raises(LockedOut, match="something else in the place of this person's private space"):
+            await back(tmp_path / "c", words, server.url)
+        assert not (tmp_path / "c").exists()
 
 
 async def test_the_person_is_asked_about_the_others_by_name(tmp_path: Path, server: Within) -> None:

@@ -167,6 +167,29 @@ async def test_a_person_who_thinks_it_over_is_waited_for(
         await joining
 
 
+async def test_who_does_not_say_yes_lets_nobody_in(home: chez.Home, tmp_path: Path) -> None:
+    """With the right code, but not the person's word: the new device hears that, no home is made, nothing is certified.
+    What is asked names the device, and says its fingerprint; the journal tells."""
+    asked: list[str] = []
+
+    async def think(question: str, *, default: str = "") -> str:
+        asked.append(f"{question} {default}")
+        return "yes, but"
+
+    async with home.pair() as waiting:
+        joining = asyncio.create_task(chez.join(tmp_path / "new", waiting.code, passphrase=PASSPHRASE, name="new",
+                                                kdf=Kdf.minimum()))
+        with pytest.raises(NotAllowed, match="not let in"):
+            await waiting.confirm(think)
+        async with asyncio.timeout(90):
+            with pytest.raises(BadPairing, match="said no"):
+                await joining
+    assert len(asked) == 1 and "'new' (fingerprint " in asked[0] and asked[0].endswith(" no")
+    assert not (tmp_path / "new").exists()
+    assert await receipts(home) == [{"reason": "the person said no", "name": "new"}]
+    assert list((await home.status()).devices) == [one.name for one in await home.devices.all()] == ["laptop"]
+
+
 async def wrong_codes(home: chez.Home, count: int, ago: int) -> None:
     """So many wrong tries, so many seconds ago."""
     from chez.home.assembly import unix_milliseconds
