@@ -9,7 +9,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import InvalidValue, NotFound, RelayRefused
+from chez.errors import BadArchive, InvalidValue, NotFound, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
 from tests.home.restoring import restored
 from tests.people.support import turned_until
@@ -302,13 +302,20 @@ async def test_an_export_comes_back_into_the_home_restored_after_it(home: chez.H
 
 async def test_no_export_from_elsewhere_writes_into_spaces_that_are_shared(home: chez.Home, tmp_path: Path) -> None:
     """A folder that this device did not make names a space of the person's, whose id others know: nothing of it is
-    written there in the person's name, and it is told; asked for by itself it is."""
+    written there in the person's name, and it is told; asked for by itself it is. Nor does one that this device made,
+    in which somebody put another export in the place of a space's."""
     club = await home.create_space("Club", public=True)
     await club.collection("news").put({"text": "ours"}, id="a")
     await home.collection("notes").put({"n": 1}, id="a")
     await home.export(tmp_path / "all")
     await club.collection("news").put({"text": "corrected"}, id="a")
-    manifest = tmp_path / "all" / "manifest.json"
+    manifest, part = tmp_path / "all" / "manifest.json", tmp_path / "all" / "spaces" / club.id / "manifest.json"
+    true = part.read_text()
+    part.write_text(json.dumps({**json.loads(true), "name": "another"}))
+    with pytest.raises(BadArchive, match="it was altered"):
+        await home.import_file(tmp_path / "all")
+    assert (await club.collection("news").get("a")).value == {"text": "corrected"}
+    part.write_text(true)
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "name": "another"}))
     report = await home.import_file(tmp_path / "all")
     assert (report.unchanged, report.updated, report.skipped) == (1, 0, ["Club"])

@@ -7,8 +7,9 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import RelayRefused
+from chez.errors import NotAllowed, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
+from tests.people.persons import persons, roles, shared, values
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
 from tests.relay.within import Within
@@ -36,6 +37,24 @@ async def test_a_device_let_in_while_another_started_an_epoch(tmp_path: Path, se
             for home in (a, b, a):  # and no more epochs than that
                 await home.sync(server.url)
             assert b._replica.space.epoch.number == 3
+
+
+async def test_a_device_takes_nobody_out_of_a_space_that_it_has_not_read(tmp_path: Path, server: Within) -> None:
+    """It can't tell what of theirs stays, and nothing would, for ever: it is to sync first, and then all of it does."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (his,) = await shared(trip, anna, carl)
+        await his.collection("notes").put({"n": 1}, id="his")
+        await carl.sync()
+        await trip.add(await berta.card(), "owner")
+        await anna.sync()
+        hers = await berta.join(trip.link())
+        for step in (hers.remove("carl"), hers.set_role("carl", "reader")):
+            with pytest.raises(NotAllowed, match="can't tell what stays"):
+                await step
+        await berta.sync()
+        await hers.remove("carl")
+        assert set(await values(hers)) == {"his"} and set(await roles(hers)) == {"anna", "berta"}
 
 
 async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: Within) -> None:
