@@ -10,11 +10,12 @@ import pytest
 
 import chez
 from chez import crypto
-from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.errors import Damaged, HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
 from tests.blobs.support import CHUNK as PIECE
 from tests.blobs.support import content, read
 from tests.home.conftest import PASSPHRASE
 from tests.home.restoring import restored
+from tests.home.test_doctor import harm
 from tests.home.test_import_twice import everything
 
 
@@ -78,6 +79,16 @@ async def test_a_backup_is_one_moment_of_a_home_in_use(home: chez.Home, tmp_path
         first, last = [(await again.collection("notes").get(id)).value for id in ("0000", "1999")]
         assert turns > 1 and first["n"] == last["n"]
         assert await again.collection("notes").count() == 2000
+
+
+async def test_a_backup_of_what_is_damaged_is_not_said_to_be_tried(path: Path, tmp_path: Path) -> None:
+    """Who has it tried hears that it restores a damaged store, and no file stays; untried, it is made all the same."""
+    harm(path, lambda db: db.execute("INSERT INTO witness VALUES (999, x'00', 1, x'00')"))
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with pytest.raises(Damaged, match="what this backup restores is damaged"):
+            await home.backup(tmp_path / "backup", verify=True)
+        assert [one.name for one in tmp_path.iterdir()] == ["home"] and await home.journal.receipts("backup") == []
+        assert not (await home.backup(tmp_path / "backup")).verified
 
 
 async def test_the_journal_goes_on_where_the_old_one_ends(home: chez.Home, tmp_path: Path) -> None:

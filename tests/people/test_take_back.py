@@ -12,7 +12,7 @@ import pytest
 
 import chez
 from chez import crypto
-from chez.errors import InvalidValue, LockedOut, NotFound, RelayRefused
+from chez.errors import InvalidValue, LockedOut, NotAllowed, NotFound, RelayRefused
 from chez.keys import new_words, person_of
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import Packet, recovery_tag_of, tag_of
@@ -257,6 +257,20 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Within) ->
     assert (await taken_back(tmp_path / "a", words)).problem == ""
     again = await taken_back(tmp_path / "a", words)
     assert again.expelled == () and again.problem == ""
+
+
+@pytest.mark.slow
+async def test_who_was_taken_out_by_a_device_that_stays_stays_out(tmp_path: Path, server: Within) -> None:
+    """The words bring no device back that another one, which is not in wrong hands, had taken out: that one is named
+    too, or used. Nothing was said."""
+    async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url):
+        await a.devices.remove("b")
+        await a.sync()
+    with pytest.raises(NotAllowed, match="a device that stays had taken out this one"):
+        await taken_back(tmp_path / "b", words)
+    async with open_again(tmp_path / "b") as b:
+        assert b._replica.access.removed and await b.journal.receipts("home-taken-back") == []
+    assert [info.name for info in (await taken_back(tmp_path / "b", words, expel=["a"])).expelled] == ["a"]
 
 
 @pytest.mark.slow
