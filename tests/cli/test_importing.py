@@ -106,6 +106,9 @@ def test_keep_read_again_and_list(owned: Chez, tmp_path: Path) -> None:
     [again] = owned.lines("import", "--again")
     assert (again["file"], again["unchanged"], again["added"]) == ("days.csv", 20, 0)
     first, second = owned.lines("imports")
+    [day, *_] = owned.lines("ls", "tariff_days")
+    owned.run("put", "tariff_days", day["id"], json.dumps({**day["value"], "colour": "mine"}))
+    assert "20 unchanged (1 with what you changed in them)" in owned.run("import", "--again").stdout
     assert (first["file"], first["connector"], first["added"], second["unchanged"]) == ("days.csv", "tempo", 20, 20)
     shown = owned.run("imports").stdout
     assert "days.csv" in shown and "tempo/1" in shown and first["sha256"][:12] in shown

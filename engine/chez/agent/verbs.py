@@ -235,8 +235,9 @@ async def _report(report: "ImportReport", ui: Ui) -> dict[str, Any]:
     await paged(ui, "rejects", report.rejects)
     return {"connector": report.connector, "version": report.version, "source": str(report.source),
             "added": report.added, "updated": report.updated, "unchanged": report.unchanged,
-            "resumed": report.resumed, "purged": report.purged, "rejected": report.rejected, "kept": report.kept,
-            "skipped": report.skipped, "left_out": report.left_out, "collections": sorted(report.collections)}
+            "resumed": report.resumed, "edited": report.edited, "purged": report.purged,
+            "rejected": report.rejected, "kept": report.kept, "skipped": report.skipped, "left_out": report.left_out,
+            "collections": sorted(report.collections)}
 
 
 async def kept_exports(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -893,6 +893,7 @@ class Home(Opened[AsyncHome]):
     ) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
+        What the person changed in its records since stays, whatever the file says there (docs/connectors.md).
         Any other folder is read as the zip of its files would be; links in it are not followed.
         Records come into the private space; those of other spaces in an export that this device made
         into these, where they are here. A file's format is recognised unless a connector is given. It is parsed in a

@@ -51,7 +51,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class ImportReport:
     """What an import did. `rejects` has the rows that could not be read, with reasons.
 
-    `resumed` of the `unchanged` records had come with an import of this file that was cut off.
+    `resumed` of the `unchanged` records had come with an import of this file that was cut off; in `edited` of them the
+    file says otherwise, but only where the person changed something since an import gave it: that stays.
     `purged` records were in the source, and are not brought back. `version` is the connector's;
     `kept` says whether the file itself is kept. `skipped` are the spaces in an export, by name, that
     are not on this device, that are only read here, or all where the export was not made on this device:
@@ -67,6 +68,7 @@ class ImportReport:
     updated: int = 0
     unchanged: int = 0
     resumed: int = 0
+    edited: int = 0
     purged: int = 0
     rejected: int = 0
     kept: bool = False
@@ -197,6 +199,9 @@ class Importer:
         for one, outcome in zip(prepared, outcomes, strict=True):
             if outcome == COARSER:
                 reject(report, Reject(one.row, _TWICE, "", one.member))
+            elif outcome == "edited":
+                report.unchanged += 1
+                report.edited += 1
             else:
                 setattr(report, outcome, getattr(report, outcome) + 1)
 

@@ -20,12 +20,13 @@ from chez.records.automerge import BadChange, RawChange
 from chez.records.encode import encode_fields, is_flat
 from chez.records.values import Value, to_json
 
-__all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "is_earlier_row", "record_id")
+__all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "is_earlier_row", "record_id", "told_again")
 
 IMPORT_ACTOR: Final = b"chez/1 import actor"
 """19 bytes, so that it can never be a device's id, which has 32."""
 
 _ROW: Final = re.compile(r"(.*? [0-9a-f]{16} )(?:(.*):)?(\d{1,18})", re.ASCII | re.DOTALL)
+_DIGITS: Final = re.compile(r"\d*\Z", re.ASCII)
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -56,6 +57,16 @@ def is_earlier_row(source: str, before: object, members: Mapping[str, int]) -> b
         return int(found[3]) < int(other[3])
     here = members.get(found[2] or "")
     return here is not None and members.get(other[2] or "", here + 1) > here
+
+
+def told_again(source: str) -> str:
+    """The same source in other letters: with a zero before its row, or without.
+
+    What came with an import is known by its source (`records.by_hand`), which a change has only where it is another.
+    """
+    row = _DIGITS.search(source)
+    assert row is not None
+    return source[:row.start()] + (row[0][1:] if row[0][:1] == "0" else f"0{row[0]}")
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:

@@ -28,7 +28,7 @@ from chez.records.values import Value
 __all__ = ("ACTION", "BEFORE", "BEFORE_ACTOR", "DELETE", "EXPAND", "GROUP", "HEAD", "INSERT", "KEY", "KEY_ACTOR",
            "KEY_NUMBER", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "MARK_NAME", "META", "OBJECT", "OBJECT_ACTOR",
            "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make",
-           "read_scalar", "read_text", "signed")
+           "read_scalar", "read_text", "sets_field", "signed")
 
 OpId = tuple[int, bytes]
 """An operation's number and its actor; in this order, Lamport's."""
@@ -87,6 +87,22 @@ def decode(change: RawChange) -> list[Operation]:
     try:
         return _decoded(change)
     except (IndexError, TypeError, ValueError) as error:
+        raise BadChange(f"a change's operations can't be read: {error}"[:300]) from None
+
+
+def sets_field(change: bytes, name: str) -> bool:
+    """Whether one of a change's operations is at a field of the record, told from a tenth of what `decode` reads.
+
+    Raises `BadChange`.
+    """
+    if name.encode() not in change:
+        return False
+    try:
+        _, columns = header(change)
+        keys = _texts(columns.get(KEY, b""))
+        return any(key == name and obj is None for key, obj in zip(
+            keys, _numbers(columns[OBJECT]) if OBJECT in columns else [None] * len(keys), strict=True))
+    except (IndexError, ValueError) as error:
         raise BadChange(f"a change's operations can't be read: {error}"[:300]) from None
 
 

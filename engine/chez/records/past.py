@@ -18,8 +18,8 @@ import msgspec
 from chez.errors import Damaged, InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, Held, RawChange
+from chez.records.by_hand import is_import
 from chez.records.derived import MIGRATION
-from chez.records.imported import IMPORT_ACTOR
 from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Names, Places, escaped
 from chez.records.rows import ABSENT, Rows
@@ -211,7 +211,7 @@ def moment(milliseconds: int) -> datetime | None:
 
 def _kind(change: RawChange, operations: list[Operation]) -> Kind:
     keys = {one.key: one for one in operations if one.obj is None}
-    if change.actor == IMPORT_ACTOR or "_source" in keys:
+    if is_import(change.actor, change.bytes):
         return "imported"
     if len(change.actor) == MIGRATION:
         begins = len(operations) == 1 and is_make(operations[0].action)  # a list, map or text, for the edit after it

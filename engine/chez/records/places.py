@@ -88,6 +88,11 @@ class Places:
 
     def path(self, place: Place) -> str | None:
         """What people call a place: dots lead into maps, a list is one field. None for what is Chez's own."""
+        steps = self.steps(place)
+        return None if steps is None else ".".join(map(escaped, steps))
+
+    def steps(self, place: Place) -> list[str] | None:
+        """The names that lead to a place, the record's field first."""
         steps: list[str] = []
         obj, key = place
         while True:
@@ -101,9 +106,7 @@ class Places:
             if maker is None or (maker.obj is not None and maker.obj >= obj):
                 return None
             obj, key = maker.obj, maker.id if maker.insert else maker.key
-        if not steps or steps[-1].startswith("_"):
-            return None
-        return ".".join(map(escaped, reversed(steps)))
+        return None if not steps or steps[-1].startswith("_") else steps[::-1]
 
 
 class Names:
@@ -122,8 +125,15 @@ class Names:
 
     def path(self, place: Place) -> str | None:
         """What a place is called (see `Places.path`)."""
-        known = place[0] is None or place[0] in self._shown.made
-        return (self._shown if known else self._all).path(place)
+        return self._at(place).path(place)
+
+    def field(self, place: Place) -> str | None:
+        """The field of the record that a place is in; None for what is Chez's own."""
+        steps = self._at(place).steps(place)
+        return None if steps is None else steps[0]
+
+    def _at(self, place: Place) -> Places:
+        return self._shown if place[0] is None or place[0] in self._shown.made else self._all
 
     @cached_property
     def _all(self) -> Places:

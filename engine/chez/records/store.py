@@ -18,12 +18,13 @@ from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
 from chez.records import automerge, scribe
 from chez.records.anew import settle
 from chez.records.automerge import RawChange
+from chez.records.by_hand import changed_by_hand
 from chez.records.conflicts import resolution
 from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import first_change, same, shown, write_difference
 from chez.records.draft import Draft
-from chez.records.imported import identity_change, is_earlier_row
+from chez.records.imported import identity_change, is_earlier_row, told_again
 from chez.records.merge import Incoming, Refusal, follows, merge, set_aside, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
@@ -254,11 +255,12 @@ class RecordStore:
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
                      values: dict[str, Value], source: str, origin: str, *,
                      members: Mapping[str, int] | None = None) -> str:
-        """Bring one outside record home; returns "added", "updated", "unchanged" or "purged".
+        """Bring one outside record home; returns "added", "updated", "unchanged", "edited" or "purged".
 
         Fields the person added stay; a record the person deleted stays deleted, and one
         that was purged stays purged. Where sources are rows of files, whose `members` were read so far in
-        this order, of several rows of one file the last one stays, with what only others say.
+        this order, of several rows of one file the last one stays, with what only others say; and what the person
+        changed since an import gave it stays as it is ("edited": it says nothing else).
         """
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
@@ -271,6 +273,10 @@ class RecordStore:
                 source = after["_source"]
             if row.state != HERE or same(row.value, after):
                 return "unchanged"
+            if members is not None and same(row.value, after := self._spared(db, row, after)):
+                return "edited"
+            if source == row.value.get("_source"):
+                source = told_again(source)
             self.writer.edit(db, row, after | {"_source": source}, origin)
             return "updated"
         first = identity_change(identity)
@@ -282,6 +288,15 @@ class RecordStore:
         second = first_change(self.actor, rest, first, len(identity) + 1)
         self.writer.begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
+
+    def _spared(self, db: Connection, row: Row, after: dict[str, Value]) -> dict[str, Value]:
+        """What an import makes of a record, without what a person changed there."""
+        if self._stalled.has(db, row.n):
+            return after
+        differ = {name for name in after if name not in row.value or not same(row.value[name], after[name])}
+        edited = changed_by_hand(self._rows.load(db, row.n), row.value, differ)
+        return {name: row.value[name] if name in edited else value for name, value in after.items()
+                if name not in edited or name in row.value}
 
     def mark_source(self, db: Connection, space: int, collection: str, id: str, source: str, origin: str) -> None:
         """Say that a record that is here came from another place of its source, which said the same again."""

@@ -167,11 +167,15 @@ def _report(ctx: click.Context, name: str, run: Run, sink: "_Rejects") -> bool:
     return not report["rejected"] or report["added"] + report["updated"] + report["unchanged"] + report["purged"] > 0
 
 
+_AMONG: Final = {"resumed": "from before it was cut off", "edited": "with what you changed in them"}
+"""What is said of some of the unchanged records."""
+
+
 def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
-    resumed = f" ({report['resumed']:,} from before it was cut off)" if report["resumed"] else ""
+    among = ", ".join(f"{report[one]:,} {what}" for one, what in _AMONG.items() if report[one])
     # A name is whatever made the file called it: it is shown on this line.
     say(f"{safe(Path(name).name)}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
-        f"{report['unchanged']} unchanged{resumed}, {report['rejected']} rejected"
+        f"{report['unchanged']} unchanged{f' ({among})' if among else ''}, {report['rejected']} rejected"
         + (f", {report['purged']} purged before and not brought back" if report["purged"] else "")
         + (", kept" if report["kept"] else ""))
     if report["collections"]:

@@ -1,0 +1,107 @@
+"""What a person changed in what was imported stays, whatever file comes after."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import msgspec
+
+import chez
+from chez.connectors import Found, Item, Source
+from chez.home.importing import ImportReport
+
+
+class Booking(msgspec.Struct):
+    """A line of an account."""
+
+    __collection__: ClassVar = "bookings"
+    __identity__: ClassVar = ("number",)
+    number: int
+    label: str
+    state: str | None = None
+    tags: list[str] = []
+    place: dict[str, str] = {}
+
+
+class Lines:
+    """A connector whose file has a booking on each line, as JSON."""
+
+    name, version, title, types = "lines", 1, "lines", (Booking,)
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        return False
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        for row, line in enumerate(file, 1):
+            yield Found(msgspec.json.decode(line, type=Booking), row)
+
+
+async def bring(home: chez.Home, tmp_path: Path, *bookings: dict[str, Any]) -> ImportReport:
+    """Import a file of these bookings."""
+    path = tmp_path / "export.lines"
+    path.write_text("".join(json.dumps(one) + "\n" for one in bookings))
+    return await home.import_file(path, connector=Lines(), in_process=True)
+
+
+async def shown(home: chez.Home) -> dict[str, Any]:
+    """The one booking that there is, without what is empty."""
+    [record] = [record async for record in home.collection("bookings")]
+    return {name: value for name, value in record.value.items() if value}
+
+
+JUNE = {"number": 1, "label": "CB CARREFOUR 0612", "state": "pending", "tags": ["card"], "place": {"town": "Lyon"}}
+JULY = {**JUNE, "label": "CARREFOUR LYON", "state": "booked", "tags": ["card", "food"], "place": {"town": "LYON 03"}}
+
+
+async def test_what_a_person_changed_stays_and_the_rest_follows_the_file(home: chez.Home, tmp_path: Path) -> None:
+    """A label, a list and a part of a field that were changed stay with the same export, a newer and an older one."""
+    await bring(home, tmp_path, JUNE)
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    mine = {"number": 1, "label": "Shopping", "state": "pending", "tags": ["card", "mine"],
+            "place": {"town": "Lyon", "street": "rue Garibaldi"}, "note": "with Ada"}
+    await bookings.put(mine, id=record.id)
+    again = await bring(home, tmp_path, JUNE)
+    assert (again.unchanged, again.edited, again.updated) == (1, 1, 0) and await shown(home) == mine
+    newer = await bring(home, tmp_path, JULY)
+    assert (newer.unchanged, newer.edited, newer.updated) == (0, 0, 1)
+    assert await shown(home) == {**mine, "state": "booked"}
+    older = await bring(home, tmp_path, JUNE)
+    assert older.updated == 1 and await shown(home) == mine
+
+
+async def test_a_field_that_was_taken_out_stays_out(home: chez.Home, tmp_path: Path) -> None:
+    """And so does one that was added before a connector came to give it."""
+    await bring(home, tmp_path, {"number": 1, "label": "a", "state": "pending"})
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    async with bookings.edit(record.id) as it:
+        del it["state"]
+        it["extra"] = "mine"
+    assert (await bring(home, tmp_path, {"number": 1, "label": "b", "state": "booked"})).updated == 1
+    assert await shown(home) == {"number": 1, "label": "b", "extra": "mine"}
+
+
+async def test_a_change_that_was_undone_is_nobodys(home: chez.Home, tmp_path: Path) -> None:
+    """What reads as the import left it follows the file again; who wants the file's word undoes their own."""
+    await bring(home, tmp_path, JUNE)
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    await bookings.put({**JUNE, "label": "Shopping"}, id=record.id)
+    assert (await bring(home, tmp_path, JULY)).updated == 1
+    assert await shown(home) == {**JULY, "label": "Shopping"}
+    await bookings.put({**JULY, "label": JUNE["label"]}, id=record.id)
+    assert (await bring(home, tmp_path, JULY)).updated == 1 and await shown(home) == JULY
+
+
+async def test_a_deleted_one_stays_so_and_a_restored_one_keeps_its_changes(home: chez.Home, tmp_path: Path) -> None:
+    """The trash is no change of a field."""
+    await bring(home, tmp_path, JUNE)
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    await bookings.put({**JUNE, "label": "Shopping"}, id=record.id)
+    await bookings.delete(record.id)
+    assert (await bring(home, tmp_path, JULY)).unchanged == 1
+    await bookings.restore(record.id)
+    assert (await bring(home, tmp_path, JULY)).updated == 1 and await shown(home) == {**JULY, "label": "Shopping"}

@@ -1,0 +1,64 @@
+"""Whose a field of an imported record is, beside the rule as a table of fields."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.records.values import Value
+from tests.records.pair import Device, pair
+from tests.tries import tries
+
+FIELDS = ("a", "b", "c")
+values = st.sampled_from([0, 1, "x", [0], [0, 1], {"in": 0}, {"in": 1, "out": 2}])
+
+
+@dataclass
+class Field:
+    """What is there, what an import last made of it, and whether a person touched it since; None for nothing."""
+
+    now: Value = None
+    said: Value = None
+    by_hand: bool = False
+
+
+def imported(device: Device, said: dict[str, Value]) -> str:
+    """Import a file of one record."""
+    return device.store.put_imported(device.db, 1, "notes", "r", {"key": 7}, said, "lines/1 0123456789abcdef 1", "run",
+                                     members={})
+
+
+steps = st.lists(st.tuples(st.sampled_from(["import", "edit"]), st.booleans(),
+                           st.dictionaries(st.sampled_from(FIELDS), st.none() | values)), max_size=8)
+
+
+@given(steps)
+@settings(max_examples=tries(100))
+def test_a_field_is_whose_the_rule_says(played: list[tuple[str, bool, dict[str, Any]]]) -> None:
+    """Two devices that meet after each step import, edit parts, take out: what shows is what the table says."""
+    fields = {name: Field() for name in FIELDS}
+    devices = pair()
+    imported(devices[0], {})
+    devices[0].give(devices[1])
+    for what, which, change in played:
+        device = devices[which]
+        if what == "import":
+            said = {name: value for name, value in change.items() if value is not None}
+            before = {name: one.now for name, one in fields.items()}
+            for name, value in said.items():
+                one = fields[name]
+                if one.now != value and (not one.by_hand or one.now == one.said):
+                    fields[name] = Field(value, value)
+            writes = before != {name: one.now for name, one in fields.items()}
+            differs = any(before[name] != value for name, value in said.items())
+            assert imported(device, said) == ("updated" if writes else "edited" if differs else "unchanged")
+        else:
+            for name, value in change.items():
+                if fields[name].now != value:
+                    fields[name] = Field(value, fields[name].said, by_hand=True)
+            device.put({"key": 7, **{name: one.now for name, one in fields.items() if one.now is not None}})
+        devices[which].give(devices[not which])
+        for each in devices:
+            assert {name: value for name, value in each.stored().items() if name in FIELDS} == {
+                name: one.now for name, one in fields.items() if one.now is not None}
