@@ -3,12 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
-from chez_relay.committer import Committer
-from chez_relay.storage import Expire, Expired, Request, Result
+from chez_relay.committer import Committer, cost
+from chez_relay.counts import Counts
+from chez_relay.errors import StorageFailed
+from chez_relay.storage import (
+    AddItem,
+    Done,
+    Dropped,
+    Expire,
+    Expired,
+    FindChunks,
+    Page,
+    ReadChunk,
+    ReadItems,
+    ReadPage,
+    Request,
+    Result,
+    Stored,
+)
 from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.refusals import OTHER_SPACE_KEYS
+from chez_wire.limits import MAX_CHUNK
+from tests.relay.storing import READ, SPACE, chunk, create, drop, entry, rotate, table
 from tests.relay.support import seed
 
 
@@ -50,6 +70,7 @@ async def test_an_answer_that_fails_concerns_nobody_else(caplog: pytest.LogCaptu
         raise ValueError("a secret")
 
     async with running(committer):
+        await committer.idle()  # nothing was asked yet
         committer.submit(Expire(), failing)
         committer.submit(Expire(), telling(events, "other"))
         await committer.idle()
@@ -57,3 +78,52 @@ async def test_an_answer_that_fails_concerns_nobody_else(caplog: pytest.LogCaptu
         await committer.idle()
     assert events == ["began 2", "other", "grown", "began 1", "later", "grown"]
     assert "ValueError" in caplog.text and "secret" not in caplog.text
+
+
+class Planned(MemoryStorage):
+    """Answers a group as it is told to; without an answer it fails."""
+
+    plan: Sequence[Result] = ()
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`."""
+        if not self.plan:
+            raise StorageFailed("the disk is full")
+        return list(self.plan)
+
+
+async def test_a_store_that_failed_is_ready_again_when_something_was_written() -> None:
+    """What was there already, was refused, or only read, is no proof of that."""
+    storage, counts = Planned(seed("incarnation")), Counts()
+    committer = Committer(storage, lambda _: None, counts=counts)
+
+    async def ready(*asked: tuple[Request, Result | None]) -> bool:
+        storage.plan = [answer for _, answer in asked if answer is not None]
+        for request, _ in asked:
+            committer.submit(request, lambda _: None)
+        await committer.idle()
+        return counts.writable
+
+    read = ReadPage(SPACE.handle, 0, 1, READ), Page((), seed("head"), 0)
+    async with running(committer):
+        for proof in ((create(), Done()), (entry(1), Stored(1, seed("head"), fresh=True)), (Expire(), Expired(False))):
+            assert not await ready((entry(1), None))
+            assert not await ready((entry(1), Stored(1, seed("head"), fresh=False)))
+            assert not await ready((create(), OTHER_SPACE_KEYS), read) and not await ready(read)
+            assert not await ready((Expire(), Expired(more=False, able=False)))
+            assert await ready(proof) and await ready((create(), OTHER_SPACE_KEYS))
+        assert not await ready((Expire(), Expired(more=False, able=False))), "no room is left"
+
+
+def test_a_request_weighs_what_it_may_hold() -> None:
+    """All that it brings, or that its answer may: what a connection makes the relay hold is bounded by that."""
+    packets, ids = table(50), tuple(seed(f"{number}") for number in range(50))
+    boxes = sum(len(one.tag) + len(one.box) for one in packets)
+    for request, size in (
+        (entry(1, 5000), 5000), (chunk(1, 5000), 5000), (AddItem(ids[0], bytes(5000), ids[1]), 5000),
+        (create(50), boxes), (rotate(SPACE, 50), boxes), (ReadChunk(SPACE.handle, ids[0], READ), MAX_CHUNK),
+        (ReadPage(SPACE.handle, 0, 5000, READ), 5000), (ReadItems(ids[0], 0, 5000), 5000),
+        (FindChunks(SPACE.handle, ids, READ), 32 * 50), (replace(drop([]), chunks=ids), 32 * 50),
+        (drop([Dropped(number, number, ids[0]) for number in range(1, 50)]), 49 * 64), (Expire(), 0),
+    ):
+        assert size <= cost(request) <= 2048 + 4 * size, request

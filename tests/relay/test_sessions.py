@@ -11,13 +11,14 @@ from chez.sync.events import (
     EntriesArrived,
     InboxArrived,
 )
+from chez_relay.effects import Ask, Send
 from chez_relay.errors import Code
-from chez_relay.storage import Quotas
+from chez_relay.storage import Entry, Page, Quotas, ReadPage
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, inbox_of
 from tests.relay.link import World, envelopes, followed, kinds, opened, refusals
-from tests.relay.support import Space, key
+from tests.relay.support import Space, key, seed
 
 SPACE = Space()
 
@@ -59,6 +60,35 @@ def test_an_own_entry_does_not_come_back() -> None:
     other.client.subscribe(SPACE.handle, 0, 100_000)
     world.run()
     assert envelopes(other) == [SPACE.envelope(part) for part in range(5)]
+
+
+def test_who_is_up_to_date_is_sent_what_is_new_and_who_is_not_reads() -> None:
+    """News go on as they are where nothing lies between, and the credit has room for them; else a page is asked for."""
+    world = World(12)
+    reader = opened(world, Role.READ)
+    reader.client.subscribe(SPACE.handle, 0, 1000)
+    world.run()
+
+    def news(*numbers: int, size: int = 300) -> list[type]:
+        page = Page(tuple(Entry(number, SPACE.envelope(number, size)) for number in numbers), seed("head"), numbers[-1])
+        return [type(effect.request if isinstance(effect, Ask) else effect)
+                for effect in reader.relay.grew(SPACE.handle, page)]
+
+    assert news(1, 2) == [Send]
+    assert news(1, 2) == [] == news(2), "what was sent"
+    assert news(2, 3) == [Send], "what is left of it"
+    assert news(4) == [ReadPage], "more than the credit that is left"
+    assert news(4, 5) == [], "a page is under way"
+    gap = opened(world, Role.READ)
+    gap.client.subscribe(SPACE.handle, 0, 1000)
+    world.run()
+    reader = gap
+    assert news(2) == [ReadPage], "one lies between"
+    late = opened(world, Role.READ)
+    late.client.subscribe(SPACE.handle, 0, 1000)
+    world.run()
+    (asked,) = late.relay.grew(SPACE.handle, Page((), seed("head"), 1))
+    assert isinstance(asked, Ask) and isinstance(asked.request, ReadPage), "all that is said is that there is more"
 
 
 @given(st.integers(0, 2**32), st.integers(0, 60))
