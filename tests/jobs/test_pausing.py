@@ -25,6 +25,7 @@ from chez_sandbox.runtime.host import Runtime
 from tests.jobs.test_flow import Person, kinds
 from tests.jobs.test_grants import NOW, TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import run_once
+from tests.jobs.timetable import looked
 from tests.runtime.jobs import workers
 
 KEY = SigningKey.from_seed(bytes([7]) * 32)
@@ -91,7 +92,7 @@ async def test_a_pause_by_another_device_holds_and_is_lifted_here(home: chez.Hom
     assert not await paused(home)
 
 
-@pytest.mark.parametrize("heeding", [refused, heed_all])
+@pytest.mark.parametrize("heeding", [refused, looked])
 @pytest.mark.parametrize("mark", [{"revoked": True}, {"pauses": {"ab" * 16: NOW}}], ids=["revoked", "paused"])
 async def test_a_mark_that_was_heeded_stands_when_it_is_taken_away(
     home: chez.Home, mark: dict[str, Any], heeding: Callable[[chez.Home], Awaitable[object]]

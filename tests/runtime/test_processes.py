@@ -51,7 +51,8 @@ def test_no_key_can_be_in_the_process(module: str) -> None:
 
 @LOOKS_INSIDE
 async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
-    """A worker has an empty environment; open are three null streams, its channel and the sealed code. It yields."""
+    """A worker has an empty environment; open are three null streams, its channel and the sealed code. It yields, and
+    its clock stands behind the filter as well."""
     secret = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(secret, True)
     before = workers()
@@ -68,6 +69,7 @@ async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
             # The thread that runs the job yields to the engine; the one with the clock does not.
             ours = os.getpriority(os.PRIO_PROCESS, 0)
             (clock,) = {int(thread.name) for thread in (entry / "task").iterdir()} - {worker}
+            assert seccomp_state(clock) == "seccomp"
             assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, ours + 5)
             assert os.getpriority(os.PRIO_PROCESS, clock) == ours
             group.cancel_scope.cancel()

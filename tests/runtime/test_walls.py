@@ -1,14 +1,18 @@
 """The operating system's walls, with WebAssembly out of the way: a probe attacks from behind them."""
 
 import json
+import mmap
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.host import Runtime
@@ -23,7 +27,7 @@ SANDBOX = Path(walls.__file__).resolve().parents[2]
 # raises is reported by name, and what it achieves as "done".
 PROBE = r"""
 import sys; sys.path.insert(0, sys.argv[1])
-import ctypes, json, mmap, os, signal, socket, threading
+import ctypes, json, mmap, os, resource, signal, socket, threading
 from chez_sandbox.runtime import walls
 libc = ctypes.CDLL(None, use_errno=True)
 inet, other, unix = socket.socket(), socket.socket(), socket.socket(socket.AF_UNIX)
@@ -48,6 +52,17 @@ def thread():
 def map_code():
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 
+def turn_into_code():
+    page = mmap.mmap(-1, 4096)
+    syscall(10, ctypes.addressof(ctypes.c_char.from_buffer(page)), 4096, mmap.PROT_READ | mmap.PROT_EXEC)
+
+def has_some(which):
+    if resource.getrlimit(which) == (0, 0): raise OSError("it has none of it")
+
+PR_GET_DUMPABLE = 3
+def be_dumped():
+    if libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1: raise OSError("it is not dumped")
+
 TRIES = {
     "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
     "create": lambda: os.open("/tmp/chez-probe", os.O_CREAT | os.O_WRONLY),
@@ -64,6 +79,11 @@ TRIES = {
     "read memory": lambda: syscall(310, os.getppid(), 0, 0, 0, 0, 0),
     "kill": lambda: os.kill(os.getppid(), 0),
     "map code": map_code,
+    "turn into code": turn_into_code,
+    "be dumped": be_dumped,
+    "a core's size": lambda: has_some(resource.RLIMIT_CORE),
+    "processes": lambda: has_some(resource.RLIMIT_NPROC),
+    "locked memory": lambda: has_some(resource.RLIMIT_MEMLOCK),
     "entropy": lambda: os.urandom(8),
     "io_uring": lambda: syscall(425, 8, 0),
     "bpf": lambda: syscall(321, 0, 0, 0),
@@ -139,20 +159,56 @@ def test_a_worker_that_waits_may_look_at_its_own_maps_only() -> None:
 
 
 def test_landlock_alone_denies_files_and_network() -> None:
-    """Without the filter Landlock alone stops opening, listing, creating, executing, TCP and signals."""
+    """Without the filter Landlock alone stops opening, listing, creating, executing, TCP and signals; and no other
+    process looks into this one."""
     standing, report = probe("files")
     assert set(standing) == {walls.DUMPABLE, walls.NO_NEW_PRIVS, walls.LANDLOCK}
     for name in ("open", "create", "list", "exec", "connect", "bind", "abstract", "kill"):
         assert report[name] == "PermissionError" or (name == "abstract" and report[name] != "done"), name
+    assert report["be dumped"] == "OSError"
     assert report["stat"] == "done"  # metadata is what Landlock leaves; seccomp takes it
 
 
 def test_rlimits_alone_deny_files_and_memory() -> None:
-    """Without the other walls the limits alone stop open files, sockets and memory."""
+    """Without the other walls the limits alone stop open files, sockets and memory, and leave no process, no locked
+    memory and no picture of the memory on the disk."""
     standing, report = probe("rlimits")
     assert standing == [walls.RLIMITS]
-    assert {report[name] for name in ("open", "create", "socket")} == {"OSError"}
+    none = ("open", "create", "socket", "a core's size", "processes", "locked memory")
+    assert {report[name] for name in none} == {"OSError"}
     assert report["memory"] == "MemoryError"
+
+
+def lets(program: bytes, arch: int, number: int, *arguments: int) -> bool:
+    """Whether the kernel would let a call through by this filter: as seccomp(2) and bpf(4) say it is run."""
+    call = struct.pack("=iIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
+    at = loaded = 0
+    while True:
+        code, if_true, if_false, value = struct.unpack_from("=HBBI", program, at)
+        at += 8
+        if code == walls._LOAD:
+            (loaded,) = struct.unpack_from("=I", call, value)
+        elif code == walls._RETURN:
+            return bool(value == walls._ALLOW)
+        else:
+            holds = loaded == value if code == walls._EQUAL else loaded & value
+            at += 8 * (if_true if holds else if_false)
+
+
+@pytest.mark.parametrize("table", [walls._X86_64, walls._AARCH64], ids=["x86_64", "aarch64"])
+def test_the_filter_lets_through_what_it_names_and_nothing_else(table: dict[str, Any]) -> None:
+    """On every kind of processor: the calls of its table, on these descriptors, without new code, and none that is made
+    in the numbers of another kind (of which 11 ends some memory here and begins a program there)."""
+    program, arch = walls._program(table, (5,), (6,), (7,), False), table["arch"]
+    let = {number for number in range(500) if lets(program, arch, number, 9, 0, mmap.PROT_READ)}
+    assert let == {*table["plain"].values(), table["mmap"], table["mprotect"]}
+    assert not any(lets(program, arch ^ 1, number, 5) for number in range(500))
+    for name, only in (("read", 5), ("write", 6), ("lseek", 7)):
+        assert [one for one in range(12) if lets(program, arch, table[name], one)] == [only]
+    compiling = walls._program(table, (), (), (), True)
+    for name in ("mmap", "mprotect"):
+        assert lets(compiling, arch, table[name], 0, 0, mmap.PROT_EXEC)
+        assert not lets(program, arch, table[name], 0, 0, mmap.PROT_READ | mmap.PROT_EXEC)
 
 
 LIMITED = r"""
@@ -194,7 +250,7 @@ def test_the_probe_can_do_it_without_walls() -> None:
     assert standing == []
     able = {
         "open", "create", "list", "stat", "socket", "connect", "bind", "abstract", "exec", "fork",
-        "thread", "kill", "map code", "entropy",
+        "thread", "kill", "map code", "turn into code", "be dumped", "entropy",
         "write elsewhere", "read elsewhere", "seek elsewhere", "look at its own maps", "memory",
     }  # fmt: skip
     assert able <= {name for name, end in report.items() if end == "done"}
