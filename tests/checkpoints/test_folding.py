@@ -5,17 +5,30 @@ from typing import Any
 
 import msgspec
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez import crypto
 from chez.errors import BadEntry
 from chez.records import automerge
 from chez.records.encode import encode_fields
 from chez.records.flat import check_flat, flattened
 from chez.sync.checkpoints import making, taking
-from chez.sync.checkpoints.format import Frame, Packed, Record, Upto, frames_of, open_part, run_of, seal_part
-from chez.sync.entry import GENESIS, STATEMENT, Inner, Item, Part, SignedEntry, entry_hash
+from chez.sync.checkpoints.format import (
+    Frame,
+    Packed,
+    Record,
+    Upto,
+    frames_of,
+    open_part,
+    run_of,
+    seal_packed,
+    seal_part,
+)
+from chez.sync.entry import GENESIS, STATEMENT, Inner, Item, Part, SignedEntry, entry_hash, pad
 from chez.sync.vector import vector_of
+from chez_wire.limits import MAX_INNER
 from tests.checkpoints.bundles import bundle_of, filled, nonces, one_bundle, read, reader
 from tests.security.chains import NOTES, Node, Reader, World
 from tests.tries import tries
@@ -268,6 +281,24 @@ def test_segments_hold_for_their_place() -> None:
                             ([b""], space.id), ([b"CZS\x02" + one.data[4:]], space.id)):
         with pytest.raises(BadEntry):
             open_part(segments, where, space.epochs)
+
+
+def test_a_segment_names_its_epochs_key_and_no_part_is_a_bomb() -> None:
+    """A cipher that opens under two keys shows nobody two contents, and what unpacks to too much is not unpacked."""
+    space, epoch, nonce = MAKER.replica.space, MAKER.replica.space.epoch, bytes(24)
+    plain = pad(zstandard.compress(msgspec.msgpack.encode(PARTS[0])))
+    for key_id in (epoch.key_id, bytes(32)):
+        header = b"CZS\x01" + epoch.id + key_id + nonce
+        where = header + b"chez/1 segment" + space.id + bytes(4) + b"\1"
+        data = header + crypto.encrypt(epoch.segment_key, nonce, plain, where)
+        if key_id == epoch.key_id:
+            assert open_part([data], space.id, space.epochs) == PARTS[0]
+        else:
+            with pytest.raises(BadEntry, match="another key"):
+                open_part([data], space.id, space.epochs)
+    bomb = seal_packed(zstandard.compress(bytes(MAX_INNER + 1)), space.id, epoch, nonces(Random(1)))
+    with pytest.raises(BadEntry, match="unpacks to at most"):
+        open_part([one.data for one in bomb], space.id, space.epochs)
 
 
 FRAMES = st.lists(st.one_of(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from chez.records.waiting import Budget
 from chez.sync.channel import Channel
@@ -13,7 +14,7 @@ from chez.sync.checkpoints.errands import Answer, Ask, Drop
 from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto, Vouch, read_manifest
 from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, manifest_of, vouches
 from chez.sync.checkpoints.order import learn
-from chez.sync.checkpoints.site import Site
+from chez.sync.checkpoints.site import TRIED, Site
 from chez.sync.entry import ANNOUNCEMENT, CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
 from chez.sync.events import EntriesArrived
 from chez.sync.heads import head_after
@@ -204,3 +205,18 @@ def test_nothing_is_released_where_nobody_vouched_for_what_stands(known: bool) -
     owner.says(owner.maker, ANNOUNCEMENT, Announcement(1, log, [(author, *at) for author, at in last.items()],
                                                        [[bytes([5]) * 32]]))
     assert isinstance(owner.dropping.step(owner.db, None), Ask) is known
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_word_of_nobodys_device_keeps_no_checkpoint_looked_for(known: bool) -> None:
+    """Of very many of one person the newest are looked for, and those that somebody vouched for who may."""
+    owner = Owner()
+    owner.vouched(owner.envelopes, None if known else owner.family.newcomer())
+    ((made, _),) = owner.dropping.site.tried(owner.db)
+    manifest = manifest_of(owner.db, 1, made)
+    for n in range(TRIED):
+        (bundle,) = manifest.bundles
+        owner.says(owner.maker, MANIFEST, structs.replace(manifest, bundles=[
+            structs.replace(bundle, parts=[[bytes([n + 1]) * 32]])]))
+    found = [entry for entry, _ in owner.dropping.site.tried(owner.db)]
+    assert len(found) == TRIED + known and (made in found) is known
