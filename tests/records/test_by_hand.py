@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,19 @@ class Field:
     now: Value = None
     said: Value = None
     by_hand: bool = False
+
+
+def test_who_typed_much_in_a_record_keeps_it_and_the_rest_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a history that is too long to be read, what an import wrote follows the file; what may be a person's stays."""
+    monkeypatch.setattr("chez.records.by_hand._SHORT", 5)
+    device, _ = pair()
+    imported(device, {"a": 0, "b": 0})
+    for n in range(5):
+        device.put({"key": 7, "a": 0, "b": 0, "note": "x" * n})
+    assert imported(device, {"a": 1, "b": [0]}) == "updated"
+    device.put({"key": 7, "a": 1, "b": [0, 1], "note": "xxxx"})
+    assert imported(device, {"a": 2, "b": [2], "c": 2}) == "updated"
+    assert {name: device.stored()[name] for name in FIELDS} == {"a": 2, "b": [0, 1], "c": 2}
 
 
 def imported(device: Device, said: dict[str, Value]) -> str:
