@@ -176,7 +176,7 @@ class KeptHere:
 
     def take_up(self, key: bytes) -> None:
         """This connection is what is kept under a key from now on."""
-        if key != self._key and (kept := self._all._all.get(key)) is not None:
+        if (kept := self._all._all.get(key)) is not None:
             self._let_go()
             kept.held += 1
             self._key = key

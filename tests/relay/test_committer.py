@@ -10,10 +10,13 @@ import pytest
 from chez_relay.committer import Committer, cost
 from chez_relay.counts import Counts
 from chez_relay.errors import StorageFailed
+from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
     AddItem,
     Done,
     Dropped,
+    DropSpace,
+    Entry,
     Expire,
     Expired,
     FindChunks,
@@ -28,8 +31,8 @@ from chez_relay.storage import (
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import OTHER_SPACE_KEYS
 from chez_wire.limits import MAX_CHUNK
-from tests.relay.storing import READ, SPACE, chunk, create, drop, entry, rotate, table
-from tests.relay.support import seed
+from tests.relay.storing import INBOX, READ, SPACE, chunk, create, drop, entry, rotate, table
+from tests.relay.support import Space, seed
 
 
 class Watched(MemoryStorage):
@@ -127,3 +130,20 @@ def test_a_request_weighs_what_it_may_hold() -> None:
         (drop([Dropped(number, number, ids[0]) for number in range(1, 50)]), 49 * 64), (Expire(), 0),
     ):
         assert size <= cost(request) <= 2048 + 4 * size, request
+
+
+def test_what_a_group_added_is_told_once_and_of_what_is_still_there() -> None:
+    """Not what was there already, nor what was refused, nor entries of a space that was deleted behind them."""
+    heads = [seed(f"head {number}") for number in range(5)]
+    done: list[tuple[Request, Result]] = [
+        (entry(3), Stored(3, heads[3], fresh=True)), (entry(1), Stored(1, heads[1], fresh=False)),
+        (entry(4), Stored(4, heads[4], fresh=True)), (rotate(SPACE), Done()), (INBOX, Done()),
+        (rotate(Space("refused")), OTHER_SPACE_KEYS), (AddItem(INBOX.inbox, b"x", INBOX.write_key), Done()),
+        (AddItem(seed("full"), b"x", INBOX.write_key), OTHER_SPACE_KEYS)]
+    page = Page((Entry(3, entry(3).envelope), Entry(4, entry(4).envelope)), heads[4], 4)
+    deletion = DropSpace(SPACE.handle, SPACE.keys.admin)
+    for last, spaces, credentials in (
+        (OTHER_SPACE_KEYS, {SPACE.handle: page}, SPACE.keys.credentials), (Done(), {}, None),
+    ):
+        added = growth([*(request for request, _ in done), deletion], [*(result for _, result in done), last])
+        assert added == Growth({SPACE.handle: credentials}, spaces, (INBOX.inbox,))
