@@ -186,6 +186,13 @@ def test_any_bytes_are_a_frame_or_left_alone(data: bytes, at: int) -> None:
         assert not begun(rest) or message(rest + bytes(MAX_KEPT + 8), 0) is not None
 
 
+def test_a_frame_that_is_too_large_is_left_to_the_library() -> None:
+    """Which refuses it, also where all of it is there at once."""
+    sizes = [None if (found := message(encoded(2, bytes(size)), 0)) is None else len(found[0])
+             for size in (MAX_FRAME, MAX_FRAME + 1)]
+    assert sizes == [MAX_FRAME, None]
+
+
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_a_message_is_framed_as_the_library_does(size: int) -> None:
     """At each length of the length."""

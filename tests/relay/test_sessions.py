@@ -13,7 +13,7 @@ from chez.sync.events import (
 )
 from chez_relay.effects import Ask, Send
 from chez_relay.errors import Code
-from chez_relay.storage import Entry, Page, Quotas, ReadPage
+from chez_relay.storage import AddItem, Entry, Page, Quotas, ReadPage
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, inbox_of
@@ -189,6 +189,29 @@ def test_inbox_items_come_in_order_and_are_deleted_when_acknowledged() -> None:
     world.run()
     assert [item.item for event in kinds(owner, InboxArrived) for item in event.items] == [b"3"]
     assert not owner.client.unanswered
+
+
+def test_an_item_that_comes_while_a_page_is_under_way_is_sent() -> None:
+    """Behind the page that was read before it came; and a watch that was replaced meanwhile hears of nothing."""
+    world = World(14)
+    owner, box = world.connect(), inbox_of(key("owner").public)
+    owner.client.create_inbox(key("owner"), key("writer").public, 60)
+    owner.client.open([(box, Role.TAKE, key("owner"))])
+    world.run()
+    replaced = owner.client.watch(box)
+    watching = owner.client.watch(box)
+    for data in owner.client.data_to_send():
+        owner.apply(owner.relay.receive(data))
+    asked = list(owner.owed)
+    owner.owed.clear()
+    pages = world.storage.perform_now([ask.request for ask in asked])
+    world.storage.perform_now([AddItem(box, b"late", key("writer").public)])
+    owner.apply(owner.relay.inbox_grew(box))
+    for ask, page in zip(asked, pages, strict=True):
+        owner.apply(owner.relay.completed(ask, page))
+    world.run()
+    arrived = [(event.ref, [item.item for item in event.items]) for event in kinds(owner, InboxArrived)]
+    assert arrived == [(watching, []), (watching, [b"late"])] and replaced != watching
 
 
 def test_subscribing_again_replaces_the_first() -> None:
