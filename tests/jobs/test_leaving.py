@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import chez
@@ -16,17 +17,18 @@ from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
-from chez_sandbox.consent.grants import COLLECTION, revoke_grant
+from chez_sandbox.consent.grants import COLLECTION, load_grant, revoke_grant
 from chez_sandbox.consent.leaving import Leaving, leavings
-from chez_sandbox.consent.run import authorise, withdraw
-from chez_sandbox.job_errors import GrantInvalid
+from chez_sandbox.consent.run import authorise, settle_all, withdraw
+from chez_sandbox.job_errors import GrantEnded, GrantInvalid
 from chez_sandbox.release.release import open_message
 from tests.jobs.interleaving import Seeded
 from tests.jobs.samples import INBOX, LATER, SEALING
 from tests.jobs.spending import spent
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import TODAY, bundle, grant, tamper
+from tests.jobs.test_grants import THIEF, TODAY, bundle, grant, tamper
+from tests.jobs.test_identity import STRANGER, of
 from tests.jobs.test_told import words
 
 SECOND = timedelta(seconds=1)
@@ -217,6 +219,28 @@ async def test_what_is_still_here_of_a_damaged_grant_is_withdrawn_at_once(home: 
     with pytest.raises(GrantInvalid, match="it is revoked all the same"):
         await verbs.job_revoke(home, {"grant": "01" * 16}, Person(""))
     assert "waiting here" not in await words(home, verbs.job_left) and await departures(home) == []
+
+
+async def test_who_takes_a_grants_place_gets_no_message_of_its_runs(home: chez.Home, relay: Relay) -> None:
+    """A grant that another device signed, for another provider, under the id of one that has a result here, and a run
+    that was cut off: nothing is sealed for whom that one names, and under the right there was nothing runs any more."""
+    await run_held(home, 1)
+    id, records = "01" * 16, home.collection(COLLECTION)
+    other = of(STRANGER, domain="else.example")
+    record, before = dict((await records.get(id)).value), (await load_grant(home, id)).grant
+    forged = msgspec.structs.replace(before, device=THIEF.public.hex(), provider=STRANGER.public.hex(),
+                                     bundle=other.hash.hex())  # fmt: skip
+    signed = {"body": forged.body, "signature": THIEF.sign("chez/1 application grant", forged.body)}
+    async with authorise(home, id, TODAY) as run:
+        await records.put(record | signed | {"bundle": other.encoded}, id=id)
+        assert (await load_grant(home, id)).grant == forged
+        with pytest.raises(GrantEnded, match="another of your devices"):
+            await run.execute(INSTANT)
+    (made,) = await withdraw(home, id)
+    assert (made.outcome, made.message) == ("none", b"")
+    await home.journal.reserve({}, 1.0, "run", (await home.journal.receipts("run"))[0].body | {"sequence": 2})
+    assert await settle_all(home, TODAY) == []
+    assert (await deliver(home, LATER)).sent == 0 and relay.items == []
 
 
 async def test_of_a_damaged_grant_that_was_revoked_nothing_leaves(home: chez.Home, relay: Relay) -> None:

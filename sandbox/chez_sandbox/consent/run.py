@@ -326,12 +326,14 @@ def _withdraw(home: "Home", transaction: "Transaction", id: str) -> list[Departu
 
 
 def _write_instead(home: "Home", transaction: "Transaction", release: "Receipt") -> Departure:
-    """A "none" in a result's place. Of a grant whose record was changed nothing can be sealed: nothing leaves."""
+    """A "none" in a result's place. Of a grant whose record was changed, or is another device's by now, nothing can be
+    sealed: nothing leaves."""
     grant, sequence = run_of(release)
     (run,) = transaction.receipts("run", grant=grant, sequence=sequence)
-    try:
+    granted = None
+    with contextlib.suppress(GrantInvalid, NotFound):
         granted = current_grant(home, transaction, grant)
-    except (GrantInvalid, NotFound):
+    if granted is None or granted.grant.device != home.device_id.hex():
         gone = {"outcome": "none", "result": None, "reason": "withdrawn", "message": "", "instead": release.time}
         transaction.receipt("refusal", {**release.body, **gone}, waits=True)
         return Departure(grant, sequence, "none", None, b"")
