@@ -106,6 +106,44 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
     assert kept.now == []
 
 
+class Slow(Kept):
+    """Links that take a while to be made; `most` is how many there were at once."""
+
+    most = 0
+
+    async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
+        """See `Links`."""
+        await asyncio.sleep(1)
+        link = await super().meet(url, label, known)
+        self.most = max(self.most, len(self.now))
+        return link
+
+
+@pytest.mark.slow
+async def test_of_two_who_are_met_at_once_with_one_store_one_is_kept_in_step_with(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a device that began anew is announced beside itself: two links would say and read the same log twice."""
+    async with child(tmp_path / "first", SPACE):
+        pass
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    waits, away = asyncio.Event(), Policy.away
+    monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
+    street, kept = Street(), Slow()
+    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
+                      "127.0.0.1")
+    async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
+        assert first.listening is not None and second.listening is not None
+        for one in (first, second):
+            street.announce(Neighbour(one.instance, ("127.0.0.1",), one.listening.port))
+        running = asyncio.create_task(service.run())
+        async with asyncio.timeout(90):
+            await waits.wait()
+            await kept.changed.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert kept.most == 1 and kept.now == []
+
+
 @pytest.mark.slow
 async def test_a_flood_that_is_over_keeps_nobody_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was announced when there was no room for it is looked for again, and met."""

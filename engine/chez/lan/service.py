@@ -88,6 +88,8 @@ class Service:
     _child: Child | None = None
     _guests: frozenset[bytes] = frozenset()
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _linking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One is linked at a time: two may have been met at once that have one store."""
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _looking: bool = False
     _looked: float = 0.0
@@ -256,22 +258,27 @@ class Service:
         """Meet somebody who is announced; then keep in step with it."""
         try:
             url, incarnation = await self._meet(neighbour)
-            same = [peer for peer in self.peers if peer.incarnation == incarnation and not peer.own]
-            if any(peer.link.status in _ALIVE for peer in same):
-                # Who began anew has no connection left. Another one would be put out by whoever knows a space in common
-                # and says to have its store.
-                self._policy.away(neighbour.instance, self._now)
-            elif self._child is None or incarnation != self._child.incarnation:  # else: announced as that before
-                for former in same:
-                    await self._part(former)
-                peer = await self._keep_in_step(neighbour.instance, incarnation, url)
-                self._policy.linked(neighbour.instance)
-                peer.watch = self._begin(self._watch(peer))
+            async with self._linking:
+                await self._link(neighbour.instance, incarnation, url)
         except (RelayRefused, RelayMisbehaved):
             self._policy.stranger(neighbour.instance, self._now)
         except ChezError:
             self._policy.away(neighbour.instance, self._now)
         self._news.set()
+
+    async def _link(self, instance: bytes, incarnation: bytes, url: str) -> None:
+        """Keep in step with who was met, unless somebody is here who has its store."""
+        same = [peer for peer in self.peers if peer.incarnation == incarnation and not peer.own]
+        if any(peer.link.status in _ALIVE for peer in same):
+            # Who began anew has no connection left. Another one would be put out by whoever knows a space in common and
+            # says to have its store.
+            self._policy.away(instance, self._now)
+        elif self._child is None or incarnation != self._child.incarnation:  # else: announced as that before
+            for former in same:
+                await self._part(former)
+            peer = await self._keep_in_step(instance, incarnation, url)
+            self._policy.linked(instance)
+            peer.watch = self._begin(self._watch(peer))
 
     async def _meet(self, neighbour: Neighbour) -> tuple[str, bytes]:
         """Where somebody can be met, and his relay's incarnation. Raises what the last of his addresses came to.
