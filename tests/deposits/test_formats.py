@@ -3,20 +3,32 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez.crypto import seal_to
+from chez.crypto import SEALED_BOX_OVERHEAD, SIGNATURE_BYTES, seal_to
+from chez.deposits import card
 from chez.deposits.ack import Acknowledgement, open_ack, seal_ack
-from chez.deposits.address import read_address
+from chez.deposits.address import Quota, Terms, read_address, sign_address
 from chez.deposits.card import read_card
 from chez.deposits.message import MAX_RECORDS, SIZES, Section, open_deposit, seal_deposit
 from chez.deposits.types import KINDS, RecordType, check_types, described, read_type, type_named
 from chez.errors import BadEntry, InvalidValue
 from chez.vocabulary import VOCABULARY
+from chez_deposit import OrganisationKeys, new_keys
 from chez_wire.login import inbox_of
-from tests.deposits.support import POLICIES, TRANSACTIONS, address, address_keys, message, organisation, policy
+from tests.deposits.support import (
+    NOW,
+    POLICIES,
+    TRANSACTIONS,
+    address,
+    address_keys,
+    message,
+    organisation,
+    policy,
+)
 from tests.relay.support import seed
 from tests.tries import tries
 from tests.vectors import make_deposits as made
@@ -98,6 +110,54 @@ def test_any_bytes_are_refused_by_a_typed_error(data: bytes) -> None:
             open_deposit(item, KEYS.sealing, INBOX)
         with pytest.raises(BadEntry):
             open_ack(item, KEYS.sealing, INBOX)
+
+
+def test_what_is_sealed_and_signed_is_a_message_of_this_version_or_none() -> None:
+    """Whoever has the organisation's key seals no more records than a message has, none, or anything else: it is
+    refused by its reason."""
+    def sealed(plain: bytes) -> bytes:
+        padded = len(plain).to_bytes(4, "big") + plain
+        padded += bytes(SIZES[-1] - len(padded) - SIGNATURE_BYTES - SEALED_BOX_OVERHEAD)
+        return seal_to(KEYS.sealing.public, INSURER.signing.sign("chez/1 deposit", INBOX, padded) + padded)
+
+    def deposit(version: int, lines: bytes) -> bytes:
+        section = Section("policies", lines)
+        return msgspec.msgpack.encode([version, KEYS.id, INSURER.signing.public, 1, 1, "", [section]])
+
+    assert open_deposit(sealed(deposit(1, b"{}")), KEYS.sealing, INBOX).count == 1
+    for plain, why in ((deposit(1, b"\n".join([b"{}"] * (MAX_RECORDS + 1))), "has 1 to"),
+                       (msgspec.msgpack.encode([1, KEYS.id, INSURER.signing.public, 1, 1, "", []]), "has 1 to"),
+                       (deposit(2, b"{}"), "version that is known"), (b"\xc1", "version that is known"),
+                       (deposit(1, b"{}") + b"x", "version that is known")):
+        with pytest.raises(BadEntry, match=why):
+            open_deposit(sealed(plain), KEYS.sealing, INBOX)
+    padded = (2).to_bytes(2, "big") + b"\x91\x02" + bytes(252)
+    other = KEYS.signing.sign("chez/1 deposit ack", INSURER.inbox, padded) + padded
+    with pytest.raises(BadEntry, match="version that is known"):
+        open_ack(seal_to(INSURER.sealing.public, other), INSURER.sealing, INSURER.inbox)
+
+
+@pytest.mark.parametrize("line", ["", " x", "x ", "a\nb", "Insurer\u202eAS", "a\x1b[31m", "x" * 129])
+def test_no_name_hides_on_the_screen_where_a_person_says_yes(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No card has a name, contact or domain of more or less than one plain line, whoever signs it; nor has an address a
+    label that can't be shown, or an organisation that is no key."""
+    for place in ("name", "contact", "domain"):
+        lines = {"name": "a", "contact": "a", "domain": "a", place: line}
+
+        def keys(lines: dict[str, str] = lines) -> OrganisationKeys:
+            return new_keys(lines["name"], lines["contact"], lines["domain"], "ws://127.0.0.1:1", lambda _: seed("one"))
+
+        with pytest.raises(InvalidValue, match=f"organisation's {place}"):
+            keys()
+        with monkeypatch.context() as patched:
+            patched.setattr(card, "_check_line", lambda what, line: None)
+            text = keys().card.text
+        with pytest.raises(InvalidValue):
+            read_card(text)
+    for label, whose, why in (("Ins\u202eurer", b"", "can't be shown"), ("Insurer", b"key", "what is no key")):
+        terms = Terms(label, "ws://127.0.0.1:1", (), (POLICIES,), Quota(), True, NOW * 1000, whose)
+        with pytest.raises(InvalidValue, match=why):
+            read_address(sign_address(KEYS, terms).text)
 
 
 def test_what_does_not_fit_a_message_is_refused() -> None:
