@@ -18,7 +18,8 @@ import chez
 from chez import field
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, StorageFailed
-from chez.store.ceilings import little_heap
+from chez.query import sql
+from chez.store.ceilings import VALUE, little_heap
 from chez.store.file import connect
 from tests.home.conftest import PASSPHRASE
 
@@ -355,3 +356,14 @@ def test_only_who_asks_for_it_is_bounded() -> None:
     asked = [True, False] * 100
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(length, asked)) == [not one for one in asked]
+
+
+async def test_a_query_without_end_is_ended(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps that it takes, and by the length of a value that it makes; the next one is answered."""
+    monkeypatch.setattr(sql, "STEPS", 200_000)
+    for query, why in (("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT sum(x) FROM n",
+                        "this query was ended: it takes too long"),
+                       (f"SELECT length(zeroblob({VALUE} + 1))", "a value of more than")):
+        with pytest.raises(InvalidValue, match=why):
+            await home.sql(query)
+    assert (await home.sql("SELECT 1")).rows == [(1,)]
