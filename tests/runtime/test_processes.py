@@ -21,7 +21,7 @@ from chez_sandbox.runtime import compiled, handover, walls
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.handover import begin, converse
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table, doctor
-from chez_sandbox.runtime.messages import PROGRESS_STEPS, Done, Progress
+from chez_sandbox.runtime.messages import MESSAGE_LIMIT, PROGRESS_STEPS, Done, Progress
 from chez_sandbox.runtime.process import Child
 from tests.tries import tries
 
@@ -33,7 +33,7 @@ LONG = {"fuel": 10**15, "seconds": 50.0}
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Waits for a condition, at most 20 s."""
+    """Waits for a condition, at most 90 s: what ends by itself when its time is over must have longer."""
     with anyio.fail_after(90):
         while not condition():  # noqa: ASYNC110 - what is awaited happens in another process
             await asyncio.sleep(0.01)
@@ -261,7 +261,7 @@ from chez_sandbox.runtime.host import Limits, Runtime
 async def main():
     async with Runtime(pathlib.Path({str(code_folder)!r}), {KEY!r}, spares={spares}) as runtime:
         await runtime.prepare()
-        await runtime.run_python({LOOP!r}, b"1", (), Limits(fuel=10**15, seconds=50), b"s", "2026-11-24")
+        await runtime.run_python({LOOP!r}, b"1", (), Limits(fuel=10**15, seconds=300), b"s", "2026-11-24")
 asyncio.run(main())
 """
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
@@ -358,6 +358,17 @@ def test_whatever_a_worker_says_is_bounded(noise: bytes, framed: bool) -> None:
                 await child.receive()
 
     asyncio.run(listen())
+
+
+async def test_a_message_longer_than_any_is_not_taken() -> None:
+    """A worker that was taken over fills no memory of the engine: it is not even asked for what it says to have."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        theirs.sendall((MESSAGE_LIMIT + 1).to_bytes(4, "big"))
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(WorkerFailed, match="too long"):
+            await Child(None, ours).receive()  # type: ignore[arg-type]
 
 
 async def test_a_worker_that_never_stops_talking_is_not_listened_to() -> None:

@@ -9,15 +9,18 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime import walls
+from chez_sandbox.runtime.execution import LEAST, Instance
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
-from chez_sandbox.runtime.messages import REQUEST
+from chez_sandbox.runtime.messages import REQUEST, Start
 from chez_sandbox.runtime.process import Child
 from chez_sandbox.runtime.spare import Allowance, Spares, Standing
 
@@ -122,6 +125,17 @@ async def test_a_spare_gives_the_same_result(runtime: Runtime, warm: Runtime) ->
     source = "import random\n" + job("[random.random(), sum(r['at'] for r in data.rows('readings'))]", "print('x')")
     await stood_by()
     assert await run(warm, source) == await run(runtime, source)
+
+
+def test_an_instance_that_is_there_serves_no_run_that_would_not_have_come_so_far() -> None:
+    """Whether a spare waits must not show in how a run ends: with less fuel or room than making the instance took, or
+    without a source, one of its own is begun, and meets its limit."""
+    made = Instance(None, None, None, 1000)  # type: ignore[arg-type]
+    start = Start("pass", "null", "", b"", replace(LEAST, fuel=1001), [])
+    assert made.serves(start) and not made.serves(msgspec.structs.replace(start, source=None))
+    for less in ({"fuel": 1000}, {"memory": LEAST.memory - 1}, {"tables": LEAST.tables - 1},
+                 {"instances": LEAST.instances - 1}):  # fmt: skip
+        assert not made.serves(msgspec.structs.replace(start, limits=replace(start.limits, **less)))
 
 
 async def test_nothing_passes_from_one_run_to_the_next(warm: Runtime) -> None:
