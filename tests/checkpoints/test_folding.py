@@ -271,6 +271,34 @@ def test_what_is_compared_must_be_here() -> None:
         read(reader(WORLD, MANIFEST, taking.COMPARE), [PARTS])
 
 
+def test_what_is_compared_is_on_the_chain_that_came_first() -> None:
+    """A checkpoint that ends on another branch of a fork stands for other entries than would be dropped for it."""
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    for branch in (0, 1):
+        new = reader(world, manifest, taking.COMPARE)
+        new.receive(*chain)
+        new.db.execute("UPDATE entry SET branch = ? WHERE sequence = 3", (branch,))
+        if branch == 0:
+            read(new, [[left_in_log(chain, 2)]])
+        else:
+            with pytest.raises(BadEntry, match="not those here"):
+                read(new, [[left_in_log(chain, 2)]])
+
+
+@pytest.mark.parametrize("purpose", [taking.TAKE, taking.COMPARE])
+def test_a_checkpoint_has_no_entry_of_which_it_says_nothing(purpose: int) -> None:
+    """One of an author that it does not name, though it has no change."""
+    world, maker, chain = spoken()
+    manifest, _ = bundle_of(maker)
+    new = reader(world, manifest, purpose)
+    new.receive(*(chain if purpose == taking.COMPARE else chain[1:2]))
+    part = left_in_log(chain, 2)
+    more = run_of(b"z" * 32, [Frame(1, 0, 0, (), {}, (), None, bytes(32))])
+    with pytest.raises(BadEntry, match="more than the entries"):
+        read(new, [[msgspec.structs.replace(part, runs=[*part.runs, more])]])
+
+
 def test_segments_hold_for_their_place() -> None:
     """A segment of another space, another number or altered by a bit is refused."""
     space = MAKER.replica.space

@@ -12,7 +12,7 @@ from chez.sync.channel import Channel
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Answer, Ask, Drop
 from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto, Vouch, read_manifest
-from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, manifest_of, vouches
+from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, manifest_of, refuse, vouches
 from chez.sync.checkpoints.order import learn
 from chez.sync.checkpoints.site import TRIED, Site
 from chez.sync.entry import ANNOUNCEMENT, CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
@@ -220,3 +220,13 @@ def test_a_word_of_nobodys_device_keeps_no_checkpoint_looked_for(known: bool) ->
             structs.replace(bundle, parts=[[bytes([n + 1]) * 32]])]))
     found = [entry for entry, _ in owner.dropping.site.tried(owner.db)]
     assert len(found) == TRIED + known and (made in found) is known
+
+
+def test_a_vouch_for_a_checkpoint_that_was_refused_is_condemned() -> None:
+    """It is not what it says, whoever vouched for it before that was found."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    owner.shows(owner.envelopes)
+    ((made, _),) = owner.dropping.site.tried(owner.db)
+    refuse(owner.db, 1, made, "it lies")
+    assert owner.judged() == (False, UNFIT)
