@@ -223,6 +223,16 @@ async def test_texts_and_counters_are_text_and_numbers(home: chez.Home) -> None:
     assert rows == [{"t": "milk", "n": 2}, {"t": "tea", "n": 6}]
 
 
+async def test_a_text_is_no_list_that_is_written_so_and_a_prefix_may_end_with_the_last_sign(home: chez.Home) -> None:
+    """What is nested is kept as JSON, which a text may be as well: each is found as what it is."""
+    last = chr(0x10FFFF)
+    made = await filled(home, [{"t": "[1]"}, {"t": [1]}, {"t": f"a{last}"}, {"t": f"a{last}{last}b"}, {"t": "b"}])
+    assert await answer(made.where(field("t").in_(["[1]", "b"]))) == ["000", "004"]
+    assert await answer(made.where(field("t").prefix("["))) == ["000"]
+    assert await answer(made.where(field("t").prefix(f"a{last}"))) == ["002", "003"]
+    assert await answer(made.where(field("t").prefix(last))) == []
+
+
 @pytest.mark.parametrize("indexed", [True, False])
 async def test_what_is_no_number_among_decimals(home: chez.Home, indexed: bool) -> None:
     """A text that another app left in a field of decimals is in no comparison, sum, least or greatest with them."""
@@ -235,6 +245,9 @@ async def test_what_is_no_number_among_decimals(home: chez.Home, indexed: bool) 
     assert (await query.limit(9).min("amount"), await query.sum("amount")) == (Decimal("-1.5"), Decimal("3.5"))
     assert await answer(plain.where(field("amount") > -2)) == ["a", "b", "e"]
     assert await answer(plain.where(amount="much")) == ["c"]
+    assert await answer(plain.where(field("amount").in_(["much", Decimal("3.0"), None, 2]))) == ["a", "c", "e", "f"]
+    with pytest.raises(InvalidValue, match="can't be compared with inf"):
+        await plain.where(field("amount") > float("inf")).all()
     assert await answer(query.order_by("amount")) == ["c", "d", "f", "b", "e", "a"]
 
 
