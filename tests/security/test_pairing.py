@@ -9,7 +9,7 @@ import pytest
 import chez
 from chez import crypto, inboxes
 from chez.crypto import Kdf
-from chez.errors import BadPairing, NotAllowed
+from chez.errors import BadPairing, HomeExists, InvalidValue, NotAllowed
 from chez.home import lifecycle, pairing, replying
 from chez.home.pairing import Pairing, split_code
 from chez.journal import write_receipt
@@ -165,6 +165,23 @@ async def test_a_person_who_thinks_it_over_is_waited_for(
                                                 kdf=Kdf.minimum()))
         assert (await waiting.confirm(think)).name == "new"
         await joining
+
+
+async def test_where_no_home_can_be_made_the_code_is_not_used(home: chez.Home, tmp_path: Path) -> None:
+    """A file, another home, a link, no passphrase, no name: refused before anybody is asked. The code works still, and
+    the person has no device that is nowhere."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    places: list[tuple[str, dict[str, str], type[Exception]]] = [
+        ("file", {}, HomeExists), ("home", {}, HomeExists), ("link", {}, InvalidValue),
+        ("new", {"passphrase": ""}, InvalidValue), ("new", {"name": ""}, InvalidValue)]
+    async with home.pair() as waiting, asyncio.timeout(90):
+        for place, terms, refusal in places:
+            with pytest.raises(refusal):
+                await chez.join(tmp_path / place, waiting.code, **{"passphrase": PASSPHRASE, **terms})  # type: ignore[arg-type]
+        await asyncio.gather(waiting.confirm(), chez.join(
+            tmp_path / "new", waiting.code, passphrase=PASSPHRASE, name="new", kdf=Kdf.minimum()))
+    assert [one.name for one in await home.devices.all()] == ["laptop", "new"]
 
 
 async def test_who_does_not_say_yes_lets_nobody_in(home: chez.Home, tmp_path: Path) -> None:
