@@ -109,6 +109,7 @@ DAMAGED: dict[str, Sequence[Record]] = {
     "no line": [_without("line")],
     "no bundle": [_without("bundle")],
     "text": [FIRST[0] | {"line": "text"}],
+    "a bundle that is text": [FIRST[0] | {"bundle": "text"}],
     "signature": [FIRST[0] | {"signature": bytes(64)}],
     "another's signature": [FIRST[0] | {"signature": LINE.sign(OTHER)}],
     "another encoding": [FIRST[0] | {"line": b"\xdc\x00\x07" + LINE.encoded[1:]}],

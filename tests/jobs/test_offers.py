@@ -159,6 +159,19 @@ async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
         assert "not readable" in str(told["problem"])
 
 
+async def test_catalogues_of_two_providers_are_no_fork(home: chez.Home) -> None:
+    """Each key's history is its own, also where both have a line of one number, or a job of one name that was granted
+    of one of them; a catalogue whose space is followed no more is none."""
+    for name, key in (("Jobs", SIGNING), ("Others", OTHER)):
+        space = await home.create_space(name, public=True)
+        (line,) = published(keyed(key=key), key=key)
+        await space.collection(feed.COLLECTION).put(line)
+        await home.collection(following.COLLECTION).put({"keys": {}, "seen": {}}, id=space.id)
+    await home.collection(following.COLLECTION).put({"keys": {}, "seen": {}}, id="00" * 32)
+    await grant(home, keyed())
+    assert [one.problem for one in await catalogues(home)] == [None, None]
+
+
 @pytest.mark.slow
 async def test_two_catalogues_of_one_key_are_held_against_each_other(two: Two) -> None:
     """One key has one history, in whichever spaces: both are refused, and its own home refuses to write another."""

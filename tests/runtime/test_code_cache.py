@@ -1,6 +1,9 @@
 """The cache of compiled code: attacked on the disk."""
 
+import fcntl
+import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from .conftest import KEY
 from .jobs import component, job, run
 
 BINARY = component()
+ADD_SEALS = 1033
+"""F_ADD_SEALS, which Python has no name for everywhere."""
 
 
 async def answer(folder: Path, key: bytes = b"k" * 32) -> bytes | None:
@@ -105,12 +110,24 @@ async def test_code_of_another_component_is_not_accepted(tmp_path: Path) -> None
 
 
 async def test_the_disk_does_not_matter_once_it_is_loaded(tmp_path: Path) -> None:
-    """After the first use the sealed copy is run: changing or removing the file changes nothing."""
+    """After the first use the sealed copy is run: changing or removing the file changes nothing, nor can whoever has
+    the copy, as each worker does, change what the next one runs."""
     async with Runtime(tmp_path, b"k" * 32) as runtime:
         await runtime.prepare(BINARY)
         only(tmp_path).write_bytes(b"evil")
         result = await runtime.run_component(BINARY, b"7", (), Limits(), b"s", "2026-11-24")
         assert result.value == b"7"
+        (sealed,) = runtime._cache._sealed.values()
+        attempts: list[Callable[[], object]] = [
+            lambda: os.pwrite(sealed, b"evil", 0),
+            lambda: mmap.mmap(sealed, 0),
+            lambda: os.ftruncate(sealed, 1),
+            lambda: os.ftruncate(sealed, 1 << 30),
+            lambda: fcntl.fcntl(sealed, ADD_SEALS, 0),
+        ]
+        for attempt in attempts:
+            with pytest.raises(PermissionError):
+                attempt()
 
 
 async def test_a_folder_that_cannot_be_written_still_runs(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def answer_over(transaction: "Transaction", grant: str, windows: Sequence[Sequen
 
     A "none" is no answer: nothing was told. Nor is there one where something is read without a window.
     """
-    if None in windows or not windows:
+    if None in windows:
         return None
     same = {
         run_of(receipt) for receipt in transaction.receipts("run", grant=grant) if receipt.body["windows"] == windows

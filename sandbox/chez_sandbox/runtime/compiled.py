@@ -262,7 +262,6 @@ def _load(path: Path, key: bytes) -> int | None:
             if size <= 0:
                 return None
             mac = file.read(_MAC)
-            file.seek(_MAC)
             sealed = _memory_file()
             try:
                 _copy(file.fileno(), sealed, _MAC, size)
