@@ -324,6 +324,8 @@ class Door:
     def admit(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
         """Look at a websocket's handshake: turn away one too many with a word."""
         guest = self.guest(socket)
+        if guest not in self.guests:  # it ended meanwhile, and does not end again: nobody would take it out
+            return None
         if guest.account is None:
             behind = forwarded(request.headers.get_all(self._header), self._is_proxy)
             self._assign(guest, behind or _host(guest))
@@ -373,8 +375,7 @@ class Door:
     def _assign(self, guest: GuestConnection, host: str) -> None:
         account = self.addresses.at(host)
         account.guests.add(guest)
-        held, guest.held, guest.account = guest.held, 0, account
-        self.addresses.hold(account, guest, held)
+        guest.account = account  # it holds nothing yet: that is weighed from now on
 
     def _refused(self, guest: GuestConnection, limit: str) -> Response:
         self.counts.turned_away[limit] += 1
