@@ -55,8 +55,14 @@ async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Wi
         await a.sync()
         assert _urls(a) == _urls(b) == [server.url]
         assert await _texts(a) == [f"removed {second.url}"]
+        await a.relays.add(second.url)
+        await a.sync()
+        await b.sync()  # which had it removed, from all devices, and not for itself alone
+        assert _urls(b) == [server.url, second.url] and (await _texts(b))[1:] == [f"added {second.url}"]
+        own = [one.body["what"] for one in await a.journal.receipts("relay-changed", url=second.url)]
+        assert own == ["added", "removed", "added"]
     async with open_again(tmp_path / "b") as b:
-        assert _urls(b) == [server.url]
+        assert _urls(b) == [server.url, second.url]
 
 
 async def test_who_is_connected_follows_at_once(tmp_path: Path, server: Within) -> None:
