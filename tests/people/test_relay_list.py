@@ -65,6 +65,18 @@ async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Wi
         assert _urls(b) == [server.url, second.url]
 
 
+async def test_the_relay_that_a_home_is_known_by_is_pinned_and_not_removed(tmp_path: Path) -> None:
+    """Added again, with pins, it is pinned; it goes when another one is set, which may be given its pins with that."""
+    async with persons(tmp_path, "anna") as (anna,):
+        await anna.set_relay("wss://relay.invalid")
+        await anna.relays.add("wss://relay.invalid", pins=[PIN])
+        assert anna.relays.pins("wss://relay.invalid") == (PIN,) and _urls(anna) == ["wss://relay.invalid"]
+        with pytest.raises(InvalidValue, match="is known by"):
+            await anna.relays.remove("wss://relay.invalid")
+        await anna.relays.set("wss://other.invalid", pins=[PIN])
+        assert anna.relays.pins("wss://other.invalid") == (PIN,) and anna.relay == "wss://other.invalid"
+
+
 async def test_who_is_connected_follows_at_once(tmp_path: Path, server: Within) -> None:
     """Both connected: the other device begins a link to the relay that was added, and ends it when it is removed."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
