@@ -1,4 +1,4 @@
-"""A home that a process has open is nobody else's, whatever is removed from its folder."""
+"""A home that a process has open is nobody else's, whatever is removed from its folder; what is missing is said."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.errors import HomeBusy
+from chez.errors import Damaged, HomeBusy
+from chez.home.backup import STORE_FILE
+from chez.store.keyfile import KEY_FILE
 from tests.home.conftest import PASSPHRASE
+from tests.home.test_doctor import harm
 
 
 async def test_a_home_whose_lock_file_was_removed_is_opened_by_nobody_else(path: Path) -> None:
@@ -39,3 +42,17 @@ async def test_a_home_on_a_disk_that_locks_no_folders_is_held_by_its_file(
         with pytest.raises(HomeBusy, match=str(os.getpid())):
             async with chez.open(path, passphrase=PASSPHRASE):
                 pass
+
+
+async def test_a_home_of_which_a_part_is_gone_is_damaged(path: Path) -> None:
+    """It is no place where none is: which file is missing is said, or what of the store, and where to get it."""
+    for name in (KEY_FILE, STORE_FILE):
+        (path / name).rename(path / "away")
+        with pytest.raises(Damaged, match=f"is incomplete: {name} is missing"):
+            async with chez.open(path, passphrase=PASSPHRASE):
+                pass
+        (path / "away").rename(path / name)
+    harm(path, lambda db: db.execute("DELETE FROM meta WHERE key = 'person'"))
+    with pytest.raises(Damaged, match="the store lacks 'person'"):
+        async with chez.open(path, passphrase=PASSPHRASE):
+            pass
