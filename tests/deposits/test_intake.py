@@ -363,6 +363,27 @@ async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, ins
     assert await home._database.read(lambda db: db.execute("SELECT n FROM deposit_ack").fetchall()) == []
 
 
+@pytest.mark.parametrize("odd", [
+    {"taken": "yesterday"}, {"label": 7}, {"era": "1"}, {"number": 1.5}, {"refused": "none"}, {"refused": True},
+    {"rejects": 7}, {"rejects": ["x"]}, {"rejects": [{"row": 1}]}, {"outcome": None}], ids=str)
+async def test_a_line_that_an_app_wrote_over_costs_itself(
+        home: chez.Home, insurer: Insurer, odd: dict[str, Any]) -> None:
+    """The collection takes any record: one that tells of no message is none that came, and the message that comes again
+    changes nothing, as any that is known."""
+    to = await given(home, insurer, f"odd {odd}")
+    item = message(to, insurer.keys, [policy("o1")])
+    assert (await judged(home, to, item, NOON))[0] is Verdict.TAKEN
+    lines = home.collection("chez-deposits")
+    (line,) = [one async for one in lines if one.value["address"] == to.key.hex()]
+    await lines.put({**line.value, **odd}, id=line.id)
+    assert await home.deposits.all(f"odd {odd}") == []
+    await home._database.write(lambda db: db.execute("DELETE FROM deposit_ack"))
+    assert (await judged(home, to, item, NOON))[0] is Verdict.REPEATED
+    assert await home._database.read(lambda db: db.execute("SELECT outcome, refused FROM deposit_ack").fetchall()) == [
+        ("taken", 0)]
+    await lines.purge(line.id)
+
+
 async def test_what_nobody_hears_is_said_for_ninety_days(
         home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An acknowledgement waits while its organisation can't be reached, and is let go after three months of that."""

@@ -123,7 +123,8 @@ class Intake:
                 return Verdict.REPEATED, Counter()
             if known.value.get("hash") == came.hash.hex():
                 outcome: Outcome = "too-large" if known.value.get("outcome") == "too-large" else "taken"
-                self._acknowledge(db, came, outcome, int(known.value.get("refused", 0)), now)
+                refused = known.value.get("refused")  # an app may have written over the line
+                self._acknowledge(db, came, outcome, refused if type(refused) is int else 0, now)
                 return Verdict.REPEATED, Counter()
             self._acknowledge(db, came, "number-used", 0, now)
             return Verdict.DROPPED, Counter()
