@@ -1,5 +1,7 @@
 """What nobody may say of others, and what of an author counts whose right something took at the same time."""
 
+import pytest
+
 from chez.spaces.membership import Membership
 from chez.spaces.statements import Create, Cut, Kind, Role, sign_statement
 from tests.spaces.people import ZEROS, Author, Person, begin, seed
@@ -104,3 +106,86 @@ def test_of_two_ways_in_which_a_right_ended_the_shorter_counts() -> None:
     assert space.members.right(device, heads).cut == entries[2]
     space.members.add([retired])
     assert space.void() == [] and space.members.right(device, heads).cut == entries[0]
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_space_stands_whose_maker_was_let_in_by_who_is_taken_out(root: bool) -> None:
+    """It is its person's, not the device's: it has its owner, and the epoch that it began with, all the same.
+
+    What else that device said there, which nobody let in by what takes effect, is void.
+    """
+    alice, bob = Person("alice"), Person("bob")
+    log = [alice.enrol()]
+    for number, by in ((0, alice.root), (1, alice.devices[0].signing), (2, alice.devices[1].signing)):
+        log.append(alice.certify([log[-1].hash], number, by))
+    maker = alice.devices[2].signing
+    create = sign_statement(Create([log[-1].hash], maker.public, alice.id, Kind.SHARED, seed("admin"), ZEROS, "ours"),
+                            maker)
+    author, enrol = Author(create.hash, maker), bob.enrol()
+    members = Membership(create.hash)
+    first = author.epoch([create.hash], 1, [])
+    members.add([*log, create, enrol, bob.certify([enrol.hash], 0, bob.root), first])
+    members.add([author.add(sorted(members.heads), bob.id, Role.WRITER)])
+    assert members.state.role(bob.id) is Role.WRITER
+    members.add([alice.expel([log[2].hash], alice.devices[1].id, alice.root if root else alice.devices[0].signing)])
+    assert members.create is not None and members.state.role(alice.id) is Role.OWNER
+    assert members.epochs.keys() == {first.hash} and members.state.role(bob.id) is None
+    assert [members.state.right(one.id) for one in alice.devices] == [Role.OWNER, None, None]
+
+
+def test_the_root_key_makes_void_what_was_let_in_meanwhile_and_nothing_of_its_own() -> None:
+    """A thief with a device of Alice's lets in another, which takes hers and Bob out: her root key undoes all."""
+    space = Space()
+    certificates = space.members.person_heads(space.alice.id)
+    thief = space.alice.devices[2]
+    let_in = space.alice.certify(certificates, 2, space.alice.devices[1].signing)
+    space.members.add([let_in])
+    known = sorted({*space.heads, let_in.hash})
+    heads = [let_in.hash]
+    robbed = space.alice.expel(heads, space.alice.devices[0].id, thief.signing)
+    named = Author(space.id, thief.signing).rename(known, "mine")
+    out = Author(space.id, thief.signing).remove(known, space.bob.id)
+    new = Person("alice")
+    new.devices = [*new.devices[:2], Person("alice's new").devices[0]]
+    space.members.add([
+        robbed, named, out, space.alice.expel(certificates, space.alice.devices[1].id, space.alice.root),
+        space.alice.expel(certificates, thief.id, space.alice.root), new.certify(certificates, 2, space.alice.root)])
+    state = space.members.state
+    assert state.right(space.alice.devices[0].id) is Role.OWNER and state.right(new.devices[2].id) is Role.OWNER
+    assert state.right(thief.id) is None and state.name == "ours" and state.role(space.bob.id) is Role.WRITER
+
+
+def test_a_retirement_rests_on_an_expulsion_that_takes_effect() -> None:
+    """A stolen device takes another out and retires it; the root key makes void that it did: its entries count on."""
+    space = Space()
+    certificates = space.members.person_heads(space.alice.id)
+    honest, stolen = space.alice.devices[0], space.alice.devices[1]
+    space.members.add([space.alice.expel(certificates, honest.id, stolen.signing, keep=[space.second.hash])])
+    space.members.add([Author(space.id, stolen.signing).retire(space.heads, Cut(honest.id, 0, ZEROS))])
+    assert [cut.sequence for cut in space.members.cuts(honest.id)] == [0]
+    space.members.add([space.alice.expel(certificates, stolen.id, space.alice.root)])
+    assert space.members.cuts(honest.id) == [] and space.members.state.right(honest.id) is Role.OWNER
+
+
+def test_of_two_roles_that_are_given_at_the_same_time_the_lower_counts() -> None:
+    """Whoever hears of both, in whatever order, has the same; nobody has more than each of the two would give."""
+    space = Space(bob=Role.OWNER)
+    heads = space.heads
+    said = [space.owner.set_role(heads, space.carol.id, Role.WRITER),
+            space.other.set_role(heads, space.carol.id, Role.OWNER)]
+    for order in (said, said[::-1]):
+        members = Membership(space.id)
+        members.add([*space.members.statements, *order])
+        assert members.state.role(space.carol.id) is Role.WRITER
+        assert members.right(space.carol.devices[0].id, members.heads).role is Role.WRITER
+
+
+def test_the_epoch_that_a_space_begins_with_stands_whose_maker_leaves_at_the_same_time() -> None:
+    """Whoever is in the space has its keys: there is none before it that they could go back to."""
+    alice = Person("alice")
+    *log, create = begin(alice)
+    author = Author(create.hash, alice.devices[0].signing)
+    members = Membership(create.hash)
+    first = author.epoch([create.hash], 1, [])
+    members.add([*log, create, first, author.remove([create.hash], alice.id)])
+    assert members.epochs.keys() == {first.hash} and members.state.role(alice.id) is None
