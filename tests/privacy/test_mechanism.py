@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from chez_sandbox.errors import BadInput
+from chez_sandbox.privacy import mechanism
 from chez_sandbox.privacy.mechanism import draw, drawer
 from chez_sandbox.privacy.statistics import Question
 
@@ -91,3 +92,12 @@ def test_what_cannot_be_promised_is_not_drawn(question: Question) -> None:
     """Bounds or an epsilon that no measurement keeps are a typed error, never a draw with another promise."""
     with pytest.raises(BadInput):
         draw(question, [1, 2, 3])
+
+
+def test_a_measurement_that_would_tell_more_than_was_paid_for_is_not_drawn_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What OpenDP itself says that an answer tells is held against what the question may."""
+    monkeypatch.setitem(mechanism._MEASUREMENTS, "count", lambda dp, one: mechanism._count(dp, 2 * one.epsilon))
+    with pytest.raises(BadInput, match=r"stays within an epsilon of 0\.5"):
+        draw(Question("count", 0.5), [1, 2, 3])

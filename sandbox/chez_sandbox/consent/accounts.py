@@ -17,7 +17,7 @@ import msgspec
 
 from chez.errors import InvalidValue
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.escrow import EPSILON, RUNS, Charge, Unit, bare, thousandths, unit_of
+from chez_sandbox.consent.escrow import RUNS, Charge, bare, thousandths, unit_of
 from chez_sandbox.manifest import Manifest
 
 __all__ = (
@@ -86,22 +86,20 @@ def charges_of(
     amount: float,
     granted: float,
     ceilings: Ceilings,
-    unit: Unit = "bits",
     providers: Iterable[str] = (),
 ) -> tuple[Charge, ...]:
     """What a run of a grant is debited: `amount` from the grant's account of `granted` in all, and from the shared.
 
     Those are the collections' and the providers' (`Identity.accounts`, as the receipt of the grant has them; else
-    the manifest's own). In bits or in epsilon; rounded up to thousandths. Raises `InvalidValue`.
+    the manifest's own). In bits, rounded up to thousandths. Raises `InvalidValue`.
     """
-    before = EPSILON if unit == "epsilon" else ""
     each = thousandths(amount)
     # A grant's runs cost the same each: rounding must not take the last of those that were granted.
     whole = int(granted / amount + 1e-9) * each if amount else 0
-    own = Charge(before + grant_account(grant_id), each, whole, own=True)
+    own = Charge(grant_account(grant_id), each, whole, own=True)
     keys = dict.fromkeys(providers) or [manifest.provider.signing_key]
     names = [*map(provider_account, keys), *(f"collection:{read.collection}" for read in manifest.reads)]
-    return own, *(Charge(before + name, each, ceilings.of(before + name)) for name in names)
+    return own, *(Charge(name, each, ceilings.of(name)) for name in names)
 
 
 def runs_charges(manifest: Manifest, ceilings: Ceilings, providers: Iterable[str] = ()) -> tuple[Charge, ...]:
