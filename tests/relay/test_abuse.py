@@ -116,6 +116,24 @@ async def test_an_answer_that_fails_is_held_no_more(monkeypatch: pytest.MonkeyPa
         lost.cancel()
 
 
+async def test_a_defect_in_what_a_frame_does_ends_its_connection_alone(
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is let go at once, others go on, and the log has no more than the kind of the error."""
+    async with relay() as server, connect(url(server)) as other, dial(url(server), compression=None) as client:
+        await talk(client, frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))
+
+        def defect(*_: object) -> list[Effect]:
+            raise ValueError("a secret")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RelaySession, "receive", defect)
+            await client.send(b"whatever")
+            await client.wait_closed()
+        await until(lambda: server.connections == 2)
+        await other.open(SPACE.claims(Role.READ))
+    assert "ValueError" in caplog.text and "a secret" not in caplog.text
+
+
 async def test_a_read_makes_room_for_no_more_than_it_may() -> None:
     """What the socket's own transport asks the system for at each read is the relay's choice, not the event loop's."""
     async with relay() as server, raw(server.port) as client:

@@ -164,13 +164,16 @@ def begins(whole: s.Result | None, found: s.Page) -> bool:
         whole.entries[:len(found.entries)], whole.dropped, head, whole.end)
 
 
-@pytest.mark.parametrize(("change", "last"), [
-    ("DELETE FROM entries WHERE entry = :end", 5), ("DELETE FROM entries WHERE entry >= x''", 0),
-    ("UPDATE entries SET entry = :other, head = :head, envelope = :envelope WHERE entry = :end", 0),
-], ids=["its last entry", "all of it", "another entry in its last one's place"])
-def test_a_log_that_lost_its_end_is_not_taken_for_a_shorter_one(
-        filled: Path, tmp_path: Path, change: str, last: int) -> None:
-    """Nor for another one: what is whole before that is handed out, and behind it nothing, not even that it is over."""
+@pytest.mark.parametrize(("change", "found"), [
+    ("DELETE FROM entries WHERE entry = :end", [5, None]),
+    ("DELETE FROM entries WHERE entry >= x''", [None, None]),
+    ("UPDATE entries SET entry = :other, head = :head, envelope = :envelope WHERE entry = :end", [None, None]),
+    ("UPDATE entries SET entry = :other, envelope = :envelope WHERE entry = :third", [None, 1]),
+    ("UPDATE entries SET head = zeroblob(32) WHERE entry = :third", [None, 1]),
+], ids=["without its last entry", "without any", "another entry at its end", "another in its midst", "another head"])
+def test_a_log_that_is_another_is_not_handed_out(
+        filled: Path, tmp_path: Path, change: str, found: list[int | None]) -> None:
+    """Nor one that lost its end as a shorter one: what is whole is handed out, and nothing is said of the rest."""
     path = tmp_path / FILE_NAME
     shutil.copy(filled, path)
     whole, other = answers(filled, QUESTIONS[2:3])[0], entry(20)
@@ -178,13 +181,12 @@ def test_a_log_that_lost_its_end_is_not_taken_for_a_shorter_one(
     before = reduce(fold_head, [entry(n).entry for n in range(5)], GENESIS_HEAD)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         assert db.execute(change, {
-            "end": entry(9, 1500).entry, "other": other.entry, "head": fold_head(before, other.entry),
-            "envelope": other.envelope}).rowcount
-    reads = [s.ReadPage(SPACE.handle, after, 100_000, READ) for after in (0, 5)]
-    begin, end = answers(path, reads)
-    if last:
-        assert isinstance(begin, s.Page) and begins(whole, begin) and len(begin.entries) == last
-    assert codes([end, *[begin] * (not last)]) == [Code.DAMAGED] * (1 + (not last))
+            "end": entry(9, 1500).entry, "third": entry(2).entry, "other": other.entry,
+            "head": fold_head(before, other.entry), "envelope": other.envelope}).rowcount
+    pages = answers(path, [s.ReadPage(SPACE.handle, after, 100_000, READ) for after in (0, 5)])
+    assert [len(one.entries) if isinstance(one, s.Page) else None for one in pages] == found
+    assert all(one and (isinstance(one, s.Page) or codes([one]) == [Code.DAMAGED]) for one in pages)
+    assert not isinstance(pages[0], s.Page) or begins(whole, pages[0])
     assert not check(path).sound
 
 
