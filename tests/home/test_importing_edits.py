@@ -9,7 +9,9 @@ import msgspec
 
 import chez
 from chez.connectors import Found, Item, Source
+from chez.crypto import random_bytes
 from chez.home.importing import ImportReport
+from chez_wire.limits import MAX_CHANGE
 
 
 class Booking(msgspec.Struct):
@@ -105,3 +107,16 @@ async def test_a_deleted_one_stays_so_and_a_restored_one_keeps_its_changes(home:
     assert (await bring(home, tmp_path, JULY)).unchanged == 1
     await bookings.restore(record.id)
     assert (await bring(home, tmp_path, JULY)).updated == 1 and await shown(home) == {**JULY, "label": "Shopping"}
+
+
+async def test_what_no_change_holds_costs_itself(home: chez.Home, tmp_path: Path) -> None:
+    """A record that is too large to be sent is a reject with its row, new or known; those beside it are kept, also when
+    the same file comes again."""
+    large = random_bytes(MAX_CHANGE // 2 + 1).hex()
+    for number in (2, 3):  # the third is there by then
+        file = [{**JUNE, "number": one, **({"label": large} if one == number else {})} for one in range(1, 5)]
+        done = await bring(home, tmp_path, *file)
+        assert [(one.line, one.reason[:15]) for one in done.rejects] == [(number, "this edit takes")]
+        assert (await bring(home, tmp_path, *file)).added == 0
+    labels = {record.value["number"]: record.value["label"] async for record in home.collection("bookings")}
+    assert labels == dict.fromkeys(range(1, 5), JUNE["label"])
