@@ -67,6 +67,18 @@ async def test_what_a_lost_device_had_not_sent_arrives(offline: Pair, tmp_path: 
         assert set((await offline.phone.status()).devices) == {"laptop", "phone", "again"}
 
 
+async def test_what_a_lost_device_had_said_of_devices_arrives(pair: Pair, tmp_path: Path) -> None:
+    """It stood in an entry that no relay got: the restored home says it anew."""
+    await pair.meet()
+    await pair.laptop.devices.rename("phone", "mobile")
+    await pair.laptop._database.write(pair.laptop._spaces.private.replica.author.flush)
+    await pair.laptop.backup(tmp_path / "backup")
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        await home.sync(pair.url)
+        await pair.phone.sync(pair.url)
+        assert {one.name for one in await pair.phone.devices.all()} == {"laptop", "mobile", "again"}
+
+
 @pytest.mark.slow
 async def test_what_the_lost_device_sent_after_all_is_not_there_twice(offline: Pair, tmp_path: Path) -> None:
     """The laptop sent its work after the backup was made: nothing is doubled, and edits made meanwhile stay."""
