@@ -4,10 +4,12 @@ import pytest
 
 from chez.errors import HomeCopied
 from chez.spaces.space import add_to_space
-from chez.spaces.statements import Role, SetRole, sign_statement
+from chez.spaces.statements import Cut, Role, SetRole, sign_statement
+from chez.sync.chains import last_entry
 from chez.sync.copied import note_copy
 from chez.sync.entry import CHANGES
 from tests.sync.test_hearing import RELAY, Family, Home
+from tests.sync.test_offers import taken_out
 
 
 def waiting(family: Family, n: int) -> Home:
@@ -77,3 +79,29 @@ def test_a_home_that_heard_of_its_copy_leaves_nothing_and_meets_nobody() -> None
         with pytest.raises(HomeCopied):
             step()
     assert home.count("sealed") == 0
+
+
+@pytest.mark.parametrize("lowered", [True, False])
+def test_what_this_device_wrote_beyond_a_cut_counts_here_as_for_others_while_it_reads(lowered: bool) -> None:
+    """Its person may only read from now on: it shows what all show. Who was taken out keeps what is here, as it is."""
+    family = Family()
+    n, founder = family.shared, family.founder
+    home = waiting(family, n)
+    replica, device = home.replicas[n], home.member.keys.id
+    replica.author.outgoing(home.db, RELAY)
+    sequence, _, _ = last_entry(home.db, n, device)
+    (accepted,) = home.db.execute("SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence = ? "
+                                  "UNION ALL SELECT zeroblob(32)", (n, device, sequence - 1)).fetchone()
+    keys, space = founder.member.keys, founder.replicas[n].space
+    if lowered:
+        said = [sign_statement(SetRole(space.id, space.membership.named_heads, keys.id, family.house.person,
+                                       Role.READER, [Cut(device, sequence - 1, accepted)]), keys.signing)]
+    else:
+        taken_out(family)
+        said = founder.replicas[n].space.membership.statements
+    add_to_space(home.db, n, said, [], sent=True)
+    replica.hear()
+    replica.recount(home.db)
+    assert replica.access.role is (Role.READER if lowered else None)
+    (shown,) = home.db.execute("SELECT count(*) FROM record WHERE space = ? AND deleted = 0", (n,)).fetchone()
+    assert shown == (0 if lowered else 1)
