@@ -349,7 +349,8 @@ async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: t
     await spends(laptop, account, 2000)
     await say_holding(laptop)
     ceiling = VERBS["job-allowance-ceiling"]
-    assert (await ceiling(laptop, {"account": account, "runs": 401}, Person("n")))["ceiling"] is None
+    assert (await ceiling(laptop, {"account": account, "runs": 401}, unwilling := Person("n")))["ceiling"] is None
+    assert "401 runs" in unwilling.asked[0] and "400 runs" in unwilling.asked[0]
     assert (await ceiling(laptop, {"account": account, "runs": 5}, Person("")))["ceiling"] == 5
     await give_share(laptop, "b", {account: 1000})
     await laptop.sync()
@@ -386,7 +387,7 @@ async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices:
     odd = {"weird:x": 5, "runs:collection:x": 5, "collection:\n": 5, "collection:owed": -5}
     asked = asks_record(phone, {**odd, "collection:asked": 7000}, NOW)
     accounts = {**{name: (amount, amount) for name, amount in odd.items()}, "collection:had": (1000, 0)}
-    ceilings = {"provider:k": 10**12, "runs:provider:k": 3000}
+    ceilings = {"provider:k": 10**12, "runs:provider:k": 3000, "runs:collection:x": 5, "runs:provider:owed": -5}
     word = signed_record(phone, HOLDS, _Holding(1, 10**6, False, accounts, ceilings))
     await phone.collection(COLLECTION).put(asked, id=ask_id(phone.device_id))
     await phone.collection(COLLECTION).put({"by": phone.device_id, **word}, id=holding_id(phone.device_id))

@@ -301,6 +301,25 @@ async def test_a_revocation_that_comes_while_others_are_sent_is_heeded(
     assert [(left.grant[:2], left.outcome) for left in await departures(home)] == [("01", "result"), ("02", "none")]
 
 
+async def test_what_was_sent_meanwhile_is_not_sent_again(
+    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that sends while an earlier message is under way may take the later ones: each leaves once."""
+    for number in (1, 2):
+        await run_held(home, number)
+    beside = [deliver]
+
+    async def put(*asked: Any) -> None:
+        while beside:
+            await beside.pop()(home, LATER)
+        await relay.put(*asked)
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    assert (await deliver(home, LATER)).sent == 0
+    first, second, again = relay.items  # the first one was under way, and is the same bytes
+    assert first == again != second and len(await home.journal.receipts("delivered")) == 2
+
+
 async def test_a_relay_that_is_away_is_asked_once(home: chez.Home, relay: Relay) -> None:
     """Of many messages for one provider each would wait for its relay: they are left, and may be withdrawn still."""
     for number in (1, 2, 3):

@@ -12,7 +12,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.bundle import build_bundle
 from chez_sandbox.consent import noising
 from chez_sandbox.consent.accounts import Ceilings
@@ -127,7 +127,8 @@ async def test_a_debit_without_a_draw_is_not_paid_twice(
 async def test_of_two_draws_at_once_the_first_is_the_one_there_is(
     home: chez.Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was drawn while another process drew the same value, and kept it, was never seen, and is gone."""
+    """What was drawn while another process drew the same value, and kept it, was never seen, and is gone; so is what
+    was drawn and not paid for."""
     given, numbers = await grant(home, noised(**COUNTED)), iter(range(1, 9))
 
     async def drawn_within(manifest: Any, tables: Any, keys: Any) -> Drawn:
@@ -140,6 +141,9 @@ async def test_of_two_draws_at_once_the_first_is_the_one_there_is(
 
     monkeypatch.setattr(noising, "draw_from", drawn_within)
     assert result((await run_once(home, given.grant.id, Instant())).result)["rows"] == 2
+    unpaid = noising.noised_windows(given.bundle.manifest, TODAY + timedelta(days=1))
+    with pytest.raises(NotAllowed, match="not paid for"):
+        await noising.noise_under(home, given, 2, unpaid)(given.bundle.manifest, [])
     assert [one.body["numbers"] for one in await home.journal.receipts("draw")] == [{"rows": [2]}]
 
 
