@@ -73,6 +73,7 @@ def table(count: int, generation: int = 0) -> tuple[SealedPacket, ...]:
 
 def codes(results: Sequence[s.Result]) -> list[object]:
     """What was refused, and why; None for what was not."""
+    assert None not in results, "each is answered"
     return [getattr(result, "code", None) for result in results]
 
 

@@ -10,7 +10,7 @@ from chez.sync import session as client
 from chez.sync.events import AppendDone, RolesEnded, Welcomed
 from chez.sync.session import ClientSession
 from chez_relay import session as relay
-from chez_relay.effects import Close, Send
+from chez_relay.effects import Ask, Close, Send
 from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions, Place
 from chez_relay.session import RelaySession
@@ -123,13 +123,16 @@ def test_frames_behind_several_opens_are_handled_in_their_order() -> None:
 
 
 def test_a_connection_that_ended_says_nothing_more() -> None:
-    """Whatever comes of its spaces and inboxes afterwards."""
+    """Whatever comes of its spaces, and of what it asked, afterwards."""
     world = World(13)
     link = opened(world)
     link.client.subscribe(SPACE.handle, 0, 1000)
     world.run()
     assert link.relay.hears(SPACE.handle)
+    (asked,) = link.relay.receive(frames.encode(SAMPLES[frames.Read]))
+    assert isinstance(asked, Ask)
     link.apply(link.relay.receive(b"no frame"))
+    assert link.relay.completed(asked, world.storage.perform_now([asked.request])[0]) == []
     assert link.closed is not None and not link.relay.hears(SPACE.handle)
     assert link.relay.grew(SPACE.handle, Page((), HEAD, 6)) == link.relay.rotated(SPACE.handle, None) == []
     assert link.relay.receive(frames.encode(SAMPLES[frames.Read])) == []

@@ -56,11 +56,11 @@ def filled() -> tuple[World, Link]:
 
 
 def dropping(world: World, ranges: tuple[Dropped, ...] = RANGES, incarnation: bytes | None = None,
-             follows: bytes = NO_DROP) -> Dropping:
+             follows: bytes = NO_DROP, chunks: tuple[bytes, ...] = ()) -> Dropping:
     """What a member vouches for."""
     store = world.storage.incarnation if incarnation is None else incarnation
-    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(follows, CHECKPOINT, ranges, ())))
-    return Dropping(store, follows, CHECKPOINT, ranges, (), CONTROL.public, vouch)
+    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(follows, CHECKPOINT, ranges, chunks)))
+    return Dropping(store, follows, CHECKPOINT, ranges, chunks, CONTROL.public, vouch)
 
 
 def outcome(world: World, link: Link, ref: int) -> str:
@@ -132,6 +132,8 @@ def test_a_drop_of_nothing_is_refused() -> None:
     """It names a range or a chunk, or it would only stand in the way of others."""
     world, owner = filled()
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, dropping(world, ()))) == Code.BAD_RANGES
+    of_a_chunk = dropping(world, (), chunks=(seed("chunk"),))
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, of_a_chunk)) == ""
 
 
 def test_a_page_with_a_hole_is_caught() -> None:
