@@ -120,3 +120,21 @@ async def test_what_no_change_holds_costs_itself(home: chez.Home, tmp_path: Path
         assert (await bring(home, tmp_path, *file)).added == 0
     labels = {record.value["number"]: record.value["label"] async for record in home.collection("bookings")}
     assert labels == dict.fromkeys(range(1, 5), JUNE["label"])
+
+
+async def test_what_says_source_in_a_list_or_a_text_is_a_persons_and_stops_no_import(
+        home: chez.Home, tmp_path: Path) -> None:
+    """An item and a word that are called as Chez's own field are no source; the history shows them, too."""
+    await bring(home, tmp_path, JUNE)
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    await bookings.put({**JUNE, "note": chez.Text("see ")}, id=record.id)
+    async with bookings.edit(record.id) as it:
+        it["note"].append("_source")
+    async with bookings.edit(record.id) as it:
+        it["tags"].append("_source")
+    assert (await bring(home, tmp_path, JULY)).updated == 1
+    mine = await shown(home)
+    assert (mine["label"], mine["tags"], str(mine["note"])) == (JULY["label"], ["card", "_source"], "see _source")
+    kinds = [one.kind for one in await bookings.history(record.id)]
+    assert kinds[1:3] == ["edited", "edited"] and kinds.count("imported") == len(kinds) - 3

@@ -99,7 +99,9 @@ def sets_field(change: bytes, name: str) -> bool:
         return False
     try:
         _, columns = header(change)
-        keys = _texts(columns.get(KEY, b""))
+        if not columns.get(KEY):  # all that it does is in lists and texts
+            return False
+        keys = _texts(columns[KEY])
         return any(key == name and obj is None for key, obj in zip(
             keys, _numbers(columns[OBJECT]) if OBJECT in columns else [None] * len(keys), strict=True))
     except (IndexError, ValueError) as error:
