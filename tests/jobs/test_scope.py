@@ -205,6 +205,12 @@ async def test_more_rows_or_values_than_a_run_may_have_are_refused(
         with monkeypatch.context() as patched:
             patched.setattr(scope, name, 2 * 96)
             assert len(await rows(home, READS)) == 96
+    both = parse_manifest(manifest_text(reads=READS + reading("diary", '"text"')))
+    monkeypatch.setattr(scope, "MAX_CELLS", 2 * 96 + 1)
+    assert [len(table.rows) for table in await granted_tables(home, both, TODAY)] == [96, 1]
+    monkeypatch.setattr(scope, "MAX_CELLS", 2 * 96)
+    with pytest.raises(NotAllowed, match="diary"):
+        await granted_tables(home, both, TODAY)
 
 
 JOIN = b"""
