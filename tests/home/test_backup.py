@@ -124,7 +124,7 @@ async def test_a_restored_device_has_nothing_to_spend(home: chez.Home, tmp_path:
             with pytest.raises(NotAllowed, match="closed"):
                 await again.journal.reserve({name: 100.0}, 1.0, "run", {})
         await again.journal.allow(["provider:x", "provider:y"], 10.0)
-        await again.journal.allow(["provider:y"], 10.0)
+        await again.transaction(lambda transaction: transaction.allow(["provider:y"], 10.0))
         await again.journal.reserve({"provider:x": 100.0, "provider:y": 100.0}, 9.0, "run", {})
         with pytest.raises(NotAllowed, match="closed"):
             await again.journal.reserve({"provider:x": 100.0, "provider:y": 100.0}, 9.0, "run", {})
