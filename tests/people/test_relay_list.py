@@ -59,8 +59,9 @@ async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Wi
         await a.sync()
         await b.sync()  # which had it removed, from all devices, and not for itself alone
         assert _urls(b) == [server.url, second.url] and (await _texts(b))[1:] == [f"added {second.url}"]
-        own = [one.body["what"] for one in await a.journal.receipts("relay-changed", url=second.url)]
-        assert own == ["added", "removed", "added"]
+        for home in (a, b):
+            told = [one.body["what"] for one in await home.journal.receipts("relay-changed", url=second.url)]
+            assert told == ["added", "removed", "added"]
     async with open_again(tmp_path / "b") as b:
         assert _urls(b) == [server.url, second.url]
 
@@ -149,6 +150,8 @@ async def test_pins_and_tokens_go_along(tmp_path: Path, server: Within) -> None:
         await b.sync()
         await a.sync()
         assert a.relays.pins("wss://relay.invalid") == () and await _token(a, "wss://relay.invalid") == "given"
+        (told,) = await a.journal.receipts("relay-changed", what="pinned")
+        assert (told.body["device"], told.body["keys"]) == (b.device_id.hex(), 0)
 
 
 async def _token(home: chez.Home, url: str) -> str:
