@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.records.values import Value
-from tests.records.pair import Device, pair
+from tests.records.pair import Device, meet, pair
 from tests.tries import tries
 
 FIELDS = ("a", "b", "c")
@@ -35,6 +35,24 @@ def test_who_typed_much_in_a_record_keeps_it_and_the_rest_follows(monkeypatch: p
     device.put({"key": 7, "a": 1, "b": [0, 1], "note": "xxxx"})
     assert imported(device, {"a": 2, "b": [2], "c": 2}) == "updated"
     assert {name: device.stored()[name] for name in FIELDS} == {"a": 2, "b": [0, 1], "c": 2}
+
+
+def test_what_a_person_changed_beside_an_import_elsewhere_stays_when_the_devices_met() -> None:
+    """A label that shows and an item that was merged, however much that import wrote; no next one takes them."""
+    here, there = pair()
+    imported(here, {"a": "june", "b": [0], "c": 0})
+    here.give(there)
+    imported(here, {"a": "july", "b": [0, *range(9)], "c": 1})
+    for note in "xy":
+        there.put({"key": 7, "a": "june", "b": [0], "c": 0, "note": note})
+    there.put({"key": 7, "a": "mine", "b": [0, "mine"], "c": 0, "note": "y"})
+    meet(here, there)
+    met = here.stored()
+    assert met["a"] == "mine" and met["c"] == 1 and "mine" in met["b"]
+    for device in here, there:
+        assert imported(device, {"a": "july", "b": [0, *range(9)], "c": 1}) == "edited"
+        assert imported(device, {"a": "august", "b": [], "c": 2}) == "updated"
+        assert [device.stored()[name] for name in FIELDS] == ["mine", met["b"], 2]
 
 
 def imported(device: Device, said: dict[str, Value]) -> str:

@@ -1,11 +1,13 @@
 """What a person changed in an imported record since an import gave it: no file takes that back.
 
-Told by the record's changes, in Lamport's order: a field is the person's where the last change that touched it is no
-import's, unless it reads as the last import left it (an undo). Edits of a list, a map or a text are edits of the field
-that it is in. What a migration makes of a field is what it was.
+Told by the record's changes: a field is the person's where a change of theirs touched it that no import knew of which
+gave it since, unless it reads as the last import left it (an undo). Edits of a list, a map or a text are edits of the
+field that it is in. What a migration makes of a field is what it was.
 """
 
 from collections.abc import Sequence, Set
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from chez.records import automerge
@@ -14,7 +16,7 @@ from chez.records.counter import Counter
 from chez.records.derived import MIGRATION
 from chez.records.diff import same
 from chez.records.imported import IMPORT_ACTOR
-from chez.records.operations import decode, sets_field
+from chez.records.operations import OpId, decode, sets_field
 from chez.records.places import Names
 from chez.records.text import Text
 from chez.records.values import Value
@@ -41,19 +43,28 @@ def changed_by_hand(document: Document, value: dict[str, Value], fields: Set[str
     suspects = {name for name in fields if not _is_imports(document, changes, value, name)}
     if not suspects or len(changes) > _SHORT:
         return suspects & value.keys()
-    done = [(one, is_import(one.actor, one.bytes)) for one in changes if len(one.actor) != MIGRATION]
-    if all(imported for _, imported in done):
+    if all(len(one.actor) == MIGRATION or is_import(one.actor, one.bytes) for one in changes):
         return set()
-    names, by_hand, given = Names(document), dict[str, bool](), dict[str, bytes]()
-    for one, imported in sorted(done, key=lambda each: (each[0].last, each[0].first, each[0].hash)):
-        touched = {names.field(each.place) for each in decode(automerge.read_change(one.bytes))}
-        by_hand |= dict.fromkeys(suspects & touched, not imported)
-        if imported:
-            given |= dict.fromkeys(suspects & touched, one.hash)
-    edited = {name for name, so in by_hand.items() if so}
+    names, by_hand, given = Names(document), dict.fromkeys(suspects, 0), dict[str, tuple[OpId, bytes]]()
+    known: dict[bytes, int] = {}  # what each change builds on, and itself, as bits
+    for n, one in enumerate(changes):
+        before = reduce(or_, [known[hash] for hash in one.dependencies], 0)
+        known[one.hash] = before | 1 << n
+        if len(one.actor) == MIGRATION:
+            continue
+        imported = is_import(one.actor, one.bytes)
+        for each in decode(automerge.read_change(one.bytes)):
+            if (name := names.field(each.place)) not in suspects:
+                continue
+            if imported:
+                by_hand[name] &= ~before
+                given[name] = max(given.get(name, ((0, b""), b"")), (each.id, one.hash))
+            else:
+                by_hand[name] |= 1 << n
+    edited = {name for name, touches in by_hand.items() if touches}
     left = {hash: automerge.extract(automerge.since(document, [hash], _NOBODY))
-            for hash in {given[name] for name in edited & given.keys()}}
-    return {name for name in edited if not _alike(value, left[given[name]] if name in given else {}, name)}
+            for hash in {given[name][1] for name in edited & given.keys()}}
+    return {name for name in edited if not _alike(value, left[given[name][1]] if name in given else {}, name)}
 
 
 def _is_imports(document: Document, changes: Sequence[Held], value: dict[str, Value], name: str) -> bool:
