@@ -267,7 +267,8 @@ def test_keys_of_an_epoch_that_nobody_told_of_stop_no_rotation() -> None:
     """A relay put them into a packet, which nobody signs: they are followed by none."""
     world = World()
     made_up = Epoch(seed("made up"), 7, seed("secret"), None)
-    known = {world.first.epoch.id: world.first.epoch, made_up.id: made_up}
+    named = Epoch(world.space, 7, seed("secret"), None)  # a statement, and no epoch
+    known = {one.id: one for one in (world.first.epoch, made_up, named)}
     made = world.rotate(known).statement.body
     assert isinstance(made, NewEpoch) and made.number == 2
     assert [one.epoch for one in made.previous] == [world.first.epoch.id] and unled(world.members, known) == []

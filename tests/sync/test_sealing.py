@@ -85,6 +85,24 @@ def test_a_packet_adds_to_the_keys_that_are_here_and_replaces_none() -> None:
     assert take(bare) and known() == [epoch, epoch]
 
 
+def test_a_packet_that_names_what_is_no_epoch_breaks_nothing() -> None:
+    """An owner puts one there under the name of a statement that everybody knows: others can start an epoch all the
+    same, without that owner, and its keys are not kept.
+    """
+    family = Family()
+    founder, other = family.founder.replicas[1], family.other
+    replica = other.replicas[1]
+    forged = Epoch(founder.space.id, 7, bytes(32), None)
+    boxes = {one.tag: one.box for one in packets_for(founder.space.id, founder.space.membership.state, forged,
+                                                     family.founder.member.keys.signing, family.random.randbytes)}
+    replica.take_packet(other.db, RELAY, boxes[tag_of(founder.space.id, other.member.keys.sealing.public)])
+    family.founder.records.put(family.founder.db, 1, "notes", "a", {"x": 1})
+    other.receives(family.founder.sends())
+    replica.rotate(other.db)
+    assert replica.space.epoch.number == 2 and other.count("record") == 1
+    assert forged.id not in load_space(other.db, 1).epochs and other.count("epoch") == 3  # of two spaces
+
+
 def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
     """Forgotten while under way, an entry is acknowledged: what was sealed after it waits for a word of its own."""
     family = Family()

@@ -143,7 +143,8 @@ def unled(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
     Who is given the newest does not find their keys, and reads nothing that is sealed under them.
     """
     reached = led_to(membership, epochs, membership.state.epoch_heads)
-    return sorted(id for id in epochs if id not in reached and membership.knows((id,)))
+    return sorted(id for id in epochs if id not in reached and membership.knows((id,))
+                  and membership.epoch(id) is not None)  # a packet may name any statement
 
 
 def _leads(space: bytes, epoch: Epoch | None, link: Previous, before: Epoch | None) -> bool:

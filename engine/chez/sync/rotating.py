@@ -175,8 +175,7 @@ def learn_epochs(db: Connection, space: SpaceKeys, sealed_under: bytes) -> None:
 
     Keys to which the words about their epoch do not commit are forgotten.
     """
-    false = [id for id, epoch in space.epochs.items()
-             if (said := space.membership.epoch(id)) is not None and not holds(epoch, said)]
+    false = [epoch.id for epoch in space.epochs.values() if _false(space, epoch)]
     for id in false:
         db.execute("DELETE FROM epoch WHERE space = ? AND id = ?", (space.n, id))
     space.epochs = {id: epoch for id, epoch in space.epochs.items() if id not in false}
@@ -184,6 +183,12 @@ def learn_epochs(db: Connection, space: SpaceKeys, sealed_under: bytes) -> None:
         _keep(db, space, epoch)
     if space.epoch.id != sealed_under:
         seal_anew(db, space)
+
+
+def _false(space: SpaceKeys, epoch: Epoch) -> bool:
+    """Whether the words about an epoch do not commit to its keys, or are about something else."""
+    said = space.membership.epoch(epoch.id)
+    return space.membership.knows((epoch.id,)) if said is None else not holds(epoch, said)
 
 
 def _keep(db: Connection, space: SpaceKeys, epoch: Epoch) -> None:
