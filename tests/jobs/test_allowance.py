@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import chez
-from chez.crypto import Kdf
+from chez.crypto import Kdf, SigningKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.keys import new_words
 from chez_sandbox.consent.accounts import Ceilings
@@ -34,8 +34,10 @@ from chez_sandbox.consent.holdings import (
     ASKS,
     COLLECTION,
     HOLDS,
+    RECLAIMS,
     _Asks,
     _Holding,
+    _Reclaim,
     ask_id,
     asks_record,
     holders,
@@ -382,8 +384,12 @@ async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: t
 
 async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices: tuple[chez.Home, chez.Home]) -> None:
     """Accounts that there are not, amounts below nothing and a ceiling of bits, signed by a device that runs other
-    code, keep nobody from being told what each has; what it says besides is heard."""
+    code, keep nobody from being told what each has; what it says besides is heard. What no device of the person signed
+    is not: it would take a living one's share away."""
     laptop, phone = devices
+    stranger, claim = SigningKey.from_seed(bytes(32)), msgspec.msgpack.encode(_Reclaim(1, phone.device_id))
+    taken = {"by": stranger.public, "body": claim, "signature": stranger.sign(f"chez/1 application {RECLAIMS}", claim)}
+    await phone.collection(COLLECTION).put(taken, id=f"reclaim {phone.device_id.hex()}")
     odd = {"weird:x": 5, "runs:collection:x": 5, "collection:\n": 5, "collection:owed": -5}
     asked = asks_record(phone, {**odd, "collection:asked": 7000}, NOW)
     accounts = {**{name: (amount, amount) for name, amount in odd.items()}, "collection:had": (1000, 0)}
@@ -395,7 +401,7 @@ async def test_what_no_device_could_say_of_its_allowance_is_passed_over(devices:
     await laptop.sync()
     told = await VERBS["job-allowance"](laptop, {}, Person(""))
     (said,) = [one for one in await holders(laptop) if one.id == phone.device_id]
-    assert (said.asks, said.left) == ({"collection:asked": 7000}, {"collection:had": 1000})
+    assert (said.asks, said.left, said.gone) == ({"collection:asked": 7000}, {"collection:had": 1000}, False)
     assert said.ceilings == {"runs:provider:k": 3000}
     assert {"collection:asked", "collection:had"} <= {one["account"] for one in told["accounts"]}
 
