@@ -76,6 +76,12 @@ async def test_control_entries_have_a_quota_of_their_own(store: s.Storage) -> No
     assert codes == [None, None, Code.QUOTA, None, None, Code.QUOTA]
 
 
+async def test_control_entries_are_held_to_their_quota_where_there_is_nothing_else(store: s.Storage) -> None:
+    """What room the data leaves is not theirs; they take none of its either."""
+    group = [create(), *(entry(10 + n, control=True) for n in range(3)), entry(1, 2000), entry(2)]
+    assert codes(await store.perform(group)) == [None, None, None, Code.QUOTA, None, Code.QUOTA]
+
+
 async def test_a_repeated_append_is_answered_in_a_full_space(store: s.Storage) -> None:
     """Idempotence outranks the quota: what is stored is acknowledged again."""
     await store.perform([create(), entry(1, 2000)])
