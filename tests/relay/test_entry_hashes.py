@@ -177,6 +177,20 @@ def test_what_was_dropped_can_be_appended_anew(db: sqlite3.Connection, tmp_path:
     assert check(tmp_path / FILE_NAME).sound
 
 
+def test_of_an_entry_that_was_dropped_while_its_hash_waited_none_is_written(
+        db: sqlite3.Connection, tmp_path: Path) -> None:
+    """Written at the end it would pass for damage, and there would be no backup of the store."""
+    clock = Clock()
+    tables = started(db, COUNT, clock)
+    last = tables.perform([create(), *entries()])[-1]
+    assert isinstance(last, s.Stored)
+    tables.perform([drop([s.Dropped(COUNT, COUNT, last.head)])])
+    clock.now += QUOTAS.grace
+    tables.perform([s.Expire()])
+    tables.settle()
+    assert written(db) == COUNT - 1 and check(tmp_path / FILE_NAME).sound
+
+
 def test_hashes_that_begin_alike_are_told_apart(db: sqlite3.Connection) -> None:
     """Who makes two entries whose hashes have the same first eight bytes has both stored, each once."""
     twins = [s.AddEntry(SPACE.handle, b"the same" + bytes(23) + bytes((number,)), SPACE.envelope(number), False,
