@@ -97,7 +97,8 @@ class Author:
     def epoch(self, heads: Sequence[bytes], number: int, previous: Sequence[bytes],
               numbers: Mapping[bytes, int] | None = None) -> Signed:
         """Links are to epochs numbered one less, but for those whose `numbers` are given."""
-        links = [Previous(epoch, (numbers or {}).get(epoch, number - 1), seed("sealed", epoch)) for epoch in previous]
+        before = max(1, number - 1)  # no link to an epoch of the number 0 can be said
+        links = [Previous(epoch, (numbers or {}).get(epoch, before), seed("sealed", epoch)) for epoch in previous]
         return self.sign(NewEpoch(self.space, list(heads), self.key.public, number, links, seed("secret"),
                                   seed("append"), seed("admin")))
 
