@@ -138,3 +138,22 @@ async def test_what_says_source_in_a_list_or_a_text_is_a_persons_and_stops_no_im
     assert (mine["label"], mine["tags"], str(mine["note"])) == (JULY["label"], ["card", "_source"], "see _source")
     kinds = [one.kind for one in await bookings.history(record.id)]
     assert kinds[1:3] == ["edited", "edited"] and kinds.count("imported") == len(kinds) - 3
+
+
+async def test_a_text_in_which_only_marks_were_changed_is_the_persons(home: chez.Home, tmp_path: Path) -> None:
+    """What was made bold stays as it is, and follows the file again where the mark was taken off; also inside."""
+    await bring(home, tmp_path, JUNE)
+    bookings = home.collection("bookings")
+    [record] = [record async for record in bookings]
+    texts = {"label": chez.Text(JUNE["label"]), "place": {"town": chez.Text("Lyon")}}
+    await bookings.put({**JUNE, **texts}, id=record.id)
+    async with bookings.edit(record.id) as it:
+        it["label"].mark(0, 2, "bold")
+        it["place"]["town"].mark(0, 2, "bold")
+    assert (await bring(home, tmp_path, JULY)).updated == 1
+    mine = await shown(home)
+    assert (str(mine["label"]), str(mine["place"]["town"]), mine["state"]) == (JUNE["label"], "Lyon", "booked")
+    assert mine["label"].marks == mine["place"]["town"].marks == (chez.Mark(0, 2, "bold", True),)
+    async with bookings.edit(record.id) as it:
+        it["label"].unmark(0, 2, "bold")
+    assert (await bring(home, tmp_path, JULY)).updated == 1 and str((await shown(home))["label"]) == JULY["label"]

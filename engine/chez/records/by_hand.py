@@ -18,7 +18,7 @@ from chez.records.diff import same
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.operations import OpId, decode, sets_field
 from chez.records.places import Names
-from chez.records.text import Text
+from chez.records.text import Mark, Text
 from chez.records.values import Value
 
 __all__ = ("changed_by_hand", "is_import")
@@ -78,4 +78,13 @@ def _is_imports(document: Document, changes: Sequence[Held], value: dict[str, Va
 
 
 def _alike(a: dict[str, Value], b: dict[str, Value], name: str) -> bool:
-    return (name in a) == (name in b) and (name not in a or same(a[name], b[name]))
+    return (name in a) == (name in b) and (name not in a or (
+        same(a[name], b[name]) and _marks(a[name]) == _marks(b[name])))
+
+
+def _marks(value: Value) -> list[tuple[Mark, ...]]:
+    """The marks of each text in a value, which `same` does not look at."""
+    if type(value) is Text or type(value) is str:  # one is alike the other
+        return [value.marks if type(value) is Text else ()]
+    inside = [value[key] for key in sorted(value)] if type(value) is dict else value if type(value) is list else ()
+    return [marks for one in inside for marks in _marks(one)]
