@@ -214,6 +214,32 @@ def test_who_wrote_on_what_counts_no_more_goes_on_writing(there: bool) -> None:
     assert writer.shown()["a"]["drunk"] == Counter(5) and writer.shown()["a"]["more"] == "y"
 
 
+def test_no_import_takes_back_what_a_person_changed_where_their_own_work_waits() -> None:
+    """In such a record, too, a field that they changed stays, and the others follow the file (`records.by_hand`)."""
+    world = World()
+    bad, owner, writer = Node(world.bad), Node(world.owner), world.reads()
+    begun = world.put(owner, "a", {"key": 7})
+    bad.view.see("a", owner.view.records.get("a", []))
+    fork = world.fork(bad)
+    writer.receive(begun, world.put(bad, "a", {"m": 2}))
+
+    def imported(row: int, **values: str) -> str:
+        return writer.records.put_imported(writer.db, 1, NOTES, "a", {"key": 7}, values,
+                                           f"lines/1 0123456789abcdef {row}", "run", members={})
+
+    assert imported(1, label="june", state="open") == "updated"
+    writer.replica.author.collect(writer.db)
+    writer.receive(world.put(fork, "b", {"n": 9}))
+    assert writer.shown() == {"a": {"key": 7}}
+    assert imported(2, label="june", state="open") == "updated"
+    writer.records.put(writer.db, 1, NOTES, "a", {}, lambda stored: Wanted(stored | {"label": "mine"}))
+    with pytest.raises(NotAllowed):
+        writer.records.undo(writer.db, 1, NOTES, "a")
+    assert imported(2, label="june", state="open") == "edited"
+    assert imported(3, label="july", state="done") == "updated"
+    assert writer.shown()["a"].items() >= {"label": "mine", "state": "done"}.items()
+
+
 def test_unsent_work_on_what_waits_is_made_anew_under_no_number() -> None:
     """Beside what was sent and waits now, what was not sent yet is said again so that others take it in."""
     world = World()

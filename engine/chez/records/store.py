@@ -291,8 +291,6 @@ class RecordStore:
 
     def _spared(self, db: Connection, row: Row, after: dict[str, Value]) -> dict[str, Value]:
         """What an import makes of a record, without what a person changed there."""
-        if self._stalled.has(db, row.n):
-            return after
         differ = {name for name in after if name not in row.value or not same(row.value[name], after[name])}
         edited = changed_by_hand(self._rows.load(db, row.n), row.value, differ)
         return {name: row.value[name] if name in edited else value for name, value in after.items()
