@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.records.imported import told_again
 from chez.records.values import Value
 from tests.records.pair import Device, meet, pair
 from tests.tries import tries
@@ -94,3 +95,11 @@ def test_a_field_is_whose_the_rule_says(played: list[tuple[str, bool, dict[str, 
         for each in devices:
             assert {name: value for name, value in each.stored().items() if name in FIELDS} == {
                 name: one.now for name, one in fields.items() if one.now is not None}
+
+
+@pytest.mark.parametrize("row", ["1", "10", "0"])
+def test_a_source_told_again_is_another_of_the_same_row(row: str) -> None:
+    """Its row is the same number, and the second time it is the first one again."""
+    source = f"lines/1 0123456789abcdef member.csv:{row}"
+    again = told_again(source)
+    assert again != source and int(again.rpartition(":")[2]) == int(row) and told_again(again) == source

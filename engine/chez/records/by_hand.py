@@ -5,9 +5,10 @@ gave it since, unless it reads as the last import left it (an undo). Edits of a 
 field that it is in. What a migration makes of a field is what it was.
 """
 
-from collections.abc import Sequence, Set
+from bisect import bisect_left
+from collections.abc import Set
 from functools import reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Final
 
 from chez.records import automerge
@@ -40,7 +41,10 @@ def changed_by_hand(document: Document, value: dict[str, Value], fields: Set[str
     In a history of more than `_SHORT` changes, all that are there and that no import wrote as they show.
     """
     changes = automerge.history(document)
-    suspects = {name for name in fields if not _is_imports(document, changes, value, name)}
+    by_actor: dict[bytes, list[Held]] = {}
+    for one in changes:
+        by_actor.setdefault(one.actor, []).append(one)
+    suspects = {name for name in fields if not _is_imports(document, by_actor, value, name)}
     if not suspects or len(changes) > _SHORT:
         return suspects & value.keys()
     if all(len(one.actor) == MIGRATION or is_import(one.actor, one.bytes) for one in changes):
@@ -67,14 +71,14 @@ def changed_by_hand(document: Document, value: dict[str, Value], fields: Set[str
     return {name for name in edited if not _alike(value, left[given[name][1]] if name in given else {}, name)}
 
 
-def _is_imports(document: Document, changes: Sequence[Held], value: dict[str, Value], name: str) -> bool:
+def _is_imports(document: Document, by_actor: dict[bytes, list[Held]], value: dict[str, Value], name: str) -> bool:
     """Whether a field is a plain value that an import wrote; what is in a list, a map or a text can be anybody's."""
     found = automerge.written_by(document, name)
     if found is None or type(value.get(name)) in (dict, list, Text, Counter):
         return False
     actor, number = found
-    return any(one.actor == actor and one.first <= number <= one.last and is_import(actor, one.bytes)
-               for one in changes)
+    own = by_actor[actor]
+    return is_import(actor, own[bisect_left(own, number, key=attrgetter("last"))].bytes)
 
 
 def _alike(a: dict[str, Value], b: dict[str, Value], name: str) -> bool:

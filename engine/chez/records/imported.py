@@ -66,7 +66,7 @@ def told_again(source: str) -> str:
     """
     row = _DIGITS.search(source)
     assert row is not None
-    return source[:row.start()] + (row[0][1:] if row[0][:1] == "0" else f"0{row[0]}")
+    return source[:row.start()] + (row[0][1:] if row[0].startswith("0") and row[0] != "0" else f"0{row[0]}")
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:

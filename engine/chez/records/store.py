@@ -273,10 +273,11 @@ class RecordStore:
                 source = after["_source"]
             if row.state != HERE or same(row.value, after):
                 return "unchanged"
-            if members is not None and same(row.value, after := self._spared(db, row, after)):
-                return "edited"
-            if source == row.value.get("_source"):
-                source = told_again(source)
+            if members is not None:
+                if same(row.value, after := self._spared(db, row, after)):
+                    return "edited"
+                if source == row.value.get("_source"):
+                    source = told_again(source)
             self.writer.edit(db, row, after | {"_source": source}, origin)
             return "updated"
         first = identity_change(identity)
