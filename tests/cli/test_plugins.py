@@ -53,6 +53,7 @@ def test_a_broken_package_takes_its_own_commands_away(chez: Chez, plugged: dict[
     assert json.loads(chez.run("--json", "job", "pending", env=plugged).stdout or "[]") == []
 
 
+@pytest.mark.slow
 def test_the_work_of_others_goes_on_while_a_home_is_served(chez: Chez, plugged: dict[str, str]) -> None:
     """What other packages do by themselves begins, and of the broken ones there is a report, without content."""
     chez.made.append(json.loads(chez.run("--json", "up", "--detach", env=plugged).stdout)["pid"])

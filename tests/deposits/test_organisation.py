@@ -155,6 +155,7 @@ def _killed_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     patch.setattr(reading_module, "bounded_lines", some)
 
 
+@pytest.mark.slow
 def test_an_address_that_is_refused_since_keeps_nothing_from_other_customers(
         book: Book, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A customer's address that was kept by a version that took its types, and that this one would not: its own lines

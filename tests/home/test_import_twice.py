@@ -152,6 +152,7 @@ class Cut(Linky):
             yield item
 
 
+@pytest.mark.slow
 async def test_an_import_does_not_go_on_where_another_device_brought_a_corrected_export(pair: Pair, tmp_path: Path
                                                                                         ) -> None:
     """One that was cut off here is read from its beginning, so that all of it is as its file says."""

@@ -49,6 +49,7 @@ def independent_costs() -> dict[str, Fraction]:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime, empty_home: chez.Home) -> None:
     """On the real year, sandbox, plain Python and exact arithmetic name the same tariff and saving."""
     for name in ("linky_courbe_de_charge_30min.csv", "tempo_days_2014.csv"):

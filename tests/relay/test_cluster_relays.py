@@ -382,6 +382,7 @@ async def test_a_relay_comes_back_after_a_node_ended_its_connection(
     assert caplog.text.count("lets nobody in with this user and password") == 1
 
 
+@pytest.mark.slow
 async def test_one_node_that_lets_nobody_in_keeps_no_relay_from_the_others(tmp_path: Path) -> None:
     """Its certificate is not trusted: a relay that dials it first goes on to the next."""
     needs_server()

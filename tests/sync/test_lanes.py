@@ -14,7 +14,8 @@ from tests.simulation.device import Device
 from tests.sync.wires import Wire, lanes_of, refuse
 
 
-@pytest.mark.parametrize(("spaces", "frames"), [(1, 1), (2, 1), (85, 1), (86, 2), (200, 3)])
+@pytest.mark.parametrize(("spaces", "frames"), [(1, 1), (2, 1), (85, 1), (86, 2),
+                                                 pytest.param(200, 3, marks=pytest.mark.slow)])
 def test_all_spaces_are_opened_in_one_round_trip(spaces: int, frames: int) -> None:
     """A device that comes again is in step after as many round trips with two hundred spaces as with one."""
     wire = Wire(spaces)
