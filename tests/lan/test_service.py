@@ -111,11 +111,17 @@ class Slow(Kept):
 
     most = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.several = asyncio.Event()
+
     async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
         """See `Links`."""
         await asyncio.sleep(1)
         link = await super().meet(url, label, known)
         self.most = max(self.most, len(self.now))
+        if self.most > 1:
+            self.several.set()
         return link
 
 
@@ -137,7 +143,8 @@ async def test_of_two_who_are_met_at_once_with_one_store_one_is_kept_in_step_wit
             street.announce(Neighbour(one.instance, ("127.0.0.1",), one.listening.port))
         running = asyncio.create_task(service.run())
         async with asyncio.timeout(90):
-            await waits.wait()
+            ends = [asyncio.create_task(one.wait()) for one in (waits, kept.several)]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await kept.changed.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -54,7 +54,8 @@ def map_code():
 
 def turn_into_code():
     page = mmap.mmap(-1, 4096)
-    syscall(10, ctypes.addressof(ctypes.c_char.from_buffer(page)), 4096, mmap.PROT_READ | mmap.PROT_EXEC)
+    at = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+    if libc.mprotect(at, ctypes.c_size_t(4096), 5): raise OSError(ctypes.get_errno(), "not code")
 
 def has_some(which):
     if resource.getrlimit(which) == (0, 0): raise OSError("it has none of it")

@@ -177,8 +177,9 @@ async def test_where_no_home_can_be_made_the_code_is_not_used(home: chez.Home, t
         ("new", {"passphrase": ""}, InvalidValue), ("new", {"name": ""}, InvalidValue)]
     async with home.pair() as waiting, asyncio.timeout(90):
         for place, terms, refusal in places:
+            joining = chez.join(tmp_path / place, waiting.code, **{"passphrase": PASSPHRASE, **terms})  # type: ignore[arg-type]
             with pytest.raises(refusal):
-                await chez.join(tmp_path / place, waiting.code, **{"passphrase": PASSPHRASE, **terms})  # type: ignore[arg-type]
+                await asyncio.wait_for(joining, 20)  # where it is not refused, it waits for somebody to say yes
         await asyncio.gather(waiting.confirm(), chez.join(
             tmp_path / "new", waiting.code, passphrase=PASSPHRASE, name="new", kdf=Kdf.minimum()))
     assert [one.name for one in await home.devices.all()] == ["laptop", "new"]

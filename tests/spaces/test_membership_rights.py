@@ -46,6 +46,21 @@ def test_no_space_is_made_in_anothers_name() -> None:
     assert members.create is None and members.state.role(alice.id) is None
 
 
+def test_no_device_that_was_taken_out_makes_a_space() -> None:
+    """In its person's name, which names that it was: it is no device of the person any more."""
+    alice = Person("alice")
+    log = [alice.enrol()]
+    log.append(alice.certify([log[0].hash], 0, alice.root))
+    log.append(alice.certify([log[1].hash], 1, alice.devices[0].signing))
+    log.append(alice.expel([log[2].hash], alice.devices[1].id, alice.devices[0].signing))
+    create = sign_statement(Create([log[3].hash], alice.devices[1].id, alice.id, Kind.SHARED, seed("admin"), ZEROS,
+                                   "a thief's"), alice.devices[1].signing)
+    members = Membership(create.hash)
+    members.add([*log, create])
+    assert [why for _, why in members.void()] == ["its author is no device of the person"]
+    assert members.create is None and members.state.role(alice.id) is None
+
+
 def test_what_is_said_of_a_person_builds_on_that_person_alone() -> None:
     """A certificate that names what is about another, too, is none."""
     space = Space()
