@@ -365,7 +365,7 @@ async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, ins
 
 @pytest.mark.parametrize("odd", [
     {"taken": "yesterday"}, {"label": 7}, {"era": "1"}, {"number": 1.5}, {"refused": "none"}, {"refused": True},
-    {"rejects": 7}, {"rejects": ["x"]}, {"rejects": [{"row": 1}]}, {"outcome": None}], ids=str)
+    {"refused": -1}, {"rejects": 7}, {"rejects": ["x"]}, {"rejects": [{"row": 1}]}, {"outcome": None}], ids=str)
 async def test_a_line_that_an_app_wrote_over_costs_itself(
         home: chez.Home, insurer: Insurer, odd: dict[str, Any]) -> None:
     """The collection takes any record: one that tells of no message is none that came, and the message that comes again

@@ -107,22 +107,28 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
 
 
 class Slow(Kept):
-    """Links that take a while to be made; `most` is how many there were at once."""
+    """Links that take a while to be made; `most` were there at once, `odd` says that they were two, or one went."""
 
     most = 0
 
     def __init__(self) -> None:
         super().__init__()
-        self.several = asyncio.Event()
+        self.odd = asyncio.Event()
 
     async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
         """See `Links`."""
         await asyncio.sleep(1)
         link = await super().meet(url, label, known)
+        self.now[-1].status = "connecting"
         self.most = max(self.most, len(self.now))
         if self.most > 1:
-            self.several.set()
+            self.odd.set()
         return link
+
+    async def part(self, link: Any) -> None:
+        """See `Links`."""
+        await super().part(link)
+        self.odd.set()
 
 
 @pytest.mark.slow
@@ -143,12 +149,19 @@ async def test_of_two_who_are_met_at_once_with_one_store_one_is_kept_in_step_wit
             street.announce(Neighbour(one.instance, ("127.0.0.1",), one.listening.port))
         running = asyncio.create_task(service.run())
         async with asyncio.timeout(90):
-            ends = [asyncio.create_task(one.wait()) for one in (waits, kept.several)]
+            ends = [asyncio.create_task(one.wait()) for one in (waits, kept.odd)]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await kept.changed.wait()
+            assert kept.most == 1 and not kept.odd.is_set()
+            [link] = kept.now
+            # Who is linked goes: the other one has its turn.
+            link.cut()
+            gone, other = (first, second) if link.url == first.url else (second, first)
+            street.leave(gone.instance)
+            await kept.until(other.url)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert kept.most == 1 and kept.now == []
+    assert kept.now == []
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import chez
 from chez import crypto, inboxes
 from chez.crypto import Kdf
-from chez.errors import BadPairing, HomeExists, InvalidValue, NotAllowed
+from chez.errors import BadPairing, HomeExists, InvalidValue, NotAllowed, StorageFailed
 from chez.home import lifecycle, pairing, replying
 from chez.home.pairing import Pairing, split_code
 from chez.journal import write_receipt
@@ -174,7 +174,8 @@ async def test_where_no_home_can_be_made_the_code_is_not_used(home: chez.Home, t
     (tmp_path / "link").symlink_to(tmp_path / "there")
     places: list[tuple[str, dict[str, str], type[Exception]]] = [
         ("file", {}, HomeExists), ("home", {}, HomeExists), ("link", {}, InvalidValue),
-        ("new", {"passphrase": ""}, InvalidValue), ("new", {"name": ""}, InvalidValue)]
+        ("new", {"passphrase": ""}, InvalidValue), ("new", {"name": ""}, InvalidValue),
+        ("file/home", {}, StorageFailed), ("n" * 300, {}, StorageFailed), ("new\0", {}, InvalidValue)]
     async with home.pair() as waiting, asyncio.timeout(90):
         for place, terms, refusal in places:
             joining = chez.join(tmp_path / place, waiting.code, **{"passphrase": PASSPHRASE, **terms})  # type: ignore[arg-type]

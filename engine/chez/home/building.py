@@ -4,13 +4,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chez.errors import ChezError, InvalidValue
 from chez.store.disk import disk_error, make_folders, sync_folder
 
-__all__ = ("beside", "building", "ensure_free", "scratch_of")
+__all__ = ("beside", "building", "ensure_free", "ensure_room", "scratch_of")
 
 
 def beside(path: Path) -> Path:
@@ -43,6 +43,21 @@ def ensure_free(path: Path, taken: Callable[[], ChezError]) -> None:
                            "Name a folder that does not exist yet, in this one or elsewhere.")
 
 
+def ensure_room(path: Path, taken: Callable[[], ChezError]) -> None:
+    """Raise what `building` raises where no folder can be made at `path`: before what can't be done twice.
+
+    Nothing stays of what is tried, but the folders above.
+    """
+    if "\0" in str(path):
+        raise InvalidValue(f"{str(path)!r} names no folder", "A name has no character 0.")
+    with suppress(_Tried), building(path, taken):
+        raise _Tried
+
+
+class _Tried(Exception):
+    """It could be made."""
+
+
 def _is_here(path: Path) -> bool:
     try:
         return path.samefile(Path.cwd())
@@ -58,9 +73,9 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
     the block early, `kill -9` included, leaves nothing at `path`. Raises what `taken` makes
     when something is there already, `InvalidValue` as `ensure_free`, `StorageFailed` for the system's errors.
     """
-    ensure_free(path, taken)
     made: Path | None = None
     try:
+        ensure_free(path, taken)
         make_folders(path.parent)
         made = scratch or beside(path)
         made.mkdir(mode=0o700)

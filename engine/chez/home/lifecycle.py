@@ -32,7 +32,7 @@ from chez.errors import (
 from chez.home import unfinished
 from chez.home.assembly import unix_milliseconds
 from chez.home.backup import SCRATCH, STORE_FILE
-from chez.home.building import building, ensure_free
+from chez.home.building import building, ensure_room
 from chez.home.home import Home
 from chez.home.names import check_name
 from chez.home.pairing import split_code
@@ -105,7 +105,7 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
         raise InvalidValue("the code names no relay", "Add it: chez join CODE --relay URL.")
     # Before the code is used, which works once, and lets this device in for good.
     check_new(passphrase, name)
-    ensure_free(Path(path), lambda: home_exists(Path(path)))
+    ensure_room(Path(path), lambda: home_exists(Path(path)))
     device = new_device()
     machine = NewDevice(short, device.signing, device.sealing.public, name, crypto.random_bytes(32))
     bundle = await type_code(short, "pairing", url, machine.answer, machine.welcome, JOIN_SECONDS,

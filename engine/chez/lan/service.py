@@ -29,7 +29,6 @@ from chez_wire.meeting import fresh
 
 __all__ = ("Links", "Service")
 
-_ALIVE: Final = ("syncing", "synced")
 
 OPEN_SECONDS: Final = 5.0
 """For somebody on the same network to answer."""
@@ -57,12 +56,19 @@ class _Peer:
     instance: bytes
     incarnation: bytes
     link: Link
+    began: float = field(default_factory=time.monotonic)
     watch: "asyncio.Task[None] | None" = None
 
     @property
     def own(self) -> bool:
         """Whether it is the home's own."""
         return self.instance == bytes(ID_BYTES)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is connected, or is to be for the first time."""
+        begins = self.link.status == "connecting" and time.monotonic() < self.began + OPEN_SECONDS
+        return begins or self.link.status in ("syncing", "synced")
 
 
 @dataclass(slots=True)
@@ -269,13 +275,14 @@ class Service:
     async def _link(self, instance: bytes, incarnation: bytes, url: str) -> None:
         """Keep in step with who was met, unless somebody is here who has its store."""
         same = [peer for peer in self.peers if peer.incarnation == incarnation and not peer.own]
-        if any(peer.link.status in _ALIVE for peer in same):
+        if any(peer.alive for peer in same):
             # Who began anew has no connection left. Another one would be put out by whoever knows a space in common and
             # says to have its store.
             self._policy.away(instance, self._now)
         elif self._child is None or incarnation != self._child.incarnation:  # else: announced as that before
             for former in same:
                 await self._part(former)
+                self._policy.parted(former.instance, self._now)
             peer = await self._keep_in_step(instance, incarnation, url)
             self._policy.linked(instance)
             peer.watch = self._begin(self._watch(peer))

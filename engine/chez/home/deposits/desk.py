@@ -232,7 +232,7 @@ def _read(value: dict[str, Any]) -> Deposit | None:
     except (KeyError, TypeError):
         return None
     if not isinstance(taken, datetime) or not all(isinstance(text, str) for text in texts) or not all(
-            type(count) is int for count in counts.values()):
+            type(count) is int and count >= 0 for count in counts.values()):
         return None
     address, label, organisation, outcome = texts
     return Deposit(address, label, organisation, taken=taken, outcome=outcome, missing=0, rejects=rejects, **counts)

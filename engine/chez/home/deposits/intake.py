@@ -123,8 +123,9 @@ class Intake:
                 return Verdict.REPEATED, Counter()
             if known.value.get("hash") == came.hash.hex():
                 outcome: Outcome = "too-large" if known.value.get("outcome") == "too-large" else "taken"
-                refused = known.value.get("refused")  # an app may have written over the line
-                self._acknowledge(db, came, outcome, refused if type(refused) is int else 0, now)
+                said = known.value.get("refused")  # an app may have written over the line
+                refused = said if type(said) is int and 0 <= said < 2**31 else 0
+                self._acknowledge(db, came, outcome, refused, now)
                 return Verdict.REPEATED, Counter()
             self._acknowledge(db, came, "number-used", 0, now)
             return Verdict.DROPPED, Counter()
