@@ -3,6 +3,7 @@ hold a long log."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,11 +29,15 @@ NEXT = Space("next")
 
 
 async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], relays: int) -> None:
-    """Perform groups on memory, and by several relays in turn on the cluster."""
-    clock = Clock()
-    memory = MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
-    async with emptied(cluster, quotas=QUOTAS, clock=clock) as first:
-        others = [await JetStreamStorage.open(cluster.urls, quotas=QUOTAS, clock=clock) for _ in range(relays - 1)]
+    """Perform groups on memory, and by several relays in turn on the cluster.
+
+    With room for all chunks: one that a relay stored while it had not heard yet that another one had filled the quota
+    stays, and counts, where one store would have refused it.
+    """
+    clock, quotas = Clock(), replace(QUOTAS, blob_bytes=1 << 20)
+    memory = MemoryStorage(seed("incarnation"), quotas=quotas, clock=clock)
+    async with emptied(cluster, quotas=quotas, clock=clock) as first:
+        others = [await JetStreamStorage.open(cluster.urls, quotas=quotas, clock=clock) for _ in range(relays - 1)]
         stores = [first, *others]
         for number, group in enumerate(groups):
             clock.now += 30
