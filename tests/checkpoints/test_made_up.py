@@ -195,6 +195,7 @@ def test_memory_does_not_grow_with_what_is_said_of_checkpoints() -> None:
 
 
 @pytest.mark.parametrize("far", [True, False])
+@pytest.mark.slow
 async def test_checkpoints_by_the_dozen_cost_nobody_a_question_each(tmp_path: Path, server: Within, far: bool,
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader makes up many, of what is here or of more: a few are looked for, and an honest one is dropped on."""

@@ -71,6 +71,7 @@ def test_an_owner_locks_itself_and_opens_again(chez: Chez, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["lock", "SIGTERM"])
+@pytest.mark.slow
 def test_a_locked_owner_ends_when_told(chez: Chez, how: str) -> None:
     """`chez lock` and a signal end it as they end an open one: no socket stays, and the home is free."""
     pid = up(chez)

@@ -336,6 +336,7 @@ def test_what_is_missing_is_what_did_not_come_before(came: set[tuple[str, int, i
         assert one.missing == one.number - 1 - max(before, default=0)
 
 
+@pytest.mark.slow
 def test_many_messages_are_told_at_once() -> None:
     """A year of as many as a day takes: looked at once each, and not once for each of the others."""
     told = _counted([deposit("a", 1, 2 * number + 1) for number in range(100_000)])

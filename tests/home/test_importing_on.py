@@ -38,6 +38,7 @@ async def colours(home: chez.Home) -> set[str]:
     return {record.value.colour async for record in home.collection(TariffDay)}
 
 
+@pytest.mark.slow
 async def test_an_import_that_was_cut_off_does_not_go_on_where_another_file_said_otherwise(
         home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a corrected export the first one is read from its beginning again, and is there whole: not the one's first
@@ -69,6 +70,7 @@ async def test_an_import_that_was_cut_off_does_not_go_on_where_another_file_said
     assert (done.resumed, done.updated) == (0, ROWS - 1) and await colours(home) == {"blue", "red"}
 
 
+@pytest.mark.slow
 async def test_an_import_that_was_cut_off_does_not_go_on_where_an_export_was_brought_back(
         home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that `export` wrote is a file as others are."""

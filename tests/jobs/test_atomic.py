@@ -301,6 +301,7 @@ async def test_a_step_that_fails_in_its_midst_leaves_nothing(
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.slow
 async def test_a_process_killed_in_a_step_leaves_nothing_of_it(step: str, tmp_path: Path) -> None:
     """`kill -9` inside a step leaves neither a record without its receipt nor the reverse."""
     folder = tmp_path / "killed"

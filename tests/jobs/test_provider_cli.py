@@ -74,6 +74,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, marks=[pytest.mark.slow] * (code == ENDLESS)) for code in BROKEN])
+@pytest.mark.slow
 def test_a_broken_job_fails_its_test_with_a_reason(code: str, tmp_path: Path, provider_cache: Path) -> None:
     """`chez-job test` exits with 1 and shows the traceback or the refusal."""
     chez_job(tmp_path, "new", "broken")

@@ -63,6 +63,7 @@ async def looking() -> AsyncIterator[tuple[Multicast, Heard]]:
         await discovery.end()
 
 
+@pytest.mark.slow
 async def test_who_announces_himself_is_found_until_he_leaves() -> None:
     """An instance is told with its address and port; when it is announced under another name, or ends, it is gone."""
     async with looking() as (_, heard):

@@ -131,6 +131,7 @@ async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Wi
 
 
 @pytest.mark.parametrize("lingers", [0.0, 0.2])
+@pytest.mark.slow
 async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lingers: float) -> None:
     """The link ended with what the relay did; who asks for it has it begun again, also while the connection that came

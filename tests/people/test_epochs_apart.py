@@ -182,6 +182,7 @@ async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server:
 
 
 @pytest.mark.parametrize("first", ["anna", "carl"])
+@pytest.mark.slow
 async def test_what_owners_wrote_who_transfer_apart_is_read(tmp_path: Path, server: Within, first: str) -> None:
     """Two owners write and hand their roles on, apart: whoever is second at the relay is read as well, and goes on."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):

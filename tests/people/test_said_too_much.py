@@ -47,6 +47,7 @@ def names(home: chez.Home) -> Iterator[Signed]:
 
 
 @pytest.mark.parametrize("words", [certificates, names])
+@pytest.mark.slow
 async def test_it_is_taken_out_and_a_space_is_made_all_the_same(
         tmp_path: Path, server: Within, words: Words) -> None:
     """The others hear of it, the home opens again, and what the device let in first stays."""

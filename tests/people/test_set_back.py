@@ -51,6 +51,7 @@ async def set_back(folder: Path, one: Proxy, two: Proxy) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.slow
 async def test_no_relay_is_sent_anything_before_the_others_were_read(tmp_path: Path, stays: bool) -> None:
     """The second relay, which answers at once, hears nothing that the first one knows to be another's number."""
     async with proxy() as one, proxy() as two, set_back(tmp_path, one, two), behind(one, tmp_path / "one"), behind(

@@ -83,6 +83,7 @@ async def test_what_one_relay_took_another_pushes(cluster: Cluster) -> None:
         assert {answer.offset: answer.head for answer in done} == heads
 
 
+@pytest.mark.slow
 async def test_what_is_said_at_one_relay_is_heard_at_another_and_kept_by_none(cluster: Cluster) -> None:
     """An ephemeral message reaches subscribers at all relays once, its sender never, and no stream of the cluster."""
     async with (relays(cluster, 3) as (a, b, c), connect(a.url) as one, connect(a.url) as near, connect(b.url) as far,
@@ -287,6 +288,7 @@ def test_a_node_that_does_not_come_up_is_told_with_where_it_says_why(tmp_path: P
 
 
 @pytest.mark.parametrize("what", ["password", "certificate"])
+@pytest.mark.slow
 def test_a_relay_that_a_cluster_will_never_let_in_says_why_and_at_once(tmp_path: Path, what: str) -> None:
     """That is no node which does not answer: `serve` ends, and the doctor says the same."""
     needs_server()
@@ -315,6 +317,7 @@ def test_a_relay_that_a_cluster_will_never_let_in_says_why_and_at_once(tmp_path:
 @pytest.mark.parametrize(("said", "told_why"), [
     ("Authentication Timeout", "no node of the cluster answers"), ("Authorization Timeout", "no node of the cluster"),
     ("Authorization Violation", "lets nobody in")])
+@pytest.mark.slow
 async def test_a_node_that_heard_the_password_too_late_is_asked_again(said: str, told_why: str) -> None:
     """It had much to do: that it did not come to look at the password says nothing of that."""
     asked = 0

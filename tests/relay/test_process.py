@@ -370,6 +370,7 @@ async def test_inspect_counts_beside_a_running_relay_and_the_log_names_nobody(tm
         assert secret.hex() not in text and secret.hex() not in output
 
 
+@pytest.mark.slow
 async def test_operators_mistakes_are_one_line(tmp_path: Path) -> None:
     """A bad address, a folder in use, a missing store, no tokens: exit code 1, no stack trace."""
     (tmp_path / "empty").touch()

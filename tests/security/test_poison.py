@@ -253,6 +253,7 @@ def _chain_of(count: int, author: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("order", [list, lambda items: list(reversed(items))])
+@pytest.mark.slow
 def test_a_long_chain_of_changes_costs_what_it_holds(order: Callable[[list[SignedEntry]], list[SignedEntry]]) -> None:
     """A page of thousands of entries in the worst order is sorted in one pass, not one pass for each."""
     random = Random(3)

@@ -34,6 +34,7 @@ def _unheard(replica: Replica, message: bytes, back: Callable[[bytes], bool]) ->
 
 
 @pytest.mark.parametrize("size", [1024, 0])
+@pytest.mark.slow
 async def test_a_flood_waits_at_the_relay_and_keeps_its_order(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """The driver is held up, as it is where the relay does not read, or the store is slow."""
     heard: list[bytes] = []
@@ -106,6 +107,7 @@ async def test_what_a_relay_says_is_told_in_one_line(ends: bool) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_items_have_their_time_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Over a slow line many items take longer than a relay may be silent: it answers, and all of them are put."""
     monkeypatch.setattr(inboxes, "SILENCE", 1.5)
