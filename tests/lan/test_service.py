@@ -75,20 +75,28 @@ class Kept:
         return self.now[0]
 
 
-@pytest.mark.slow
-async def test_nobody_puts_another_out_by_saying_to_have_its_store(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two relays with one incarnation that both prove a space, the second waits until the first one's link is cut,
-    as it is when a device began anew."""
+@asynccontextmanager
+async def of_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, street: Street, kept: Kept) -> AsyncIterator[
+        tuple[Service, Any, Any, asyncio.Event]]:
+    """A home that is not on its network yet, two relays whose stores are copies, and whether one is to wait."""
     async with child(tmp_path / "first", SPACE):
         pass
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     waits, away = asyncio.Event(), Policy.away
     monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
-    street, kept = Street(), Kept()
     service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
                       "127.0.0.1")
     async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
+        yield service, first, second, waits
+
+
+@pytest.mark.slow
+async def test_nobody_puts_another_out_by_saying_to_have_its_store(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two relays with one incarnation that both prove a space, the second waits until the first one's link is cut,
+    as it is when a device began anew."""
+    street, kept = Street(), Kept()
+    async with of_one_store(tmp_path, monkeypatch, street, kept) as (service, first, second, waits):
         assert first.listening is not None and second.listening is not None
         assert first.listening.incarnation == second.listening.incarnation
         running = asyncio.create_task(service.run())
@@ -135,15 +143,8 @@ class Slow(Kept):
 async def test_of_two_who_are_met_at_once_with_one_store_one_is_kept_in_step_with(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a device that began anew is announced beside itself: two links would say and read the same log twice."""
-    async with child(tmp_path / "first", SPACE):
-        pass
-    shutil.copytree(tmp_path / "first", tmp_path / "second")
-    waits, away = asyncio.Event(), Policy.away
-    monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
     street, kept = Street(), Slow()
-    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
-                      "127.0.0.1")
-    async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
+    async with of_one_store(tmp_path, monkeypatch, street, kept) as (service, first, second, waits):
         assert first.listening is not None and second.listening is not None
         for one in (first, second):
             street.announce(Neighbour(one.instance, ("127.0.0.1",), one.listening.port))

@@ -29,8 +29,11 @@ def scratch_of(path: Path, folder: Path) -> bool:
 def ensure_free(path: Path, taken: Callable[[], ChezError]) -> None:
     """Raise what `taken` makes when something is at `path`, an empty folder aside.
 
-    Raises `InvalidValue` where a folder that is made can't take the place of the one that is there.
+    Raises `InvalidValue` for what is no name, and where a folder that is made can't take the place of the one that is
+    there.
     """
+    if "\0" in str(path):
+        raise InvalidValue(f"{str(path)!r} names no folder", "A name has no character 0.")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise taken()
     if path.is_symlink():
@@ -48,8 +51,6 @@ def ensure_room(path: Path, taken: Callable[[], ChezError]) -> None:
 
     Nothing stays of what is tried, but the folders above.
     """
-    if "\0" in str(path):
-        raise InvalidValue(f"{str(path)!r} names no folder", "A name has no character 0.")
     with suppress(_Tried), building(path, taken):
         raise _Tried
 

@@ -22,9 +22,10 @@ from chez.sync.sealed import Cursor
 from chez.sync.tries import Tries
 from chez.sync.work import Phase, Work
 
-__all__ = ("Admission",)
+__all__ = ("SEND_AGAIN", "Admission")
 
-_SEND_AGAIN: Final = "`chez sync --reseed` sends it what it lacks; use another relay if it goes on."
+SEND_AGAIN: Final = "`chez sync --reseed` sends it what it lacks; use another relay."
+"""What to do about a relay that shows less, or other things, than it had."""
 
 
 @dataclass(slots=True)
@@ -120,11 +121,11 @@ class Admission:
         if end < cursor.position:
             raise RelayMisbehaved(f"the relay shows {end} entries where it had shown {cursor.position}",
                                   "Your data is still here. Its store was rolled back, or it hides entries. "
-                                  f"{_SEND_AGAIN}")
+                                  f"{SEND_AGAIN}")
         if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
             raise RelayMisbehaved("the relay shows other entries than it had shown before",
                                   "Your data is still here. Its store was rolled back, or it shows different logs. "
-                                  f"{_SEND_AGAIN}")
+                                  f"{SEND_AGAIN}")
         self.channel.subscribe(self.replica.space.handle, cursor.position, self._lent, head=cursor.head)
         return self._open_now(end)
 

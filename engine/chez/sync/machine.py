@@ -23,7 +23,7 @@ from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
-from chez.sync.admission import Admission
+from chez.sync.admission import SEND_AGAIN, Admission
 from chez.sync.arrivals import Arrivals
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.course import Course
@@ -312,8 +312,7 @@ class SyncMachine:
                 continue
             what = "does not show entries here that it showed" if alarm.hidden else "showed other entries to"
             raise RelayMisbehaved(f"the relay {what} another device of the space (at entry {alarm.offset})",
-                                  "What is here stays. `chez sync --reseed` sends it what it lacks; use another relay.",
-                                 hearsay=True)
+                                  f"What is here stays. {SEND_AGAIN}", hearsay=True)
 
     # --- a new epoch --------------------------------------------------------------------
 
