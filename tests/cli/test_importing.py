@@ -108,8 +108,11 @@ def test_keep_read_again_and_list(owned: Chez, tmp_path: Path) -> None:
     first, second = owned.lines("imports")
     [day, *_] = owned.lines("ls", "tariff_days")
     owned.run("put", "tariff_days", day["id"], json.dumps({**day["value"], "colour": "mine"}))
-    assert "20 unchanged (1 with what you changed in them)" in owned.run("import", "--again").stdout
+    told = owned.run("import", "--again")
+    assert "20 unchanged (1 with what you changed in them)" in told.stdout and "--overwrite" in told.stderr
     assert (first["file"], first["connector"], first["added"], second["unchanged"]) == ("days.csv", "tempo", 20, 20)
+    assert "1 updated, 19 unchanged, 0" in owned.run("import", "--again", "--overwrite").stdout
+    assert owned.lines("get", "tariff_days", day["id"])[0]["value"]["colour"] == day["value"]["colour"]
     shown = owned.run("imports").stdout
     assert "days.csv" in shown and "tempo/1" in shown and first["sha256"][:12] in shown
 

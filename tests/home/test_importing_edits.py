@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import msgspec
+import pytest
 
 import chez
 from chez.connectors import Found, Item, Source
 from chez.crypto import random_bytes
+from chez.errors import ImportStopped
 from chez.home.importing import ImportReport
 from chez_wire.limits import MAX_CHANGE
 
@@ -39,11 +42,20 @@ class Lines:
             yield Found(msgspec.json.decode(line, type=Booking), row)
 
 
-async def bring(home: chez.Home, tmp_path: Path, *bookings: dict[str, Any]) -> ImportReport:
+class Cut(Lines):
+    """The same, which ends after its second line."""
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        yield from islice(super().read(file, source), 2)
+        raise ImportStopped("cut off")
+
+
+async def bring(home: chez.Home, tmp_path: Path, *bookings: dict[str, Any], overwrite: bool = False,
+                by: type[Lines] = Lines) -> ImportReport:
     """Import a file of these bookings."""
     path = tmp_path / "export.lines"
     path.write_text("".join(json.dumps(one) + "\n" for one in bookings))
-    return await home.import_file(path, connector=Lines(), in_process=True)
+    return await home.import_file(path, connector=by(), in_process=True, overwrite=overwrite)
 
 
 async def shown(home: chez.Home) -> dict[str, Any]:
@@ -71,6 +83,24 @@ async def test_what_a_person_changed_stays_and_the_rest_follows_the_file(home: c
     assert await shown(home) == {**mine, "state": "booked"}
     older = await bring(home, tmp_path, JUNE)
     assert older.updated == 1 and await shown(home) == mine
+
+
+async def test_who_overwrites_takes_the_files_word_for_what_it_says(home: chez.Home, tmp_path: Path) -> None:
+    """Also for what came before an import was cut off; all follows the file from then on, and what it lacks stays."""
+    files = [{**JUNE, "number": number} for number in range(3)]
+    await bring(home, tmp_path, *files)
+    bookings = home.collection("bookings")
+    ids = {record.value["number"]: record.id async for record in bookings}
+    for number, id in ids.items():
+        await bookings.put({"number": number, "label": "mine", "tags": ["mine"], "note": "with Ada"}, id=id)
+    with pytest.raises(ImportStopped):
+        await bring(home, tmp_path, *files, by=Cut)
+    report = await bring(home, tmp_path, *files, overwrite=True)
+    assert (report.updated, report.edited, report.resumed, report.unchanged) == (3, 0, 0, 0)
+    for number, id in ids.items():
+        assert (await bookings.get(id)).value.items() >= {**JUNE, "number": number, "note": "with Ada"}.items()
+    assert (await bring(home, tmp_path, JULY)).updated == 1
+    assert (await bookings.get(ids[1])).value["label"] == JULY["label"]
 
 
 async def test_a_field_that_was_taken_out_stays_out(home: chez.Home, tmp_path: Path) -> None:

@@ -56,36 +56,38 @@ def test_what_a_person_changed_beside_an_import_elsewhere_stays_when_the_devices
         assert [device.stored()[name] for name in FIELDS] == ["mine", met["b"], 2]
 
 
-def imported(device: Device, said: dict[str, Value]) -> str:
+def imported(device: Device, said: dict[str, Value], *, overwrite: bool = False) -> str:
     """Import a file of one record."""
     return device.store.put_imported(device.db, 1, "notes", "r", {"key": 7}, said, "lines/1 0123456789abcdef 1", "run",
-                                     members={})
+                                     members={}, overwrite=overwrite)
 
 
-steps = st.lists(st.tuples(st.sampled_from(["import", "edit"]), st.booleans(),
+steps = st.lists(st.tuples(st.sampled_from(["import", "overwrite", "edit"]), st.booleans(),
                            st.dictionaries(st.sampled_from(FIELDS), st.none() | values)), max_size=8)
 
 
 @given(steps)
 @settings(max_examples=tries(100))
 def test_a_field_is_whose_the_rule_says(played: list[tuple[str, bool, dict[str, Any]]]) -> None:
-    """Two devices that meet after each step import, edit parts, take out: what shows is what the table says."""
+    """Two devices that meet after each step import, overwrite, edit, take out: what shows is what the table says."""
     fields = {name: Field() for name in FIELDS}
     devices = pair()
     imported(devices[0], {})
     devices[0].give(devices[1])
     for what, which, change in played:
         device = devices[which]
-        if what == "import":
+        if what != "edit":
+            overwrite = what == "overwrite"
             said = {name: value for name, value in change.items() if value is not None}
             before = {name: one.now for name, one in fields.items()}
             for name, value in said.items():
                 one = fields[name]
-                if one.now != value and (not one.by_hand or one.now == one.said):
+                if one.now != value and (overwrite or not one.by_hand or one.now == one.said):
                     fields[name] = Field(value, value)
             writes = before != {name: one.now for name, one in fields.items()}
             differs = any(before[name] != value for name, value in said.items())
-            assert imported(device, said) == ("updated" if writes else "edited" if differs else "unchanged")
+            outcome = "updated" if writes else "edited" if differs else "unchanged"
+            assert imported(device, said, overwrite=overwrite) == outcome
         else:
             for name, value in change.items():
                 if fields[name].now != value:

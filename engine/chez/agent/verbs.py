@@ -198,6 +198,7 @@ class _Import(Placed, frozen=True, kw_only=True):
     connector: str | None = None
     mapping: str | None = None
     keep: bool = False
+    overwrite: bool = False
 
 
 async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -207,7 +208,7 @@ async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     connector: Any = asked.connector if asked.mapping is None else _mapped(asked.mapping)
     async with reporting(ui, "import") as progress:
         report = await asked.of(home).import_file(asked.path, connector=connector, keep=asked.keep,
-                                                  progress=progress)
+                                                  overwrite=asked.overwrite, progress=progress)
     return await _report(report, ui)
 
 
@@ -220,6 +221,7 @@ def _mapped(text: str) -> Any:
 class _Again(Placed, frozen=True, kw_only=True):
     sha256: Name
     mapping: str | None = None
+    overwrite: bool = False
 
 
 async def import_again(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -227,7 +229,8 @@ async def import_again(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     asked = read_params(params, _Again)
     connector = None if asked.mapping is None else _mapped(asked.mapping)
     async with reporting(ui, "import") as progress:
-        report = await asked.of(home).import_again(asked.sha256, connector=connector, progress=progress)
+        report = await asked.of(home).import_again(asked.sha256, connector=connector, overwrite=asked.overwrite,
+                                                   progress=progress)
     return await _report(report, ui)
 
 

@@ -888,12 +888,14 @@ class Home(Opened[AsyncHome]):
         *,
         connector: Connector | str | None = None,
         keep: bool = False,
+        overwrite: bool = False,
         in_process: bool = False,
         progress: OnProgress | None = None,
     ) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
-        What the person changed in its records since stays, whatever the file says there (docs/connectors.md).
+        What the person changed in its records since stays, whatever the file says there (docs/connectors.md); to
+        `overwrite` takes the file's word for that, too.
         Any other folder is read as the zip of its files would be; links in it are not followed.
         Records come into the private space; those of other spaces in an export that this device made
         into these, where they are here. A file's format is recognised unless a connector is given. It is parsed in a
@@ -910,7 +912,12 @@ class Home(Opened[AsyncHome]):
         """
         return self._portal.call(
             lambda call: self._inner.import_file(
-                path, connector=connector, keep=keep, in_process=in_process, progress=call.told(progress)
+                path,
+                connector=connector,
+                keep=keep,
+                overwrite=overwrite,
+                in_process=in_process,
+                progress=call.told(progress),
             )
         )
 
@@ -923,11 +930,18 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.kept_exports())
 
     def import_again(
-        self, sha256: str, *, connector: Connector | None = None, progress: OnProgress | None = None
+        self,
+        sha256: str,
+        *,
+        connector: Connector | None = None,
+        overwrite: bool = False,
+        progress: OnProgress | None = None,
     ) -> ImportReport:
         """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
         return self._portal.call(
-            lambda call: self._inner.import_again(sha256, connector=connector, progress=call.told(progress))
+            lambda call: self._inner.import_again(
+                sha256, connector=connector, overwrite=overwrite, progress=call.told(progress)
+            )
         )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
@@ -1663,13 +1677,19 @@ class Space(Front[AsyncSpace]):
         *,
         connector: Connector | str | None = None,
         keep: bool = False,
+        overwrite: bool = False,
         in_process: bool = False,
         progress: OnProgress | None = None,
     ) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         return self._portal.call(
             lambda call: self._inner.import_file(
-                path, connector=connector, keep=keep, in_process=in_process, progress=call.told(progress)
+                path,
+                connector=connector,
+                keep=keep,
+                overwrite=overwrite,
+                in_process=in_process,
+                progress=call.told(progress),
             )
         )
 
@@ -1678,16 +1698,24 @@ class Space(Front[AsyncSpace]):
         return self._portal.call(lambda call: self._inner.kept_exports())
 
     def import_again(
-        self, sha256: str, *, connector: Connector | None = None, progress: OnProgress | None = None
+        self,
+        sha256: str,
+        *,
+        connector: Connector | None = None,
+        overwrite: bool = False,
+        progress: OnProgress | None = None,
     ) -> ImportReport:
         """Read a kept export as today's connectors do, or by the mapping that it was kept with; what a newer one reads
         differently is updated. With a `connector` it is read by that one: a newer mapping, which is kept instead.
+        To `overwrite` takes its word for what the person changed, too.
 
         Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
         `import_file` raises.
         """
         return self._portal.call(
-            lambda call: self._inner.import_again(sha256, connector=connector, progress=call.told(progress))
+            lambda call: self._inner.import_again(
+                sha256, connector=connector, overwrite=overwrite, progress=call.told(progress)
+            )
         )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:

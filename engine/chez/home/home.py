@@ -232,10 +232,12 @@ class Home:
         return await self._database.ask(lambda db: run_sql(db, query, params, limit, then, private=private))
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
-                          in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
+                          overwrite: bool = False, in_process: bool = False,
+                          progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
-        What the person changed in its records since stays, whatever the file says there (docs/connectors.md).
+        What the person changed in its records since stays, whatever the file says there (docs/connectors.md); to
+        `overwrite` takes the file's word for that, too.
         Any other folder is read as the zip of its files would be; links in it are not followed.
         Records come into the private space; those of other spaces in an export that this device made
         into these, where they are here. A file's format is recognised unless a connector is given. It is parsed in a
@@ -250,8 +252,8 @@ class Home:
         incomplete or was altered, `ImportStopped` when the parser met a limit (what came before stays),
         `WallMissing`.
         """
-        return await self._private.import_file(path, connector=connector, keep=keep, in_process=in_process,
-                                               progress=progress)
+        return await self._private.import_file(path, connector=connector, keep=keep, overwrite=overwrite,
+                                               in_process=in_process, progress=progress)
 
     async def imports(self) -> list[Imported]:
         """What was imported on this device, oldest first, as the journal has it."""
@@ -263,10 +265,10 @@ class Home:
         """The files that `import_file(..., keep=True)` kept in the private space, by name."""
         return await self._private.kept_exports()
 
-    async def import_again(self, sha256: str, *, connector: Connector | None = None,
+    async def import_again(self, sha256: str, *, connector: Connector | None = None, overwrite: bool = False,
                            progress: OnProgress | None = None) -> ImportReport:
         """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
-        return await self._private.import_again(sha256, connector=connector, progress=progress)
+        return await self._private.import_again(sha256, connector=connector, overwrite=overwrite, progress=progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

@@ -90,10 +90,10 @@ Keep = Callable[[BinaryIO, Source, Connector | None, ImportReport], Awaitable[No
 
 
 class Importer:
-    """Brings files into one space."""
+    """Brings files into one space; to `overwrite` what a person changed there, if so."""
 
-    def __init__(self, engine: Engine, journal: Journal, space: SpaceKeys) -> None:
-        self._engine, self._journal, self._space = engine, journal, space
+    def __init__(self, engine: Engine, journal: Journal, space: SpaceKeys, *, overwrite: bool = False) -> None:
+        self._engine, self._journal, self._space, self._overwrite = engine, journal, space, overwrite
         self._given: set[str] | None = None  # the records of what is imported anew
 
     async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
@@ -116,7 +116,9 @@ class Importer:
             chosen = await asyncio.to_thread(connectors.recognise_open, file, source)
         report = ImportReport(chosen.name, source.name, chosen.version)
         mark = ImportMark(self._engine.space, chosen, source)
-        there = report.resumed = report.unchanged = await self._engine.database.read(mark.begin)
+        # What was written before it was cut off, without overwriting anything, may have to be written again.
+        there = 0 if self._overwrite else await self._engine.database.read(mark.begin)
+        report.resumed = report.unchanged = there
         try:
             async with _reading(chosen, file, source, in_process) as items:
                 batches = _Batches(chain(left_out(file), items), report, progress, source.size, there)
@@ -185,7 +187,7 @@ class Importer:
 
     async def _write(self, prepared: list[Prepared], provenance: str, mark: ImportMark, position: int,
                      report: ImportReport, members: Mapping[str, int]) -> None:
-        work = writing(self._engine, prepared, provenance, members)
+        work = writing(self._engine, prepared, provenance, members, self._overwrite)
 
         def both(db: Connection) -> list[str]:
             outcomes = work(db)

@@ -68,10 +68,11 @@ def prepare(found: Found, key: bytes, provenance: str) -> Prepared:
 
 
 def writing(engine: Engine, prepared: list[Prepared], origin: str,
-            members: Mapping[str, int]) -> Callable[[Connection], list[str]]:
+            members: Mapping[str, int], overwrite: bool) -> Callable[[Connection], list[str]]:
     """What writes a batch in a transaction, and says what became of each: "added", "updated", ..., `COARSER`.
 
-    `members` are those of the file that were read so far, each with its place in their order.
+    `members` are those of the file that were read so far, each with its place in their order. To `overwrite` takes back
+    what a person changed.
     """
     numeric = {collection: decimals.fields_of(kind) for collection, kind in
                {item.collection: item.kind for item in prepared}.items()}
@@ -82,7 +83,7 @@ def writing(engine: Engine, prepared: list[Prepared], origin: str,
         left = _coarser(db, engine.space, prepared)
         return [COARSER if item.id in left else engine.records.put_imported(
             db, engine.space, item.collection, item.id, item.identity, item.values, item.source, origin,
-            members=members) for item in prepared]
+            members=members, overwrite=overwrite) for item in prepared]
 
     return work
 

@@ -160,34 +160,36 @@ class Space:
             yield page
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
-                          in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
+                          overwrite: bool = False, in_process: bool = False,
+                          progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
             return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress,
                                        private=home.spaces.private.engine.space)
         keeping = self._kept().keep if keep else None
-        return await self._importer().import_file(chosen, connector, progress, in_process, keeping)
+        return await self._importer(overwrite).import_file(chosen, connector, progress, in_process, keeping)
 
     async def kept_exports(self) -> list[KeptExport]:
         """The files that `import_file(..., keep=True)` kept in this space, by name."""
         return await self._kept().all()
 
-    async def import_again(self, sha256: str, *, connector: Connector | None = None,
+    async def import_again(self, sha256: str, *, connector: Connector | None = None, overwrite: bool = False,
                            progress: OnProgress | None = None) -> ImportReport:
         """Read a kept export as today's connectors do, or by the mapping that it was kept with; what a newer one reads
         differently is updated. With a `connector` it is read by that one: a newer mapping, which is kept instead.
+        To `overwrite` takes its word for what the person changed, too.
 
         Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
         `import_file` raises.
         """
-        return await self._kept().read_again(sha256, connector, progress)
+        return await self._kept(overwrite).read_again(sha256, connector, progress)
 
-    def _importer(self) -> Importer:
-        return Importer(self._held.engine, self._home.journal, self._held.space)
+    def _importer(self, overwrite: bool = False) -> Importer:
+        return Importer(self._held.engine, self._home.journal, self._held.space, overwrite=overwrite)
 
-    def _kept(self) -> KeptExports:
-        return KeptExports(self._held.blobs, self.collection(KEPT), self._importer())
+    def _kept(self, overwrite: bool = False) -> KeptExports:
+        return KeptExports(self._held.blobs, self.collection(KEPT), self._importer(overwrite))
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

@@ -254,13 +254,13 @@ class RecordStore:
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
                      values: dict[str, Value], source: str, origin: str, *,
-                     members: Mapping[str, int] | None = None) -> str:
+                     members: Mapping[str, int] | None = None, overwrite: bool = False) -> str:
         """Bring one outside record home; returns "added", "updated", "unchanged", "edited" or "purged".
 
         Fields the person added stay; a record the person deleted stays deleted, and one
         that was purged stays purged. Where sources are rows of files, whose `members` were read so far in
         this order, of several rows of one file the last one stays, with what only others say; and what the person
-        changed since an import gave it stays as it is ("edited": it says nothing else).
+        changed since an import gave it stays as it is ("edited": it says nothing else), unless told to `overwrite` it.
         """
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
@@ -274,7 +274,7 @@ class RecordStore:
             if row.state != HERE or same(row.value, after):
                 return "unchanged"
             if members is not None:
-                if same(row.value, after := self._spared(db, row, after)):
+                if not overwrite and same(row.value, after := self._spared(db, row, after)):
                     return "edited"
                 if source == row.value.get("_source"):
                     source = told_again(source)

@@ -34,12 +34,14 @@ SHORT: Final = 12
 @click.option("--again", is_flag=True,
               help="Read all kept files again, by the connectors there are now, or the mappings kept with them; with "
                    "--mapping, those of a mapping of that name by this one.")
+@click.option("--overwrite", is_flag=True,
+              help="Take the file's word also for what you changed in imported records; chez history has what it was.")
 @click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE",
               help="Write all rejected rows into a new file, one JSON object a line.")
 @in_space
 @click.pass_context
 def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, formats: bool, looking: bool,
-                 mapping: Path | None, keep: bool, again: bool, rejects: Path | None) -> None:
+                 mapping: Path | None, keep: bool, again: bool, overwrite: bool, rejects: Path | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
 
     The kind of each file is recognised, also of files in a zip, or in a folder that one was unpacked into.
@@ -63,14 +65,16 @@ def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | N
     if (looking or mapping) and connector:
         raise click.UsageError("--explore and --mapping stand without --connector")
     if looking:
-        if again:
-            raise click.UsageError("--explore looks into a file, and --again names none")
+        if again or overwrite:
+            raise click.UsageError("--explore looks into a file: it stands without --again and --overwrite")
         _explored(ctx, files, mapping, keep)
         return
     text = None if mapping is None else _mapping(mapping)
     sink = _Rejects(ctx, rejects)
     try:
-        work = _kept(ctx, text) if again else [(str(path), _import(ctx, path, connector, text, keep)) for path in files]
+        how = {"mapping": text, "overwrite": overwrite}
+        work = _kept(ctx, how) if again else [
+            (str(path), _import(ctx, path, how | {"connector": connector, "keep": keep})) for path in files]
         failed = sum(not _report(ctx, name, run, sink) for name, run in work)
     finally:
         sink.close()
@@ -107,9 +111,10 @@ def _explored(ctx: click.Context, files: tuple[Path, ...], mapping: Path | None,
         if keep:
             say("nothing is kept: --keep keeps what is imported, and without a terminal --explore only looks", err=True)
         return
-    if click.confirm("Import it now?", default=True, err=True) and not _report(
-            ctx, str(files[0]), _import(ctx, files[0], None, _mapping(written), keep), _Rejects(ctx, None)):
-        ctx.exit(1)
+    if click.confirm("Import it now?", default=True, err=True):
+        run = _import(ctx, files[0], {"mapping": _mapping(written), "keep": keep})
+        if not _report(ctx, str(files[0]), run, _Rejects(ctx, None)):
+            ctx.exit(1)
 
 
 def _mapping(path: Path) -> str:
@@ -118,25 +123,25 @@ def _mapping(path: Path) -> str:
     return mapping_in(path)
 
 
-def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str | None, keep: bool) -> Run:
+def _import(ctx: click.Context, path: Path, how: dict[str, Any]) -> Run:
     def run(show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         # The owner has another working directory, and it must not be told to read what we can't.
         if not os.path.exists(path):
             raise NotFound(f"there is no file {str(path)!r}")
         if not os.access(path, os.R_OK):
             raise InvalidValue(f"{str(path)!r} can't be read", "check its permissions")
-        found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector,
-                                                     "mapping": mapping, "keep": keep}, show=show, stands=GOES_ON)
+        found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), **how}, show=show, stands=GOES_ON)
         return found
 
     return run
 
 
-def _kept(ctx: click.Context, mapping: str | None) -> list[tuple[str, Run]]:
+def _kept(ctx: click.Context, how: dict[str, Any]) -> list[tuple[str, Run]]:
     """Each kept export, and how it is read again; by a mapping those that one of its name was kept with."""
     def again(sha256: str) -> Run:
-        return lambda show: call(ctx, "import-again", {"sha256": sha256, "mapping": mapping}, show=show, stands=GOES_ON)
+        return lambda show: call(ctx, "import-again", {"sha256": sha256, **how}, show=show, stands=GOES_ON)
 
+    mapping: str | None = how["mapping"]
     kept = call(ctx, "kept-exports", {})
     if not kept:
         say("no export is kept here: chez import --keep FILE keeps one", err=True)
@@ -180,6 +185,8 @@ def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> N
         + (", kept" if report["kept"] else ""))
     if report["collections"]:
         say(f"  in {', '.join(report['collections'])} (chez ls {report['collections'][0]})", err=True)
+    if report["edited"]:
+        say("  what you changed stays; --overwrite takes the file's word instead", err=True)
     for space in report["skipped"]:
         click.echo(f"  space {safe(space)!r}: left out. It is not on this device, only read here, or the export was "
                    "not made here: import its folder (spaces/…) with --space.", err=True)
