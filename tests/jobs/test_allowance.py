@@ -273,6 +273,8 @@ async def test_an_ask_is_heard_though_the_one_before_was_purged(tmp_path: Path) 
         await meet(laptop, phone)
         assert [one.amount for one in await take_shares(phone)] == [30]
         assert [one.asks for one in await holders(phone) if one.own] == [{}]
+        told = [one.body["amounts"][account] for one in await phone.journal.receipts("allowance-asked")]
+        assert told == [10, 20, 30]
 
 
 async def test_a_grant_in_the_trash_is_stopped_from_another_device(devices: tuple[chez.Home, chez.Home]) -> None:
@@ -541,6 +543,10 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         former = next(one for one in await holders(new) if one.id == lost.id)
         assert former.left_of("collection:used", CEILING) == former.left_of("collection:new", CEILING) == 0
         assert former.spent["collection:used"] == 1000
+        (own,) = [one for one in await holders(new) if one.own]  # and it is said here by now, should this one be lost
+        assert own.first and own.left_of("collection:used", 0) == CEILING - 1000
+        said = "\n".join((await VERBS["job-allowance"](new, {}, Person("")))["words"])
+        assert f"'{former.name}' (removed): 0 bits left, 1 bits spent" in said
         await spends(new, "collection:used", CEILING - 1000)
         with pytest.raises(BudgetSpent):
             await spends(new, "collection:used", 1)

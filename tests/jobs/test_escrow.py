@@ -199,7 +199,7 @@ TestEscrow.settings = settings(max_examples=tries(60), stateful_step_count=40, d
 
 def test_a_share_is_counted_once() -> None:
     """Repeating a transfer gives the same purse, also when its giver is gone; another one under its number is refused,
-    and says why."""
+    and says why, as is one to its giver; and no more is taken over than there is."""
     giver, receiver = Device(0), Device(1)
     devices = {giver.key.public, receiver.key.public}
     before = giver.purse
@@ -210,6 +210,13 @@ def test_a_share_is_counted_once() -> None:
     _, second = give(before, "provider:a", 1000, receiver.key.public, 300, giver.sign)
     with pytest.raises(TransferRefused, match="two shares"):
         credit(purse, second, devices)
+    own = msgspec.structs.replace(second, receiver=giver.key.public)
+    own = msgspec.structs.replace(own, signature=giver.sign("allowance transfer", *own.fields))
+    with pytest.raises(TransferRefused, match="may give one"):
+        credit(giver.purse, own, devices)
+    for share in (-1, 1001):
+        with pytest.raises(InvalidValue):
+            reclaim(purse, False, {"provider:a": (share, 1000)})
 
 
 @pytest.mark.parametrize("amount", [0, -5])

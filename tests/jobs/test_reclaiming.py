@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 import chez
-from chez.crypto import Kdf
-from chez.errors import NotAllowed
+from chez.crypto import Kdf, SigningKey
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.transaction import Transaction
 from chez_sandbox.consent import reclaiming
-from chez_sandbox.consent.allowance import give_share, say_holding, take_shares
-from chez_sandbox.consent.escrow import Purse, Transfer, give
-from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, holding_id, reclaim_id
+from chez_sandbox.consent.allowance import give_share, keep_purse, must_yield, purse_in, say_holding, take_shares
+from chez_sandbox.consent.escrow import CONTEXT as TRANSFER
+from chez_sandbox.consent.escrow import Purse, Transfer, give, reclaim
+from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, holding_id, reclaim_id, reclaim_record
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.signed import signed_record
 from chez_sandbox.consent.verbs import VERBS
@@ -120,8 +124,8 @@ async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path)
 async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
     """Two devices that took over one share, not hearing of each other, both have it until they meet: then the one with
     the higher id has nothing of it, owes what it spent, and its journal says so, once. Should the other be lost as
-    well, it takes over all that is left."""
-    async with replaced(tmp_path, "b", "c") as (lost, homes):
+    well, it takes over all that is left. Who took over two such goes on with the second until that is told as well."""
+    async with replaced(tmp_path, "b", "c", "d") as (lost, (*homes, third)):
         keeps, yields = sorted(homes, key=lambda home: home.device_id)
         # It was on its way to the lost one: once that is taken over, nobody has it besides.
         _, late = give(Purse(keeps.device_id, first=True), NEW, CEILING, lost, 70, keeps.sign)
@@ -131,21 +135,33 @@ async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
             await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y"))
             assert await left(home, NEW) == CEILING
         await spends(yields, NEW, 100)
+        await yields.transaction(partial(_takes_over_too, yields, third.device_id))
         await meet(*homes)
         for home in (yields, keeps, yields):
             await take_shares(home)
+        assert await left(yields, "collection:third") == CEILING
+        word = reclaim_record(keeps, third.device_id)
+        await yields.collection(COLLECTION).put(word, id=reclaim_id(third.device_id, keeps.device_id))
+        assert await must_yield(yields)
+        await take_shares(yields)
         assert await left(keeps, NEW) == CEILING and await left(yields, NEW) == 0
         with pytest.raises(BudgetSpent):
             await spends(yields, "collection:third", 1)
-        (receipt,) = await yields.journal.receipts("allowance-yielded")
-        assert receipt.body["by"] == keeps.device_id.hex() and receipt.body["first"]
+        for device in (lost, third.device_id):
+            (receipt,) = await yields.journal.receipts("allowance-yielded", device=device.hex())
+            assert receipt.body["by"] == keeps.device_id.hex() and receipt.body["first"]
         assert await keeps.journal.receipts("allowance-yielded") == []
         name = next(one.name for one in await keeps.devices.all() if one.id == yields.device_id)
         await give_share(keeps, name, {NEW: 150})
         await meet(*homes)
         await take_shares(yields)
         assert await left(yields, NEW) == 50
+        await yields.devices.rename(keeps.device_id, "old")
         await yields.devices.remove(keeps.device_id)
+        (own,) = [one.name for one in await yields.devices.all() if one.own]
+        for which, wrong in (("old", InvalidValue), (own, NotFound)):
+            with pytest.raises(wrong):
+                await RECLAIM(yields, {"device": which}, Person("y"))
         assert (await RECLAIM(yields, {"device": keeps.device_id.hex()[:8]}, Person("y")))["rest"]
         assert await left(yields, NEW) == CEILING - 100 and await left(yields, "collection:third") == CEILING
 
@@ -199,7 +215,8 @@ async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(
 ) -> None:
     """A share that a device was given, and had not counted by its last word, is not lost with it: it comes back with
     the rest, once, also when the person says so twice at one time; what it had counted, given on or spent by that word
-    comes back no second time, and what is no account of several devices is passed over."""
+    comes back no second time, nor does what is there twice; and what is no account of several devices, or not signed by
+    one of them, is passed over."""
     async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (home, lost):
         await home.set_relay(server.url)
         await lost.set_relay(server.url)
@@ -211,7 +228,18 @@ async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(
         await meet(home, lost)
         await give_share(home, "b", {USED: 70, NEW: 50})  # it will never hear of this
         _, odd = give(Purse(home.device_id, first=True), "grant:" + "01" * 16, 9, lost.device_id, 9, home.sign)
-        await home.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(odd)}, id="share that is none")
+        came = [one.value["transfer"] async for one in home.collection(COLLECTION) if one.id.startswith("share ")]
+        true = [msgspec.msgpack.decode(one, type=Transfer) for one in came]
+        more = [msgspec.structs.replace(one, amount=one.amount * 2, number=one.number + 9) for one in true]
+        thief = SigningKey.from_seed(bytes(32))
+        sign = partial(thief.sign, f"chez/1 application {TRANSFER}")
+        stolen = [msgspec.structs.replace(one, giver=thief.public) for one in true]
+        stolen = [msgspec.structs.replace(one, signature=sign(*one.fields)) for one in stolen]
+        _, elsewhere = give(Purse(home.device_id, True, transfers=50), THEIRS, CEILING, bytes(32), 9, home.sign)
+        for number, lie in enumerate((odd, *more, *stolen, *true, elsewhere)):
+            await home.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(lie)}, id=f"share {number} again")
+        for name in (USED, "collection:back", NEW):  # what is nobody's leaves room below the ceiling for a lie
+            await home.transaction(partial(_lose, home, account=name))
         await home.devices.remove(lost.device_id)
         together, transfers = asyncio.Barrier(2), reclaiming._transfers
 
@@ -224,4 +252,18 @@ async def test_what_was_on_its_way_to_a_lost_device_is_taken_over_too(
         said = await asyncio.gather(*both, return_exceptions=True)
         (done,) = [one for one in said if not isinstance(one, NotAllowed)]
         assert done["reclaimed"] == {USED: 0.77, "collection:back": 0.3, NEW: 0.05}
-        assert [await left(home, name) for name in (USED, "collection:back", NEW)] == [CEILING - 300, CEILING, CEILING]
+        has = [await left(home, name) for name in (USED, "collection:back", NEW)]
+        assert has == [CEILING - 400, CEILING - 100, CEILING - 100]
+
+
+def _takes_over_too(home: chez.Home, lost: bytes, transaction: Transaction) -> None:
+    """Take over the share of one more device, that said it was the first."""
+    keep_purse(transaction, reclaim(purse_in(home, transaction), True, {}))
+    body: dict[str, Any] = {"device": lost.hex(), "name": "d", "first": True, "amounts": {}}
+    transaction.receipt("allowance-reclaimed", body)
+
+
+def _lose(home: chez.Home, transaction: Transaction, account: str) -> None:
+    """Give a hundred thousandths of an account to nobody."""
+    purse, _ = give(purse_in(home, transaction), account, CEILING, bytes(32), 100, home.sign)
+    keep_purse(transaction, purse)

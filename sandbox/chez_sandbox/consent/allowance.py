@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from chez.journal import Receipt
 
 __all__ = (
-    "ask_share", "charge", "give_share", "keep_purse", "must_yield", "purse_in", "say_holding", "set_ceiling",
-    "take_shares", "write_word",
+    "ask_share", "charge", "give_share", "keep_purse", "must_yield", "purse_in", "say_holding", "say_in",
+    "set_ceiling", "take_shares", "write_word",
 )  # fmt: skip
 
 PURSE: Final = "allowance"
@@ -113,7 +113,7 @@ async def give_share(
             _put(home, transaction, transfer)
             made.append(transfer)
         keep_purse(transaction, purse)
-        _say(home, transaction, purse, limits)
+        say_in(home, transaction, purse, limits)
         return made
 
     return await home.transaction(work)
@@ -143,7 +143,7 @@ async def take_shares(home: "Home") -> list[Transfer]:
         purse = _yielded(home, transaction, purse, heard)
         if purse != before:
             keep_purse(transaction, purse)
-            _say(home, transaction, purse, Ceilings())
+            say_in(home, transaction, purse, Ceilings())
         if taken:
             _answered(home, transaction, asked)
         _put_back(home, transaction, found)
@@ -181,7 +181,7 @@ async def say_holding(home: "Home", ceilings: Ceilings | None = None) -> None:
     """Say to the person's other devices what this one holds and has spent, when that is news."""
     limits = ceilings or Ceilings()
     await hear(home)
-    await home.transaction(lambda transaction: _say(home, transaction, purse_in(home, transaction), limits))
+    await home.transaction(lambda transaction: say_in(home, transaction, purse_in(home, transaction), limits))
 
 
 async def set_ceiling(home: "Home", account: str, runs: int, ceilings: Ceilings | None = None) -> int:
@@ -203,7 +203,7 @@ async def set_ceiling(home: "Home", account: str, runs: int, ceilings: Ceilings 
         keep_purse(transaction, purse)
         body = {"account": account, "amount": purse.ceilings[account], "before": before}
         transaction.receipt("allowance-ceiling", body)
-        _say(home, transaction, purse, limits)
+        say_in(home, transaction, purse, limits)
         return before
 
     return await home.transaction(work)
@@ -309,8 +309,8 @@ def keep_purse(transaction: "Transaction", purse: Purse) -> None:
     transaction.keep(PURSE, msgspec.msgpack.encode(purse))
 
 
-def _say(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceilings) -> None:
-    """Write what this device holds, if it is not what it said last."""
+def say_in(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceilings) -> None:
+    """Say what this device holds, in the transaction that changed it, if it is not what it said last."""
     names = {*purse.spent, *purse.given, *purse.received, *purse.ceilings}
     shared = sorted(name for name in names if not bare(name).startswith("grant:"))
     accounts = {

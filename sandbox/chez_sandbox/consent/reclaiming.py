@@ -24,7 +24,7 @@ import msgspec
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, check_shared
-from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding, take_shares, write_word
+from chez_sandbox.consent.allowance import keep_purse, purse_in, say_in, take_shares, write_word
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import Transfer, is_signed, read_transfer, reclaim
 from chez_sandbox.consent.holdings import (
@@ -81,7 +81,6 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
     `find_lost`.
     """
     await take_shares(home)  # of the lost one's gifts none counts that comes later: what lies here was given
-    await say_holding(home)  # what this one has is counted as it is now
     lost, limits = await find_lost(home, lost.id.hex()), Ceilings()
     devices, transfers = await holders(home), await _transfers(home)
     rest = lost.first and not any(one.first for one in devices if one.id != lost.id and not one.own)
@@ -97,13 +96,14 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
     def work(transaction: "Transaction") -> None:
         if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
             raise refused(NotAllowed, "taken", name=lost.name)
-        keep_purse(transaction, reclaim(purse_in(home, transaction), rest, shares, lost.ceilings))
+        purse = reclaim(purse_in(home, transaction), rest, shares, lost.ceilings)
+        keep_purse(transaction, purse)
+        say_in(home, transaction, purse, limits)
         body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)
         write_word(home, transaction, reclaim_record(home, lost.id), reclaim_id(lost.id, home.device_id))
 
     await home.transaction(work)
-    await say_holding(home)
     return Takeover(said, rest)
 
 
