@@ -298,7 +298,8 @@ class Blobs:
         """
         async with self._sending:
             try:
-                sent = await Sender(self._shared, link.relay, link.address).send_waiting()
+                sender = Sender(self._shared, link.relay, link.address)
+                sent = await link.beside(self._shared.space().id, sender.send_waiting)
             except ChezError as error:
                 self._problem = str(error)
                 raise

@@ -274,9 +274,11 @@ class Syncing:
     async def _end(self, link: Link) -> None:
         if link in self.links:
             self.links.remove(link)
-            if self._running is not None and (task := self._running.answers.pop(link, None)) is not None:
-                await stop(task)
-            await link.close()
+            try:
+                if self._running is not None and (task := self._running.answers.pop(link, None)) is not None:
+                    await stop(task)
+            finally:  # who ends it may be cancelled meanwhile, and nobody else has it any more
+                await link.close()
 
     async def _keep_sending(self, held: Held) -> None:
         if self._running is None or not self._running.send:

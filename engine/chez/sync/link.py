@@ -7,15 +7,16 @@ meanwhile, and hands on to the connection that there is what the home has for it
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from chez import crypto
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection, Database
 from chez.sync import connection
+from chez.sync.beside import Beside
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
@@ -33,6 +34,8 @@ from chez.sync.work import Progress
 from chez.tasks import stop
 
 __all__ = ("Link",)
+
+T = TypeVar("T")
 
 LONGEST_WAIT: Final = 60.0
 """Seconds for which other relays wait at most until this one was read, after a start: it may be slow, or be so on
@@ -88,6 +91,8 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._told, self._ended = "", False
         self._anew = False  # whether its connection was ended to begin another one
+        self._closed = False
+        self._beside = Beside(url, lambda space: any(replica.space.id == space for replica in self._replicas))
         for replica in replicas:
             self.add(replica)
 
@@ -167,6 +172,13 @@ class Link:
         """Whether a space is kept in step over this link."""
         return replica in self._replicas
 
+    async def beside(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do something of a space, by its id, at the relay over another connection, as long as it is kept in step here.
+
+        Raises what that raises, and `RelayUnreachable` once the space, or the relay, is let go of.
+        """
+        return await self._beside.do(space, work)
+
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
         if self._driver is not None:
@@ -184,6 +196,7 @@ class Link:
         if replica in self._replicas:
             self._replicas.remove(replica)
             self._forget(replica)
+            self._beside.drop(replica.space.id)
         if self._driver is not None:
             self._driver.lanes.drop(replica)
             self._driver.stir()
@@ -208,22 +221,25 @@ class Link:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """End; what was not sent stays in the outbox."""
+        """End, for good; what was not sent stays in the outbox."""
+        self._closed = True
         try:
             if self._task is not None:
                 await stop(self._task)
         finally:
+            await self._beside.close()
             for replica in self._replicas:
                 self._forget(replica)
 
     def begin_anew(self) -> None:
-        """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
+        """End the connection; the next one begins from what the store says. One that `ended` by itself is begun again.
+        """
         driver = self._driver
         self._disconnected()
         if driver is not None:
             self._anew = True
             driver.end(ConnectionError("begun anew"))
-        elif self._ended and self._retry:
+        elif self._ended and self._retry and not self._closed:  # who looks at several may come after its end
             self._ended, self.error = False, None
             self._backoff.begin_anew()
             if self.next_try is None:

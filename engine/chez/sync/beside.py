@@ -1,0 +1,57 @@
+"""What is done at a link's relay over other connections than the link's own, as sending attachments.
+
+It ends with the link, and when the link keeps its space in step no more: whoever let go of a relay is not told that
+this is done while something is still on its way there.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from chez.errors import RelayUnreachable
+
+__all__ = ("Beside",)
+
+T = TypeVar("T")
+
+
+class Beside:
+    """That of the link to `url`; `keeps` tells whether it keeps a space, by its id, in step."""
+
+    def __init__(self, url: str, keeps: Callable[[bytes], bool]) -> None:
+        self._url = url
+        self._keeps = keeps
+        self._tasks: dict[asyncio.Task[Any], bytes] = {}
+        self._closed = False
+
+    async def do(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do something for a space. Raises what that raises, and `RelayUnreachable` where the link is let go of."""
+        if self._closed or not self._keeps(space):
+            raise self._let_go()
+        task = asyncio.create_task(work())
+        self._tasks[task] = space
+        try:
+            await asyncio.wait((task,))
+            if task.cancelled():
+                raise self._let_go()
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            del self._tasks[task]
+
+    def drop(self, space: bytes) -> None:
+        """The link keeps a space in step no more."""
+        for task in [task for task, of in self._tasks.items() if of == space]:
+            task.cancel()
+
+    async def close(self) -> None:
+        """The link is let go of: end all of it, and wait for that."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _let_go(self) -> RelayUnreachable:
+        return RelayUnreachable(f"the link to {self._url} is closed")

@@ -1,0 +1,89 @@
+"""A home whose relays are let go of, or pinned, while something else of it is on its way."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chez.blobs import tables
+from chez.blobs.transfer import Sender
+from chez.crypto import random_bytes
+from chez.sync import socket
+from tests.people.persons import persons
+from tests.people.proxy import behind, proxy
+from tests.relay.within import Within, relay
+
+
+def _links() -> int:
+    """How many links run, whoever has them."""
+    return sum("Link._run" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+def _chunks(server: Within) -> int:
+    with closing(sqlite3.connect(server.data / "relay.sqlite")) as db:
+        return int(db.execute("SELECT count(*) FROM chunks").fetchone()[0])
+
+
+async def test_who_disconnects_while_a_relay_is_let_go_of_leaves_no_link(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The links to the others were looked at after that, and as ended ones begun again, which nobody ended any more."""
+    monkeypatch.setattr(socket, "GOODBYE", 0.05)
+    async with (proxy() as front, behind(front, tmp_path / "second"), relay(tmp_path / "third") as third,
+                persons(tmp_path, "a", relay=server.url) as (a,)):
+        for url in (front.url, third.url):
+            await a.relays.add(url)
+        async with a.connect():
+            await a.synced(everywhere=True, timeout=30)
+            front.passes.clear()
+            await a.collection("notes").put({"n": 1}, id="one")
+            removing = asyncio.create_task(a.relays.remove(front.url))
+            while (await a.journal.receipts("relay-changed"))[-1].body["what"] != "removed":  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)  # it is said to the relay, which does not answer
+        front.passes.set()
+        await removing
+        assert _links() == 0
+
+
+async def test_who_gives_up_letting_go_of_a_relay_leaves_no_link(tmp_path: Path, server: Within) -> None:
+    """At whatever moment: of a link that was in no list any more, and not ended yet, nobody knew."""
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "a", relay=server.url) as (a,):
+        await a.relays.add(second.url)
+        async with a.connect():
+            await a.synced(everywhere=True, timeout=30)
+            removing = asyncio.create_task(a.relays.remove(second.url))
+            while len(a.relays.list()) == 2:  # noqa: ASYNC110 (nothing announces it)
+                await asyncio.sleep(0)
+            removing.cancel()
+            await asyncio.wait((removing,))
+            assert _links() == 1
+        assert _links() == 0
+
+
+async def test_no_attachment_goes_on_to_a_relay_that_was_let_go_of(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was sent to its end over a connection of its own, after the person heard that the relay is removed."""
+    begun, go_on, read = asyncio.Event(), asyncio.Event(), Sender._read
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "a", relay=server.url) as (a,):
+        async def slowly(sender: Sender, row: tables.Row) -> bytes | None:
+            if sender._url == second.url:
+                begun.set()
+                await go_on.wait()
+            return await read(sender, row)
+
+        monkeypatch.setattr(Sender, "_read", slowly)
+        await a.relays.add(second.url)
+        async with a.connect():
+            blob = await a.blobs.add(random_bytes(1_000_000))
+            await a.collection("files").put({"blob": blob}, id="x")
+            async with asyncio.timeout(30):
+                await begun.wait()
+            await a.relays.remove(second.url)
+            go_on.set()
+            await asyncio.sleep(0.2)
+            assert _chunks(second) == 0
+            await a.relays.add(second.url)
+            await a.sync()
+            assert _chunks(second) == _chunks(server) > 0
