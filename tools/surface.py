@@ -36,6 +36,7 @@ ENGINE: Final = {
     "Home.end_shared": "called when the home closes",
     "Link.after_commit": "called by the store",
     "Link.after_rollback": "called by the store",
+    "Link.beside": "called by what sends attachments",
     "Link.broadcast": "called by `Space.broadcast`",
     "Link.close": "called by `connect`",
     "Link.relay": "a row of the store",

@@ -232,8 +232,7 @@ class Link:
                 self._forget(replica)
 
     def begin_anew(self) -> None:
-        """End the connection; the next one begins from what the store says. One that `ended` by itself is begun again.
-        """
+        """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
         driver = self._driver
         self._disconnected()
         if driver is not None:
