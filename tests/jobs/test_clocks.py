@@ -99,3 +99,13 @@ def test_a_clock_that_is_set_ahead_is_not_believed_until_it_stood_so(
         assert not clock.believed(jumped + HOLD, boot + HOLD)
     else:
         assert clock.believed(jumped + HOLD, boot + HOLD)
+
+
+def test_a_clock_that_is_set_ahead_again_has_to_stand_anew() -> None:
+    """Who sets it far ahead, and later farther, is not believed for how long the first of both stood."""
+    clock, far, farther = WallClock(), int(3 * AHEAD), int(10 * AHEAD)
+    assert clock.believed(0, 0)
+    assert not clock.believed(far, 0)
+    for boot in (HOLD - 1, HOLD, 2 * HOLD - 2):
+        assert not clock.believed(farther + boot, boot)
+    assert clock.believed(farther + 2 * HOLD, 2 * HOLD)

@@ -23,7 +23,8 @@ from chez_sandbox.consent.grants import (
 )
 from chez_sandbox.consent.narrowing import Narrowing
 from chez_sandbox.consent.overview import all_grants
-from chez_sandbox.consent.run import GrantedRun, authorise
+from chez_sandbox.consent.run import GrantedRun, authorise, plan_of
+from chez_sandbox.consent.slots import ANSWER, MARGIN
 from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 
@@ -183,13 +184,27 @@ async def test_a_person_may_grant_less_but_not_more(home: chez.Home) -> None:
     that fits no record is not granted at all."""
     given = await grant(home, bundle(), runs=2, bits=25.0)
     assert (given.grant.runs, given.grant.bits) == (2, 25.0)
-    for options in ({"runs": 101}, {"bits": 1001.0}, {"runs": 0}, {"bits": 1.0}, {"epsilon": 0.1}):
+    holds: list[dict[str, Any]] = [{"hold_hours": 1}, {"review": "hold"}, {"review": "hold", "hold_hours": 721}]
+    for options in ({"runs": 101}, {"bits": 1001.0}, {"runs": 0}, {"bits": 1.0}, {"epsilon": 0.1}, *holds):
         with pytest.raises(InvalidValue):
             await grant(home, bundle(), 2, **options)
     large = build_bundle(manifest_text(job="large"), b"\0asm" + bytes(MAX_STORED_BUNDLE), "component", SIGNING)
     with pytest.raises(NotAllowed, match="bytes"):
         await grant(home, large, 2)
     assert await list_grants(home) == [given]
+
+
+async def test_the_time_of_a_message_leaves_room_for_the_longest_run_and_answer(home: chez.Home) -> None:
+    """However long the code takes, and the person who is shown the result, a message leaves by the same slot; one that
+    is held, when it was held."""
+    reviews: list[tuple[dict[str, Any], int]] = [
+        ({"review": "show-me-first"}, ANSWER), ({"review": "within-the-grant"}, 0),
+        ({"review": "hold", "hold_hours": 1}, 3600),
+    ]  # fmt: skip
+    for number, (options, more) in enumerate(reviews, 1):
+        given = await grant(home, bundle(), number, runs=1, slots="hour", **options)
+        plan = plan_of(given)
+        assert (plan.step, plan.wait) == (3600, given.bundle.manifest.limits.seconds + MARGIN + more)
 
 
 async def test_a_revoked_or_ended_grant_does_not_run(home: chez.Home) -> None:

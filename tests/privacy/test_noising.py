@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import chez
@@ -18,6 +19,7 @@ from chez_sandbox.consent import noising
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.grants import revoke_grant
+from chez_sandbox.consent.noising import epsilon_charges
 from chez_sandbox.consent.run import plan_of
 from chez_sandbox.consent.sharing import VERBS
 from chez_sandbox.consent.slots import leaves_at
@@ -189,12 +191,18 @@ async def test_epsilon_adds_up_over_jobs_versions_and_providers(home: chez.Home,
 
 
 async def test_what_noise_takes_can_be_asked_of_another_device(home: chez.Home) -> None:
-    """A device that lacks epsilon asks for what the windows of a grant take, beside the bits of its runs."""
+    """A device that lacks epsilon asks for what the windows of a grant take, beside the bits of its runs; a collection
+    is charged for what is drawn of it alone."""
     given = await grant(home, noised(**COUNTED))
     ui: Any = None
     asked = (await VERBS["job-allowance-ask"](home, {"what": given.grant.id, "runs": 3}, ui))["asked"]
     assert asked[f"epsilon:provider:{given.grant.provider}"] == asked["epsilon:collection:readings"] == 1.5
     assert asked[f"runs:provider:{given.grant.provider}"] == 3 and len(asked) == 5
+    (one,) = given.bundle.manifest.measurements
+    two = [one, msgspec.structs.replace(one, collection="meals", epsilon=0.25)]
+    charged = {charge.account: charge.amount for charge in epsilon_charges(given.grant, two, Ceilings(), ["k"])}
+    assert charged == {f"epsilon:grant:{given.grant.id}": 750, "epsilon:provider:k": 750,
+                       "epsilon:collection:meals": 250, "epsilon:collection:readings": 500}  # fmt: skip
 
 
 async def test_a_restored_device_draws_for_no_former_grant(home: chez.Home, tmp_path: Path, drawn: list[int]) -> None:
