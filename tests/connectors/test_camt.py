@@ -150,7 +150,8 @@ def test_a_bad_entry_costs_itself(bad: str, reason: str) -> None:
 def test_whose_account_it_is() -> None:
     """An IBAN needs no bank, however it is given; another number has its bank's code; without one nothing is read."""
     other = "<Othr><Id>{}</Id></Othr></Id><Svcr><FinInstnId><BIC>ABNANL2A</BIC></FinInstnId></Svcr><Id>"
-    for written, expected in ((f"<IBAN>{IBAN}</IBAN>", f"/{IBAN}"), (other.format(IBAN), f"/{IBAN}"),
+    for written, expected in ((f"<IBAN>{IBAN}</IBAN>", f"/{IBAN}"), ("<IBAN>nl26 vayb 8060 4768 90</IBAN>", f"/{IBAN}"),
+                              (other.format(IBAN), f"/{IBAN}"),
                               (other.format("NL27VAYB8060476890"), "ABNANL2A/NL27VAYB8060476890"),
                               (other.format("517852257"), "ABNANL2A/517852257")):
         assert transactions(statement(entry(), account=written))[0].account == expected
@@ -167,11 +168,11 @@ def test_the_latest_closing_balance_is_the_accounts() -> None:
     found = records(read_bytes(Camt(), statement(more="".join([
         balance("OPBD", "1", "2024-01-01"), balance("CLBD", "3", "2024-01-31", "DBIT"),
         balance("CLBD", "2", "2024-01-30"), balance("CLBD", "9", "2024-02-01", currency="SEK"),
-        balance("CLAV", "4", "2024-01-31")]))))
+        balance("CLAV", "4", "2024-01-31"), balance("CLAV", "8", "2024-01-31", currency="SEK")]))))
     account = found[-1]
     assert isinstance(account, Account)
     assert (account.balance, account.balance_at, account.available) == (-3, date(2024, 1, 31), 4)
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_kinds_are_said_as_ofx_says_them() -> None:

@@ -149,7 +149,8 @@ def test_a_broken_statement_costs_that_statement() -> None:
 
 
 def test_no_line_is_given_to_another_account() -> None:
-    """Where a second account comes up without a statement of its own, its lines are left out, and the next are read."""
+    """Where a second account comes up without a statement of its own, or lines behind a statement's end, these lines
+    are left out, and the next are read."""
     def found(data: bytes) -> tuple[list[Decimal], list[int]]:
         items = read_bytes(Mt940(), data)
         return [one.amount for one in records(items) if isinstance(one, Transaction)], [at for at, _ in rejects(items)]
@@ -158,6 +159,8 @@ def test_no_line_is_given_to_another_account() -> None:
     assert found(good + cut + good) == ([-1, -1], [7, 9])
     assert found(good.replace(b"-\n", b"") + cut + good) == ([-1, -1], [6, 8])
     assert found(cut + good) == ([-1], [1, 3])
+    beginless = b"\n".join(statement(line("2,")).split(b"\n")[2:])
+    assert found(good + beginless + good) == ([-1, -1], [8])
 
 
 @pytest.mark.parametrize(("written", "expected"), [
@@ -176,3 +179,15 @@ def test_pages_of_one_statement() -> None:
     assert [(one.kind, one.amount) for one in found if isinstance(one, Balance)] == [
         ("opening", 0), ("interim", Decimal("229.2")), ("closing", Decimal("159.6"))]
     assert [one.balance for one in found if isinstance(one, Account)] == [Decimal("159.6")]
+
+
+def test_the_latest_closing_balance_is_the_accounts() -> None:
+    """Of several balances the account shows the booked one of the last day, in its currency, and what is available; an
+    opening or a forward one is neither."""
+    found = records(read_bytes(Mt940(), statement(
+        ":60F:C240130EUR1,", ":62F:D240131EUR3,", ":62F:C240130EUR2,", ":62F:C240201USD9,", ":64:C240131EUR4,",
+        ":64:C240131USD8,", ":65:C240202EUR6,").replace(b":62F:C240131EUR1,\n", b"")))
+    account = found[-1]
+    assert isinstance(account, Account)
+    assert (account.balance, account.balance_at, account.available) == (-3, date(2024, 1, 31), 4)
+    assert len(found) == 8

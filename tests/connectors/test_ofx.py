@@ -252,9 +252,19 @@ def test_trades_are_reported() -> None:
     assert [line for line, _ in rejects(items)] == [3]
 
 
+def test_a_brokers_cash_is_what_is_available() -> None:
+    """The cash of a broker's account is shown as available; cash that is no number is a reject with its line."""
+    items = read_bytes(Ofx(), b"<OFX><INVSTMTRS><CURDEF>EUR<INVACCTFROM><BROKERID>B<ACCTID>1</INVACCTFROM>"
+                       b"<AVAILCASH>5.20\n<AVAILCASH>much</INVSTMTRS></OFX>")
+    (account,) = records(items)
+    assert isinstance(account, Account) and (account.available, account.currency) == (Decimal("5.20"), "EUR")
+    assert rejects(items) == [(2, "the amount is not a plain number")]
+
+
 def test_transactions_without_account() -> None:
-    """A transaction outside any account's statement is rejected."""
-    items = read_bytes(Ofx(), b"<OFX>\n" + row().encode() + b"</OFX>")
+    """A transaction outside any account's statement is rejected; a currency and cash there are nobody's."""
+    items = read_bytes(Ofx(), b"<OFX><CURDEF>EUR<AVAILCASH>5\n" + row().encode()
+                       + b"<INVSTMTRS><AVAILCASH>5</INVSTMTRS></OFX>")
     assert rejects(items) == [(2, "the transaction belongs to no account")]
     assert not records(items)
 
@@ -281,7 +291,8 @@ def test_cards_of_two_issuers_that_are_masked_alike_are_two() -> None:
 
 
 def test_not_ofx() -> None:
-    """Something without the root element is no OFX."""
+    """Something without the root element is no OFX, nor is a page that tells of it."""
+    assert not Ofx().recognise(b"<html>A file begins with <OFX></html>", "help.html")
     with pytest.raises(InvalidValue, match="holds no OFX"):
         read_bytes(Ofx(), b"<html><b>hello</b></html>")
 
