@@ -44,7 +44,8 @@ async def in_step(links: Sequence[Link], timeout: float | None, *, everywhere: b
             return next(task for task in tasks if task in done).result()
         finally:
             for task in tasks:
-                await stop(task)
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     return list(await asyncio.gather(*(either(link) for link in links)))
 

@@ -127,16 +127,12 @@ async def connect(
     approach = None if known is None else known.approach(socket.certificate)
     session = ClientSession(name, nonce or crypto.random_bytes(32), approach)
     relay = RelayConnection(socket, session, name)
-    try:
-        async with asyncio.timeout(open_timeout):
-            await relay._welcomed
-    except TimeoutError:
-        await relay.close()
-        raise RelayUnreachable(f"{name} accepted the connection and said nothing") from None
-    except ChezError:
-        await relay.close()
-        raise
-    try:
+    try:  # from here on: who connects may be cancelled at any moment
+        try:
+            async with asyncio.timeout(open_timeout):
+                await relay._welcomed
+        except TimeoutError:
+            raise RelayUnreachable(f"{name} accepted the connection and said nothing") from None
         yield relay
     finally:
         await relay.close()
@@ -294,9 +290,11 @@ class RelayConnection:
         """Close the connection; what was not answered raises `RelayUnreachable`."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._fail(RelayUnreachable("the connection was closed"))
-        await self._socket.close()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            self._fail(RelayUnreachable("the connection was closed"))
+            await self._socket.close()
 
     # --- the tasks ------------------------------------------------------------------
 
