@@ -39,6 +39,7 @@ ENGINE: Final = {
     "Link.beside": "called by what sends attachments",
     "Link.broadcast": "called by `Space.broadcast`",
     "Link.close": "called by `connect`",
+    "Link.end_beside": "called where a relay's pins are others",
     "Link.relay": "a row of the store",
     "Link.start": "called by `connect`",
     "Text.base": "what its draft began with",

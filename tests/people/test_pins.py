@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -13,10 +14,13 @@ from websockets.asyncio.client import ClientConnection
 import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayUnreachable, WrongPin
+from chez.home import answering
 from chez.spaces.link import SpaceLink
 from chez.spaces.public import Address
+from chez.sync.connection import RelayConnection, connect
 from chez_relay.tls import pin_in
 from tests.home.pairing import PASSPHRASE
+from tests.people.support import join
 from tests.relay.certificates import Authority
 from tests.relay.support import relay
 
@@ -109,6 +113,75 @@ async def test_a_link_that_stands_is_dialled_anew_when_pins_come(tmp_path: Path,
             await home.relays.pin(server.url, [pin_in(chain)])
             link.check()
             await link.synced(90)
+
+
+async def test_pins_that_come_while_a_link_dials_hold_for_that_connection(
+        tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made to whoever answered, without any pin, and stood for as long as it lasted."""
+    chain, key = authority.issue()
+    dialling, go_on, plain = asyncio.Event(), asyncio.Event(), ClientConnection.handshake
+
+    async def handshake(self: ClientConnection, *args: Any, **kwargs: Any) -> None:
+        dialling.set()
+        await go_on.wait()
+        await plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(ClientConnection, "handshake", handshake)
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        async with asyncio.timeout(90), home.connect() as link:
+            await dialling.wait()
+            await home.relays.pin(server.url, ["sha256:" + "A" * 43 + "="])
+            go_on.set()
+            while link.status == "connecting" and link.error is None:
+                await link.turn()
+            assert isinstance(link.error, WrongPin)
+
+
+async def test_a_sync_that_brings_pins_goes_on_with_them(tmp_path: Path, authority: Authority) -> None:
+    """It failed on every device but the one where the pins were said, as if the relay had gone."""
+    chain, key = authority.issue()
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as a:
+        await a.set_relay(server.url)
+        await a.sync()
+        async with join(a, tmp_path / "b", "b", server.url) as b:
+            await a.relays.pin(server.url, [pin_in(chain)])
+            await a.sync()
+            await b.collection("notes").put({"n": 1}, id="one")
+            report = await b.sync()
+            assert b.relays.pins(server.url) == (pin_in(chain),) and not report.problems
+            await a.sync()
+            assert await a.collection("notes").get("one")
+
+
+async def test_no_connection_stands_that_was_made_without_the_pins(
+        tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That over which those who come by invitations are answered stood on for as long as it lasted."""
+    chain, key = authority.issue()
+    stand, made = [], asyncio.Event()
+
+    @asynccontextmanager
+    async def noted(address: str) -> AsyncIterator[RelayConnection]:
+        async with connect(address) as connection:
+            stand.append(address)
+            made.set()
+            try:
+                yield connection
+            finally:
+                stand.remove(address)
+
+    monkeypatch.setattr(answering, "connect", noted)
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        space = await home.create_space("trip")
+        async with asyncio.timeout(90), home.connect():
+            await space.invite()
+            await made.wait()
+            assert stand == [server.url]
+            made.clear()
+            await home.relays.pin(server.url, [pin_in(chain)])
+            await made.wait()
+            assert stand == [home.relays.address(server.url)]
 
 
 async def test_what_can_be_no_pin_is_refused(tmp_path: Path) -> None:

@@ -363,10 +363,24 @@ class Syncing:
                 link.drop(held.replica)
         if not kept:
             await self._end(link)
-        elif link.ended or link.address != self.routes.address(link.url) or any(
-                isinstance(error, RelayRefused) and error.reason == "token" for error in link.problems.values()):
-            link.address = self.routes.address(link.url)
+        elif link.address != self.routes.address(link.url):
+            await self._dial_anew(link)
+        elif self.stays and (link.ended or any(
+                isinstance(error, RelayRefused) and error.reason == "token" for error in link.problems.values())):
             link.begin_anew()
+
+    async def _dial_anew(self, link: Link) -> None:
+        """Have all connections to a relay made anew, for others than before may answer there."""
+        link.address = self.routes.address(link.url)
+        link.begin_anew()
+        await link.end_beside()
+        running = self._running
+        if running is not None and (task := running.answers.pop(link, None)) is not None:
+            try:
+                await stop(task)
+            finally:
+                if self._running is running and link in self.links:  # else it was disconnected meanwhile
+                    running.answers[link] = self.answering.keep(link)
 
     # --- how things stand -------------------------------------------------------------------
 

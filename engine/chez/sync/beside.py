@@ -25,15 +25,15 @@ class Beside:
         self._closed = False
 
     async def do(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do something for a space. Raises what that raises, and `RelayUnreachable` where the link is let go of."""
+        """Do something for a space. Raises what that raises, and `RelayUnreachable` where it is ended here."""
         if self._closed or not self._keeps(space):
-            raise self._let_go()
+            raise self._ended()
         task = asyncio.create_task(work())
         self._tasks[task] = space
         try:
             await asyncio.wait((task,))
             if task.cancelled():
-                raise self._let_go()
+                raise self._ended()
             return task.result()
         finally:
             task.cancel()
@@ -46,12 +46,17 @@ class Beside:
             task.cancel()
 
     async def close(self) -> None:
-        """The link is let go of: end all of it, and wait for that."""
+        """The link is let go of: as `end`, and nothing more begins."""
         self._closed = True
+        await self.end()
+
+    async def end(self) -> None:
+        """End all of it, and wait for that."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _let_go(self) -> RelayUnreachable:
-        return RelayUnreachable(f"the link to {self._url} is closed")
+    def _ended(self) -> RelayUnreachable:
+        return RelayUnreachable(f"a connection to {self._url} was ended here",
+                                "Another one is begun where that relay is kept still.")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chez import crypto
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
@@ -32,6 +32,9 @@ from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 from chez.tasks import stop
+
+if TYPE_CHECKING:
+    from chez.sync.socket import Socket
 
 __all__ = ("Link",)
 
@@ -178,6 +181,10 @@ class Link:
         Raises what that raises, and `RelayUnreachable` once the space, or the relay, is let go of.
         """
         return await self._beside.do(space, work)
+
+    async def end_beside(self) -> None:
+        """End what is done over other connections; whoever does it tries again."""
+        await self._beside.end()
 
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
@@ -397,7 +404,7 @@ class Link:
                 finally:
                     self._disconnected()
                     self._unreached()
-                if not self._retry:
+                if not self._retry and (refused or not self._anew):
                     return
                 await self._rest(stood, refused=refused)
         except ChezError as error:
@@ -461,8 +468,16 @@ class Link:
         for replica in self._replicas:
             replica.relays.was_read(self._relay, whole=False)
 
+    async def _dial(self) -> "Socket":
+        while True:
+            address = self.address
+            socket = await open_socket(address, near=self.near, pulse=self._pulse)
+            if address == self.address:
+                return socket
+            await socket.close()  # pins came meanwhile: nothing was said yet to who answered without them
+
     async def _connection(self) -> None:
-        socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
+        socket = await self._dial()
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
