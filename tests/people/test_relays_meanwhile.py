@@ -1,7 +1,8 @@
-"""A home whose relays are let go of, or pinned, while something else of it is on its way."""
+"""A home whose relays are let go of, or whose network is switched, while something else of it is on its way."""
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from chez.blobs import tables
 from chez.blobs.transfer import Sender
 from chez.crypto import random_bytes
+from chez.home.lan import Network
+from chez.lan.service import Service
 from chez.sync import socket
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
@@ -87,3 +90,57 @@ async def test_no_attachment_goes_on_to_a_relay_that_was_let_go_of(
             await a.relays.add(second.url)
             await a.sync()
             assert _chunks(second) == _chunks(server) > 0
+
+
+@pytest.fixture
+def tidying(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Set when a home is about to be on its network, where nothing is; and what it waits for then."""
+    asked, go_on, tidy = threading.Event(), threading.Event(), Network._tidy
+
+    def slowly(network: Network) -> None:
+        asked.set()
+        assert go_on.wait(30)
+        tidy(network)
+
+    async def run(service: Service) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Network, "_tidy", slowly)
+    monkeypatch.setattr(Service, "run", run)
+    return asked, go_on
+
+
+async def test_who_disconnects_while_the_network_is_switched_on_is_not_on_it(
+        tmp_path: Path, server: Within, tidying: tuple[threading.Event, threading.Event]) -> None:
+    """The home's own relay for its network was begun after that, and ran on with a home that was not connected."""
+    async with persons(tmp_path, "a", relay=server.url) as (a,):
+        async with a.connect():
+            switching = asyncio.create_task(a.lan.on())
+            await asyncio.to_thread(tidying[0].wait, 30)
+        tidying[1].set()
+        await switching
+        status = await a.lan.status()
+        assert status.on and not status.working
+
+
+async def test_a_network_that_is_switched_off_while_the_home_connects_stays_off(
+        tmp_path: Path, server: Within, tidying: tuple[threading.Event, threading.Event]) -> None:
+    """The home was on it all the same, until it was disconnected: whoever said that it is to be found no more was."""
+    async with persons(tmp_path, "a", relay=server.url) as (a,):
+        await a.lan.on()
+
+        async def stay() -> None:
+            async with a.connect():
+                await asyncio.Event().wait()
+
+        staying = asyncio.create_task(stay())
+        await asyncio.to_thread(tidying[0].wait, 30)
+        switching = asyncio.create_task(a.lan.off())
+        await asyncio.sleep(0.05)
+        tidying[1].set()
+        await switching
+        await a.sync()  # it is connected
+        status = await a.lan.status()
+        assert not (status.on or status.working)
+        staying.cancel()
+        await asyncio.wait((staying,))

@@ -82,20 +82,24 @@ class Network:
         self._service: Service | None = None
         self._task: asyncio.Task[None] | None = None
         self._connected = False
+        self._switching = asyncio.Lock()
+        """One switches, or looks how it is to be, at a time."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
 
     async def on(self) -> None:
         """See `Lan.on`."""
-        await self._database.write(lambda db: _keep(db, b"1"))
-        if self._connected:
-            await self._begin_tidily()
+        async with self._switching:
+            await self._database.write(lambda db: _keep(db, b"1"))
+            if self._connected:
+                await self._begin_tidily()
 
     async def off(self) -> None:
         """See `Lan.off`."""
-        await self._database.write(lambda db: _keep(db, None))
-        await self._stop()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        async with self._switching:
+            await self._database.write(lambda db: _keep(db, None))
+            await self._stop()
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def status(self) -> LanStatus:
         """See `Lan.status`."""
@@ -111,9 +115,10 @@ class Network:
     async def running(self) -> AsyncIterator[None]:
         """Be on the network while the block lasts, if the person wants it. Entered when the home connects."""
         self._connected = True
-        if await self._database.read(_is_on):
-            await self._begin_tidily()
         try:
+            async with self._switching:
+                if await self._database.read(_is_on):
+                    await self._begin_tidily()
             yield
         finally:
             self._connected = False
@@ -158,7 +163,7 @@ class Network:
                 shutil.rmtree(other, ignore_errors=True)
 
     def _begin(self) -> None:
-        if self._task is not None:
+        if self._task is not None or not self._connected:  # it may have been disconnected just before
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
         self._service = Service(self._store, self._pieces, self._served, self._syncing, self.find(),
