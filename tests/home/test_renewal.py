@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import chez
-from chez.crypto import Kdf
+from chez.crypto import Kdf, random_bytes
 from chez.errors import HomeBusy, HomeCopied
 from tests.home.conftest import PASSPHRASE
 from tests.home.test_import_twice import Pair, everything, pair
@@ -77,6 +77,35 @@ async def test_what_a_lost_device_had_said_of_devices_arrives(pair: Pair, tmp_pa
         await home.sync(pair.url)
         await pair.phone.sync(pair.url)
         assert {one.name for one in await pair.phone.devices.all()} == {"laptop", "mobile", "again"}
+
+
+@pytest.mark.parametrize("together", [False, pytest.param(True, marks=pytest.mark.slow)])
+async def test_what_others_built_upon_arrived_whatever_the_relay_acknowledged(pair: Pair, tmp_path: Path,
+                                                                              together: bool) -> None:
+    """The device was lost before it heard that its work was taken: what the phone went on with is not said anew, nor is
+    the rest of what became visible with it; what came after it is."""
+    notes, others = pair.laptop.collection("notes"), pair.phone.collection("notes")
+    if together:
+        def work(t: chez.Transaction) -> None:
+            for id in "abc":
+                t.put(notes, {"much": random_bytes(400_000)}, id=id)
+                if id == "a":
+                    t.put(notes, {"list": ["arrived"]}, id="tea")
+
+        await pair.laptop.transaction(work)
+    else:
+        await notes.put({"list": ["arrived"]}, id="tea")
+    await pair.meet()
+    async with others.edit("tea") as draft:
+        draft["list"].append("built")
+    await pair.meet()
+    await pair.laptop._database.write(lambda db: db.execute("UPDATE cursor SET acknowledged = 0"))
+    async with notes.edit("tea") as draft:
+        draft["list"].append("unsent")
+    await pair.laptop.backup(tmp_path / "backup")
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        found = await agree(home, pair.phone, url=pair.url)
+        assert found["notes", "tea"][0] == {"list": ["arrived", "built", "unsent"]}
 
 
 @pytest.mark.slow
