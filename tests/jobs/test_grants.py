@@ -85,15 +85,17 @@ async def test_a_wider_scope_is_refused(home: chez.Home) -> None:
 
 
 async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
-    """A changed body or seed, another device's signature, a foreign or missing signature: all refused."""
+    """A changed body or seed, another device's signature, a foreign or missing one, another encoding: all refused."""
     given = await grant(home, bundle())
     body = msgspec.msgpack.encode(given.grant)
     richer = msgspec.structs.replace(given.grant, bits=1e9, runs=10**6)
-    thief = SigningKey.from_seed(bytes(32))
+    thief, longer = SigningKey.from_seed(bytes(32)), b"\xdd\0\0" + body[1:]
+    assert msgspec.msgpack.decode(longer, type=Grant) == given.grant
     foreign = msgspec.structs.replace(given.grant, device=thief.public.hex())
     forgeries: list[dict[str, Any]] = [
         {"body": msgspec.msgpack.encode(richer)},
         {"body": body + b"\0"},
+        {"body": longer, "signature": home.sign("grant", longer)},
         {"signature": thief.sign("chez/1 application grant", body)},
         {"signature": home.sign("another purpose", body)},
         {"signature": b""},

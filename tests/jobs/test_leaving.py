@@ -201,13 +201,17 @@ async def test_what_may_have_left_is_not_withdrawn(home: chez.Home, relay: Relay
 
 
 async def test_a_revocation_withdraws_what_is_still_here(home: chez.Home, relay: Relay) -> None:
-    """Of a revoked grant "none" leaves; also when another device revoked it by the mark on its record alone."""
-    for number in (1, 2):
+    """Of a revoked grant "none" leaves; also when another device revoked it by the mark on its record alone, which was
+    there when something was sent before, and is not any more."""
+    for number in (1, 2, 3):
         await run_held(home, number)
     await revoke_grant(home, "01" * 16)
     await tamper(home, "02" * 16, revoked=True)
+    await tamper(home, "03" * 16, revoked=True)
+    assert (await deliver(home, datetime.now(UTC))).sent == 0
+    await tamper(home, "03" * 16, revoked=False)
     await deliver(home, LATER)
-    assert relay.outcomes() == ["none", "none"]
+    assert relay.outcomes() == ["none", "none", "none"]
 
 
 async def test_what_is_still_here_of_a_damaged_grant_is_withdrawn_at_once(home: chez.Home) -> None:
