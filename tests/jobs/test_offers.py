@@ -137,8 +137,9 @@ def test_a_warning_is_of_one_catalogue_only() -> None:
 
 
 async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
-    """Where fewer lines stand than a device saw, the catalogue and the screen before granting warn, and refuse nothing:
-    an older version is the newest again, or lines are still to come. What was seen and is not readable is told."""
+    """Where fewer lines stand than a device saw, or none, the catalogue and the screen before granting warn, and refuse
+    nothing: an older version is the newest again, or lines are still to come. What was seen and is not readable is
+    told."""
     space = await home.create_space("Jobs", public=True)
     for number, one in enumerate(published(keyed(), keyed(version=2))):
         await space.collection(feed.COLLECTION).put(one, id=str(number))
@@ -152,6 +153,9 @@ async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
         assert (short.missing, short.problem, short.bundles[0].manifest.version) == (1, None, 1)
         assert "taken back" in beside_catalogues([short], keyed())
         assert "saw 1 more at its end" in "\n".join((await shown(home))["words"])
+    await space.collection(feed.COLLECTION).delete("0")
+    (empty,) = await catalogues(home)
+    assert (empty.missing, empty.keys) == (2, whole.keys) and "taken back" in beside_catalogues([empty], keyed())
     for damaged in ({"keys": {}}, {"keys": {}, "seen": {"0": "00"}}, {"keys": {}, "seen": {"99999": "00"}},
                     {"seen": {}}, {"keys": {"00": "first"}, "seen": {}}):
         await kept.put(damaged, id=space.id)

@@ -205,6 +205,7 @@ OPEN: dict[str, dict[str, object]] = {
     "open object": {"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": True},
     "optional key": {"type": "object", "properties": {"a": {"type": "null"}}, "required": []},
     "no keys": {"type": "object"},
+    "a list of keys": {"type": "object", "properties": ["a"]},
     "endless array": {"type": "array", "items": {"type": "boolean"}},
     "large array": {"type": "array", "items": {"type": "boolean"}, "maxItems": 20_000},
     "pattern": {"type": "string", "pattern": "a*"},
