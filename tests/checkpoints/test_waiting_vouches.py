@@ -76,8 +76,9 @@ class Owner:
             [Dropped(first, first + len(ends) - 1, after)], [], control.public, bytes(64)))
 
     def judged(self) -> tuple[bool, int]:
-        """Whether the relay is to be asked, and what became of the vouch."""
+        """Whether the relay is to be asked, and what became of the vouch; unasked, nothing is dropped there."""
         step = self.dropping.step(self.db, None)
+        assert step is None or isinstance(step, Ask)
         ((_, _, _, state),) = vouches(self.db, 1)
         return isinstance(step, Ask), state
 

@@ -12,6 +12,7 @@ from chez import inboxes
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import guest as guest_module
 from chez.home import home as home_module
+from chez.home import joining
 from chez.home.answering import Answering
 from chez.home.invitations import Own
 from chez.spaces.card import Card
@@ -45,15 +46,23 @@ async def test_what_no_relay_took_is_not_said_to_wait_there(
             await berta.join(structs.replace(link, relay=there).text, timeout=0.1)
 
 
-async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server: Within) -> None:
-    """The guest asks while the owner is away; the owner's next sync lets it in; asked again it has the space, reads
-    all there is and writes; the journals of both tell of it."""
+async def test_a_guest_waits_for_an_owner_who_comes_later(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest asks while the owner is away; the owner's next sync lets it in; asked again it has the space and no
+    other, whatever is answered, reads all there is and writes; the journals of both tell of it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
-        trip = await anna.create_space("Trip")
+        trap, trip = await anna.create_space("Trap"), await anna.create_space("Trip")
         await trip.collection("notes").put({"n": 1}, id="a")
         link = await invited(trip, anna)
         await asked(berta, link)
         assert (await anna.sync()).unanswered == ""
+
+        async def elsewhere(*_: object) -> str:
+            return trap.link()
+
+        with monkeypatch.context() as patch, pytest.raises(InvalidValue, match="'Trip' names another space"):
+            patch.setattr(joining, "ask", elsewhere)
+            await berta.join(link)
         hers = await berta.join(link)
         await berta.sync()
         assert (hers.role, await values(hers)) == ("writer", {"a": {"n": 1}})
