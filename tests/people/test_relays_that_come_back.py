@@ -41,6 +41,20 @@ async def test_a_relay_that_is_added_again_is_given_what_others_wrote_meanwhile(
             assert await ids(c) == {"meanwhile"}
 
 
+async def test_a_relay_lacks_nothing_of_what_is_not_kept_there_any_more(tmp_path: Path, server: Within) -> None:
+    """It has one space of its own still: of the others, what was written since was told as missing there for ever."""
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "a", relay=server.url) as (a,):
+        await a.relays.add(second.url)
+        space = await a.create_space("there", relay=second.url)
+        await a.sync(everywhere=True)
+        await a.relays.remove(second.url)
+        await a.collection("notes").put({"n": 1})
+        await space.collection("notes").put({"n": 2})
+        assert (await a.status()).relays[1].lacks == 1
+        report = await a.sync(everywhere=True)
+        assert [one.lacks for one in report.relays] == [one.lacks for one in (await a.status()).relays] == [0, 0]
+
+
 async def test_a_relay_that_is_named_for_one_sync_is_given_all_by_the_next_that_names_it(
         tmp_path: Path, server: Within) -> None:
     """The home is not kept there, and what came in between is given to it all the same."""

@@ -156,7 +156,8 @@ class Exchange:
         own = own or min(syncing.leading(), key=lambda link: link.error is not None, default=None)
         if own is None:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
-        relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
+        kept = syncing.kept_at()
+        relays = await syncing.database.read(lambda db: with_lacks(db, device, stand, kept))
         each = {link.url: now for link, now in done.items()}
         relays = tuple(msgspec.structs.replace(one, sent=now.sent, received=now.received)
                        if (now := each.get(one.url)) is not None else one for one in relays)

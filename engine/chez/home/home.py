@@ -394,8 +394,9 @@ class Home:
         """How the home stands, without the network."""
         devices = tuple(one.name for one in self._replica.space.membership.devices.values())
         spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
+        kept = self._syncing.kept_at()
         return await self._database.read(lambda db: home_status(
-            db, self.device_id, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays)))
+            db, self.device_id, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays, kept)))
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

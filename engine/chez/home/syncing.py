@@ -398,6 +398,14 @@ class Syncing:
                             pins=self.routes.pins(link.url), here=link.url in self.routes.only_here)
                 for link in self.links if not link.near]
 
+    def kept_at(self) -> dict[str, list[int]]:
+        """The spaces that each relay is to have, by their rows."""
+        kept: dict[str, list[int]] = {}
+        for n, held in list(self.spaces.all.items()):
+            for url in self.routes.urls_of(held.space):
+                kept.setdefault(url, []).append(n)
+        return kept
+
     def _problem(self, link: Link) -> str:
         """Why there is no connection, or what keeps a space from being in step there that other relays have as well."""
         if link.error is not None:
