@@ -277,9 +277,9 @@ async def test_a_relay_that_is_not_there_is_a_typed_error() -> None:
             async with connect(f"ws://127.0.0.1:{port}", open_timeout=0.2):
                 pass
     for url in ("http://x", "ws://", "nonsense", "ws://x:99999", "wss://relay..example", "ws://.", f"ws://{'x' * 64}",
-                "ws://user@x", "ws://@x"):
-        with pytest.raises(InvalidValue):
-            relay_name(url)
+                "ws://user@x", "ws://@x", "ws:///x", 5, None, b"ws://x"):
+        with pytest.raises(InvalidValue, match="is no relay's address"):
+            relay_name(url)  # type: ignore[arg-type]
     assert relay_name("wss://Relay.Example") == "relay.example:443"
     assert relay_name("wss://relay.example.") == "relay.example.:443"
     assert relay_name("ws://[::1]:9") == "[::1]:9"

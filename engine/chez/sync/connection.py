@@ -64,12 +64,17 @@ LISTEN: Final = 20.0
 _E = TypeVar("_E", bound=Event)
 
 
+_LIKE: Final = "it looks like ws://127.0.0.1:8787 or wss://host"
+
+
 def relay_name(url: str) -> str:
     """The name that logins are bound to: "host:port" of a ws:// or wss:// URL.
 
     Without the interface of a link-local address (`%4`), which means something on this device alone (RFC 4007, 11.2).
     Raises `InvalidValue` for anything else, a user's name without a password among it, with which nobody can dial.
     """
+    if not isinstance(url, str):
+        raise InvalidValue(f"{url!r} is no relay's address", _LIKE)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -81,7 +86,7 @@ def relay_name(url: str) -> str:
         raise InvalidValue(f"{url!r} is an address with pins, and here it is to be one without",
                            "`chez relay add` and `chez relay set` take pins.")
     if parts.scheme not in ("ws", "wss") or not host or not _is_name(host):
-        raise InvalidValue(f"{url!r} is no relay's address", "it looks like ws://127.0.0.1:8787 or wss://host")
+        raise InvalidValue(f"{url!r} is no relay's address", _LIKE)
     host = host.partition("%")[0]
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
