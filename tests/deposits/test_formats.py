@@ -1,6 +1,7 @@
 """Cards, addresses, messages and acknowledgements, byte by byte; no home, no relay."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from chez.crypto import SEALED_BOX_OVERHEAD, SIGNATURE_BYTES, seal_to
 from chez.deposits import card
-from chez.deposits.ack import Acknowledgement, open_ack, seal_ack
+from chez.deposits.ack import Acknowledgement, ack_plain, open_ack, seal_ack
 from chez.deposits.address import Quota, Terms, read_address, sign_address
 from chez.deposits.card import read_card
 from chez.deposits.message import MAX_RECORDS, SIZES, Section, open_deposit, seal_deposit
@@ -113,11 +114,11 @@ def test_any_bytes_are_refused_by_a_typed_error(data: bytes) -> None:
 
 
 def test_what_is_sealed_and_signed_is_a_message_of_this_version_or_none() -> None:
-    """Whoever has the organisation's key seals no more records than a message has, none, or anything else: it is
-    refused by its reason."""
-    def sealed(plain: bytes) -> bytes:
+    """Whoever has the organisation's key seals no more records than a message has, none, or anything else, nor in
+    another size or with anything behind it: it is refused by its reason."""
+    def sealed(plain: bytes, size: int = SIZES[-1], last: bytes = b"\0") -> bytes:
         padded = len(plain).to_bytes(4, "big") + plain
-        padded += bytes(SIZES[-1] - len(padded) - SIGNATURE_BYTES - SEALED_BOX_OVERHEAD)
+        padded = padded.ljust(size - SIGNATURE_BYTES - SEALED_BOX_OVERHEAD - 1, b"\0") + last
         return seal_to(KEYS.sealing.public, INSURER.signing.sign("chez/1 deposit", INBOX, padded) + padded)
 
     def deposit(version: int, lines: bytes) -> bytes:
@@ -131,10 +132,15 @@ def test_what_is_sealed_and_signed_is_a_message_of_this_version_or_none() -> Non
                        (deposit(1, b"{}") + b"x", "version that is known")):
         with pytest.raises(BadEntry, match=why):
             open_deposit(sealed(plain), KEYS.sealing, INBOX)
-    padded = (2).to_bytes(2, "big") + b"\x91\x02" + bytes(252)
-    other = KEYS.signing.sign("chez/1 deposit ack", INSURER.inbox, padded) + padded
-    with pytest.raises(BadEntry, match="version that is known"):
-        open_ack(seal_to(INSURER.sealing.public, other), INSURER.sealing, INSURER.inbox)
+    for size, last in ((SIZES[0] + 1, b"\0"), (SIZES[0], b"x")):
+        with pytest.raises(BadEntry, match="padded in a way"):
+            open_deposit(sealed(deposit(1, b"{}"), size, last), KEYS.sealing, INBOX)
+    good = ack_plain(ACK, KEYS.signing, INSURER.inbox)[SIGNATURE_BYTES:]
+    for padded, why in (((2).to_bytes(2, "big") + b"\x91\x02" + bytes(252), "version that is known"),
+                        (good + b"\0", "padded as no"), (good[:-1] + b"x", "padded as no")):
+        other = KEYS.signing.sign("chez/1 deposit ack", INSURER.inbox, padded) + padded
+        with pytest.raises(BadEntry, match=why):
+            open_ack(seal_to(INSURER.sealing.public, other), INSURER.sealing, INSURER.inbox)
 
 
 @pytest.mark.parametrize("line", ["", " x", "x ", "a\nb", "Insurer\u202eAS", "a\x1b[31m", "x" * 129])
@@ -178,7 +184,11 @@ def test_an_acknowledgement_says_what_was_said_in_one_size() -> None:
 
 @pytest.mark.parametrize("kind", VOCABULARY, ids=lambda kind: kind.__name__)
 def test_the_vocabularys_types_are_told_by_an_address(kind: type[Any]) -> None:
-    """Each type of the vocabulary can be told by an address, and takes an identity that is always there."""
+    """Each type of the vocabulary can be told by an address, and takes an identity that is always there; what may be
+    left out is told."""
+    assert TRANSACTIONS.fields == {
+        "account": "text", "reference": "text", "posted": "date", "amount": "decimal", "currency": "text?",
+        "kind": "text", "name": "text?", "memo": "text?", "check_number": "text?", "initiated": "date?"}
     found = described(kind)
     assert check_types([found]) == (found,) and {one.rstrip("?") for one in found.fields.values()} <= set(KINDS)
     assert read_address(address(types=[found]).text).types == (found,)
@@ -207,6 +217,26 @@ def test_an_identity_that_the_vocabulary_has_empty_is_taken() -> None:
     assert taken.identity == {"institution": "", "number": account["number"]}
     with pytest.raises(InvalidValue, match="what it is about"):
         type_named("accounts").check(json.dumps(account | {"number": ""}).encode())
+
+
+@pytest.mark.parametrize(("kind", "given", "kept"), [
+    ("integer", -2**63, -2**63), ("integer", 2**63 - 1, 2**63 - 1), ("integer", 2**63, None), ("integer", True, None),
+    ("integer", 1.0, None), ("number", 1, 1.0), ("number", True, None), ("decimal", "+01.50", "1.50"),
+    ("decimal", -7, "-7"), ("decimal", True, None), ("boolean", False, False), ("boolean", 1, None),
+    ("date", "2026-01-31", "2026-01-31"), ("date", "20260131", None), ("time", 5, None),
+    ("time", "2026-01-31T00:30:00+01:00", datetime(2026, 1, 30, 23, 30, tzinfo=UTC)),
+    ("time", "2026-01-31T00:00:00", None), ("data", [1], [1]), ("text", "", ""),
+])
+def test_a_field_is_kept_in_the_form_of_its_kind(kind: Any, given: Any, kept: Any) -> None:
+    """What fits a kind is kept as the page of deposits says, exactly; what does not costs its record."""
+    one = RecordType("things", ("id",), {"id": "text", "field": kind})
+    line = json.dumps({"id": "1", "field": given}).encode()
+    if kept is None:
+        with pytest.raises(InvalidValue, match=f"'field' is no {kind}"):
+            one.check(line)
+    else:
+        found = one.check(line).values["field"]
+        assert (type(found), found) == (type(kept), kept)
 
 
 TEXTS = st.sampled_from(("", "a", "_", "_blob", "1.5", "2026-01-31", "2026-01-31T00:00:00Z", "\x00", "\ud800", "true"))
@@ -240,7 +270,8 @@ def test_no_deposit_refers_to_an_attachment(data: bytes) -> None:
 @pytest.mark.parametrize("wrong", [
     {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "Open_velov"},
     {"collection": "sqlite_x"}, {"identity": []},
-    {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}}, {"fields": {"_id": "text"}},
+    {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}},
+    {"fields": {"number": "text", "_id": "text"}},
     {"collection": "transactions"}, {"more": 1}, {"fields": {"number": "text", "a\nb": "text"}},
 ])
 def test_a_type_that_nobody_may_leave_is_refused(wrong: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import chez
 from chez.deposits.address import Quota, read_address
@@ -47,8 +48,14 @@ async def test_records_become_records_with_their_source(home: chez.Home, insurer
     """Records are there under the organisation's name, exact amounts included; what is no record is told with why."""
     to = await given(home, insurer, "source")
     said: list[dict[str, Any] | bytes] = [policy("s1", "12.30"), policy("s2", "abc"), b"no JSON"]
-    verdict, counts = await judged(home, to, message(to, insurer.keys, said), NOON)
+    item = message(to, insurer.keys, said)
+    verdict, counts = await judged(home, to, item, NOON)
     assert verdict is Verdict.TAKEN and counts == {"added": 1, "refused": 2}
+    for _ in range(2):  # each time it comes the organisation hears how many were refused
+        assert await home._database.write(lambda db: db.execute(
+            "DELETE FROM deposit_ack WHERE address = ? RETURNING outcome, refused",
+            (to.key,)).fetchall()) == [("taken", 2)]
+        assert (await judged(home, to, item, NOON))[0] is Verdict.REPEATED
     (record,) = await home.collection("policies").where(number="s1").all()
     assert record.source is not None and record.source.startswith(f"deposit/1 {insurer.keys.signing.public.hex()[:16]}")
     (told,) = await home.deposits.all("source")
@@ -85,6 +92,8 @@ async def test_who_asks_at_an_address_for_nobody_is_shown_by_its_own_card(home: 
     assert shown.state == "asked" and {one.name for one in shown.applicants} == {f"Asks {n}" for n in range(8)}
     allowed = await home.deposits.allow("asked 1", asking[2].card.words.upper())
     assert (allowed.organisation, allowed.state, allowed.applicants) == ("Asks 2", "open", ())
+    (said,) = await home.journal.receipts("deposit-address-allowed", label="asked 1")
+    assert said.body["words"] == asking[2].card.words
     told = [(await judged(home, to, message(to, one, [policy("t1")]), NOON))[0] for one in asking]
     assert told == [Verdict.TAKEN if n == 2 else Verdict.DROPPED for n in range(9)]
     assert (await home.deposits.revoke("asked 2")).applicants == ()
@@ -111,7 +120,7 @@ async def test_a_type_that_is_refused_since_takes_nothing_else_away(home: chez.H
     to = await given(home, insurer, "older")
     addresses = home.collection("chez-deposit-addresses")
     value = (await addresses.get(to.key.hex())).value
-    bills = {"collection": "open_bills", "identity": ["number"], "fields": {"number": "text"}}
+    bills = {**structs.asdict(POLICIES), "collection": "open_bills"}
     await addresses.put({**value, "types": [*value["types"], bills]}, id=to.key.hex())
     assert {one.label for one in await home.deposits.addresses()} >= {"older"}
     for number, (collection, wanted) in enumerate((("policies", "added"), ("open_bills", "refused")), 1):
@@ -173,6 +182,7 @@ WORDS = st.sampled_from(("1.00", "2.00", "2.00 note", ""))
     st.integers(0, 4), max_size=8))
 @hypothesis.example(said=[("1.00", ""), ("2.00", ""), ("1.00", "")], drawn=[0, 2, 1])
 @hypothesis.example(said=[("1.00", ""), ("1.00", ""), ("2.00", ""), ("3.00", "")], drawn=[3, 1, 2, 0])
+@hypothesis.example(said=[("1.00", ""), ("2.00", ""), ("", "1.00"), ("1.00", "")], drawn=[0, 2, 3, 1])
 @settings(max_examples=tries(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_last_word_counts_in_whatever_order_it_comes(
         home: chez.Home, insurer: Insurer, said: list[tuple[str, ...]], drawn: list[int]) -> None:

@@ -13,11 +13,12 @@ import pytest
 from msgspec import structs
 
 import chez
+from chez.crypto import SigningKey
 from chez.deposits.address import Quota, read_address
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayRefused
 from chez.home import home as home_module
 from chez.home.deposits import syncing, taking
-from chez.sync.connection import connect
+from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import InboxArrived
 from chez_relay.storage.sqlite import FILE_NAME
 from chez_wire.frames import InboxItem, OpenedSpace
@@ -77,9 +78,10 @@ async def test_from_the_organisation_to_both_devices_and_back(
     assert {"deposit-address-made", "deposit-taken"} <= kinds
 
 
-async def test_a_relay_that_repeats_reorders_and_alters_changes_nothing(home: chez.Home, insurer: Insurer) -> None:
+async def test_a_relay_that_repeats_reorders_and_alters_changes_nothing(
+        home: chez.Home, insurer: Insurer, server: Process) -> None:
     """Items that are altered, repeated, in another order or of somebody else are dropped, and told; those behind them
-    are taken."""
+    are taken; none of them is left at the relay, where it would take the room of others."""
     to = await given(home, insurer, "lying")
     await home.deposits.take()
     good = [message(to, insurer.keys, [policy("l1", premium)], number=number)
@@ -92,7 +94,10 @@ async def test_a_relay_that_repeats_reorders_and_alters_changes_nothing(home: ch
     found = await values(home)
     assert found["l1"]["premium"] == "2.00" and "l2" not in found
     (told,) = await home.journal.receipts("deposit-dropped", label="lying")
-    assert told.body["count"] == 2
+    assert told.body["count"] == 2 and server.data is not None
+    with closing(sqlite3.connect(f"file:{server.data / FILE_NAME}?mode=ro", uri=True)) as db:
+        left = {bytes(item) for (item,) in db.execute("SELECT item FROM items")}
+    assert left.isdisjoint({altered, forged, *good})
     await put(to, *good)
     assert (await home.sync()).deposits.messages == 0 and len(await home.deposits.all("lying")) == 2
 
@@ -118,6 +123,25 @@ async def test_a_revoked_address_takes_nothing_whatever_the_relay_does(home: che
     sent = await insurer.send()
     assert (sent.sent, sent.queued) == (0, 1) and outcome.error == "unknown"
     assert any(why.startswith("unknown") for why in sent.problems)
+
+
+async def test_what_comes_while_an_address_is_revoked_is_not_taken(
+        home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The person's word counts from the moment it is said, also where the inbox is being emptied just then."""
+    to = await given(home, insurer, "meanwhile")
+    await home.deposits.take()
+    await put(to, message(to, insurer.keys, [policy("w1")]))
+    opened = taking._open
+
+    async def revoking(relay: RelayConnection, inbox: bytes, role: Role, key: SigningKey) -> None:
+        await opened(relay, inbox, role, key)
+        if inbox == to.inbox:
+            await home.deposits.revoke("meanwhile")
+
+    monkeypatch.setattr(taking, "_open", revoking)
+    report = await home.deposits.take()
+    assert report.messages == 0 and "w1" not in await values(home)
+    assert any("'meanwhile'" in one and "revoked meanwhile" in one for one in report.problems)
 
 
 async def test_an_address_that_ended_takes_nothing(
@@ -285,6 +309,7 @@ async def test_no_address_is_made_that_could_not_be_kept(home: chez.Home, insure
     await given(home, insurer, "taken name")
     before = len(await home.deposits.addresses())
     for terms in ({"label": "taken name"}, {"types": []}, {"types": [POLICIES, POLICIES]}, {"quota": Quota(0)},
+                  {"quota": Quota(bytes=1023)},
                   {"expires": timedelta(0)}, {"acks": "sometimes"}, {"label": ""},
                   {"card": insurer.keys.card.text[:-4]},
                   {"types": [structs.replace(POLICIES, collection="chez-relays")]}):

@@ -281,7 +281,8 @@ async def test_what_is_not_a_whole_export_is_refused(home: chez.Home, tmp_path: 
     elif harm == "no json":
         manifest.write_text("{")
     elif harm == "path":
-        manifest.write_text(manifest.read_text().replace("records/notes.jsonl", "records/../../home/chez.key"))
+        file.rename(tmp_path / "notes.jsonl")  # else it would be refused for its hash
+        manifest.write_text(manifest.read_text().replace("records/notes.jsonl", "records/../../notes.jsonl"))
     else:
         manifest.write_text(manifest.read_text().replace('"notes"', '"_notes"'))
     with pytest.raises(InvalidValue if harm == "collection" else BadArchive) as caught:
