@@ -86,7 +86,7 @@ def filled(proofs: Collection[bytes], entropy: Callable[[int], bytes]) -> list[b
 
 
 def _filled_size(count: int) -> int:
-    return max(LEAST_PROOFS, 1 << (count - 1).bit_length()) if count else LEAST_PROOFS
+    return max(LEAST_PROOFS, 1 << (count - 1).bit_length())
 
 
 def found(secrets: Mapping[bytes, Collection[bytes]], side: Side, greeting: tuple[str, bytes, bytes], channel: bytes,

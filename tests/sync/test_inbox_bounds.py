@@ -63,6 +63,24 @@ async def test_a_flood_waits_at_the_relay_and_keeps_its_order(monkeypatch: pytes
             assert heard == said
 
 
+def test_only_ephemeral_messages_are_let_go_and_only_so_many_wait() -> None:
+    """Behind a flood of them nothing else is lost or out of order; once all was taken they wait again; and what waits
+    has a bound, up to which there is room, and from which on there is until it was taken."""
+    fleeting = frames.encode(frames.Ephemeral(bytes(32), bytes(140), bytes(16)))
+    others = [frames.encode(frames.Done(number)) for number in range(inbox.MOST_FLEETING + 2)]
+    waiting = inbox.Inbox()
+    for _ in range(2):
+        assert all(waiting.put(fleeting, 0) and waiting.put(one, 0) for one in others)
+        assert len(waiting) == len(others) + inbox.MOST_FLEETING
+        taken = waiting.empty()
+        assert [one for one in taken if one != fleeting] == others and taken.count(fleeting) == inbox.MOST_FLEETING
+    assert len(waiting) == 0
+    most = bytes(inbox.MOST_WAITING - inbox.PER_MESSAGE)
+    assert [waiting.put(one, 1500) for one in (most, b"", b"", b"")] == [True, True, False, False]
+    assert not waiting.room.is_set()
+    assert waiting.empty() == [most, b"", b"", b""] and waiting.room.is_set() and waiting.put(most, 0)
+
+
 @pytest.mark.parametrize("asked", ["create", "put", "watch"])
 async def test_a_relay_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     """It welcomes whoever comes, and answers nothing: what is asked of an inbox there ends, by a typed error."""

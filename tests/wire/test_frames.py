@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez_wire import frames
-from chez_wire.envelope import HEADER_BYTES, Header, entry_id
+from chez_wire.envelope import HEADER_BYTES, TAG_BYTES, Header, entry_id
 from chez_wire.errors import EnvelopeError, FrameError
-from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME, MAX_PAGE
+from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME, MAX_INBOX_ITEM, MAX_PAGE
 from chez_wire.login import Role
 from tests.vectors.make_frames import FRAMES, vectors
 
@@ -75,7 +75,8 @@ def test_arbitrary_bytes_raise_frame_error_only(data: bytes) -> None:
 @pytest.mark.parametrize("data", [
     bytes(MAX_FRAME + 1), b"\x91" * 500_000, b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
     b"\xdf\xff\xff\xff\xff",
-], ids=["giant", "nested", "array of 2^32", "bytes of 2^32", "map of 2^32"])
+    frames.encode(frames.InboxItems(1, bytes(32), [frames.InboxItem(1, bytes(MAX_INBOX_ITEM))] * 16)),
+], ids=["giant", "nested", "array of 2^32", "bytes of 2^32", "map of 2^32", "more than a page"])
 def test_bombs_are_refused(data: bytes) -> None:
     """Giant, deeply nested and falsely long messages are refused without being unpacked."""
     for decoder in (frames.decode_client, frames.decode_relay):
@@ -96,11 +97,11 @@ def test_the_largest_frames_fit() -> None:
 
 @given(st.binary(max_size=300))
 def test_envelopes_decode_or_raise(data: bytes) -> None:
-    """Arbitrary bytes are no envelope or one whose header encodes to the same bytes."""
+    """Arbitrary bytes are no envelope, or one with a whole header, which encodes to the same bytes, and a tag."""
     for candidate in (data, b"CZE\x01" + data):
         try:
             header = Header.decode(candidate)
         except EnvelopeError:
             continue
-        assert header.encode() == candidate[:HEADER_BYTES]
+        assert header.encode() == candidate[:HEADER_BYTES] and len(candidate) >= HEADER_BYTES + TAG_BYTES
         assert entry_id(candidate) != entry_id(candidate + b"\x00")

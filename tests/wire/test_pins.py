@@ -73,6 +73,21 @@ def test_what_is_no_certificate_is_a_typed_error(certificate: bytes, data: st.Da
             continue
 
 
+def test_each_part_is_what_stands_in_its_place(certificate: bytes) -> None:
+    """A certificate, what is signed of it, or its key under another tag, a tag of several bytes, or a part that is cut
+    off within its head: nothing of it is taken for a key."""
+    body = certificate.index(b"\x30", 1)
+    version = certificate.index(b"\xa0\x03\x02\x01\x02")
+    key = x509.load_der_x509_certificate(certificate).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for place, tag in ((0, 0x31), (body, 0x31), (certificate.index(key), 0x31), (version + 5, 0x1F)):
+        with pytest.raises(CertificateError):
+            pin_of(certificate[:place] + bytes([tag]) + certificate[place + 1:])
+    for cut in (b"", b"\x30", b"\x30\x01\x30", b"\x30\x04\x30\x02\xa0\x00", b"\x30\x05\x30\x03\xa0\x00\x02"):
+        with pytest.raises(CertificateError):
+            pin_of(cut)
+
+
 @pytest.mark.parametrize("bad", ["", "sha256:", "sha256:AAAA", "sha1:" + "A" * 43 + "=", "sha256:" + "!" * 44,
                                  "sha256:" + "A" * 42 + "ä="])
 def test_what_is_no_pin_is_refused(bad: str) -> None:
