@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chez.store.database import Connection
 from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch
-from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, vouches
+from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, UNFIT, set_vouch, vouches
 from chez.sync.checkpoints.order import chain, goes_as_far, last_known, learn, standing
 from chez.sync.entry import CHANGES
 from chez_wire.dropping import NO_DROP, Dropped, drop_hash
@@ -120,6 +120,22 @@ def test_what_several_vouched_for_alike_is_one_drop() -> None:
     assert {entry for entry, _ in said} == {bytes(32), bytes((1,)) * 32} and found.manifest == vouch.manifest
     learn(db, 1, LOG, name)
     assert [state for _, _, _, state in vouches(db, 1)] == [ASKED, ASKED]
+
+
+def test_what_became_of_a_vouch_stays_where_the_relays_last_drop_is_not_known_here() -> None:
+    """What was done is not taken for late, as if the relay had gone back, and what nobody is to ask for is not either.
+    """
+    said, follows = Said(), NO_DROP
+    for n in range(4):
+        said.vouches.append(Vouch(1, bytes((100 + n,)) * 32, LOG, bytes(32), follows, [Dropped(1, n + 1, bytes(32))],
+                                  [], bytes(32), bytes(64)))
+        follows = said.vouches[0].drop if n < 2 else NO_DROP
+    db = store(said, {0, 1, 2, 3})
+    learn(db, 1, LOG, said.vouches[1].drop)
+    set_vouch(db, 1, bytes((3,)) * 32, UNFIT)
+    for last in (bytes((9,)) * 32, said.vouches[1].drop):
+        learn(db, 1, LOG, last)
+        assert [state for _, _, _, state in vouches(db, 1)] == [ASKED, ASKED, LATE, UNFIT]
 
 
 def entry(db: Connection, sequence: int, branch: int, hash: bytes) -> None:
