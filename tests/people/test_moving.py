@@ -138,16 +138,17 @@ async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Within) -> 
 
 
 async def test_a_space_that_another_device_moved_is_left_at_once(tmp_path: Path, server: Within) -> None:
-    """While it is read at its old place, another space's entry tells of the new one: nothing is sealed for the old."""
-    async with persons(tmp_path, "anna", relay=server.url) as (anna,), join(
-            anna, tmp_path / "phone", "phone", server.url) as phone:
+    """While it is read at its old place, another space's entry tells of the new one, at another relay in the end:
+    nothing is sealed for the old."""
+    async with (relay(tmp_path / "other") as other, persons(tmp_path, "anna", relay=server.url) as (anna,), join(
+            anna, tmp_path / "phone", "phone", server.url) as phone):
         trip = await anna.create_space("Trip")
         await in_step(anna, phone)
         notes = phone.space("Trip").collection("notes")
         for turn in range(6):
             await notes.put({"n": turn}, id=f"{turn}")
             await in_step(phone, anna)
-            await trip.move()
+            await trip.move(relay=other.url if turn == 5 else None)
             await anna.sync()
             if turn % 2:
                 await notes.put({"n": turn}, id=f"{turn} late")
@@ -155,6 +156,8 @@ async def test_a_space_that_another_device_moved_is_left_at_once(tmp_path: Path,
             assert (await phone.status()).pending == 0
             await in_step(anna, phone)
             assert await values(trip) == await values(phone.space("Trip"))
+            assert phone.space("Trip").link() == trip.link()
+        assert SpaceLink.read(trip.link()).relay == other.url
 
 
 async def test_who_may_not_moves_nothing(tmp_path: Path, server: Within) -> None:

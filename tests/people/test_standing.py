@@ -7,6 +7,8 @@ import pytest
 
 import chez
 from chez.errors import HomeCopied, NotAllowed, NotFound, RelayRefused
+from chez.home.evidence import pick
+from chez.keys.device import DeviceKeys
 from chez.records.encode import encode_fields
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, CHANGES, Item
@@ -90,6 +92,10 @@ async def test_a_copied_home_that_writes_twice_is_a_fork_until_its_owner_picks(t
         rows = await a._database.read(lambda db: db.execute(
             "SELECT lower(hex(hash)), inner FROM entry WHERE branch = 1").fetchall())
         assert rows[0][0] in fork.entries
+        stranger = DeviceKeys.from_seeds(b"1" * 32, b"2" * 32)
+        with pytest.raises(NotAllowed, match="only an owner"):
+            await a._database.write(lambda db: pick(db, a._spaces.all.values(), stranger, rows[0][0]))
+        assert await a.audit() == [fork]
         await a.pick(rows[0][0])
         assert await ids(a) == {"before", "copy"}
         assert [one.counts for one in await a.audit()] == [rows[0][0]]
