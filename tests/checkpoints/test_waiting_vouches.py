@@ -154,6 +154,17 @@ def test_nothing_is_dropped_on_a_checkpoint_that_the_relay_does_not_hold(whole: 
     assert owner.judged() == (isinstance(step, Drop), OPEN)  # nor asked again, on this connection
 
 
+def test_who_is_no_owner_asks_for_no_drop() -> None:
+    """A relay takes it of owners alone; another device, which has no key to ask with, leaves it to one of theirs."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    owner.shows(owner.envelopes)
+    owner.db.execute("UPDATE epoch SET admin = NULL")
+    owner.replica.hear()
+    owner.replica.refresh(owner.db)
+    assert owner.judged() == (False, OPEN)
+
+
 def test_a_vouch_for_a_checkpoint_that_was_not_heard_of_waits() -> None:
     """Another relay may have brought it before."""
     owner = Owner()
