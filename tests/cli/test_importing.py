@@ -70,6 +70,12 @@ def test_the_name_of_a_file_is_on_its_line(owned: Chez, tmp_path: Path) -> None:
     assert "no text" in error["message"] and error["hint"].startswith("rename the file")
 
 
+def test_an_empty_name_is_that_of_no_file(owned: Chez) -> None:
+    """As of a variable that is not set: all of the folder where the command ran was read."""
+    assert "an empty name is that of no file" in owned.run("import", "", code=2).stderr
+    assert owned.lines("imports") == []
+
+
 def test_the_formats_are_listed_without_a_home(empty: Chez) -> None:
     """`--formats` names every connector, for people and programs."""
     names = [one["connector"] for one in empty.lines("import", "--formats")]

@@ -33,6 +33,12 @@ async def test_a_record_that_the_store_refuses_costs_itself(home: chez.Home, fil
         (7, "no name"), (9, "the record can't be kept: OverflowError")]
 
 
+async def test_an_empty_name_is_that_of_no_file(home: chez.Home) -> None:
+    """As a path it would be the folder where the program runs, all of which would be read."""
+    with pytest.raises(NotFound, match="empty name"):
+        await home.import_file("")
+
+
 def _no_id_for_nameless(key: bytes, collection: str, identity: dict[str, Any]) -> str:
     if not identity["scheme"]:
         raise InvalidValue("no name")

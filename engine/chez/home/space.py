@@ -163,6 +163,8 @@ class Space:
                           overwrite: bool = False, in_process: bool = False,
                           progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
+        if path == "":  # which as a path is the working directory
+            raise NotFound("an empty name is that of no file")
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
             return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress,

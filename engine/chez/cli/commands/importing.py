@@ -21,8 +21,18 @@ SHORT: Final = 12
 """Digits of a file's hash that are shown to people."""
 
 
+class _Named(click.Path):
+    """A path that has a name: an empty one, as of a variable that is not set, would be the folder where one is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        if value == "":
+            self.fail("an empty name is that of no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command("import")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, readable=False))
+@click.argument("files", nargs=-1, type=_Named(path_type=Path, readable=False))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
 @click.option("--formats", is_flag=True, help="List the kinds of files that are recognised.")
 @click.option("--explore", "looking", is_flag=True,
