@@ -3,6 +3,7 @@
 import gc
 import sqlite3
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -125,6 +126,39 @@ def test_a_bomb_meets_a_limit(sql: str) -> None:
         granted(500, query_steps=10**6).query(sql, "[]")
 
 
+BOUNDED: dict[str, Callable[[int], str]] = {
+    "depth": lambda most: " + ".join(["1"] * most),
+    "arguments": lambda most: f"max({', '.join(['1'] * most)})",
+    "wildcards": lambda most: f"'x' like '{'%' * most}'",
+    "parameters": lambda most: f"?{most}",
+    "columns": lambda most: ", ".join(f"1 as c{number}" for number in range(most)),
+}
+MOST = {"depth": 100, "arguments": 16, "wildcards": 100, "parameters": 1000, "columns": 256}
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_a_statement_is_as_large_as_it_may_be_and_no_larger(tables: Tables, name: str) -> None:
+    """Each bound of a statement holds, and at the bound itself it is answered."""
+    for more in (0, 1):
+        sql, values = f"select {BOUNDED[name](MOST[name] + more)}", [0] * (MOST[name] + more)
+        parameters = str(values) if name == "parameters" else "[]"
+        if more:
+            with pytest.raises(Refusal):
+                tables.query(sql, parameters)
+        else:
+            assert tables.query(sql, parameters).startswith("[{")
+
+
+def test_what_a_query_holds_is_bounded_and_in_no_file() -> None:
+    """A query that would hold many times what its rows are ends the run, rather than going on in a temporary file."""
+    gc.collect()
+    text = "hex(" * 12 + "1234567890" + ")" * 12
+    sql = f"select count(distinct {text} || a.at || '-' || b.at) as n from readings a, readings b"
+    with pytest.raises(Stop, match="too much memory") as stopped:
+        granted(40).query(sql, "[]")
+    assert stopped.value.outcome is Outcome.MEMORY
+
+
 LONG = "a" * 90_000  # more than a value made by a query has where rows are short
 
 
@@ -189,6 +223,7 @@ def test_the_longer_the_values_the_more_often_the_clock_is_looked_at() -> None:
 def test_long_rows_are_read_and_longer_values_are_not_made() -> None:
     """A granted text of a megabyte is read, joined, sorted and searched; where rows are short, no value gets long."""
     tables, _ = with_texts(LONG * 10, rows=2)
+    tables.add(0, [(2, "z")])
     sql = "select instr(a.x, ?) as at, length(b.x) as n from t a, t b order by a.x || b.n, b.x limit 1"
     assert tables.query(sql, '["ab"]') == '[{"at":0,"n":900000}]'
     assert len(tables.query("select x from t limit 1", "[]")) > 900_000
