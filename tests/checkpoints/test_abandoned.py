@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 import chez
+from chez.sync.checkpoints.abandoned import abandoned
 from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.checkpoints.dropping import Dropping
-from chez.sync.checkpoints.errands import Send
-from chez.sync.checkpoints.format import Announcement
-from chez.sync.entry import ANNOUNCEMENT, Item
+from chez.sync.checkpoints.errands import Answer, Send
+from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto
+from chez.sync.checkpoints.heard import announcements
+from chez.sync.entry import ANNOUNCEMENT, MANIFEST, Item
 from chez_relay.effects import Effect
 from chez_relay.replies import refused
 from chez_relay.storage import Result
@@ -20,6 +22,7 @@ from chez_relay.storage.refusals import DAMAGED
 from tests.checkpoints.dying import Kill, killed
 from tests.checkpoints.test_homes import shown, written
 from tests.checkpoints.test_releasing import released
+from tests.checkpoints.test_waiting_vouches import Owner
 from tests.people.persons import persons, shared
 from tests.people.support import join
 from tests.relay.within import Within
@@ -127,3 +130,61 @@ async def test_a_relay_that_does_not_say_what_it_holds_is_asked_once(
         monkeypatch.setattr("chez_relay.chunks._held", silent)
         await anna.sync(timeout=10)
         assert 0 < len(asked) < 4
+
+
+class Announced(Owner):
+    """An owner's device, and what was announced at a relay's log."""
+
+    def announces(self, sequence: int, parts: list[list[bytes]], log: bytes = b"", author: bytes = b"") -> None:
+        """An entry of this number says so: the maker's, or another one's."""
+        author = author or self.maker.keys.id
+        self.db.execute("INSERT INTO announced (space, entry, author, sequence, body) VALUES (1, ?, ?, ?, ?)", (
+            bytes((100 + sequence,)) * 32, author, sequence, msgspec.msgpack.encode(
+                Announcement(1, log or self.log, [(author, 99, bytes(32))], parts))))
+
+    @property
+    def log(self) -> bytes:
+        """The relay's log."""
+        return self.dropping.site.log(self.db)
+
+    def said(self) -> list[int]:
+        """The numbers of the entries whose announcements at the log are kept."""
+        return sorted(sequence for _, sequence, _ in announcements(self.db, 1, self.log))
+
+    def left(self, answer: Answer | None = None) -> dict[bytes, tuple[int, int]]:
+        """The segments that are nobody's."""
+        return abandoned(self.db, self.dropping.site, self.log, None, answer)
+
+
+def test_what_was_announced_is_nobodys_once_its_author_announced_other_segments() -> None:
+    """Not before, nor at another log, nor what a manifest names; of who writes in the space no more, at once. What led
+    to a checkpoint, or is not at the relay, is asked about no more."""
+    owner, piece = Announced(), [bytes((n,)) * 32 for n in range(6)]
+    owner.announces(1, [[piece[0]], [piece[1], piece[2]]])
+    owner.announces(2, [[piece[3]]], log=bytes(32))
+    assert owner.left() == {}
+    owner.announces(3, [[piece[4]]])
+    assert owner.left() == {piece[0]: (0, 1), piece[1]: (0, 2), piece[2]: (1, 2)}
+    owner.says(owner.maker, MANIFEST, Manifest(1, [BundleNote(
+        [Upto(owner.maker.keys.id, 1, bytes(32), bytes(64), None)], [[piece[0]]], 1, 1)]))
+    left = {piece[1]: (0, 2), piece[2]: (1, 2)}
+    asked = frozenset(left)
+    for answer in (Answer(b"", True, b"", asked=asked), Answer(b"", True, bytes(32), asked=frozenset(piece[1:2])),
+                   Answer(b"", True, bytes(32), frozenset(piece[1:2]), asked)):  # refused, not asked, held in part
+        assert owner.left(answer) == left and owner.said() == [1, 3]
+    assert owner.left(Answer(b"", True, bytes(32), asked=asked)) == {} and owner.said() == [3]
+    owner.announces(1, [[piece[0]]])
+    assert owner.left() == {} and owner.said() == [3]
+    owner.announces(5, [[piece[5]]], author=bytes(32))
+    assert owner.left() == {piece[5]: (0, 1)} and owner.said() == [3, 5]
+
+
+def test_nobody_lied_of_a_segment_of_which_a_relay_gives_nothing() -> None:
+    """It said that it holds it: what was announced stays said, until something else comes in its place."""
+    owner, piece = Announced(), bytes(32)
+    owner.announces(1, [[piece]])
+    owner.announces(2, [[bytes((2,)) * 32]])
+    owner.dropping._left = owner.left()
+    for data, said in ((b"", [1, 2]), (b"an attachment's piece", [2])):
+        owner.dropping.looked(owner.db, {piece: data})
+        assert owner.said() == said

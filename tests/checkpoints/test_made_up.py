@@ -22,9 +22,21 @@ from chez.sync.checkpoints.format import (
     read_manifest,
     read_vouch,
 )
+from chez.sync.checkpoints.heard import hear
 from chez.sync.checkpoints.site import TRIED
 from chez.sync.connection import connect
-from chez.sync.entry import CHECKPOINTS, GENESIS, MANIFEST, Inner, Item, seal, sign_entry
+from chez.sync.entry import (
+    ANNOUNCEMENT,
+    CHANGE,
+    CHECKPOINTS,
+    GENESIS,
+    MANIFEST,
+    VOUCH,
+    Inner,
+    Item,
+    seal,
+    sign_entry,
+)
 from chez.sync.vector import vector_of
 from chez_relay.storage.census import census
 from chez_wire.dropping import NO_DROP
@@ -32,6 +44,7 @@ from chez_wire.frames import Dropped
 from chez_wire.login import Role
 from tests.checkpoints.bundles import filled
 from tests.checkpoints.test_homes import shown, written
+from tests.checkpoints.test_waiting_vouches import Owner
 from tests.people.persons import persons, shared
 from tests.relay.within import Within
 
@@ -137,6 +150,18 @@ def test_nothing_is_named_twice() -> None:
                            Dropped(1, 1, bytes(32)), Dropped(3, 3, bytes(32))]))):
         with pytest.raises(BadEntry, match="twice"):
             read(msgspec.msgpack.encode(said))
+
+
+@pytest.mark.parametrize("items", [[MANIFEST], [VOUCH], [ANNOUNCEMENT], [CHANGE], [], [ANNOUNCEMENT] * 2])
+def test_what_says_nothing_of_checkpoints_is_not_kept(items: list[int]) -> None:
+    """It would be read again with each connection, and stop whoever did: its entry is refused."""
+    owner = Owner()
+    good = msgspec.msgpack.encode(Announcement(1, bytes(32), [(bytes(32), 1, bytes(32))], [[bytes(32)]]))
+    said = [Item(kind, "", "", good if kind == ANNOUNCEMENT and len(items) > 1 else b"x") for kind in items]
+    inner = Inner(1, owner.replica.space.id, owner.maker.keys.id, 9, bytes(32), 0, CHECKPOINTS, said, [], None)
+    with pytest.raises(BadEntry, match=r"no (manifest|vouch|announcement)|one manifest"):
+        hear(owner.db, 1, inner, bytes(32))
+    assert not any(owner.home.count(table) for table in ("checkpoint", "vouch", "announced"))
 
 
 def test_what_is_said_of_checkpoints_is_in_order() -> None:

@@ -154,7 +154,7 @@ class Dropping:
                 trusted.add(vouch.manifest)
         if stands is not None and stands[0] not in trusted:
             return None  # on the word of who made it nothing goes
-        old = [] if stands is None else self._outlived(db, trusted, gone, *stands)
+        old = [] if stands is None else self._outlived(db, trusted, gone, stands[1])
         freed = released(db, site.replica.space, site.replica.access.device, site.relay, log, gone)
         self._left = {id: at for id, at in abandoned(
             db, site, log, stands and stands[1], answer).items() if id not in gone}
@@ -173,7 +173,7 @@ class Dropping:
             return None
         return vouch_for(db, site, NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
 
-    def _outlived(self, db: Connection, trusted: Collection[bytes], gone: Collection[bytes], entry: bytes,
+    def _outlived(self, db: Connection, trusted: Collection[bytes], gone: Collection[bytes],
                   manifest: Manifest) -> list[bytes]:
         """The segments of checkpoints that another one stands for too, which nobody may rest a drop on.
 
@@ -183,8 +183,7 @@ class Dropping:
         old: dict[bytes, None] = {}
         serve = []
         for other, _, one in self.site.manifests(db):
-            behind = other != entry and goes_as_far(db, self.site.space, manifest.vector, one.vector)
-            if not behind:
+            if not goes_as_far(db, self.site.space, manifest.vector, one.vector):
                 serve.append(other)
             elif other in trusted or state_of(db, self.site.space, other) != HEARD:
                 old |= dict.fromkeys(one.segments)
