@@ -79,16 +79,17 @@ async def test_what_a_killed_owner_left_is_replaced(home: FakeHome, tmp_path: Pa
     assert list(home.path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\0", b"\xff\xfe", b"/etc/passwd", b"x" * 9999, b"relative"])
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff\xfe", b"elsewhere", b"x" * 9999, b"relative"])
 async def test_a_damaged_pointer_is_no_owner(tmp_path: Path, content: bytes) -> None:
-    """Whatever the pointer file says, connecting gives None, and starting still works."""
-    folder = tmp_path / ("d" * 100)
+    """Whatever the pointer file says, connecting gives None, and starting still works and takes nothing else away."""
+    folder, elsewhere = tmp_path / ("d" * 100), tmp_path / "elsewhere"
     folder.mkdir(0o700)
-    (folder / "owner.socket").write_bytes(content)
+    elsewhere.write_bytes(b"another's")
+    (folder / "owner.socket").write_bytes(bytes(elsewhere) if content == b"elsewhere" else content)
     assert paths.connect(folder) is None
     async with serve(FakeHome(folder), find=find):  # type: ignore[arg-type]
         pass
-    assert Path("/etc/passwd").exists()
+    assert elsewhere.read_bytes() == b"another's"
 
 
 async def test_a_socket_is_taken_over_by_the_program_that_follows(home: FakeHome) -> None:
