@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import BadArchive, Damaged, InvalidValue
+from chez.errors import BadArchive, Damaged, InvalidValue, StorageFailed
 from chez.home import unfinished
 from chez.records.values import check_value
 from tests.home.conftest import PASSPHRASE
@@ -254,6 +254,24 @@ async def test_progress_and_cancelling(home: chez.Home, tmp_path: Path) -> None:
         await task
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
     assert await notes.count() == 3000
+
+
+async def test_the_journal_says_that_an_export_failed(home: chez.Home, tmp_path: Path) -> None:
+    """Given up, or on a disk that takes no folder there: one that was begun passed for one that may have left."""
+    await home.collection("notes").put({"n": 1})
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed):
+        await home.export(tmp_path / "file" / "out")
+    task = asyncio.create_task(home.export(tmp_path / "cut"))
+    while not any(path.name.startswith(".cut") for path in tmp_path.iterdir()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait((task,))
+    await home.export(tmp_path / "out")
+    assert [(receipt.kind, Path(receipt.body["to"]).name) for receipt in await home.journal.receipts()
+            if receipt.kind.startswith("export")] == [
+        ("export", "out"), ("export-failed", "out"), ("export", "cut"), ("export-failed", "cut"),
+        ("export", "out"), ("export-complete", "out")]
 
 
 @pytest.mark.parametrize("harm", ["no manifest", "pipe", "device", "no file", "cut", "flipped", "no json", "path",

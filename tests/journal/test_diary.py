@@ -113,6 +113,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You began to export 2 spaces with its history, as plain text, into '/x'."),
     ("export-complete", {"to": "/x", "records": 1, "changes": 3, "manifest": HASH, "attachments": 0},
      "The export into '/x' was complete: 1 record, 0 attachments."),
+    ("export-failed", {"to": "/x"}, "The export into '/x' failed: it is not there."),
     ("export-removed", {"folder": "/x.part"}, "What an export that was cut off had left in '/x.part' was removed."),
     ("grant", {**JOB, "purpose": "p", "bundle": HASH, "code": HASH, "until": "2027-01-01", "runs": 4, "bits": 12.5,
                "review": "each", "hash": HASH, "accounts": [HASH]},

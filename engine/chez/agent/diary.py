@@ -278,6 +278,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "equivocation": _equivocation,
     "export": _export,
     "export-complete": _export_complete,
+    "export-failed": _says("The export into {to!r} failed: it is not there."),
     "export-removed": _says("What an export that was cut off had left in {folder!r} was removed."),
     "home-created": _says("You made this home, as device {name!r}."),
     "home-created-again": _says("You made this home of 24 words that you had, as device {name!r}."),

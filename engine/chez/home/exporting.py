@@ -97,20 +97,27 @@ class Exporter(msgspec.Struct, frozen=True):
 
         check_path(path)
         ensure_free(path, taken)
+        def end(db: Connection) -> None:
+            unfinished.end(db, scratch)
+            if report is None:
+                self.journal.record(db, "export-failed", {"to": str(path)})
+
         scratch = beside(path)
+        report: ExportReport | None = None
         await self.database.write(begin)
         try:
             with building(path, taken, scratch) as folder:
                 note = on_loop(progress)
-                report = await self.database.aside(
+                written = await self.database.aside(
                     lambda db, check: _Export(db, self, note, check, history).write(folder, path))
                 await self.journal.append("export-complete", {
-                    "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256,
-                    "attachments": report.attachments})
+                    "to": str(path), "records": written.records, "changes": written.changes, "manifest": written.sha256,
+                    "attachments": written.attachments})
+            report = written  # it is at its place
         finally:
             # A store that refuses this does it when it is opened again.
             with suppress(ChezError):
-                await self.database.write(lambda db: unfinished.end(db, scratch))
+                await self.database.write(end)
         return report
 
 
