@@ -11,7 +11,8 @@ from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from tests.relay.clusters import emptied, messages
+from chez_relay.storage.refusals import DAMAGED
+from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space
 
@@ -121,12 +122,13 @@ async def test_a_chunk_that_was_never_counted_takes_no_space_with_it(
 
 async def test_a_chunk_that_was_named_before_it_was_put_counts(
         cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An owner has one let go that is not there, and puts it just when another relay lets go what is due: it is no
-    room for nothing."""
+    """An owner has one let go that is not there, and puts it, through a relay that has not heard of it, just when
+    another one lets go what is due: it is no room for nothing."""
     clock = Clock()
     async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
         other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
-        await store.perform([create(), chunk(1, 500), drop([], [chunk(2, 400)])])
+        await store.perform([create(), chunk(1, 500)])
+        await other.perform([drop([], [chunk(2, 400)])])
         clock.now += QUOTAS.grace
         plain, came = store.engine.publish, False
 
@@ -237,3 +239,65 @@ async def test_a_chunk_is_not_let_go_before_whoever_puts_it_counted_it(
         assert await store.perform([chunk(2, 400)]) == [s.Done()]
         assert await blob_bytes(store) == 900
         await other.close()
+
+
+async def test_a_chunk_whose_removal_was_begun_goes_with_the_next_round(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay is killed just before it removes a chunk whose time came: another one does, and gives its room back."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        await store.perform([create(), chunk(1, 600), chunk(2, 300), drop([], [chunk(1, 600)])])
+        clock.now += QUOTAS.grace
+
+        async def killed(*_: Any) -> None:
+            raise KilledError
+
+        with monkeypatch.context() as patched, pytest.raises(KilledError):
+            patched.setattr(store.engine, "delete", killed)
+            await store.perform([s.Expire()])
+        assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await blob_bytes(other) == 300
+        assert len(await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>")) == 1
+        await other.close()
+
+
+async def test_a_deletion_that_was_begun_takes_nothing_of_a_space_that_is_there(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay is killed after it said that a space is to be swept, and before the space was deleted: who was not
+    answered goes on with it. Deleted after all, it is swept."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        await store.perform([create(1), entry(1), chunk(1)])
+        gone, plain = s.DropSpace(SPACE.handle, SPACE.keys.admin), store.engine.publish
+
+        async def killed(on: str, data: bytes, **options: Any) -> int:
+            if is_log(on):
+                raise KilledError
+            return await plain(on, data, **options)
+
+        with monkeypatch.context() as patched, pytest.raises(KilledError):
+            patched.setattr(store.engine, "publish", killed)
+            await store.perform([gone])
+        assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+        page, found = await other.perform([
+            s.ReadPage(SPACE.handle, 0, 1000, READ), s.ReadChunk(SPACE.handle, chunk(1).chunk, READ)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [1]
+        assert found == s.ChunkData(chunk(1).data)
+        assert await other.perform([gone, s.Expire()]) == [s.Done(), s.Expired(more=False)]
+        for subject in (f"chez.blob.0.{SPACE.handle.hex()}.>", "chez.log.0.gone.>"):
+            assert await messages(other, subject) == []
+        await other.close()
+
+
+async def test_a_damaged_chunk_is_no_damaged_log(cluster: Cluster) -> None:
+    """Other bytes are in its place: whoever reads it is told so, and the log is not laid anew, which every device would
+    have to read again."""
+    async with emptied(cluster) as store:
+        await store.perform([create(), entry(1), chunk(1)])
+        before, (there,) = store.incarnation, await messages(store, f"chez.blob.0.{SPACE.handle.hex()}.>")
+        await lose(cluster, store, [there])
+        await store.engine.publish(there.subject, b"other bytes")
+        results = await store.perform([s.ReadChunk(SPACE.handle, chunk(1).chunk, READ), entry(2)])
+        assert results[0] == DAMAGED and isinstance(results[1], s.Stored)
+        assert results[1].offset == 2 and store.incarnation == before

@@ -94,9 +94,10 @@ async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Cluster)
 
 
 async def test_packets_that_came_together_with_entries_go(cluster: Cluster) -> None:
-    """An entry that is sent together with a rotation keeps no packets for as long as it is there itself."""
+    """An entry that is sent together with a rotation keeps no packets for as long as it is there itself; one that was
+    sent together with the space stays when its packets are replaced."""
     async with emptied(cluster) as store:
-        await store.perform([create(1)])
+        await store.perform([create(1), entry(0)])
         space, admin, read = SPACE, SPACE.keys.admin, READ
         for generation in range(1, 6):
             before, (space, request) = space, rotation(generation, 100, admin, read)
@@ -104,6 +105,10 @@ async def test_packets_that_came_together_with_entries_go(cluster: Cluster) -> N
             assert codes(await store.perform(both)) == [None, None, None]
             admin, read = space.keys.admin, space.keys.read
         assert sum(len(one.data) > 100 * PACKET_COST for one in await messages(store, LOG)) == 1
+        fresh = await JetStreamStorage.open(cluster.urls)
+        (page,) = await fresh.perform([s.ReadPage(SPACE.handle, 0, 10_000, read)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(1, 12))
+        await fresh.close()
 
 
 async def test_many_gaps_cost_few_questions(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +180,8 @@ async def test_who_names_entries_again_and_again_fills_no_block(
 
 async def test_who_reads_while_another_relay_replaces_what_is_read_is_answered(
         cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another relay rotates, or drops, just before this one fetches what told of it: nothing is called damaged."""
+    """Another relay rotates, or drops, just before this one fetches what told of it, and when it looks
+    again once more: nothing is called damaged."""
     clock = Clock()
     async with emptied(cluster, clock=clock) as one:
         two = await JetStreamStorage.open(cluster.urls, clock=clock)
@@ -186,6 +192,20 @@ async def test_who_reads_while_another_relay_replaces_what_is_read_is_answered(
         async with before_next(one, "at", lambda: two.perform([second]), monkeypatch):
             (page,) = await one.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
         assert isinstance(page, s.Page) and len(page.entries) == 6
+        third = drop([s.Dropped(5, 5, ends[4])], (), second.drop)
+        fourth = drop([s.Dropped(6, 6, ends[5])], (), third.drop)
+        waiting, plain = [fourth, drop([s.Dropped(1, 1, ends[0])], (), fourth.drop)], one.engine.at
+        assert await two.perform([third]) == [s.Done()]
+
+        async def once_more(stream: str, seq: int) -> Any:
+            if waiting:
+                assert await two.perform([waiting.pop(0)]) == [s.Done()]
+            return await plain(stream, seq)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(one.engine, "at", once_more)
+            (page,) = await one.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and len(page.entries) == 6 and not waiting and one.incarnation == before
         _, request = rotation(1, 3, SPACE.keys.admin, READ)
         async with before_next(one, "at", lambda: two.perform([request]), monkeypatch):
             (box,) = await one.perform([s.ReadPacket(SPACE.handle, packet("2").tag)])

@@ -7,7 +7,7 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
-from chez_relay.storage.jetstream import mending
+from chez_relay.storage.jetstream import due, mending
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
@@ -73,10 +73,11 @@ async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_roun
         await other.close()
 
 
+@pytest.mark.parametrize("through", ["another relay", "the same"])
 async def test_a_removal_that_another_write_came_before_leaves_no_word_of_it(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, through: str) -> None:
     """A relay says that it removes before it does; where the space is dropped from again just then, it begins anew,
-    and takes back what it said."""
+    and takes back what it said. The other drop stays, and goes in its time."""
     clock, begun = Clock(), f"chez.log.0.begun.{SPACE.handle.hex()}"
     async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
         other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
@@ -91,13 +92,34 @@ async def test_a_removal_that_another_write_came_before_leaves_no_word_of_it(
             if subject == begun:
                 said.append(seq)
                 if len(said) == 1:
-                    assert await other.perform([drop([s.Dropped(4, 4, ends[3])], (), first.drop)]) == [s.Done()]
+                    by = other if through == "another relay" else store
+                    assert await by.perform([drop([s.Dropped(4, 4, ends[3])], (), first.drop)]) == [s.Done()]
             return seq
 
         monkeypatch.setattr(store.engine, "publish", publish)
         assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
         assert len(said) == 2 and await messages(store, begun) == [] and await kept(other) == [1, 3, 4]
+        clock.now += QUOTAS.grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await kept(other) == [1, 3]
         await other.close()
+
+
+async def test_what_is_more_than_a_slice_is_dropped_in_several(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round drops some, says that there is more, and begins where the one before ended: nothing is passed over."""
+    monkeypatch.setattr(due, "SLICE_BYTES", 300)
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        ends = await appended(store, 6)
+        ranges = [s.Dropped(1, 2, ends[1]), s.Dropped(4, 4, ends[3]), s.Dropped(5, 5, ends[4])]
+        assert await store.perform([drop(ranges)]) == [s.Done()]
+        clock.now += QUOTAS.grace
+        rounds = [(await store.perform([s.Expire()]))[0] for _ in range(3)]
+        assert rounds[0] == s.Expired(more=True) and rounds[-1] == s.Expired(more=False)
+        page, used = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ), s.ReadUsage(SPACE.handle, READ)])
+        assert isinstance(page, s.Page) and [(one.first, one.last) for one in page.dropped] == [(1, 2), (4, 5)]
+        assert isinstance(used, s.SpaceUsage) and used.entries.bytes == 400 and await kept(store) == [3, 6]
 
 
 @pytest.mark.parametrize("answered", ["not", "unheard"])
@@ -172,3 +194,14 @@ async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
         monkeypatch.setattr(store.spaces.views, "_lost", lost)
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
         assert asked == 2 and isinstance(page, s.Page) and page.end == 2 and store.incarnation != before
+
+
+async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
+    """The cluster has a block no more that it acknowledged: who writes there next makes it another store, or devices
+    would never be asked for what is gone."""
+    async with emptied(cluster) as store:
+        before = store.incarnation
+        await appended(store, 3)
+        await lose(cluster, store, (await messages(store, LOG))[-1:])
+        (stored,) = await store.perform([entry(9)])
+        assert isinstance(stored, s.Stored) and stored.offset == 3 and store.incarnation != before

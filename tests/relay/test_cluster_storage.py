@@ -105,6 +105,43 @@ async def test_a_relay_that_is_behind_refuses_what_was_rotated_elsewhere(cluster
         await two.close()
 
 
+async def test_a_relay_that_is_behind_refuses_nothing_that_is_allowed(cluster: Cluster) -> None:
+    """What it remembers refuses nobody: the space was rotated elsewhere, and its room given back."""
+    clock = Clock()
+    async with emptied(cluster, quotas=QUOTAS, clock=clock) as one:
+        two = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS, clock=clock)
+        _, first = await one.perform([create(), entry(1, 1000)])
+        await two.perform([entry(2, 1000)])
+        await one.perform([rotate(NEXT)])
+        assert codes(await two.perform([entry(3, control=True, space=NEXT)])) == [None]
+        assert isinstance(first, s.Stored)
+        dropped = drop([s.Dropped(1, 1, first.head)], by=NEXT.keys.admin, voucher=NEXT.keys.control)
+        assert codes(await one.perform([dropped])) == [None]
+        clock.now += QUOTAS.grace
+        assert codes(await two.perform([entry(4, 900, space=NEXT)])) == [Code.QUOTA]
+        assert codes(await one.perform([s.Expire()])) == [None]
+        assert codes(await two.perform([entry(4, 900, space=NEXT)])) == [None]
+        await two.close()
+
+
+async def test_a_former_leader_refuses_no_reader(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers that what a relay remembers is the last there is: before that refuses anybody, a quorum is asked."""
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        await one.perform([create(), entry(1)])
+        await two.perform([entry(2)])
+        await one.perform([rotate(NEXT), entry(3, space=NEXT)])
+        remembered = two.spaces.views.view(SPACE.handle).seq
+
+        async def newest(_: str) -> int:
+            return remembered
+
+        monkeypatch.setattr(two.engine, "newest", newest)
+        (page,) = await two.perform([s.ReadPage(SPACE.handle, 2, 9999, NEXT.keys.read)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [3]
+        await two.close()
+
+
 async def test_a_long_log_is_known_by_its_indexes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that never saw a long log recognises its entries again, and finds any offset."""
     monkeypatch.setattr(log, "INDEX_EVERY", 16)

@@ -118,6 +118,8 @@ async def test_inbox_items_are_numbered_once_and_deleted_when_taken(store: s.Sto
     assert [getattr(result, "code", None) for result in results] == [None] * 5 + [Code.FULL, None, None]
     (page,) = await store.perform([s.ReadItems(name, 0, 10_000)])
     assert page == s.ItemPage((s.InboxItem(3, b"c"), s.InboxItem(4, b"e")), 4)
+    assert await store.perform([s.ReadItems(name, 3, 10_000), s.ReadItems(name, 0, 1)]) == [
+        s.ItemPage((s.InboxItem(4, b"e"),), 4), s.ItemPage((s.InboxItem(3, b"c"),), 4)]
 
 
 async def test_chunks_are_kept_once_and_given_back_whole(store: s.Storage) -> None:
@@ -152,6 +154,7 @@ async def test_chunks_have_a_quota_of_their_own(store: s.Storage) -> None:
     full = [chunk(1), chunk(1), chunk(2), chunk(3), chunk(4, 101), chunk(4, 100), chunk(5, 1), chunk(1)]
     codes = [getattr(result, "code", None) for result in await store.perform([create(), *full, entry(1, 2000)])]
     assert codes == [None, None, None, None, None, Code.QUOTA, None, Code.QUOTA, None, None]
+    assert await store.perform([chunk(2)]) == [s.Done()]
 
 
 async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
@@ -249,8 +252,10 @@ async def test_an_inbox_that_was_made_while_the_clock_was_ahead_goes_in_its_time
 
 
 async def test_an_item_rests_on_the_write_key_that_stands(store: s.Storage, clock: Clock) -> None:
-    """An inbox that expired and was made anew with another write key takes nothing of who had the first one."""
+    """An inbox that expired and was made anew with another write key takes nothing of who had the first one; before it
+    expired, it is renewed with its own alone."""
     again = replace(INBOX, write_key=seed("next writer"))
+    assert codes(await store.perform([INBOX, again])) == [None, Code.EXISTS]
     clock.now += 2 * INBOX.ttl
     old, new = (s.AddItem(INBOX.inbox, b"x", each.write_key) for each in (INBOX, again))
     assert codes(await store.perform([again, old, new])) == [None, Code.ROTATED, None]
@@ -363,24 +368,29 @@ async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Cloc
 
 
 async def test_what_is_dropped_gives_its_room_back(store: s.Storage, clock: Clock) -> None:
-    """A full space takes entries again once the grace of what was dropped is over, and chunks likewise."""
-    stored = await store.perform([create(), entry(1, 1000), entry(2, 1000), entry(3), chunk(1, 900), chunk(2, 900)])
+    """A full space takes entries again once the grace of what was dropped is over, and chunks likewise; of control
+    entries' room nothing is given back for others."""
+    stored = await store.perform([create(), entry(1, 1000), entry(2, 1000), entry(3), chunk(1, 900), chunk(2, 900),
+                                  entry(4, 600, control=True)])
     assert codes(stored)[3] is codes(stored)[5] is Code.QUOTA
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
     await store.perform([drop(ranges, [chunk(1, 900)])])
     clock.now += QUOTAS.grace
     assert codes(await store.perform([s.Expire(), entry(3), chunk(2, 900)])) == [None, None, None]
+    assert codes(await store.perform([entry(5, 200, control=True)])) == [Code.QUOTA]
 
 
 async def test_a_chunk_that_is_put_again_is_not_released(store: s.Storage, clock: Clock) -> None:
-    """Who asks is told that a released chunk is not there, and what is put again stays."""
+    """Who asks is told that a released chunk is not there; what is put again stays, if whoever puts it may."""
     stored = await store.perform([create(), entry(1), chunk(1)])
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
     await store.perform([drop(ranges, [chunk(1)])])
     find = s.FindChunks(SPACE.handle, (chunk(1).chunk,), READ)
-    asked, _, again = await store.perform([find, chunk(1), find])
+    refused = replace(chunk(1), under=seed("an earlier writer"))
+    asked, denied, still, _, again = await store.perform([find, refused, find, chunk(1), find])
     name = drop(ranges, [chunk(1)]).drop
-    assert asked == s.FoundChunks((False,), name) and again == s.FoundChunks((True,), name)
+    assert codes([denied]) == [Code.ROTATED] and asked == still == s.FoundChunks((False,), name)
+    assert again == s.FoundChunks((True,), name)
     clock.now += QUOTAS.grace
     assert (await store.perform([s.Expire(), find]))[1] == s.FoundChunks((True,), name)
 
@@ -399,6 +409,22 @@ async def test_drops_follow_one_another(store: s.Storage, clock: Clock) -> None:
     assert found == s.FoundChunks((False, False), after.drop)
     assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [2]
     assert codes(await store.perform([chunk(3, 900)])) == [None]
+
+
+async def test_what_was_stored_together_is_dropped_apart(store: s.Storage, clock: Clock) -> None:
+    """Of entries that came at once one drop names the second, a later one the third: the first stays."""
+    await store.perform([create()])
+    stored = [None, *await store.perform([entry(n) for n in range(3)])]
+    follows = NO_DROP
+    for offset in (2, 3):
+        ranges = (s.Dropped(offset, offset, stored[offset].head),)  # type: ignore[union-attr]
+        dropped = drop(ranges, (), follows)
+        assert await store.perform([dropped]) == [s.Done()]
+        follows = dropped.drop
+        clock.now += QUOTAS.grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+    (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+    assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [entry(0).envelope]
 
 
 async def test_only_the_admin_drops_and_only_what_was_vouched_for(store: s.Storage) -> None:
