@@ -13,6 +13,7 @@ from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
 from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, create, drop, entry
+from tests.relay.test_cluster_chunks import is_log, lose_answer
 
 pytestmark = pytest.mark.slow
 
@@ -205,3 +206,18 @@ async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
         await lose(cluster, store, (await messages(store, LOG))[-1:])
         (stored,) = await store.perform([entry(9)])
         assert isinstance(stored, s.Stored) and stored.offset == 3 and store.incarnation != before
+
+
+async def test_a_deletion_whose_answer_is_lost_takes_nothing_of_the_next_life(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was done when its leader fell, and the space made anew through another relay before it is tried again: what
+    was acknowledged since stays."""
+    gone = s.DropSpace(SPACE.handle, SPACE.keys.admin)
+    async with emptied(cluster) as store:
+        other = await JetStreamStorage.open(cluster.urls)
+        await store.perform([create(), entry(1)])
+        lose_answer(store, monkeypatch, is_log, lambda: other.perform([create(), entry(2)]))
+        assert await store.perform([gone]) == [s.Done()]
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1000, READ)])
+        assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [entry(2).envelope]
+        await other.close()

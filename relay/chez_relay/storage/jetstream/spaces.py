@@ -71,8 +71,8 @@ _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 class _Tries:
     """What is known of one change from one attempt to the next; by its `mark` it knows what it stored unanswered.
 
-    `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks with chunks, by the one that
-    each was built on.
+    `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks that must not come twice, with
+    chunks or a deletion, by the one that each was built on.
     """
 
     mark: str
@@ -131,7 +131,9 @@ class Spaces:
                             await self.views.surely(handle)
                     for after, results in tries.sent.items():
                         if await self._arrived(handle, after, tries.mark):
-                            return results  # an answer was lost: counted again, its chunks would count twice
+                            # An answer was lost: counted again, its chunks would count twice, and deleted again, what
+                            # was made anew since would go.
+                            return results
                     results, written = await self._attempt(handle, view, batch, tries)
                     if written or sure:
                         return results
@@ -191,10 +193,10 @@ class Spaces:
         if draft.dropped is not None:
             await self._engine.publish(self._places.gone(handle, draft.dropped.store), b"")
         block = draft.block(self._index(view, draft, state))
-        if tries.chunks:
+        if tries.chunks or draft.dropped is not None:
             tries.sent[seq] = results
         stored = await self._engine.publish(
-            self._places.log(handle), encode(block), expected=seq, mark=tries.mark if tries.chunks else "")
+            self._places.log(handle), encode(block), expected=seq, mark=tries.mark if seq in tries.sent else "")
         view.wrote(stored, block, draft.ids)
         await self.removal.replaced(handle, state, view.state)
         return results, True
