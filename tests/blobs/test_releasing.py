@@ -118,22 +118,26 @@ async def test_it_stays_until_every_device_has_seen_it_gone(tmp_path: Path, quic
 
 
 async def test_who_names_it_again_sends_it_again(tmp_path: Path, quick: Within) -> None:
-    """A device that has the content still, and puts it into a record after all released it, brings it back."""
+    """A device that has the content still, and puts it into a record after all released it, brings it back: it had sent
+    it there itself, and heard of the release."""
     async with persons(tmp_path, "anna", relay=quick.url) as (anna,):
         photo = await attached(anna)
+        await anna.blobs.pin(photo)
         async with join(anna, tmp_path / "phone", "phone", quick.url) as phone:
-            await phone.blobs.pin(photo)
+            assert await read(phone, photo) == PHOTO
         await let_go(anna)
         await anna.sync()
-    await freed(tmp_path / "anna")
+    async with open_again(tmp_path / "phone") as phone:
+        await phone.sync()
+    await freed(tmp_path / "phone")
     async with open_again(tmp_path / "anna") as anna, open_again(tmp_path / "phone") as phone:
         for _ in range(2):
-            await anna.sync()
-        await said(phone, "phone")
-        await anna.sync()
-        assert await held(quick, 0) == 0
-        await phone.collection("notes").put({"mine": photo}, id="back")
+            await phone.sync()
+        await said(anna, "anna")
         await phone.sync()
-        assert await held(quick) == CHUNKS
+        assert await held(quick, 0) == 0
+        await anna.collection("notes").put({"mine": photo}, id="back")
         await anna.sync()
-        assert await read(anna, photo) == PHOTO
+        assert await held(quick) == CHUNKS
+        await phone.sync()
+        assert await read(phone, photo) == PHOTO

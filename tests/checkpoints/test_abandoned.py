@@ -177,6 +177,8 @@ def test_what_was_announced_is_nobodys_once_its_author_announced_other_segments(
     assert owner.left() == {} and owner.said() == [3]
     owner.announces(5, [[piece[5]]], author=bytes(32))
     assert owner.left() == {piece[5]: (0, 1)} and owner.said() == [3, 5]
+    assert owner.left(Answer(b"", True, bytes(32), asked=frozenset(piece))) == {}
+    assert owner.said() == [3]  # its segments may be about to come
 
 
 def test_nobody_lied_of_a_segment_of_which_a_relay_gives_nothing() -> None:

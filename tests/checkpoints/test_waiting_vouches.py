@@ -12,7 +12,7 @@ from chez.sync.channel import Channel
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Answer, Ask, Drop
 from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto, Vouch, read_manifest
-from chez.sync.checkpoints.heard import OPEN, UNFIT, hear, manifest_of, refuse, vouches
+from chez.sync.checkpoints.heard import OPEN, UNFIT, checkpoints, hear, manifest_of, refuse, vouches
 from chez.sync.checkpoints.order import learn
 from chez.sync.checkpoints.site import TRIED, Site
 from chez.sync.entry import ANNOUNCEMENT, CHECKPOINTS, MANIFEST, VOUCH, Inner, Item, seal, sign_entry
@@ -149,8 +149,10 @@ def test_nothing_is_dropped_on_a_checkpoint_that_the_relay_does_not_hold(whole: 
     owner.shows(owner.envelopes)
     asked = owner.dropping.step(owner.db, None)
     assert isinstance(asked, Ask)
-    step = owner.dropping.step(owner.db, Answer(asked.entry, whole, last))
+    answer = Answer(asked.entry, whole, last)
+    step = owner.dropping.step(owner.db, answer)
     assert isinstance(step, Drop) is (whole and last == NO_DROP)
+    assert owner.dropping.site.bears(owner.db, manifest_of(owner.db, 1, asked.entry), answer) is isinstance(step, Drop)
     assert owner.judged() == (isinstance(step, Drop), OPEN)  # nor asked again, on this connection
 
 
@@ -232,6 +234,19 @@ def test_a_word_of_nobodys_device_keeps_no_checkpoint_looked_for(known: bool) ->
             structs.replace(bundle, parts=[[bytes([n + 1]) * 32]])]))
     found = [entry for entry, _ in owner.dropping.site.tried(owner.db)]
     assert len(found) == TRIED + known and (made in found) is known
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_checkpoint_of_nobodys_device_is_one_by_the_word_of_a_known_one(known: bool) -> None:
+    """Who made it may be nobody's since; or by a drop that a relay did on it, whoever's word that was."""
+    owner = Owner()
+    stranger = owner.family.newcomer()
+    owner.vouched(owner.envelopes, None if known else stranger)
+    owner.db.execute("UPDATE checkpoint SET author = ?", (stranger.keys.id,))
+    assert len(checkpoints(owner.db, owner.replica.space)) == known
+    ((_, _, vouch, _),) = vouches(owner.db, 1)
+    learn(owner.db, 1, vouch.log, vouch.drop)
+    assert len(checkpoints(owner.db, owner.replica.space)) == 1
 
 
 def test_a_vouch_for_a_checkpoint_that_was_refused_is_condemned() -> None:
