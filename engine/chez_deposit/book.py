@@ -12,7 +12,7 @@ import enum
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -130,11 +130,14 @@ class Book:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self.db = sqlite3.connect(path, timeout=0.2, isolation_level=None)
-            # One process: two would give one number to two messages.
-            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
-                self.db.execute(f"PRAGMA {pragma}")
-            with self.writing() as db:
-                self._begin(db, keys.signing.public.hex(), now)
+            with ExitStack() as opening:
+                opening.callback(self.db.close)
+                # One process: two would give one number to two messages.
+                for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+                    self.db.execute(f"PRAGMA {pragma}")
+                with self.writing() as db:
+                    self._begin(db, keys.signing.public.hex(), now)
+                opening.pop_all()
         except OSError as error:
             raise StorageFailed(f"{path} can't be opened: {error.strerror}") from None
         except sqlite3.Error as error:

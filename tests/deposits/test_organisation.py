@@ -295,8 +295,10 @@ def test_a_book_is_one_organisations_and_one_processs(book: Book, tmp_path: Path
     with pytest.raises(StorageFailed, match="in use"):
         Book(tmp_path / "book", KEYS, now=NOW)
     book.db.close()
-    with pytest.raises(InvalidValue, match="another key"):
+    with pytest.raises(InvalidValue, match="another key") as refused:
         Book(tmp_path / "book", organisation("Rival"), now=NOW)
+    with Book(tmp_path / "book", KEYS, now=NOW):  # who was refused holds it no longer, kept though the error is
+        assert refused.value
     (tmp_path / "none").write_bytes(b"no database, and longer than its header is" * 9)
     with pytest.raises(InvalidValue, match="no book"):
         Book(tmp_path / "none", KEYS, now=NOW)
