@@ -181,6 +181,47 @@ def test_who_was_removed_gets_a_farewell_and_all_packets_look_alike() -> None:
             accept_packet(world.space, box, gone.sealing)
 
 
+def test_whose_word_it_is_that_a_device_was_taken_out() -> None:
+    """An owner's, another device's of the same person, or the root's of either; nobody else's, nor of who is out."""
+    world, stranger = World(), Person("stranger")
+    alice, bob, carol = world.alice, world.bob, world.carol
+    world.say(bob.certify(world.members.person_heads(bob.id), 1, bob.root))
+    device, number = bob.devices[0], 2
+    keys = {"owner": alice.devices[0].signing, "owner's root": alice.root, "own root": bob.root,
+            "own other": bob.devices[1].signing, "itself": device.signing, "reader": carol.devices[0].signing,
+            "reader's root": carol.root, "stranger": stranger.devices[0].signing, "stranger's root": stranger.root}
+
+    def proving(sealing: bytes = device.sealing.public) -> set[str]:
+        said = world.space, ZEROS, number.to_bytes(8, "big"), sealing
+        return {name for name, key in keys.items() if Farewell(
+            world.space, key.public, ZEROS, number, key.sign("chez/1 farewell", *said)).proves(
+                world.members.state, device.id, device.sealing.public)}
+
+    assert proving() == {"owner", "owner's root", "own root", "own other"} and not proving(seed("another"))
+    world.say(bob.expel(world.members.person_heads(bob.id), bob.devices[1].id, bob.root))
+    assert proving() == {"owner", "owner's root", "own root"}
+    world.say(world.author.set_role(world.heads, carol.id, Role.OWNER))
+    assert proving() == {"owner", "owner's root", "own root", "reader", "reader's root"}
+    world.say(world.author.remove(world.heads, carol.id))
+    assert proving() == {"owner", "owner's root", "own root"}
+
+
+def test_a_farewell_is_old_where_keys_of_its_epoch_or_of_a_later_one_are_here() -> None:
+    """Not where those before it are alone, nor where nothing is known of its epoch."""
+    world = World()
+    epochs = {world.first.epoch.id: world.first.epoch}
+    for _ in range(3):
+        made = world.rotate(epochs)
+        epochs[made.epoch.id] = made.epoch
+    first, second, third, fourth = epochs
+
+    def old(epoch: bytes, *here: bytes) -> bool:
+        return Farewell(world.space, ZEROS, epoch, 2, bytes(64)).stale(world.members, here)
+
+    assert old(third, third) and old(third, first, fourth) and not old(third, first, second) and not old(third)
+    assert not old(seed("unknown"), *epochs) and old(seed("unknown"), seed("unknown"))
+
+
 def test_a_newcomer_reads_back_to_the_first_epoch() -> None:
     """From the newest epoch alone every one before it is unlocked, through a merge of two made at once."""
     world = World()
