@@ -144,6 +144,11 @@ async def test_records_that_are_no_contacts_are_left_out(tmp_path: Path) -> None
                 {}, {"name": 1}, {**good, "card": "chez-card:x"}, {**good, "added": "yesterday"}, good)):
             await records.put(value, id=f"no-{number}")
         assert await anna.contacts.all() == [found]
+        for bad in ({"name": 1}, {"card": 1}, {"added": "yesterday"}):
+            await records.put(good | bad, id=berta.person_id.hex())
+            assert await anna.contacts.all() == []
+            with pytest.raises(NotFound):
+                await anna.contacts.find(berta.person_id)
         await records.put({**good, "verified": "yes"}, id=berta.person_id.hex())
         assert not (await anna.contacts.find("berta")).verified
 

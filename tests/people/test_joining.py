@@ -7,7 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
+from chez.home import joining
 from chez.spaces.link import SpaceLink
+from chez.spaces.membership import Membership
+from chez.sync.survey import Survey
 from tests.people.persons import persons, roles, shared, values
 from tests.people.support import join, open_again
 from tests.relay.within import Within
@@ -100,8 +103,12 @@ async def test_a_link_without_membership_opens_nothing(tmp_path: Path, server: W
         assert len(await carl.spaces()) == 1 and len(await berta.journal.receipts("space-joined")) == 1
 
 
-async def test_what_is_no_link_of_the_space_is_refused(tmp_path: Path, server: Within) -> None:
-    """A link to another relay, with another space's id or place, or to nothing: refused in words, nothing is kept."""
+async def test_what_is_no_link_of_the_space_is_refused(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to another relay, with another space's id or place, or to nothing: refused in words, nothing is kept.
+
+    Nor where a relay that is in league with who made it shows the space there, or somebody's private space.
+    """
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip, house = await anna.create_space("Trip"), await anna.create_space("House")
         for space in (trip, house):
@@ -115,6 +122,19 @@ async def test_what_is_no_link_of_the_space_is_refused(tmp_path: Path, server: W
                                (replace(link, handle=other.handle), InvalidValue)):
             with pytest.raises(refusal):
                 await berta.join(wrong.text)
+        shown: list[Membership] = []
+
+        async def in_league(*_: object, **__: object) -> Survey:
+            return Survey(shown[-1], trip._held.space.epoch, dict(trip._held.space.epochs), 1, 0)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(joining, "survey", in_league)
+            for space, at, refused in ((trip, bytes(32), "at another place"),
+                                       (anna.space(), None, "somebody's private space")):
+                keys = space._held.space
+                shown.append(keys.membership)
+                with pytest.raises(InvalidValue, match=refused):
+                    await berta.join(replace(link, space=keys.id, handle=at or keys.handle).text)
         for text in ("", trip.id, await anna.card()):
             with pytest.raises(InvalidValue):
                 await berta.join(text)

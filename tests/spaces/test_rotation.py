@@ -1,6 +1,7 @@
 """A new epoch reaches those who remain and nobody else, and leads back to what was before."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -18,6 +19,7 @@ from chez.spaces.rotation import (
     StartedEpoch,
     accept_packet,
     first_epoch,
+    holds,
     new_epoch,
     open_packet,
     packets_for,
@@ -82,6 +84,11 @@ def test_each_role_gets_the_keys_it_may_have() -> None:
         epoch = world.open(packets, person.devices[0])
         assert (epoch.secret, epoch.number, epoch.id) == (made.epoch.secret, 2, made.statement.hash)
         assert (epoch.append_seed is not None, epoch.admin_seed is not None) == seeds
+        said = made.statement.body
+        assert isinstance(said, NewEpoch) and holds(epoch, said)
+        for other in (replace(epoch, number=3), replace(epoch, secret=ZEROS), replace(epoch, append_seed=ZEROS),
+                      replace(epoch, admin_seed=ZEROS), replace(epoch, append_seed=ZEROS[1:])):
+            assert not holds(other, said)
 
 
 def test_a_persons_recovery_key_gets_what_the_person_gets_under_a_tag_of_the_spaces_nonce() -> None:
