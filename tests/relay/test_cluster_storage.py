@@ -4,6 +4,7 @@ hold a long log."""
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,10 @@ from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code, StoreUnusable
 from chez_relay.storage.jetstream import log
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.engine import Unavailable
+from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.refusals import DAMAGED
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import INBOX, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
@@ -205,8 +207,9 @@ async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
         (page,) = await fresh.perform([s.ReadPage(SPACE.handle, 0, 2**20, READ)])
         assert isinstance(page, s.Page) and page.dropped == (s.Dropped(2, 15, heads[14]),) and page.head == heads[-1]
         assert [e.offset for e in page.entries] == [1, 16, 17, 18, 19, 20]
-        again = await fresh.perform([entry(0), entry(18), entry(7)])
-        assert [(r.offset, r.fresh) for r in again if isinstance(r, s.Stored)] == [(1, False), (19, False), (21, True)]
+        again = await fresh.perform([entry(0), entry(15), entry(18), entry(7)])
+        assert [(r.offset, r.fresh) for r in again if isinstance(r, s.Stored)] == [
+            (1, False), (16, False), (19, False), (21, True)]
         await fresh.close()
 
 
@@ -294,3 +297,39 @@ async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Clust
                                          s.ReadPacket(SPACE.handle, packet("0").tag)])
         assert held == s.ChunkData(chunk(1).data) and box == s.PacketData(packet("0").box)
         await other.close()
+
+
+async def test_what_one_node_has_damaged_is_asked_of_the_leader(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node hands out a block with other bytes in it: nobody is shown them, and the log is not taken for damaged."""
+    async with emptied(cluster) as store:
+        await store.perform([create(), *(entry(n) for n in range(3))])
+        fresh = await JetStreamStorage.open(cluster.urls)
+        before, plain = fresh.incarnation, fresh.engine.run
+
+        async def run(*args: Any, **options: Any) -> list[Kept]:
+            return [replace(one, data=one.data.replace(entry(1).envelope, entry(7).envelope))
+                    for one in await plain(*args, **options)]
+
+        monkeypatch.setattr(fresh.engine, "run", run)
+        (page,) = await fresh.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [
+            entry(n).envelope for n in range(3)]
+        assert fresh.incarnation == before
+        await fresh.close()
+
+
+async def test_a_space_whose_last_block_nobody_can_read_keeps_no_other_from_an_answer(cluster: Cluster) -> None:
+    """It is damaged, or a newer relay's: who asks for that space is told so, nothing is written over it, and what was
+    asked together with it is done."""
+    subject = f"chez.log.0.s.{SPACE.handle.hex()}"
+    async with emptied(cluster) as store:
+        await store.perform([create(), entry(1)])
+        await store.engine.publish(subject, b"of another make")
+        fresh = await JetStreamStorage.open(cluster.urls)
+        asked: list[s.Request] = [create(), entry(2), s.ReadPage(SPACE.handle, 0, 1000, READ),
+                                  s.DropSpace(SPACE.handle, NEXT.keys.admin)]
+        results = await fresh.perform([*asked, s.AddSpace(NEXT.handle, NEXT.keys)])
+        assert results == [*[DAMAGED] * 4, s.Done()]
+        assert [one.data for one in await messages(store, subject)][1:] == [b"of another make"]
+        await fresh.close()
