@@ -177,7 +177,7 @@ async def test_a_log_that_is_laid_anew_is_never_the_former_stores(
 async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
         cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream with the incarnation has no leader just when a relay finds that the cluster lost a block: it finds so
-    again, and devices are not shown a shorter log of the same store."""
+    again, and devices are not shown a shorter log of the same store. It is told once, not with each look."""
     async with emptied(cluster) as store:
         before = store.incarnation
         await appended(store, 3)
@@ -195,6 +195,9 @@ async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
         monkeypatch.setattr(store.spaces.views, "_lost", lost)
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
         assert asked == 2 and isinstance(page, s.Page) and page.end == 2 and store.incarnation != before
+        found = store.incarnation
+        assert await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)]) == [page]
+        assert asked == 2 and store.incarnation == found
 
 
 async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
