@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from chez.crypto import SigningKey
-from chez_sandbox.bundle import MAX_BUNDLE, build_bundle, open_bundle
+from chez_sandbox.bundle import MAX_BUNDLE, MAX_SOURCE, build_bundle, open_bundle
 from chez_sandbox.job_errors import (
     BundleForged,
     BundleInvalid,
@@ -97,6 +97,16 @@ def test_bytes_to_spare_and_other_encodings_are_refused() -> None:
     for changed in (encoded + b"\0", b"\xdc\0\6" + encoded[1:], encoded[:-1], b"", b"\x96", b"PK\3\4"):
         with pytest.raises(BundleMalformed):
             open_bundle(changed)
+
+
+def test_code_that_no_builder_signs_is_none() -> None:
+    """Whoever signs without `chez-job` is held to the same: source is text and short, a component is WebAssembly."""
+    text = manifest_text()
+    for kind, code, wrong in (("python", b"\xff", BundleMalformed), ("python", b" " * (MAX_SOURCE + 1), BundleTooLarge),
+                              ("component", b"\x7fELF", BundleMalformed)):  # fmt: skip
+        signature = SIGNING.sign("chez/1 bundle", kind.encode(), text, code)
+        with pytest.raises(wrong):
+            open_bundle(msgspec.msgpack.encode(["chez-bundle", 1, kind, text, code, signature]))
 
 
 def test_sizes_are_bounded() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import resource
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.crypto import SigningKey
 from chez.errors import InvalidValue, NotARelay, RelayUnreachable, StorageFailed
 from chez.inboxes import InboxItem
 from chez_sandbox.bundle import Bundle
@@ -20,6 +22,7 @@ from chez_sandbox.job_errors import HookFailed
 from chez_sandbox.provider.following import Taking, take_results
 from chez_sandbox.provider.hook import Hook
 from chez_sandbox.provider.results import BEGINNING, Kept, Place, ResultBook
+from chez_sandbox.release.release import Address, build_message
 from tests.jobs.messages import BUNDLE, KEYS, message
 from tests.jobs.samples import RESULT
 from tests.jobs.test_grants import bundle
@@ -197,10 +200,18 @@ def test_a_grant_has_one_consent(tmp_path: Path) -> None:
 
 def test_a_result_has_one_spelling(tmp_path: Path) -> None:
     """Whoever has the bundle can write a message, and a result that no device would have written so is none: the
-    schema counts what may be told, and not how it is spelt."""
+    schema counts what may be told, and not how it is spelt, nor how long the message is. One that says "none" is so."""
     spellings = [b'{"watts": 300}', b'{"watts":3e2}', b'{"watts":305}', b'{"watts":300}']
     with ResultBook(tmp_path / "results.jsonl", KEYS, [BUNDLE]) as book:
         kept = [book.keep(message(number, result=said), NOW).line for number, said in enumerate(spellings, 1)]
+        wide = bundle(rest=RESULT.replace(INTEGER, 'type = "array"\nmaxItems = 500\nitems = { type = "null" }\n'))
+        address, pseudonym = Address(KEYS.sealing.public, KEYS.inbox), SigningKey.from_seed(bytes([8]) * 32)
+        long = build_message(
+            wide.manifest.schema, address, pseudonym, grant=bytes(16), sequence=5, run_date=NOW.date(),
+            bundle=BUNDLE.hash, consent=bytes(32), result=b'{"watts":300}',
+        )  # fmt: skip
+        assert "of its job" in book.keep(long, NOW).line["problem"]
+        assert book.keep(message(6, result=None), NOW).line["outcome"] == "none"
     assert [one["outcome"] for one in kept] == ["invalid", "invalid", "invalid", "result"]
     assert not any("bundle" in one for one in kept[:3])  # none waits for a bundle, and so has the room of those
     assert (kept[3]["job"], kept[3]["version"]) == ("mean-power", 1)
@@ -277,6 +288,22 @@ def test_what_is_no_result_fills_no_disk(tmp_path: Path, monkeypatch: pytest.Mon
                        if one.value["outcome"] == "invalid" and "bundle" not in one.value]
             assert ["item" in one for one in invalid] == [True, True, False, False][: number + 1]
             assert all(one["problem"] for one in invalid)
+
+
+def test_what_is_kept_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay forgets what is kept: each line is written through before that is said, and the file's name before."""
+    path, synced, sync = tmp_path / "results.jsonl", list[tuple[int, int]](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, path.stat().st_size))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        assert synced == [(tmp_path.stat().st_ino, 0)]
+        for number in (1, 2):
+            book.keep(message(number), NOW)
+            assert synced[number:] == [(path.stat().st_ino, path.stat().st_size)]
 
 
 def test_a_disk_that_takes_a_part_of_a_line_has_not_taken_it(tmp_path: Path) -> None:
