@@ -246,6 +246,7 @@ def test_who_was_taken_out_says_so_to_those_who_cannot_have_heard(apart: bool) -
     at = founder.replicas[1].space.epoch
     expel(newcomer.db, [newcomer.replicas[1].space], newcomer.member.keys, family.house.person, other.member.keys.id,
           set())
+    rename(newcomer, 1)  # what is said there since changes nothing
     replica = other.replicas[1]
     for home in (founder, newcomer):
         add_to_space(other.db, 1, home.replicas[1].space.membership.statements, [at], sent=True)

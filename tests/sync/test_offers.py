@@ -11,7 +11,7 @@ from chez.records.waiting import Budget
 from chez.spaces import handover
 from chez.spaces import space as space_module
 from chez.spaces.handover import EpochKeys, announce, buried, bury, hand_over
-from chez.spaces.space import keep_statement, load_space, make_space
+from chez.spaces.space import add_to_space, keep_statement, load_space, make_space
 from chez.spaces.statements import Kind, Move, NewEpoch, Role, Signed, sign_statement
 from chez.sync.chains import last_entry
 from chez.sync.entry import CHANGES, GONE, SPACE, Inner, Item, seal, sign_entry
@@ -167,6 +167,34 @@ def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:
     announce(thief.db)
     founder.receives(thief.sends())
     assert founder.db.execute("SELECT relay FROM space WHERE n = ?", (family.shared,)).fetchone() == (None,)
+
+
+@pytest.mark.parametrize(("why", "believed"), [("", True), ("taken out", False), ("let in since", False)])
+def test_that_its_persons_part_has_ended_a_device_hears_from_another_that_may_know(why: str, believed: bool) -> None:
+    """From one that was not taken out, as long as no key is here that the other one had not when it said so."""
+    family = Family()
+    founder, other = family.founder, family.other
+    third = Home(family, family.newcomer())  # which the other has not heard of
+    for space, before in family.log.items():
+        before += founder.sends(space)
+        third.receives(before, space)
+    (n,) = third.db.execute("SELECT n FROM space WHERE name = 'shared'").fetchone()
+    if why == "taken out":
+        taken_out(family)
+        third.receives(founder.sends())
+    other.db.execute("UPDATE space SET farewell = 1, told_by = ?, announce = 1 WHERE n = ?",
+                     (founder.member.keys.id, family.shared))
+    said = other.open_again(1).author.outgoing(other.db, RELAY)
+    if why == "let in since":  # by an epoch that was started by who knows nothing of this device
+        other.db.execute("UPDATE space SET farewell = 0")
+        shared = other.open_again(family.shared)
+        shared.rotate(other.db)
+        add_to_space(third.db, n, shared.space.membership.statements, [shared.space.epoch], sent=True)
+    third.receives([one.envelope for one in said])
+    founder.receives([one.envelope for one in said])
+    for home, row, told in ((third, n, believed), (founder, family.shared, False)):  # which has a packet of each epoch
+        found = home.db.execute("SELECT farewell, told_by FROM space WHERE n = ?", (row,)).fetchone()
+        assert found == ((1, founder.member.keys.id) if told else (0, None)) and home.count("quarantine") == 0
 
 
 def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
