@@ -1,7 +1,7 @@
 """Who took a device out, from what is here."""
 
 from chez.spaces.membership import Membership
-from chez.spaces.removals import OWN_ROOT, name_of, removed_by
+from chez.spaces.removals import OWN_ROOT, last_words, name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Cut, Role, Signed
 from tests.spaces.people import ZEROS, Author, Person, begin
@@ -67,6 +67,25 @@ def test_a_farewell_tells_when_statements_do_not() -> None:
     assert removed_by(space(*DEVICES, told_by=LAPTOP), PHONE) == LAPTOP
     said = ANNA.expel([AND_IN.hash], PHONE, ANNA.root)
     assert removed_by(space(*DEVICES, said, told_by=LAPTOP), PHONE) == ANNA.id
+
+
+def test_the_last_words_of_a_device_are_who_took_it_out_and_what_lets_that_one_speak() -> None:
+    """To those who started an epoch and knew of none of it: nobody else may have heard of a device that this one let
+    in. Not again once who has the epoch said that the device is out; and in the person's own space alone."""
+    laptop, tablet = (Author(CREATE.hash, ANNA.devices[n].signing) for n in (0, 2))
+    epoch = laptop.epoch(sorted([CREATE.hash, LET_IN.hash]), 2, [CREATE.hash])
+    gone = ANNA.expel([AND_IN.hash], PHONE, tablet.key)
+    cut = Cut(PHONE, 0, ZEROS)
+    unheard = tablet.retire(sorted([CREATE.hash, gone.hash]), cut)
+    heard = laptop.retire(sorted([epoch.hash, gone.hash]), cut)
+
+    def words(*said: Signed, at: Signed = epoch, private: bool = True) -> list[Signed]:
+        keys = space(*DEVICES, epoch, *said)
+        keys.private = private
+        return last_words(keys, PHONE, at.hash)
+
+    assert words(gone) == words(gone, unheard) == [AND_IN, gone]
+    assert words() == words(gone, private=False) == words(gone, heard) == words(gone, heard, at=heard) == []
 
 
 def test_names() -> None:

@@ -5,7 +5,8 @@ import pytest
 from chez.home.devices import expel
 from chez.sync.chains import last_entry
 from chez.sync.entry import CHANGES, Inner, RelayHead, SignedEntry, log_name, seal, sign_entry
-from chez_wire.frames import Dropped
+from chez.sync.heads import head_after
+from chez_wire.frames import Dropped, Entry
 from tests.simulation.household import NOW
 from tests.sync.test_hearing import RELAY, Family
 
@@ -21,10 +22,10 @@ class Told:
         self.sequence, self.previous, _ = last_entry(self.db, 1, self.author.id)
         (self.read,) = self.db.execute("SELECT position FROM cursor WHERE space = 1").fetchone()
 
-    def entry(self, *claim: int) -> SignedEntry:
-        """The other device's next entry, which says that it saw another head than any at these offsets, if any."""
+    def entry(self, *claim: int, head: bytes = b"x" * 32) -> SignedEntry:
+        """The other device's next entry, which says that it saw this head, or one as no other, at an offset, if any."""
         space = self.replica.space
-        said = [RelayHead(log_name(bytes(32), space.handle), self.read + offset, b"x" * 32) for offset in claim]
+        said = [RelayHead(log_name(bytes(32), space.handle), self.read + offset, head) for offset in claim]
         self.sequence += 1
         made = sign_entry(Inner(1, space.id, self.author.id, self.sequence, self.previous, NOW, CHANGES, [],
                                 space.membership.named_heads, *(said or [None])), self.author.signing)
@@ -52,6 +53,27 @@ def test_what_was_said_of_a_page_is_held_against_its_first_and_its_last_entry() 
     told.receives(told.entry(6))
     told.receives(told.entry(), told.entry())
     assert told.alarms() == [(2, 0), (6, 0)] and told.other.count("claim") == 0
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_log_that_others_saw_alike_raises_no_alarm(first: bool, alike: bool) -> None:
+    """Another relay brings what a device saw of this one, after this device read so far, or before: if it is not what
+    this one showed here, that is told."""
+    told = Told()
+    space = told.replica.space
+    told.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
+    told.replica.relays.kept |= {RELAY, 2}
+    told.replica.resume(told.db, 2, b"2" * 32)
+    (before,) = told.db.execute("SELECT head FROM cursor WHERE relay = ?", (RELAY,)).fetchone()
+    shown = [Entry(told.read + 1, seal(told.entry().packed, space.handle, space.epoch, bytes(24)))]
+    says = told.entry(1, head=head_after(before, shown) if alike else b"x" * 32)
+    brought = [Entry(at, one) for at, one in enumerate(
+        (shown[0].envelope, seal(says.packed, space.handle, space.epoch, bytes(24))), 1)]
+    for relay, page in [(RELAY, shown), (2, brought)][::1 if first else -1]:
+        found = told.replica.incoming(told.db, relay, page, b"").alarms
+    assert len(found) == (not alike) and told.alarms() == ([] if alike else [(1, 0)])
+    assert told.other.count("claim") == 0
 
 
 @pytest.mark.parametrize("gone", [False, True])
