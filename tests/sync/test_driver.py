@@ -18,13 +18,13 @@ from chez.sync.work import Work
 
 
 class _Socket:
-    """What a driver asks of a websocket; `blocked` holds up what is sent, `broken` ends that."""
+    """What a driver asks of a websocket; `blocked` holds up what is sent, `stuck` for good, `broken` ends that."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.blocked, self.broken, self.closed = False, False, False
+        self.blocked, self.broken, self.closed, self.stuck = False, False, False, False
         self.take_one: Callable[[bytes], None] | None = None
-        self._over = asyncio.Event()
+        self._over, self._aborted = asyncio.Event(), asyncio.Event()
 
     def take(self, handle: Callable[[bytes], None] | None) -> None:
         self.take_one = handle
@@ -38,6 +38,9 @@ class _Socket:
         if self.broken:
             raise ConnectionResetError("gone")
         self.sent.append(data)
+        if self.stuck:
+            await self._aborted.wait()
+            raise ConnectionResetError("aborted")
 
     async def messages(self) -> AsyncIterator[bytes]:
         await self._over.wait()
@@ -47,6 +50,9 @@ class _Socket:
     def ends(self) -> None:
         """The other side closes."""
         self._over.set()
+
+    def abort(self) -> None:
+        self._aborted.set()
 
     async def close(self) -> None:
         self.closed = True
@@ -169,6 +175,24 @@ async def test_what_the_socket_does_not_take_at_once_leaves_in_its_order() -> No
         await played.driver.send()
     assert played.socket.sent == [b"1", b"2", b"3"]
     assert played.socket.closed
+
+
+async def test_nothing_is_sent_any_more_on_a_connection_that_is_to_end() -> None:
+    """As when its relay's pins are others: all that waited went to who was there, in minutes if it took so little."""
+    played = Played()
+    async with played.driver:
+        played.socket.blocked = played.socket.stuck = True
+        played.durable(b"1", b"2")
+        sending = asyncio.create_task(played.driver.send())
+        await asyncio.sleep(0)
+        played.driver.end(ConnectionError("begun anew"))
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectionResetError, match="aborted"):
+                await sending
+        await played.driver.send()
+        with pytest.raises(ConnectionError, match="begun anew"):
+            await played.driver.wait()
+    assert played.socket.sent == [b"1"]
 
 
 async def test_what_comes_alone_is_begun_before_the_task_has_its_turn() -> None:

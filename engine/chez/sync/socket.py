@@ -215,6 +215,10 @@ class Socket:
             self._pulse.answered()
             pause = self._pulse.pause(random.random())
 
+    def abort(self) -> None:
+        """End it at once, and with it what waits to be sent."""
+        self._socket.transport.abort()
+
     async def close(self, code: int = 1000) -> None:
         """Close it, whatever state it is in."""
         self._asking.cancel()
