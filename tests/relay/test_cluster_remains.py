@@ -7,13 +7,15 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
+from chez_relay.errors import Code
 from chez_relay.storage.jetstream import due, mending
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
 from tests.relay.clusters import emptied, lose, messages
-from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, create, drop, entry
+from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, drop, entry
 from tests.relay.test_cluster_chunks import is_log, lose_answer
+from tests.relay.test_cluster_drops import rotation
 
 pytestmark = pytest.mark.slow
 
@@ -224,3 +226,29 @@ async def test_a_deletion_whose_answer_is_lost_takes_nothing_of_the_next_life(
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1000, READ)])
         assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [entry(2).envelope]
         await other.close()
+
+
+async def test_a_rotation_between_two_blocks_of_a_log_that_is_laid_anew_stays(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one does not bring the keys of before back: whoever was taken out would be let in by them."""
+    monkeypatch.setattr(mending, "BLOCK_BYTES", 100)
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        await appended(one, 4)
+        await lose(cluster, one, (await messages(one, LOG))[2:3])
+        space, request = rotation(1, 3, SPACE.keys.admin, READ)
+        plain, laid = one.engine.publish, 0
+
+        async def publish(subject: str, data: bytes, **options: Any) -> int:
+            nonlocal laid
+            laid += subject == LOG
+            if subject == LOG and laid == 2:
+                assert await two.perform([request]) == [s.Done()]
+            return await plain(subject, data, **options)
+
+        monkeypatch.setattr(one.engine, "publish", publish)
+        assert codes(await one.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])) == [Code.ROTATED]
+        under_old, under_new = await two.perform([s.ReadPage(SPACE.handle, 0, 10_000, key)
+                                                  for key in (READ, space.keys.read)])
+        assert laid == 2 and codes([under_old]) == [Code.ROTATED] and isinstance(under_new, s.Page)
+        await two.close()

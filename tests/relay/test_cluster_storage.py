@@ -141,6 +141,8 @@ async def test_a_former_leader_refuses_no_reader(cluster: Cluster, monkeypatch: 
         monkeypatch.setattr(two.engine, "newest", newest)
         (page,) = await two.perform([s.ReadPage(SPACE.handle, 2, 9999, NEXT.keys.read)])
         assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [3]
+        await two.perform([s.Lookup((SPACE.handle,)), s.Lookup((SPACE.handle,))])
+        assert len(await messages(two, "chez.log.0.now")) == 1  # no quota counts what asking leaves there
         await two.close()
 
 
