@@ -118,7 +118,7 @@ def test_bad_rows_cost_themselves() -> None:
 
 @pytest.mark.parametrize("change", [
     ("Identifiant PRM;", "Identifiant;"), ("Horodate;Valeur", "a;b"), ("Consommation", "Chaleur"),
-    (";W;", ";VA;"),
+    (";W;", ";VA;"), (";W;", ";W;0"), (";W;", ";W;7"), (";W;", ";W;half"),
     ("12345678901234", "=cmd()"), ("Horodate;Valeur\n", ""),
 ])
 def test_a_header_that_is_no_load_curve(change: tuple[str, str]) -> None:

@@ -7,13 +7,29 @@ import pytest
 
 import chez
 from chez.errors import ChezError, NotAllowed, NotFound, RelayUnreachable
+from chez.home.erasing import erase
 from chez.spaces.space import load_space
 from chez.store.database import Connection
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import PASSPHRASE, paired
 from tests.people.persons import in_step, persons, shared, values
 from tests.people.support import open_again
+from tests.records.pair import pair
 from tests.relay.within import Within, relay
+
+
+def test_every_table_that_names_a_space_is_emptied() -> None:
+    """What refers to a space, its records or its entries is deleted with it: a row left over would keep the space from
+    being forgotten, or what was in it in the store."""
+    db, said = pair()[0].db, list[str]()
+    db.set_trace_callback(said.append)
+    erase(db, 1, lambda collection, id: None)
+    db.set_trace_callback(None)
+    deleted = {line.split()[2] for line in said if line.startswith("DELETE FROM ")}
+    refers = {table for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+              for key in db.execute(f'PRAGMA foreign_key_list("{table}")').fetchall()
+              if key[2] in ("space", "record", "entry", "fetching", "parting") and key[6] == "NO ACTION"}
+    assert refers - deleted == {"blob", "search"}  # row by row, each with what belongs to it
 
 
 async def rows_of(home: chez.Home, n: int) -> dict[str, int]:
