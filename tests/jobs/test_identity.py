@@ -20,7 +20,7 @@ from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.difference import granted_before, news_words
-from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants, load_grant
+from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.overview import told_in_all
 from chez_sandbox.consent.pausing import resume_grant
@@ -33,7 +33,7 @@ from tests.jobs.samples import MEAN, READS, SIGNING, WHOLE, manifest_text
 from tests.jobs.spending import spent
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import NOW, TODAY, grant
+from tests.jobs.test_grants import NOW, TODAY, grant, tamper
 from tests.jobs.test_runs import run_once
 from tests.tries import tries
 
@@ -118,8 +118,11 @@ async def test_a_signed_key_inherits_account_versions_and_grants(home: chez.Home
 
 
 async def test_an_unsigned_key_is_suspended_and_finds_the_budget_as_it_left_it(home: chez.Home) -> None:
-    """Another key under the name is loud; what it is granted, and what the old one was, waits for the person's word on
-    each; resumed, it spends from what the old one left."""
+    """Another key under the name is loud; what it is granted, and what the old one was and is not over, waits for the
+    person's word on each; resumed, it spends from what the old one left."""
+    over, marked = [(await grant(home, of(SIGNING), number)).grant.id for number in (8, 9)]
+    await revoke_grant(home, over)
+    await tamper(home, marked, revoked=True)
     old = await grant(home, of(SIGNING))
     await debit(home, old, 990)
     fake = of(STRANGER)
@@ -127,6 +130,8 @@ async def test_an_unsigned_key_is_suspended_and_finds_the_budget_as_it_left_it(h
     assert "HAD ANOTHER KEY BEFORE" in words and "begins suspended" in words
     new = await grant(home, fake, 2)
     assert new == await load_grant(home, new.grant.id) and new.pauses
+    paused = [one.body["grant"] for one in await home.journal.receipts("pause")]
+    assert sorted(paused) == [old.grant.id, new.grant.id]
     for granted in (old, new):
         with pytest.raises(GrantPaused):
             async with authorise(home, granted.grant.id, TODAY):
