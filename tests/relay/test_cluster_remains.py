@@ -1,6 +1,7 @@
 """What a cluster is left with by relays that are killed, or unheard, in the middle."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import due, mending
 from chez_relay.storage.jetstream.blocks import decode_block
-from chez_relay.storage.jetstream.engine import Unavailable
+from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
 from tests.relay.clusters import emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, drop, entry
@@ -252,3 +253,21 @@ async def test_a_rotation_between_two_blocks_of_a_log_that_is_laid_anew_stays(
                                                   for key in (READ, space.keys.read)])
         assert laid == 2 and codes([under_old]) == [Code.ROTATED] and isinstance(under_new, s.Page)
         await two.close()
+
+
+async def test_a_block_with_other_bytes_in_it_is_not_laid_anew(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a log with a hole only what is whole is kept: what a node has damaged, devices send again."""
+    async with emptied(cluster) as store:
+        await appended(store, 4)
+        await lose(cluster, store, (await messages(store, LOG))[3:4])
+        plain = store.engine.run
+
+        async def run(*args: Any, **options: Any) -> list[Kept]:
+            return [replace(one, data=one.data.replace(entry(1, 200).envelope, entry(7, 200).envelope))
+                    for one in await plain(*args, **options)]
+
+        monkeypatch.setattr(store.engine, "run", run)
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [
+            entry(n, 200).envelope for n in (0, 3)]
