@@ -44,7 +44,8 @@ async def test_a_newcomer_reads_everything_at_once_and_both_write(tmp_path: Path
 
 
 async def test_all_devices_of_both_have_the_space(tmp_path: Path, server: Within) -> None:
-    """Each person's second device finds the space by itself, reads all of it, and writes in it."""
+    """Each person's second device finds the space by itself, reads all of it, and writes in it; who is a member takes
+    one of its own out, and the space's owner starts the new epoch."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
         await trip.collection("notes").put({"n": 1}, id="first")
@@ -62,6 +63,12 @@ async def test_all_devices_of_both_have_the_space(tmp_path: Path, server: Within
                 assert {member.name: member.devices for member in await hers.members()} == {
                     "anna": ("anna", "tablet"), "berta": ("berta", "phone")}
                 assert [await home.audit() for home in (anna, berta, phone, tablet)] == [[], [], [], []]
+                before = trip._held.space.epoch.number
+                await berta.devices.remove("phone")  # where she is no owner she says it, and starts no epoch
+                await berta.sync()
+                await anna.sync()
+                assert {member.name: member.devices for member in await trip.members()}["berta"] == ("berta",)
+                assert trip._held.space.epoch.number == before + 1
 
 
 async def test_people_follow_a_shared_space_while_connected(tmp_path: Path, server: Within) -> None:

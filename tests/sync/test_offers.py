@@ -10,7 +10,7 @@ from chez.keys.epochs import Epoch
 from chez.records.waiting import Budget
 from chez.spaces import handover
 from chez.spaces import space as space_module
-from chez.spaces.handover import EpochKeys, announce, buried, bury, hand_over
+from chez.spaces.handover import EpochKeys, announce, buried, bury, hand_over, read_offer, take_offer
 from chez.spaces.space import add_to_space, keep_statement, load_space, make_space
 from chez.spaces.statements import Kind, Move, NewEpoch, Role, Signed, sign_statement
 from chez.sync.chains import last_entry
@@ -66,6 +66,10 @@ def test_a_device_that_offers_more_spaces_than_a_home_may_have_fills_no_other(mo
     other.db.execute("UPDATE space SET announce = 1 WHERE name = ?", (names[-1],))
     founder.receives(other.sends())
     assert founder.count("quarantine") == 2
+    (space,) = other.db.execute("SELECT id FROM space WHERE name = ?", (names[-1],)).fetchone()
+    bury(other.db, space, keys.id, deleted=True, told=False)
+    founder.receives([one.envelope for one in other.open_again(1).author.outgoing(other.db, RELAY)])
+    assert founder.count("quarantine") == 2 and buried(founder.db, space)
     with pytest.raises(InvalidValue, match=f"this home has {held + 1} spaces") as refused:
         make_space(founder.db, founder.replicas[1].space, founder.member.keys, "more", Kind.SHARED,
                    family.random.randbytes)
@@ -210,6 +214,16 @@ def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
     taken_out(family)
     third.receives([*founder.sends(), *sent])
     assert buried(third.db, space)
+
+
+@pytest.mark.parametrize(("deleted", "comes"), [(True, False), (False, True)])
+def test_a_space_that_was_deleted_does_not_come_back_by_a_device_that_has_not_heard(deleted: bool, comes: bool) -> None:
+    """One that was only left does, where the person is in again."""
+    family = Family()
+    db, space = family.founder.db, family.other.replicas[family.shared].space
+    bury(db, space.id, family.founder.member.keys.id, deleted=deleted, told=True)
+    offer = read_offer(msgspec.msgpack.encode(hand_over(space, "")))
+    assert (take_offer(db, offer, family.founder.member.keys.id) is not None) is comes
 
 
 def test_a_devicetaken_out_has_no_part_in_a_space_that_was_not_known_then() -> None:
