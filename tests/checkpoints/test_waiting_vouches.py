@@ -132,6 +132,19 @@ def test_a_vouch_for_what_is_said_of_the_members_is_condemned() -> None:
     assert owner.judged() == (False, UNFIT)
 
 
+def test_a_vouch_for_the_other_branch_of_a_fork_is_condemned() -> None:
+    """The checkpoint stands for the branch that came first: the other one would be gone, and be proof of nothing."""
+    owner = Owner()
+    owner.vouched(owner.envelopes)
+    owner.shows(owner.envelopes)
+    owner.db.execute("INSERT INTO entry (space, author, sequence, branch, hash, kind, inner) SELECT space, author, "
+                     "sequence, 1, ?, kind, inner FROM entry WHERE author = ? ORDER BY sequence DESC LIMIT 1",
+                     (b"f" * 32, owner.maker.keys.id))
+    owner.db.execute("UPDATE relay_head SET entry = ? WHERE relay = 1 AND position = ?",
+                     (b"f" * 32, owner.dropping.site.read(owner.db)))
+    assert owner.judged() == (False, UNFIT)
+
+
 def test_a_vouch_for_another_log_than_is_shown_here_is_condemned() -> None:
     """Who vouched saw another head behind these offsets: what would be dropped there is not what was read here."""
     owner = Owner()
