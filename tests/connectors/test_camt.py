@@ -131,6 +131,7 @@ def test_a_reference_that_a_bank_uses_twice() -> None:
 
 
 @pytest.mark.parametrize(("bad", "reason"), [
+    (entry("-5", sign="CRDT"), "the amount is not a plain number"),
     (entry("1e9"), "the amount is not a plain number"), (entry("-5"), "the amount is not a plain number"),
     (entry("9" * 19), "the amount is not a plain number"), (entry("NaN"), "the amount is not a plain number"),
     (entry(day="2024-02-30"), "there is no such day"), (entry(day="0000-01-01"), "the year is not between 1900 and"),
@@ -166,13 +167,14 @@ def test_the_latest_closing_balance_is_the_accounts() -> None:
         return (f'<Bal><Tp><CdOrPrtry><Cd>{type}</Cd></CdOrPrtry></Tp><Amt Ccy="{currency}">{amount}</Amt>'
                 f"<CdtDbtInd>{sign}</CdtDbtInd><Dt><Dt>{day}</Dt></Dt></Bal>")
     found = records(read_bytes(Camt(), statement(more="".join([
-        balance("OPBD", "1", "2024-01-01"), balance("CLBD", "3", "2024-01-31", "DBIT"),
-        balance("CLBD", "2", "2024-01-30"), balance("CLBD", "9", "2024-02-01", currency="SEK"),
+        balance("OPBD", "1", "2024-01-01"), balance("CLBD", "7", "2024-01-29"),
+        balance("CLBD", "3", "2024-01-31", "DBIT"), balance("CLBD", "2", "2024-01-30"),
+        balance("CLBD", "9", "2024-02-01", currency="SEK"),
         balance("CLAV", "4", "2024-01-31"), balance("CLAV", "8", "2024-01-31", currency="SEK")]))))
     account = found[-1]
     assert isinstance(account, Account)
     assert (account.balance, account.balance_at, account.available) == (-3, date(2024, 1, 31), 4)
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 def test_kinds_are_said_as_ofx_says_them() -> None:

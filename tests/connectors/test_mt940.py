@@ -185,9 +185,9 @@ def test_the_latest_closing_balance_is_the_accounts() -> None:
     """Of several balances the account shows the booked one of the last day, in its currency, and what is available; an
     opening or a forward one is neither."""
     found = records(read_bytes(Mt940(), statement(
-        ":60F:C240130EUR1,", ":62F:D240131EUR3,", ":62F:C240130EUR2,", ":62F:C240201USD9,", ":64:C240131EUR4,",
-        ":64:C240131USD8,", ":65:C240202EUR6,").replace(b":62F:C240131EUR1,\n", b"")))
+        ":60F:C240130EUR1,", ":62F:C240129EUR7,", ":62F:D240131EUR3,", ":62F:C240130EUR2,", ":62F:C240201USD9,",
+        ":64:C240131EUR4,", ":64:C240131USD8,", ":65:C240202EUR6,").replace(b":62F:C240131EUR1,\n", b"")))
     account = found[-1]
     assert isinstance(account, Account)
     assert (account.balance, account.balance_at, account.available) == (-3, date(2024, 1, 31), 4)
-    assert len(found) == 8
+    assert len(found) == 9

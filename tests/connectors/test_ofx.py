@@ -110,10 +110,15 @@ def test_an_account_is_told_once() -> None:
 
 
 def test_the_day_is_the_banks() -> None:
-    """A booking late in the evening keeps its day, whatever the offset; daylight is not UTC."""
+    """A booking late in the evening keeps its day, whatever the offset; daylight is not UTC; the day that it was begun
+    is told where it can be read."""
     found = transactions(statement(row("1", posted="20240131233000.000[-5:EST]"),
                                    row("2", posted="20240131003000[+9:JST]"), row("3", posted="20240131")))
     assert {t.posted for t in found} == {date(2024, 1, 31)}
+    told = transactions(statement(row("1", posted="20241231", more="<DTUSER>20241130"),
+                                  row("2", posted="20231001", more="<DTUSER>some day")))
+    assert [(t.posted, t.initiated) for t in told] == [
+        (date(2024, 12, 31), date(2024, 11, 30)), (date(2023, 10, 1), None)]
 
 
 @pytest.mark.parametrize(("amount", "expected"), [
