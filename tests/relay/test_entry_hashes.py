@@ -9,7 +9,7 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.errors import Code
-from chez_relay.storage import entry_hashes
+from chez_relay.storage import entry_hashes, space_rows
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
@@ -192,18 +192,26 @@ def test_of_an_entry_that_was_dropped_while_its_hash_waited_none_is_written(
 
 
 def test_hashes_that_begin_alike_are_told_apart(db: sqlite3.Connection) -> None:
-    """Who makes two entries whose hashes have the same first eight bytes has both stored, each once."""
+    """Who makes two entries whose hashes have the same first eight bytes has both stored, each once, whatever comes
+    with them."""
     twins = [s.AddEntry(SPACE.handle, b"the same" + bytes(23) + bytes((number,)), SPACE.envelope(number), False,
-                        SPACE.keys.append) for number in range(3)]
+                        SPACE.keys.append) for number in range(5)]
     tables = started(db, 0)
     tables.perform([create()])
     for _ in range(2):
-        stored = [tables.perform([twin])[0] for twin in twins]
+        stored = [tables.perform([twin])[0] for twin in twins[:3]]
         assert [one.offset for one in stored if isinstance(one, s.Stored)] == [1, 2, 3]
+    for fresh in (True, False):
+        results = tables.perform([entry(6), twins[3], entry(7), twins[4], entry(8)])
+        assert [(one.offset, one.fresh) for one in results if isinstance(one, s.Stored)] == [
+            (offset, fresh) for offset in range(4, 9)]
 
 
-def test_the_hashes_of_a_deleted_space_go_with_it(db: sqlite3.Connection, tmp_path: Path) -> None:
-    """In memory at once, in the file with the entries; what has its handle afterwards has none of them."""
+def test_the_hashes_of_a_deleted_space_go_with_it(
+        db: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory at once, in the file with the entries, however many slices that takes; what has its handle afterwards
+    has none of them."""
+    monkeypatch.setattr(space_rows, "SWEEP_ROWS", COUNT // 2 - 2)
     tables = started(db, RUN)
     tables.perform([create(), *entries()])
     results = tables.perform([s.DropSpace(SPACE.handle, SPACE.keys.admin), create(), *entries(RUN)])

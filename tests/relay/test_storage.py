@@ -168,13 +168,15 @@ async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
 
 
 async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
-    """An item lives as long as the inbox's ttl, a renewed inbox longer; then it is unknown."""
+    """An item lives as long as the inbox's ttl, then its like waits anew; a renewed inbox longer, then it is gone."""
     await store.perform([INBOX, s.AddItem(INBOX.inbox, b"early", INBOX.write_key)])
     clock.now += 60
     await store.perform([INBOX, s.AddItem(INBOX.inbox, b"late", INBOX.write_key)])
     clock.now += 60
-    (page, _) = await store.perform([s.ReadItems(INBOX.inbox, 0, 10_000), s.Expire()])
+    read = s.ReadItems(INBOX.inbox, 0, 10_000)
+    page, _, anew, _ = await store.perform([read, s.AddItem(INBOX.inbox, b"early", INBOX.write_key), read, s.Expire()])
     assert page == s.ItemPage((s.InboxItem(2, b"late"),), 2)
+    assert anew == s.ItemPage((s.InboxItem(2, b"late"), s.InboxItem(3, b"early")), 3)
     clock.now += 60
     gone, found, _ = await store.perform([
         s.AddItem(INBOX.inbox, b"x", INBOX.write_key), s.Lookup((INBOX.inbox,)), s.Expire()])

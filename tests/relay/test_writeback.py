@@ -3,6 +3,7 @@
 (What a kill or a power cut leaves in between: the scenario "relay log" of `tests/durability`.)
 """
 
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from chez_relay.errors import StorageFailed
 from chez_relay.storage import sqlite
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME, looking
+from chez_relay.storage.integrity import unsound
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.writeback import PAGE_BYTES, WriteBack
 from tests.relay.test_storage import READ, SPACE, create, entry
@@ -108,3 +110,18 @@ async def test_after_the_disk_failed_a_write_back_nothing_is_acknowledged(tmp_pa
     (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 100_000, READ)])
     assert isinstance(page, s.Page) and [one.envelope for one in page.entries][:1] == [entry(1).envelope]
     await store.close()
+
+
+@pytest.mark.parametrize(("name", "failing"), [
+    ("SQLITE_IOERR_FSYNC", True), ("SQLITE_IOERR_READ", True), ("SQLITE_CORRUPT_INDEX", True), ("SQLITE_NOTADB", True),
+    ("SQLITE_IOERR_WRITE", False), ("SQLITE_IOERR_SHMSIZE", False), ("SQLITE_FULL", False), ("SQLITE_BUSY", False)])
+def test_a_failing_disk_is_told_from_one_that_takes_no_more(name: str, failing: bool) -> None:
+    """After the one nothing is written before an operator looked; a full disk or quota needs room and nothing else."""
+    error = sqlite3.OperationalError("some words")
+    error.sqlite_errorname = name
+    assert unsound(error) is failing
+
+
+def test_a_schema_that_is_no_text_is_a_failing_disk() -> None:
+    """As SQLite's own words of it can't be read, Python says so instead; of anything else nothing is concluded."""
+    assert unsound(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text")) and not unsound(OSError("some words"))
