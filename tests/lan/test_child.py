@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import ssl
 import sys
-from contextlib import closing, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from chez.blobs.files import PieceFiles
 from chez.errors import ChezError, RelayRefused, RelayUnreachable
 from chez.lan.discovery import Neighbour
 from chez.lan.multicast import own_addresses
-from chez.sync.connection import connect
+from chez.sync.connection import RelayConnection, connect
 from chez_relay.lan.certificate import channel
+from chez_relay.lan.meeting import Acquaintances as Serves
 from chez_relay.lan.process import _bound
+from chez_relay.server import serving
 from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
 from chez_wire.certificate import instance_of
 from chez_wire.chunks import chunk_id
@@ -191,6 +194,35 @@ async def test_who_is_here_meets_anew_when_there_is_one_more_space(tmp_path: Pat
                     pass
         async with connect(running.url, known=known(HOME, SHARED)) as guest:
             assert guest.met == {HOME.handle, SHARED.handle}
+
+
+async def test_who_proved_what_is_served_no_more_is_let_go() -> None:
+    """At once where a space is not served any more, and after a while, in which the new keys are fetched, where its
+    secret was replaced: who was removed, and stays connected, is not served for ever. Nobody else is."""
+    serves = Serves(os.urandom, secrets=secrets(HOME, SHARED))
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            serving(MemoryStorage(seed("store")), "127.0.0.1", 0, known=serves))
+
+        async def met(space: Space, epoch: str = "") -> RelayConnection:
+            return await stack.enter_async_context(
+                connect(f"ws://127.0.0.1:{server.port}", known=known(space, epoch=epoch)))
+
+        async def ended(guest: RelayConnection) -> None:
+            with pytest.raises(RelayUnreachable):
+                async for _ in guest.arrivals():
+                    pass
+
+        former, other = await met(HOME), await met(SHARED)
+        server.renew(secrets(HOME))
+        await ended(other)
+        server.renew(secrets(HOME, epoch="second"))
+        await former.create_space(HOME.admin, *HOME.others)
+        member = await met(HOME, "second")
+        serves.grace = 0.0
+        server.renew(secrets(HOME, epoch="second"))
+        await ended(former)
+        assert await member.open(HOME.claims(Role.READ))
 
 
 async def test_what_is_served_no_more_is_not_kept(tmp_path: Path) -> None:
