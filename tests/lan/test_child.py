@@ -199,7 +199,7 @@ async def test_who_is_here_meets_anew_when_there_is_one_more_space(tmp_path: Pat
 async def test_who_proved_what_is_served_no_more_is_let_go() -> None:
     """At once where a space is not served any more, and after a while, in which the new keys are fetched, where its
     secret was replaced: who was removed, and stays connected, is not served for ever. Nobody else is."""
-    serves = Serves(os.urandom, secrets=secrets(HOME, SHARED))
+    serves = Serves(os.urandom, secrets=secrets(HOME, SHARED), grace=3600.0)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
             serving(MemoryStorage(seed("store")), "127.0.0.1", 0, known=serves))
@@ -209,9 +209,10 @@ async def test_who_proved_what_is_served_no_more_is_let_go() -> None:
                 connect(f"ws://127.0.0.1:{server.port}", known=known(space, epoch=epoch)))
 
         async def ended(guest: RelayConnection) -> None:
-            with pytest.raises(RelayUnreachable):
-                async for _ in guest.arrivals():
-                    pass
+            async with asyncio.timeout(20):
+                with pytest.raises(RelayUnreachable):
+                    async for _ in guest.arrivals():
+                        pass
 
         former, other = await met(HOME), await met(SHARED)
         server.renew(secrets(HOME))
