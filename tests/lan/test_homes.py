@@ -256,6 +256,20 @@ async def test_two_guests_need_nobody_who_made_the_space(tmp_path: Path) -> None
             await arrived(trip, "while together")
 
 
+async def test_who_came_in_is_recognised_and_nobody_by_what_is_public(tmp_path: Path) -> None:
+    """A newcomer and each other device of a space share a secret from then on; of a public space there is none."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta), relay(tmp_path / "shared") as server:
+        for home in (anna, berta):
+            await home.set_relay(server.url)
+        trip = (await anna.create_space("Trip"))._held.space
+        news = (await anna.create_space("News", public=True))._held.space
+        served = anna._network._served().secrets
+        assert len(served[trip.handle]) == 1 and news.handle not in served
+        (hers,) = await shared(anna.space("Trip"), anna, berta)
+        found = anna._network._served().secrets[trip.handle]
+        assert len(found) == 2 and found == berta._network._served().secrets[hers._held.space.handle]
+
+
 @pytest.mark.slow
 async def test_a_guests_relay_has_the_space_before_anybody_comes(tmp_path: Path) -> None:
     """A relay of somebody who didn't make a space has it as soon as a member comes, and who made it finds it there."""
