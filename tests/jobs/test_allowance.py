@@ -546,7 +546,7 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         (own,) = [one for one in await holders(new) if one.own]  # and it is said here by now, should this one be lost
         assert own.first and own.left_of("collection:used", 0) == CEILING - 1000
         said = "\n".join((await VERBS["job-allowance"](new, {}, Person("")))["words"])
-        assert f"'{former.name}' (removed): 0 bits left, 1 bits spent" in said
+        assert f"'{former.name}' (removed): 0 bits left, 1 bit spent" in said
         await spends(new, "collection:used", CEILING - 1000)
         with pytest.raises(BudgetSpent):
             await spends(new, "collection:used", 1)

@@ -122,10 +122,10 @@ def test_a_sentence_is_said_again_with_what_it_quotes() -> None:
 def test_a_budget_that_is_spent_is_refused_in_french() -> None:
     """The refusal of a debit keeps its account and what is lacking, and says in French what it said in English."""
     charge = Charge("provider:ab", 2000, 1000, own=False)
-    with pytest.raises(BudgetSpent, match="the budget of provider:ab has 1 bits left on this device") as refusal:
+    with pytest.raises(BudgetSpent, match="the budget of provider:ab has 1 bit left on this device") as refusal:
         spend(Purse(bytes(32), True), [charge])
     say_again(refusal.value, "fr")
-    assert "le budget de provider:ab a encore 1 bits sur cet appareil, et ceci en prend 2 bits" in str(refusal.value)
+    assert "le budget de provider:ab a encore 1 bit sur cet appareil, et ceci en prend 2 bits" in str(refusal.value)
     assert (refusal.value.account, refusal.value.lacks, refusal.value.shared) == ("provider:ab", 1000, True)
 
 

@@ -96,7 +96,7 @@ OFFERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "budget.said": ("your device '{name}' said that it has {has}", "votre appareil « {name} » a dit avoir {has}"),
     "budget.may-have": ("your device '{name}', on which your home began, may have up to {has}",
                         "votre appareil « {name} », où votre foyer a commencé, peut avoir jusqu'à {has}"),
-    "unit.bits": ("{number} bits", "{number} bits"),
+    "unit.bits": ("{number:bit|bits}", "{number:bit|bits}"),
     "unit.epsilon": ("{number} epsilon", "{number} epsilon"),
     "unit.runs": ("{number:run|runs}", "{number:exécution|exécutions}"),
     "budget.and": ("{one}; {other}", "{one} ; {other}"),
