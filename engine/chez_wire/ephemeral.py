@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from chez_wire.envelope import HEADER_BYTES, TAG_BYTES, Header
+from chez_wire.errors import EnvelopeError
 from chez_wire.fields import Frame, Id
 from chez_wire.limits import MAX_EPHEMERAL
 
@@ -45,10 +46,13 @@ class Ephemeral(Frame, tag=47, frozen=True):
 
 
 def ephemeral_header(message: bytes) -> Header:
-    """The header of a sealed ephemeral message, which came in a frame that is as large as it may be.
+    """The header of a sealed ephemeral message.
 
-    Raises `EnvelopeError` when the bytes are too short, or of another format or version.
+    Raises `EnvelopeError` when the bytes are too short, too long, or of another format or version.
     """
+    if not HEADER_BYTES + TAG_BYTES <= len(message) <= MAX_EPHEMERAL:
+        raise EnvelopeError(f"an ephemeral message has {HEADER_BYTES + TAG_BYTES} to {MAX_EPHEMERAL} bytes, "
+                            f"this one {len(message)}")
     return Header.decode(message, MAGIC)
 
 
