@@ -411,6 +411,20 @@ async def test_a_worker_that_says_what_is_no_text_or_nests_has_ended(said: bytes
     assert done.outcome is outcome
 
 
+async def test_a_worker_hands_out_no_longer_log_than_an_honest_one() -> None:
+    """One that was taken over says as much as its pipe takes: what is shown of it has a bound."""
+    said = msgspec.msgpack.encode(Done(Outcome.FAILED, fail="why", log="x" * 2**20))
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        talking = asyncio.create_task(asyncio.to_thread(theirs.sendall, len(said).to_bytes(4, "big") + said))
+        with ours:
+            started = begin(None, b"{}", (), Limits(), b"s", "2026-11-24")
+            done = await converse(Child(None, ours), started, (), None)  # type: ignore[arg-type]
+        await talking
+    assert done.outcome is Outcome.FAILED and Limits().log <= len(done.log) <= Limits().log + 1000
+
+
 async def test_a_worker_that_takes_no_rows_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is stopped, or was taken over, before it has its rows ends as CRASHED: its time is not counted by then,
     and it would keep its run, and one of four turns, for good."""

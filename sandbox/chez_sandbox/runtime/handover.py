@@ -133,7 +133,7 @@ def _checked(done: Done, limits: Limits) -> Done:
     if done.outcome is Outcome.OK and not _is_result(value, limits):
         return Done(Outcome.REFUSED, fuel=min(max(done.fuel, 0), limits.fuel))
     fail = done.fail if done.outcome is Outcome.FAILED else ""
-    log = done.log
+    log = done.log[: limits.log + 1000]
     return Done(done.outcome, value, fail, min(max(done.fuel, 0), limits.fuel), log)
 
 
