@@ -214,15 +214,22 @@ async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
         assert isinstance(stored, s.Stored) and stored.offset == 3 and store.incarnation != before
 
 
+@pytest.mark.parametrize("swept", [False, True])
 async def test_a_deletion_whose_answer_is_lost_takes_nothing_of_the_next_life(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, swept: bool) -> None:
     """It was done when its leader fell, and the space made anew through another relay before it is tried again: what
-    was acknowledged since stays."""
+    was acknowledged since stays, whether the log of the life before is there still or not."""
     gone = s.DropSpace(SPACE.handle, SPACE.keys.admin)
     async with emptied(cluster) as store:
         other = await JetStreamStorage.open(cluster.urls)
         await store.perform([create(), entry(1)])
-        lose_answer(store, monkeypatch, is_log, lambda: other.perform([create(), entry(2)]))
+
+        async def meanwhile() -> None:
+            await other.perform([create(), entry(2)])
+            if swept:
+                await other.perform([s.Expire()])
+
+        lose_answer(store, monkeypatch, is_log, meanwhile)
         assert await store.perform([gone]) == [s.Done()]
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1000, READ)])
         assert isinstance(page, s.Page) and [one.envelope for one in page.entries] == [entry(2).envelope]

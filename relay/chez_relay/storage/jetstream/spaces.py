@@ -72,13 +72,14 @@ class _Tries:
     """What is known of one change from one attempt to the next; by its `mark` it knows what it stored unanswered.
 
     `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks that must not come twice, with
-    chunks or a deletion, by the one that each was built on.
+    chunks or a deletion, by the one that each was built on; `deleted` is the life that one ended, and the answer.
     """
 
     mark: str
     chunks: set[bytes] = field(default_factory=set)
     stores: set[bytes] = field(default_factory=set)
     sent: dict[int, list[Result]] = field(default_factory=dict)
+    deleted: tuple[bytes, list[Result]] | None = None
 
 
 class Spaces:
@@ -134,6 +135,8 @@ class Spaces:
                             # An answer was lost: counted again, its chunks would count twice, and deleted again, what
                             # was made anew since would go.
                             return results
+                    if tries.deleted is not None and not _lives(view.state, tries.deleted[0]):
+                        return tries.deleted[1]  # the block that ended it may be swept: it was made anew since
                     results, written = await self._attempt(handle, view, batch, tries)
                     if written or sure:
                         return results
@@ -195,6 +198,8 @@ class Spaces:
         block = draft.block(self._index(view, draft, state))
         if tries.chunks or draft.dropped is not None:
             tries.sent[seq] = results
+        if draft.dropped is not None and draft.alive is None:
+            tries.deleted = draft.dropped.birth, results
         stored = await self._engine.publish(
             self._places.log(handle), encode(block), expected=seq, mark=tries.mark if seq in tries.sent else "")
         view.wrote(stored, block, draft.ids)
@@ -336,3 +341,8 @@ class Spaces:
         if block is None or block.state.packets_hash != state.packets_hash:
             raise Damaged
         return next((PacketData(box) for known, box in block.packets if known == tag), NO_PACKET)
+
+
+def _lives(state: State | None, birth: bytes) -> bool:
+    """Whether a space is there, in that life."""
+    return state is not None and state.alive and state.birth == birth
