@@ -12,13 +12,13 @@ import pytest
 
 import chez
 from chez.crypto import Kdf, SigningKey
-from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez.home.transaction import Transaction
 from chez_sandbox.consent import reclaiming
 from chez_sandbox.consent.allowance import give_share, keep_purse, must_yield, purse_in, say_holding, take_shares
 from chez_sandbox.consent.escrow import CONTEXT as TRANSFER
 from chez_sandbox.consent.escrow import Purse, Transfer, give, reclaim
-from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, holding_id, reclaim_id, reclaim_record
+from chez_sandbox.consent.holdings import COLLECTION, HOLDS, _Holding, holders, holding_id, reclaim_id, reclaim_record
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.signed import signed_record
 from chez_sandbox.consent.verbs import VERBS
@@ -75,6 +75,26 @@ async def test_a_lost_devices_last_word_is_found_whatever_became_of_its_record(t
         done = await RECLAIM(home, {"device": lost.hex()[:8]}, person := Person("y"))
         assert done["reclaimed"] == {USED: 0} and done["rest"] and len(person.asked) == 1
         assert await left(home, USED) == 0 and await left(home, NEW) == CEILING
+
+
+async def test_what_is_taken_over_is_said_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is stopped behind that has told the others what it has now: else it counts itself too low when it takes
+    over from a second one."""
+    plain = chez.Home.transaction
+
+    async def stopped(home: chez.Home, work: Any) -> Any:
+        result = await plain(home, work)
+        if await home.journal.receipts("allowance-reclaimed"):
+            raise StorageFailed("stopped")
+        return result
+
+    async with replaced(tmp_path, "b") as (lost, (home,)):
+        monkeypatch.setattr(chez.Home, "transaction", stopped)
+        with pytest.raises(StorageFailed, match="stopped"):
+            await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y"))
+        monkeypatch.undo()
+        (own,) = [one for one in await holders(home) if one.own]
+        assert own.said and own.first and own.left_of(NEW, CEILING) == CEILING == await left(home, NEW)
 
 
 async def test_what_is_taken_over_is_so_though_its_record_was_purged(tmp_path: Path) -> None:
