@@ -95,13 +95,13 @@ class Exporter(msgspec.Struct, frozen=True):
             self.journal.record(db, "export", {"to": str(path), "history": history,
                                                "spaces": [space.name for space in self.spaces]})
 
-        check_path(path)
-        ensure_free(path, taken)
         def end(db: Connection) -> None:
             unfinished.end(db, scratch)
             if report is None:
                 self.journal.record(db, "export-failed", {"to": str(path)})
 
+        check_path(path)
+        ensure_free(path, taken)
         scratch = beside(path)
         report: ExportReport | None = None
         await self.database.write(begin)
