@@ -189,9 +189,9 @@ async def test_attachments_are_in_a_backup(home: chez.Home, tmp_path: Path, monk
     await home.collection("notes").put({"file": blob}, id="a")
     made: list[str] = []
 
-    def watched(path: Path, *args: int) -> int:
+    def watched(path: Path, *args: int, **options: int) -> int:
         made.append(str(path))
-        return os_open(path, *args)
+        return os_open(path, *args, **options)
 
     os_open = os.open
     monkeypatch.setattr("chez.home.backup.os.open", watched)

@@ -38,6 +38,8 @@ def published_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     whole, parts = msgspec_schema(kind)
     words = _docstrings(kind)
     for name, part in parts.items():
+        if "description" in part:
+            part["description"] = inspect.cleandoc(part["description"])
         for field, schema in part.get("properties", {}).items():
             if text := words.get((name, field)):
                 schema["description"] = text
