@@ -30,6 +30,7 @@ class Beside:
             raise self._ended()
         task = asyncio.create_task(work())
         self._tasks[task] = space
+        task.add_done_callback(self._tasks.pop)
         try:
             await asyncio.wait((task,))
             if task.cancelled():
@@ -38,7 +39,6 @@ class Beside:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            del self._tasks[task]
 
     def drop(self, space: bytes) -> None:
         """The link keeps a space in step no more."""
