@@ -47,6 +47,7 @@ async def _told(home: chez.Home, kind: str) -> list[str]:
     return [receipt.body["url"] for receipt in await home.journal.receipts() if receipt.kind == kind]
 
 
+@pytest.mark.slow
 async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Within,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """The logs of both have a gap, and each has segments of its own; nothing is refused or lacking."""

@@ -149,6 +149,7 @@ async def fallen(tmp_path: Path, fall: str) -> None:
         assert check(data / FILE_NAME).sound
 
 
+@pytest.mark.slow
 async def test_a_relay_is_killed_where_a_drop_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer is lost: the device learns from the next one that it was done."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)

@@ -125,6 +125,7 @@ async def secrets_of(home: Path) -> dict[str, bytes]:
 CONTENT = "Quetzalcoatl takes his tea at four"
 
 
+@pytest.mark.slow
 def test_locked_it_holds_no_secret_anywhere(chez: Chez, tmp_path: Path) -> None:
     """Every byte of the process is searched: open it holds keys and content, locked none, and not the passphrase."""
     chez.run("put", "notes", "tea", f"title={CONTENT}")

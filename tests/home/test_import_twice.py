@@ -124,6 +124,7 @@ async def test_overlapping_exports_on_two_devices(pair: Pair, once: chez.Home, t
     assert await imported(pair.laptop, part(tmp_path, 0, 120)) == 0
 
 
+@pytest.mark.slow
 async def test_edits_of_imported_records_meet(pair: Pair, tmp_path: Path) -> None:
     """A note added on one device and a deletion on the other survive the meeting of two imports of one file."""
     file = DATA / "bank-ofx" / "checking.ofx"

@@ -84,6 +84,7 @@ async def test_a_revocation_that_came_first_releases_nothing(home: chez.Home, se
     assert told == {"none", "result"}
 
 
+@pytest.mark.slow
 async def test_a_debited_run_departs_exactly_once(home: chez.Home, seeded: Seeded) -> None:
     """Release, refusal and settling of one run exclude each other, in every order of steps."""
     reasons = set()

@@ -63,6 +63,7 @@ async def test_each_month_is_that_of_an_independent_computation(runtime: Runtime
     assert (bundle.manifest.schema.count, bundle.manifest.schema.bits) == (41**6, math.log2(41**6 + 1))
 
 
+@pytest.mark.slow
 async def test_ofx_statements_are_sorted_by_name_and_memo(runtime: Runtime, empty_home: chez.Home) -> None:
     """Lines of imported statements are sorted likewise; other currencies, and a month without lines, give nothing."""
     for name in ("checking.ofx", "fidelity-savings.ofx", "suncorp.ofx"):

@@ -37,6 +37,7 @@ def independent() -> tuple[Fraction, Fraction]:
     return median(nights), sum(watts.values(), Fraction()) / len(watts)
 
 
+@pytest.mark.slow
 async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime, empty_home: chez.Home) -> None:
     """On the real minutes, sandbox, plain Python and exact arithmetic give the same standby and share."""
     await empty_home.import_file(FILE)

@@ -99,6 +99,7 @@ async def test_what_is_announced_names_nobody() -> None:
     assert not any(name in DRAWN.sub(b"", packet) for packet in packets)
 
 
+@pytest.mark.slow
 @needs_ipv6
 async def test_both_families_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with addresses of both is told with both."""
@@ -253,6 +254,7 @@ async def test_who_was_said_to_have_left_is_found_again() -> None:
         await heard.until(lambda one: one == Neighbour(left, ("127.0.0.1",), 4711))
 
 
+@pytest.mark.slow
 async def test_it_ends_though_the_network_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can be sent any more, taking back what was announced raises nothing, and a second time is fine."""
     async with looking() as (other, _):

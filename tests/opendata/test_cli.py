@@ -117,6 +117,7 @@ def test_a_publisher_that_is_killed_publishes_again(city: Chez, anna: Chez, url:
     assert anna.json("data", "show", "large")["here"]["problem"] is None
 
 
+@pytest.mark.slow
 def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
     """`succeed` makes a key file and has the new key sign what the former one did; cut off before that, `renew` goes
     on. The former key is refused, and a follower is told once, in English or French, with both keys in words."""
@@ -150,6 +151,7 @@ def test_a_publisher_goes_on_with_a_new_key(city: Chez, anna: Chez, url: str, tm
     assert anna.error("data", "trust", "Open data", *made["words"].split())["code"] == "InvalidValue"
 
 
+@pytest.mark.slow
 def test_room_is_told_and_given_in_two_languages(city: Chez, anna: Chez, url: str, tmp_path: Path,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset that wants more than the room it was subscribed with stands there, which is told with what to do, until

@@ -213,6 +213,7 @@ async def test_a_publisher_killed_between_steps_goes_on(two: Two, tmp_path: Path
         await rows_at(anna, "velov", 2)
 
 
+@pytest.mark.slow
 async def test_a_row_of_another_kind_is_not_what_was_signed(two: Two, tmp_path: Path) -> None:
     """Who has the publisher's home and not its key puts bytes, or a time, where the signed text reads the same: SQL
     shows other data than was signed. That is told, and the publisher's next version puts it right."""

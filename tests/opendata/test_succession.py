@@ -170,6 +170,7 @@ async def problem(home: chez.Home, space: str) -> DataInvalid | None:
     return found
 
 
+@pytest.mark.slow
 async def test_who_follows_goes_on_with_a_new_key_and_is_told_once(server: Process, tmp_path: Path) -> None:
     """The new key signs catalogue and datasets anew; who followed goes on, is told once by its words, and goes back
     through it; who comes by an old address is told as well; the former key publishes nothing more; a dataset goes on

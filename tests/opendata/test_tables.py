@@ -237,6 +237,7 @@ async def test_nobody_elses_space_has_rows_in_a_table_that_somebody_signs(two: T
     assert (await anna.sql('SELECT DISTINCT id FROM "open_velov" ORDER BY id')).rows == [(7,), (8,), (9,)]
 
 
+@pytest.mark.slow
 async def test_no_other_publisher_has_the_table_of_ones_own_dataset(two: Two, tmp_path: Path) -> None:
     """Who publishes a dataset subscribes none of another publisher whose table is called so, and who subscribed one
     publishes none; and had two devices done both at once, the own rows are read."""

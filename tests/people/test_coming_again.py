@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 import chez
 from chez.sync.link import Link
 from tests.home.pairing import paired
@@ -32,6 +34,7 @@ async def _again(link: Link, front: Proxy) -> int:
     return front.carried - carried
 
 
+@pytest.mark.slow
 async def test_coming_again_costs_little_and_misses_nothing(tmp_path: Path) -> None:
     """With twenty spaces a cut connection is taken up for a fifth of the bytes, and entries go both ways."""
     async with proxy() as front, behind(front, tmp_path / "r"), paired(tmp_path, front.url) as (a, b):

@@ -90,6 +90,7 @@ async def test_who_lies_of_a_relay_keeps_no_connected_home_from_going_on(tmp_pat
             assert (await anna.alarms())[0].author == berta.device_id
 
 
+@pytest.mark.slow
 async def test_who_lies_of_a_relay_over_and_over_is_kept_a_few_times(tmp_path: Path, server: Within,
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry says otherwise what the log had at another place: what is told of that stays short."""

@@ -35,6 +35,7 @@ async def take_over(space: chez.Space, thief: chez.Home) -> None:
         await opened.rotate(replica.space.handle, signer, replace(rotation, packets=()))
 
 
+@pytest.mark.slow
 async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: Path, server: Within) -> None:
     """It is removed and locks the relay: another owner moves the space; all members go on, it is left with the old."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -137,6 +138,7 @@ async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Within) -> 
         assert receipt.body["relay"] == other.url
 
 
+@pytest.mark.slow
 async def test_a_space_that_another_device_moved_is_left_at_once(tmp_path: Path, server: Within) -> None:
     """While it is read at its old place, another space's entry tells of the new one, at another relay in the end:
     nothing is sealed for the old."""

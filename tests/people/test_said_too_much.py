@@ -69,6 +69,7 @@ async def test_it_is_taken_out_and_a_space_is_made_all_the_same(
         assert await ids(laptop) == {"after"}
 
 
+@pytest.mark.slow
 async def test_it_is_taken_out_by_the_words_all_the_same(tmp_path: Path, server: Within) -> None:
     """So does the person's root."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):

@@ -63,6 +63,7 @@ async def arrived(connection: RelayConnection, count: int) -> list[Entry]:
     return seen
 
 
+@pytest.mark.slow
 async def test_what_one_relay_took_another_pushes(cluster: Cluster) -> None:
     """Devices at two relays append to one space: both are pushed all of it, in one order, with heads that fold."""
     async with relays(cluster) as (a, b), connect(a.url) as left, connect(b.url) as right:

@@ -107,6 +107,7 @@ async def test_a_greeting_in_drops_is_let_go(tmp_path: Path) -> None:
         assert server.counts.connections == 1
 
 
+@pytest.mark.slow
 async def test_whoever_agrees_and_says_nothing_is_let_go(tmp_path: Path) -> None:
     """After TLS the websocket's handshake has its own time: silence, or half a request, ends the connection."""
     async with relay(tmp_path, hello=2.0) as (server, trusting):

@@ -60,6 +60,7 @@ def test_of_checkpoints_made_at_once_one_is_dropped_first() -> None:
     raise AssertionError("no drop came before another, or nothing was released")
 
 
+@pytest.mark.slow
 def test_where_an_entry_was_at_a_former_store_says_nothing_of_the_present_one() -> None:
     """An entry waits for its key while the relay loses its store: its old place is not taken for one to be dropped."""
     play(1002, 800)

@@ -163,6 +163,7 @@ async def test_a_relay_that_answers_no_more_is_given_up(tmp_path: Path, monkeypa
             assert link.status != "synced" and not link.ended
 
 
+@pytest.mark.slow
 async def test_a_request_that_is_not_answered_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked outside of a home's link, a piece of an attachment or how much room there is: not for ever."""
     monkeypatch.setattr("chez.sync.connection.LISTEN", 0.05)
