@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.errors import ChezError, NotFound, RecordPurged
+from chez.records import snapshots
 from chez.records.encode import encode_fields
 from chez.records.imported import identity_change
 from chez.records.purging import is_purge, purge_change
@@ -130,12 +131,32 @@ def test_an_import_leaves_out_what_was_purged() -> None:
 
 def test_only_the_word_purges() -> None:
     """A field inside, another value, or content that looks like it purges nothing; the word does."""
-    a = pair()[0]
+    a, b = pair()
     assert is_purge(purge_change(NAMES[0]))
     for fields in ({"_purged": False}, {"_purged": 1}, {"x": "_purged"}, {"_purged ": True}):
         assert not is_purge(encode_fields(NAMES[0], 1, 1, (), fields))
     a.put({"deep": {"_purged": True}})
-    assert state(a) == HERE
+    meet(a, b)  # what arrives is looked at
+    assert state(a) == state(b) == HERE
+
+
+def test_what_is_kept_beside_the_changes_goes_too() -> None:
+    """A record's saved form, what was undone of it, and work that waits to be made anew are gone with it."""
+    a = pair()[0]
+    a.put({"n": 1})
+    change(a, n=2)
+    a.store.undo(a.db, 1, "notes", "r")
+    (n,) = a.db.execute("SELECT n FROM record").fetchone()
+    snapshots.take(a.db, n, a.store.rows.load(a.db, n))
+    a.db.execute("INSERT INTO unsent (record, first, base, changes) VALUES (?, x'', x'', x'')", (n,))
+
+    def kept() -> set[str]:
+        return {table for table in ("snapshot", "reversal", "unsent") if a.db.execute(
+            f"SELECT count(*) FROM {table} WHERE record = ?", (n,)).fetchone()[0]}
+
+    assert kept() == {"snapshot", "reversal", "unsent"}
+    do(a, "purge")
+    assert state(a) == PURGED and kept() == set()
 
 
 @given(st.integers(0, 2**32))

@@ -163,6 +163,28 @@ def test_devices_that_claim_one_sealing_key_do_not_keep_an_epoch_from_being_sent
     assert len(tags) == len(set(tags)) and tag_of(world.space, bob.devices[1].sealing.public) in tags
 
 
+def test_who_is_nobody_here_and_who_goes_with_anothers_key_keep_no_epoch_from_being_sent() -> None:
+    """A person of whom a member told, and who was never let in, has no farewell; nor has a key, claimed by who goes,
+    that somebody has who belongs; and one that two persons' devices claim has one, for a tag has one packet."""
+    world, stranger = World(), Person("stranger")
+    bob, carol = world.bob, world.carol
+    enrol = stranger.enrol()
+    for said in (enrol, stranger.certify([enrol.hash], 0, stranger.root)):
+        world.say(said)
+    hers = carol.devices[0].sealing.public
+    world.say(bob.certify(world.members.person_heads(bob.id), 1, bob.root, hers))
+    epochs = {world.first.epoch.id: world.first.epoch}
+    for gone, stays in ((bob, True), (carol, False)):
+        world.say(world.author.remove(world.heads, gone.id))
+        made = world.rotate(epochs)
+        epochs[made.epoch.id] = made.epoch
+        found = packets_for(world.space, world.members.state, made.epoch, world.author.key, world.random.randbytes)
+        packets = {one.tag: one.box for one in found}
+        assert len(packets) == len(found) and tag_of(world.space, stranger.devices[0].sealing.public) not in packets
+        assert isinstance(accept_packet(world.space, packets[tag_of(world.space, hers)], carol.devices[0].sealing),
+                          Epoch if stays else Farewell)
+
+
 def test_who_was_removed_gets_a_farewell_and_all_packets_look_alike() -> None:
     """After a removal who is gone finds a farewell and no key; every packet has one size, their number is a power of
     two."""
