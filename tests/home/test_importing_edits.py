@@ -29,6 +29,10 @@ class Booking(msgspec.Struct):
     place: dict[str, str] = {}
 
 
+class Said(Booking, omit_defaults=True):
+    """One of which a row leaves out what it does not know."""
+
+
 class Lines:
     """A connector whose file has a booking on each line, as JSON."""
 
@@ -187,3 +191,20 @@ async def test_a_text_in_which_only_marks_were_changed_is_the_persons(home: chez
     async with bookings.edit(record.id) as it:
         it["label"].unmark(0, 2, "bold")
     assert (await bring(home, tmp_path, JULY)).updated == 1 and str((await shown(home))["label"]) == JULY["label"]
+
+
+async def test_who_overwrites_takes_the_word_of_each_row_of_a_file(home: chez.Home, tmp_path: Path) -> None:
+    """Also of an earlier one, for what the last one about the same thing does not say."""
+    class Sparse(Lines):
+        def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+            for row, line in enumerate(file, 1):
+                yield Found(msgspec.json.decode(line, type=Said), row)
+
+    files = ({"number": 1, "label": "first", "state": "booked"}, {"number": 1, "label": "last"})
+    await bring(home, tmp_path, *files, by=Sparse)
+    [record] = [record async for record in home.collection("bookings")]
+    async with home.collection("bookings").edit(record.id) as it:
+        it["state"], it["label"] = "mine", "mine"
+    for _ in range(2):
+        await bring(home, tmp_path, *files, by=Sparse, overwrite=True)
+        assert await shown(home) == {"number": 1, "label": "last", "state": "booked"}

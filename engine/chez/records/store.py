@@ -8,7 +8,7 @@ edit that was concurrent to the deletion does not bring it back), `_source` (whe
 imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -269,7 +269,9 @@ class RecordStore:
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
             if members is not None and is_earlier_row(source, row.value.get("_source"), members):
-                after |= row.value  # this one adds what that one does not say
+                edited = self._edited(db, row, values.keys()) if overwrite else set[str]()
+                # This one adds what that one does not say.
+                after |= {name: value for name, value in row.value.items() if name not in edited}
                 source = after["_source"]
             if row.state != HERE or same(row.value, after):
                 return "unchanged"
@@ -293,9 +295,12 @@ class RecordStore:
     def _spared(self, db: Connection, row: Row, after: dict[str, Value]) -> dict[str, Value]:
         """What an import makes of a record, without what a person changed there."""
         differ = {name for name in after if name not in row.value or not same(row.value[name], after[name])}
-        edited = changed_by_hand(self._rows.load(db, row.n), row.value, differ)
+        edited = self._edited(db, row, differ)
         return {name: row.value[name] if name in edited else value for name, value in after.items()
                 if name not in edited or name in row.value}
+
+    def _edited(self, db: Connection, row: Row, fields: Set[str]) -> set[str]:
+        return changed_by_hand(self._rows.load(db, row.n), row.value, fields)
 
     def mark_source(self, db: Connection, space: int, collection: str, id: str, source: str, origin: str) -> None:
         """Say that a record that is here came from another place of its source, which said the same again."""
