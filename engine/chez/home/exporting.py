@@ -104,8 +104,8 @@ class Exporter(msgspec.Struct, frozen=True):
         ensure_free(path, taken)
         scratch = beside(path)
         report: ExportReport | None = None
-        await self.database.write(begin)
         try:
+            await self.database.write(begin)
             with building(path, taken, scratch) as folder:
                 note = on_loop(progress)
                 written = await self.database.aside(
@@ -115,7 +115,7 @@ class Exporter(msgspec.Struct, frozen=True):
                     "attachments": written.attachments})
             report = written  # it is at its place
         finally:
-            # A store that refuses this does it when it is opened again.
+            # A store that refuses this ends it when it is opened again, without a word of it.
             with suppress(ChezError):
                 await self.database.write(end)
         return report
