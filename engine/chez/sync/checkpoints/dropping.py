@@ -190,4 +190,5 @@ class Dropping:
         for other in serve if old else ():  # any may name as many as it likes
             for id in manifest_of(db, self.site.space, other).segments:
                 old.pop(id, None)
-        return [id for id in old if id not in gone and id not in set(manifest.segments)]
+        stand = set(manifest.segments)
+        return [id for id in old if id not in gone and id not in stand]
