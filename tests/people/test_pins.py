@@ -12,12 +12,17 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 
 import chez
+from chez.blobs.tables import Row
+from chez.blobs.transfer import Sender
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayUnreachable, WrongPin
 from chez.home import answering
 from chez.spaces.link import SpaceLink
 from chez.spaces.public import Address
+from chez.sync import link
 from chez.sync.connection import RelayConnection, connect
+from chez.sync.patience import Backoff
+from chez.sync.socket import Socket
 from chez_relay.tls import pin_in
 from tests.home.pairing import PASSPHRASE
 from tests.people.support import join
@@ -138,6 +143,43 @@ async def test_pins_that_come_while_a_link_dials_hold_for_that_connection(
             assert isinstance(link.error, WrongPin)
 
 
+async def test_who_gives_the_right_pin_waits_for_no_other_try(
+        tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link rested after a wrong one, for as long as it rests then."""
+    monkeypatch.setattr(Backoff, "pause", lambda *_: 3600.0)
+    files = authority.issue()
+    async with relay(tmp_path / "data", *_served(files)) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url, pins=["sha256:" + "A" * 43 + "="])
+        async with asyncio.timeout(90), home.connect() as link:
+            while link.next_try is None:
+                await link.turn()
+            assert isinstance(link.error, WrongPin)
+            await home.relays.pin(server.url, [pin_in(files[0])])
+            await home.synced()
+
+
+async def test_pins_that_come_while_a_dial_fails_are_tried_by_it(
+        tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended for the former pin, and the link rested: it has the right one now."""
+    monkeypatch.setattr(Backoff, "pause", lambda *_: 3600.0)
+    files, dialling, go_on, plain = authority.issue(), asyncio.Event(), asyncio.Event(), link.open_socket
+
+    async def dialled(address: str, **options: Any) -> Socket:
+        if "A" * 43 in address:
+            dialling.set()
+            await go_on.wait()
+        return await plain(address, **options)
+
+    monkeypatch.setattr(link, "open_socket", dialled)
+    async with relay(tmp_path / "data", *_served(files)) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url, pins=["sha256:" + "A" * 43 + "="])
+        async with asyncio.timeout(90), home.connect():
+            await dialling.wait()
+            await home.relays.pin(server.url, [pin_in(files[0])])
+            go_on.set()
+            await home.synced()
+
+
 async def test_a_sync_that_brings_pins_goes_on_with_them(tmp_path: Path, authority: Authority) -> None:
     """It failed on every device but the one where the pins were said, as if the relay had gone."""
     chain, key = authority.issue()
@@ -152,6 +194,30 @@ async def test_a_sync_that_brings_pins_goes_on_with_them(tmp_path: Path, authori
             assert b.relays.pins(server.url) == (pin_in(chain),) and not report.problems
             await a.sync()
             assert await a.collection("notes").get("one")
+
+
+async def test_attachments_that_are_sent_while_pins_come_go_on(
+        tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that was sending them failed, though the relay has the key that it is pinned to."""
+    files, begun, go_on, read = authority.issue(), asyncio.Event(), asyncio.Event(), Sender._read
+
+    async def slowly(sender: Sender, row: Row) -> bytes | None:
+        begun.set()
+        await go_on.wait()
+        return await read(sender, row)
+
+    monkeypatch.setattr(Sender, "_read", slowly)
+    async with relay(tmp_path / "data", *_served(files)) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        blob = await home.blobs.add(b"content")
+        await home.collection("files").put({"blob": blob}, id="x")
+        syncing = asyncio.create_task(home.sync())
+        async with asyncio.timeout(90):
+            await begun.wait()
+            await home.relays.pin(server.url, [pin_in(files[0])])
+            go_on.set()
+            await syncing
+        assert (await home.blobs.status()).waiting == 0
 
 
 async def test_no_connection_stands_that_was_made_without_the_pins(

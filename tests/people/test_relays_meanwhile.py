@@ -87,6 +87,7 @@ async def test_no_attachment_goes_on_to_a_relay_that_was_let_go_of(
             go_on.set()
             await asyncio.sleep(0.2)
             assert _chunks(second) == 0
+            assert (await a.blobs.status()).problem == "" and not any(one.problem for one in (await a.status()).spaces)
             await a.relays.add(second.url)
             await a.sync()
             assert _chunks(second) == _chunks(server) > 0

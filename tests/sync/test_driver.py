@@ -18,11 +18,12 @@ from chez.sync.work import Work
 
 
 class _Socket:
-    """What a driver asks of a websocket; `blocked` holds up what is sent, `stuck` for good, `broken` ends that."""
+    """What a driver asks of a websocket; `blocked` holds up what is sent, `stuck` for good, `broken` ends that; of what
+    was sent something `waits`."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.blocked, self.broken, self.closed, self.stuck = False, False, False, False
+        self.blocked, self.broken, self.closed, self.stuck, self.waits = False, False, False, False, False
         self.take_one: Callable[[bytes], None] | None = None
         self._over, self._aborted = asyncio.Event(), asyncio.Event()
 
@@ -53,6 +54,10 @@ class _Socket:
 
     def abort(self) -> None:
         self._aborted.set()
+
+    @property
+    def aborted(self) -> bool:
+        return self._aborted.is_set()
 
     async def close(self) -> None:
         self.closed = True
@@ -175,6 +180,17 @@ async def test_what_the_socket_does_not_take_at_once_leaves_in_its_order() -> No
         await played.driver.send()
     assert played.socket.sent == [b"1", b"2", b"3"]
     assert played.socket.closed
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_waits_in_the_socket_goes_with_a_connection_that_is_to_end(waits: bool) -> None:
+    """It was sent and taken by nobody yet: who was there before would get it. Else the connection ends in order."""
+    played = Played()
+    async with played.driver:
+        played.durable(b"1")
+        played.socket.waits = waits
+        played.driver.end(ConnectionError("begun anew"))
+        assert played.socket.sent and played.socket.aborted == waits
 
 
 async def test_nothing_is_sent_any_more_on_a_connection_that_is_to_end() -> None:

@@ -22,6 +22,7 @@ from chez.errors import BlobDamaged, ChezError, InvalidValue, NotAllowed, NotFou
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
+from chez.sync.beside import EndedHere
 from chez.sync.link import Link
 from chez.sync.meeting import Near
 from chez.tasks import stop
@@ -298,13 +299,23 @@ class Blobs:
         """
         async with self._sending:
             try:
-                sender = Sender(self._shared, link.relay, link.address)
-                sent = await link.beside(self._shared.space().id, sender.send_waiting)
+                sent = await self._send(link)
+            except EndedHere:
+                raise  # and no problem of the space's
             except ChezError as error:
                 self._problem = str(error)
                 raise
             self._problem = ""
             return sent
+
+    async def _send(self, link: Link) -> int:
+        while True:
+            sender, address = Sender(self._shared, link.relay, link.address), link.address
+            try:
+                return await link.beside(self._shared.space().id, sender.send_waiting)
+            except EndedHere:
+                if link.address == address:
+                    raise  # the relay is let go of, and not dialled anew
 
     async def sent(self, link: Link, timeout: float | None) -> None:
         """Send what waits, at the longest for so many seconds. Raises as `send`."""
@@ -363,6 +374,8 @@ class Blobs:
                 if not await self._database.read(lambda db: tables.unreferenced(db, list(self._shared.fresh))):
                     self._unsent.discard(link)
                 pause = FIRST_PAUSE
+            except EndedHere:
+                continue  # with the link's next turn
             except ChezError:  # `status` tells; a relay that refuses is not asked all the time
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)

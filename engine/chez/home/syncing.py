@@ -373,7 +373,13 @@ class Syncing:
         """Have all connections to a relay made anew, for others than before may answer there."""
         link.address = self.routes.address(link.url)
         link.begin_anew()
-        await link.end_beside()
+        link.try_now()
+        try:
+            await link.end_beside()
+        finally:  # who changed it may give up waiting, and what is dialled is no other the next time
+            await self._answer_anew(link)
+
+    async def _answer_anew(self, link: Link) -> None:
         running = self._running
         if running is not None and (task := running.answers.pop(link, None)) is not None:
             try:

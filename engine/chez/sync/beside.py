@@ -1,7 +1,7 @@
 """What is done at a link's relay over other connections than the link's own, as sending attachments.
 
-It ends with the link, and when the link keeps its space in step no more: whoever let go of a relay is not told that
-this is done while something is still on its way there.
+It ends with the link, and when the link keeps its space in step no more: nothing that was begun goes on to a relay that
+was let go of.
 """
 
 import asyncio
@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 
 from chez.errors import RelayUnreachable
 
-__all__ = ("Beside",)
+__all__ = ("Beside", "EndedHere")
 
 T = TypeVar("T")
+
+
+class EndedHere(RelayUnreachable):
+    """What was done was ended by this device, which has let go of the relay, or dials it anew."""
 
 
 class Beside:
@@ -25,7 +29,7 @@ class Beside:
         self._closed = False
 
     async def do(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do something for a space. Raises what that raises, and `RelayUnreachable` where it is ended here."""
+        """Do something for a space. Raises what that raises, and `EndedHere` where it is that."""
         if self._closed or not self._keeps(space):
             raise self._ended()
         task = asyncio.create_task(work())
@@ -57,6 +61,6 @@ class Beside:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self) -> RelayUnreachable:
-        return RelayUnreachable(f"a connection to {self._url} was ended here",
-                                "Another one is begun where that relay is kept still.")
+    def _ended(self) -> EndedHere:
+        return EndedHere(f"a connection to {self._url} was ended here",
+                         "Another one is begun where that relay is kept still.")

@@ -113,7 +113,7 @@ class Driver:
     def end(self, reason: OSError) -> None:
         """End the connection, once what was begun is done. Nothing more is sent."""
         self._gone, self._ended = reason, True
-        if self._sending:  # it may wait for very long for who takes nothing, or little
+        if self._sending or self._socket.waits:  # perhaps for very long, for who takes nothing, or little
             self._socket.abort()
         self._news.set()
 

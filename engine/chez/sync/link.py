@@ -178,12 +178,12 @@ class Link:
     async def beside(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do something of a space, by its id, at the relay over another connection, as long as it is kept in step here.
 
-        Raises what that raises, and `RelayUnreachable` once the space, or the relay, is let go of.
+        Raises what that raises, and `EndedHere` once the space, or the relay, is let go of.
         """
         return await self._beside.do(space, work)
 
     async def end_beside(self) -> None:
-        """End what is done over other connections; whoever does it tries again."""
+        """End what is done over other connections; where the relay is dialled anew, whoever does it tries again."""
         await self._beside.end()
 
     def wake(self, space: bytes) -> None:
@@ -471,10 +471,15 @@ class Link:
     async def _dial(self) -> "Socket":
         while True:
             address = self.address
-            socket = await open_socket(address, near=self.near, pulse=self._pulse)
+            try:
+                socket = await open_socket(address, near=self.near, pulse=self._pulse)
+            except RelayUnreachable:
+                if address == self.address:
+                    raise
+                continue  # other pins came meanwhile, which it may have
             if address == self.address:
                 return socket
-            await socket.close()  # pins came meanwhile: nothing was said yet to who answered without them
+            await socket.close()  # nothing was said yet to who answered without the pins that came
 
     async def _connection(self) -> None:
         socket = await self._dial()

@@ -215,6 +215,11 @@ class Socket:
             self._pulse.answered()
             pause = self._pulse.pause(random.random())
 
+    @property
+    def waits(self) -> bool:
+        """Whether something that was sent is not on its way yet."""
+        return self._socket.transport.get_write_buffer_size() > 0
+
     def abort(self) -> None:
         """End it at once, and with it what waits to be sent."""
         self._socket.transport.abort()
