@@ -40,6 +40,7 @@ class _Socket:
             raise ConnectionResetError("gone")
         self.sent.append(data)
         if self.stuck:
+            self.waits = True
             await self._aborted.wait()
             raise ConnectionResetError("aborted")
 

@@ -65,7 +65,7 @@ class Driver:
         self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
         self._rests = False  # whether its task has nothing to do, and waits for news
         self._gone: BaseException | None = None
-        self._sending, self._ended = False, False
+        self._ended = False
         self._silent = False  # whether that is because the relay did not answer
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -113,7 +113,7 @@ class Driver:
     def end(self, reason: OSError) -> None:
         """End the connection, once what was begun is done. Nothing more is sent."""
         self._gone, self._ended = reason, True
-        if self._sending or self._socket.waits:  # perhaps for very long, for who takes nothing, or little
+        if self._socket.waits:  # perhaps for very long, for who takes nothing, or little
             self._socket.abort()
         self._news.set()
 
@@ -174,11 +174,7 @@ class Driver:
         """Send what is ready. Raises `OSError`."""
         self._collect()
         while self._frames and not self._ended:
-            self._sending = True
-            try:
-                await self._socket.send(self._frames.popleft())
-            finally:
-                self._sending = False
+            await self._socket.send(self._frames.popleft())
 
     async def wait(self) -> None:
         """Wait until there is something to do. Raises what ended the connection, once there is nothing left."""

@@ -71,8 +71,8 @@ _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 class _Tries:
     """What is known of one change from one attempt to the next; by its `mark` it knows what it stored unanswered.
 
-    `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks that must not come twice, with
-    chunks or a deletion, by the one that each was built on; `deleted` is the life that one ended, and the answer.
+    `chunks` were put, and may be stored, under the marks of `stores`; `sent` are blocks that must not come twice, by
+    the one that each was built on; `deleted` is the life that a block was to end, and the answer.
     """
 
     mark: str
@@ -132,11 +132,9 @@ class Spaces:
                             await self.views.surely(handle)
                     for after, results in tries.sent.items():
                         if await self._arrived(handle, after, tries.mark):
-                            # An answer was lost: counted again, its chunks would count twice, and deleted again, what
-                            # was made anew since would go.
-                            return results
+                            return results  # an answer was lost: counted again, its chunks would count twice
                     if tries.deleted is not None and not _lives(view.state, tries.deleted[0]):
-                        return tries.deleted[1]  # the block that ended it may be swept: it was made anew since
+                        return tries.deleted[1]  # deleted again, what was made anew since would go
                     results, written = await self._attempt(handle, view, batch, tries)
                     if written or sure:
                         return results
@@ -196,10 +194,10 @@ class Spaces:
         if draft.dropped is not None:
             await self._engine.publish(self._places.gone(handle, draft.dropped.store), b"")
         block = draft.block(self._index(view, draft, state))
-        if tries.chunks or draft.dropped is not None:
-            tries.sent[seq] = results
         if draft.dropped is not None and draft.alive is None:
             tries.deleted = draft.dropped.birth, results
+        elif tries.chunks or draft.dropped is not None:
+            tries.sent[seq] = results
         stored = await self._engine.publish(
             self._places.log(handle), encode(block), expected=seq, mark=tries.mark if seq in tries.sent else "")
         view.wrote(stored, block, draft.ids)
