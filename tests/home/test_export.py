@@ -274,6 +274,28 @@ async def test_the_journal_says_that_an_export_failed(home: chez.Home, tmp_path:
         ("export", "out"), ("export-complete", "out")]
 
 
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_store_that_takes_no_word_of_a_failed_export_tells_it_when_it_is_opened_again(
+        path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """A full disk took neither the export nor that it failed: one that was begun passed for one that may have left.
+    What is at its place by then may be that export, and is not said to have failed."""
+    def full(db: object, folder: Path) -> None:
+        raise StorageFailed("the disk is full")
+
+    (tmp_path / "file").touch()
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with monkeypatch.context() as patched, pytest.raises(StorageFailed):
+            patched.setattr(unfinished, "end", full)
+            await home.export(tmp_path / "file" / "out")
+        assert len(await home.journal.receipts("export")) == 1 and not await home.journal.receipts("export-failed")
+    (tmp_path / "file").unlink()
+    (tmp_path / "file" / ("out" if there else "other")).mkdir(parents=True)
+    for _ in range(2):
+        async with chez.open(path, passphrase=PASSPHRASE) as home:
+            told = [receipt.body for receipt in await home.journal.receipts("export-failed")]
+            assert told == ([] if there else [{"to": str(tmp_path / "file" / "out")}])
+
+
 @pytest.mark.parametrize("harm", ["no manifest", "pipe", "device", "no file", "cut", "flipped", "no json", "path",
                                   "collection"])
 async def test_what_is_not_a_whole_export_is_refused(home: chez.Home, tmp_path: Path, harm: str) -> None:
@@ -359,7 +381,7 @@ async def note(path: Path, *folders: Path) -> None:
     """Say in a home's store that exports are under way, as one does before it makes its folder."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         for folder in folders:
-            await home._database.write(partial(unfinished.begin, folder=folder))
+            await home._database.write(partial(unfinished.begin, folder=folder, place=folder.with_name("out")))
 
 
 async def test_plaintext_of_an_export_that_was_cut_off_is_removed(path: Path, tmp_path: Path) -> None:
@@ -394,7 +416,7 @@ async def test_a_restored_home_removes_nothing_of_its_former_self(path: Path, tm
     """Its store may come from anybody who had the words of its person: the folders that it names are left alone."""
     left = left_behind(tmp_path, ".out.0123abcd")
     async with chez.open(path, passphrase=PASSPHRASE) as home:
-        await home._database.write(partial(unfinished.begin, folder=left))
+        await home._database.write(partial(unfinished.begin, folder=left, place=tmp_path / "out"))
         await home.backup(tmp_path / "backup")
         await home._database.write(partial(unfinished.end, folder=left))
     await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=PASSPHRASE, kdf=Kdf.minimum())

@@ -10,6 +10,7 @@ import pytest
 
 import chez
 from chez.lan.discovery import Neighbour
+from chez.lan.service import Service
 from chez.sync.connection import connect
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
@@ -389,6 +390,40 @@ async def test_a_device_that_missed_a_removal_is_still_known(tmp_path: Path) -> 
                 await b.collection("notes").put({}, id="of b")
                 await here(a, "of b")
             assert await ids(c) == set()
+
+
+async def test_who_switches_it_off_as_the_home_disconnects_waits_until_it_ended(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its relay had stored was deleted before that ended, which wrote on: there it was again."""
+    ending, go_on, running = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slowly(service: Service) -> None:
+        try:
+            running.set()
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await go_on.wait()
+            service.folder.mkdir(parents=True)
+
+    monkeypatch.setattr(Service, "run", slowly)
+    async with persons(tmp_path, "anna", relay="wss://127.0.0.1:9") as (anna,), asyncio.timeout(30):
+        anna._network.find = Street().looker
+        await anna.lan.on()
+
+        async def connected() -> None:
+            async with anna.connect():
+                await running.wait()
+
+        connecting = asyncio.create_task(connected())
+        await ending.wait()
+        off = asyncio.create_task(anna.lan.off())
+        await asyncio.wait((off,), timeout=0.2)
+        assert not off.done()
+        go_on.set()
+        await off
+        await connecting
+        assert not (anna.path / "lan").exists()
 
 
 @pytest.mark.slow

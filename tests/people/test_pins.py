@@ -190,7 +190,12 @@ async def test_a_sync_that_brings_pins_goes_on_with_them(tmp_path: Path, authori
             await a.relays.pin(server.url, [pin_in(chain)])
             await a.sync()
             await b.collection("notes").put({"n": 1}, id="one")
-            report = await b.sync()
+            await a.collection("notes").put({"n": 2}, id="two")
+            await a.sync()
+            seen: list[tuple[int, int]] = []
+            report = await b.sync(progress=lambda done, total: seen.append((done, total)))
+            assert report.received >= 2 and report.sent >= 1  # over both connections
+            assert report.relays[0].received == report.received and seen[-1][0] == report.sent + report.received
             assert b.relays.pins(server.url) == (pin_in(chain),) and not report.problems
             await a.sync()
             assert await a.collection("notes").get("one")

@@ -69,6 +69,20 @@ def test_a_space_that_comes_later_is_opened_on_the_connection_that_stands() -> N
     assert handles == {wire.device.replicas[n].space.handle}
 
 
+def test_what_was_done_for_a_space_counts_after_it_was_let_go_of() -> None:
+    """Else a sync in which one is deleted tells that it sent less than nothing; how far it was goes with it."""
+    wire = Wire(2)
+    wire.connect()
+    wire.put(2, "a")
+    wire.settle()
+    lanes, dropped = wire.device.lanes, wire.device.replicas[2]
+    assert lanes is not None and lanes.of[dropped.space.id].machine.progress.sent
+    before, end = lanes.progress, lanes.all[0].machine.progress.end
+    lanes.drop(dropped)
+    now = lanes.progress
+    assert (now.sent, now.received, now.read, now.end) == (before.sent, before.received, before.read, end)
+
+
 @pytest.mark.parametrize("epochs", [2, 3, 6])
 def test_older_keys_open_a_space_that_the_relay_has_them_of(epochs: int) -> None:
     """A device that crashed before it noted which keys a relay has, and started new epochs since, is let in."""

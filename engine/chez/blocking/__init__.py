@@ -1264,6 +1264,11 @@ class Link(Front[AsyncLink]):
         return self._inner.progress
 
     @property
+    def done(self) -> Progress:
+        """What was done since the link began, over all its connections."""
+        return self._inner.done
+
+    @property
     def renewed(self) -> int:
         """How often the relay's store was another one than before, so that it was given everything again."""
         return self._inner.renewed

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -45,7 +44,7 @@ class Exchange:
                 syncing.routes.choose(None)  # raises: the last space that was at a relay is gone
             for link in syncing.links:
                 link.try_now()
-            begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
+            begun = {link: link.done for link in syncing.links}
             await self._ask(timeout)
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
@@ -108,7 +107,7 @@ class Exchange:
         for link in self._syncing.links:
             link.begin_anew()
 
-    async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float, everywhere: bool) -> SyncReport:
+    async def _synced(self, begun: dict[Link, Progress], timeout: float, everywhere: bool) -> SyncReport:
         syncing = self._syncing
         own = syncing.leading()
         stand = await _in_step(own, timeout, everywhere)
@@ -147,9 +146,9 @@ class Exchange:
                 problem = str(error)
         return problem
 
-    async def _report(self, begun: dict[Link, tuple[int, Progress]], unanswered: str) -> SyncReport:
+    async def _report(self, begun: dict[Link, Progress], unanswered: str) -> SyncReport:
         syncing, device = self._syncing, self._syncing.device
-        done = {link: _since(link, *begun.get(link, (0, Progress()))) for link in syncing.links}
+        done = {link: _since(link.done, begun.get(link, Progress())) for link in syncing.links}
         renewed = self._renewed()
         problems = tuple(status for status in syncing.status() if status.problem)
         own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
@@ -172,9 +171,8 @@ class Exchange:
         return tuple(link.url for link in found)
 
 
-def _since(link: Link, connection: int, before: Progress) -> Progress:
-    """What was done over a link since it had done so much; a new connection counts from zero."""
-    now, before = link.progress, before if connection == link.connections else Progress()
+def _since(now: Progress, before: Progress) -> Progress:
+    """What was done over a link since it had done so much."""
     return Progress(now.sent - before.sent, now.received - before.received, now.quarantined - before.quarantined)
 
 

@@ -91,7 +91,7 @@ class Exporter(msgspec.Struct, frozen=True):
             return InvalidValue(f"there is something at {path} already", "Name a folder that does not exist yet.")
 
         def begin(db: Connection) -> None:
-            unfinished.begin(db, scratch)
+            unfinished.begin(db, scratch, path)
             self.journal.record(db, "export", {"to": str(path), "history": history,
                                                "spaces": [space.name for space in self.spaces]})
 
@@ -115,7 +115,7 @@ class Exporter(msgspec.Struct, frozen=True):
                     "attachments": written.attachments})
             report = written  # it is at its place
         finally:
-            # A store that refuses this ends it when it is opened again, without a word of it.
+            # A store that refuses this ends it when it is opened again, and says it then.
             with suppress(ChezError):
                 await self.database.write(end)
         return report

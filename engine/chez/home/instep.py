@@ -77,12 +77,15 @@ async def telling(links: Sequence[Link], progress: Callable[[int, int], None] | 
     if progress is None:
         yield
         return
-    begun = {link: link.progress.sent + link.progress.received for link in links}
+    def did(link: Link) -> int:
+        return link.done.sent + link.done.received
+
+    begun = {link: did(link) for link in links}
 
     def tell() -> None:
-        states = [(link, link.progress) for link in links]
-        done = sum(max(0, now.sent + now.received - begun.get(link, 0)) for link, now in states)
-        progress(done, done + sum(now.left + max(0, now.end - now.position) for _, now in states))
+        done = sum(did(link) - begun.get(link, 0) for link in links)
+        states = [link.progress for link in links]
+        progress(done, done + sum(now.left + max(0, now.end - now.position) for now in states))
 
     async def look() -> None:
         while True:

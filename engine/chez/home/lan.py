@@ -84,6 +84,8 @@ class Network:
         self._connected = False
         self._switching = asyncio.Lock()
         """One switches, or looks how it is to be, at a time."""
+        self._ending = asyncio.Lock()
+        """Who ends it while another does waits until it ended."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -172,13 +174,14 @@ class Network:
         self._loop = asyncio.get_running_loop()
 
     async def _stop(self) -> None:
-        task, self._task, self._service, self._loop = self._task, None, None, None
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
-        if task is not None:
-            with suppress(ChezError):
-                await stop(task)
+        async with self._ending:
+            task, self._task, self._service, self._loop = self._task, None, None, None
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+            if task is not None:
+                with suppress(ChezError):
+                    await stop(task)
 
     def _served(self) -> Served:
         held = self._spaces.all.values()

@@ -2,12 +2,14 @@
 
 The store names the folder that an export is written in before it is made, and until it has
 its place. A process that is killed in between leaves the name, and whoever opens the home
-next removes the folder; the journal says so. A home that was restored or copied knows
+next removes the folder; the journal says so, or, where nothing was left but the name, that the
+export failed, which a full disk may have kept from being said then. A home that was restored or copied knows
 nothing of its former self's folders (`home.renewal` forgets them): a name in a store is
 believed only by the device that wrote it.
 """
 
 import asyncio
+import os
 import re
 import shutil
 from pathlib import Path
@@ -23,9 +25,9 @@ _SCRATCH: Final = re.compile(r"\..{1,200}\.[0-9a-f]{8}", re.DOTALL)
 """How such a folder is called (`home.building`): nothing else is ever removed."""
 
 
-def begin(db: Connection, folder: Path) -> None:
-    """An export is about to be written in `folder`."""
-    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, x'')", (f"{_KEY}{folder}",))
+def begin(db: Connection, folder: Path, place: Path) -> None:
+    """An export is about to be written in `folder`, which is to become `place`."""
+    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (f"{_KEY}{folder}", str(place)))
 
 
 def end(db: Connection, folder: Path) -> None:
@@ -41,20 +43,24 @@ def forget(db: Connection) -> None:
 async def remove(database: Database, journal: Journal) -> None:
     """Remove what exports left that were cut off, with a receipt each; no export may be under way.
 
+    One that left nothing and is not at its place has failed: its receipt says that.
+
     What can't be removed now (its disk is not here, or refuses) is tried again when the
     home is next opened. Raises `StorageFailed` when the store can't be written.
     """
-    for (key,) in await database.read(lambda db: db.execute(
-            f"SELECT key FROM meta WHERE key GLOB '{_KEY}*'").fetchall()):
+    for key, place in await database.read(lambda db: db.execute(
+            f"SELECT key, value FROM meta WHERE key GLOB '{_KEY}*'").fetchall()):
         folder = Path(key.removeprefix(_KEY))
         was_there = await asyncio.to_thread(_removed, folder)
         if was_there is None:
             continue
 
-        def work(db: Connection, folder: Path = folder, was_there: bool = was_there) -> None:
+        def work(db: Connection, folder: Path = folder, was_there: bool = was_there, place: str = place) -> None:
             end(db, folder)
             if was_there:
                 journal.record(db, "export-removed", {"folder": str(folder)})
+            elif place and not os.path.lexists(folder.parent / Path(place).name):
+                journal.record(db, "export-failed", {"to": place})
 
         await database.write(work)
 

@@ -67,6 +67,7 @@ class Lanes:
         self._opened_more = False
         self._asked: dict[int, Channel] = {}
         self._lanes: dict[Channel, Lane] = {}
+        self._former = Progress()  # what was done for spaces that were dropped since
         self.all: tuple[Lane, ...] = ()
         """Every lane, in the order they were added. Replaced, never changed: another thread reads it."""
         self.of: dict[bytes, Lane] = {}
@@ -100,6 +101,7 @@ class Lanes:
         lane = self.of.pop(replica.space.id, None)
         if lane is None:
             return
+        self._former = Progress.together((self._former, lane.machine.progress.done))
         self.all = tuple(one for one in self.all if one is not lane)
         self._end(lane, RelayRefused("this space is on this device no more", reason="dropped"))
         for one in self.all:
@@ -255,11 +257,9 @@ class Lanes:
     @property
     def progress(self) -> Progress:
         """What was done on this connection so far, for all spaces together."""
-        parts = [lane.machine.progress for lane in self.all]
-        return Progress(sum(one.sent for one in parts), sum(one.received for one in parts),
-                        sum(one.quarantined for one in parts), sum(one.position for one in parts),
-                        sum(one.end for one in parts), any(one.reset for one in parts),
-                        sum(one.read for one in parts), sum(len(lane.machine.outgoing.window) for lane in self.all))
+        told = Progress.together((self._former, *(lane.machine.progress for lane in self.all)))
+        told.left = sum(len(lane.machine.outgoing.window) for lane in self.all)
+        return told
 
     @property
     def problems(self) -> dict[bytes, ChezError]:

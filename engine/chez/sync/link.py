@@ -81,7 +81,7 @@ class Link:
         self._keeping = keeping
         self._known = known
         self._driver: Driver | None = None
-        self._before = Progress()
+        self._before, self._former = Progress(), Progress()
         self._renewed = 0
         self._unopened: set[int] = set()  # spaces that an earlier connection told of, by their rows
         self._problems: dict[bytes, ChezError] = {}
@@ -121,6 +121,11 @@ class Link:
     def progress(self) -> Progress:
         """What was done since the last connection began, for all spaces together."""
         return self._before if self._lanes is None else self._lanes.progress
+
+    @property
+    def done(self) -> Progress:
+        """What was done since the link began, over all its connections."""
+        return self._former if self._lanes is None else Progress.together((self._former, self._lanes.progress.done))
 
     @property
     def renewed(self) -> int:
@@ -457,6 +462,7 @@ class Link:
     def _disconnected(self) -> None:
         if self._lanes is not None:
             self._before, self._problems = self._lanes.progress, self._lanes.problems
+            self._former = Progress.together((self._former, self._before.done))
             self._renewed += self._before.reset
             self._unopened |= self._lanes.found
             for replica in self._replicas:

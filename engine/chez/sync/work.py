@@ -1,7 +1,7 @@
 """How far a space's machine has come, what it asks of the shell, and what it counts."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,3 +50,17 @@ class Progress:
     reset: bool = False
     read: int = 0
     left: int = 0
+
+    @classmethod
+    def together(cls, parts: "Iterable[Progress]") -> "Progress":
+        """The same for several at once."""
+        all = list(parts)
+        return cls(sum(one.sent for one in all), sum(one.received for one in all),
+                   sum(one.quarantined for one in all), sum(one.position for one in all),
+                   sum(one.end for one in all), any(one.reset for one in all),
+                   sum(one.read for one in all), sum(one.left for one in all))
+
+    @property
+    def done(self) -> "Progress":
+        """What was done alone, without how far that is."""
+        return Progress(self.sent, self.received, self.quarantined, reset=self.reset, read=self.read)
