@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -16,6 +16,14 @@ from chez_relay.errors import ClusterFailed
 from chez_relay.storage.jetstream.engine import Kept
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.store import JetStreamStorage
+
+
+class Reached(Protocol):
+    """A cluster that a store reaches: real nodes, or `modelled` ones."""
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where."""
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +57,7 @@ def needs_server() -> None:
 
 
 @asynccontextmanager
-async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamStorage]:
+async def emptied(cluster: Reached, **options: Any) -> AsyncIterator[JetStreamStorage]:
     """A store of one shard on the cluster, with nothing in it."""
     store = await JetStreamStorage.open(cluster.urls, shards=1, **options)
     try:
@@ -61,7 +69,7 @@ async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamSt
         await store.close()
 
 
-async def lose(cluster: Cluster, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
+async def lose(cluster: Reached, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
     """Remove messages from their streams, and wait until no node has them: each applies that in its own time."""
     for kept in lost:
         await patiently(store.engine, lambda kept=kept: store.engine.delete(_stream(kept.subject), kept.seq))  # type: ignore[misc]

@@ -7,16 +7,13 @@ from typing import Any
 import pytest
 
 from chez_relay import storage as s
-from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.refusals import DAMAGED
-from tests.relay.clusters import emptied, lose, messages
+from tests.relay.clusters import Reached, emptied, lose, messages
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space
-
-pytestmark = pytest.mark.slow
 
 USAGE = s.ReadUsage(SPACE.handle, READ)
 
@@ -58,7 +55,7 @@ async def blob_bytes(store: s.Storage) -> int:
 
 @pytest.mark.parametrize("subject", [is_log, is_chunk], ids=["counting", "storing"])
 async def test_a_chunk_whose_answer_is_lost_counts_once(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, subject: Callable[[str], bool]) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, subject: Callable[[str], bool]) -> None:
     """Whether it was stored, or counted as well, when a leader fell: it is told once, and counts once."""
     async with emptied(cluster, quotas=QUOTAS) as store:
         await store.perform([create()])
@@ -68,7 +65,7 @@ async def test_a_chunk_whose_answer_is_lost_counts_once(
 
 
 async def test_a_chunk_that_is_there_counts_once_whatever_answer_is_lost(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is put again, and that it was there already is not heard."""
     async with emptied(cluster, quotas=QUOTAS) as store:
         await store.perform([create(), chunk(1)])
@@ -78,7 +75,7 @@ async def test_a_chunk_that_is_there_counts_once_whatever_answer_is_lost(
 
 
 async def test_a_chunk_that_was_acknowledged_stays_where_putting_it_again_is_refused(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is put again, the answer is lost, the space rotated: what was there before is not taken for what was not."""
     then = Space("next")
     async with emptied(cluster, quotas=QUOTAS) as store:
@@ -96,7 +93,7 @@ class KilledError(Exception):
 
 
 async def test_a_chunk_that_was_never_counted_takes_no_space_with_it(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay is killed after it stored a chunk and before it counted it; let go, it gives no more room back than was
     taken, and the space is read and written as before."""
     clock = Clock()
@@ -121,7 +118,7 @@ async def test_a_chunk_that_was_never_counted_takes_no_space_with_it(
 
 
 async def test_a_chunk_that_was_named_before_it_was_put_counts(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner has one let go that is not there, and puts it, through a relay that has not heard of it, just when
     another one lets go what is due: it is no room for nothing."""
     clock = Clock()
@@ -148,7 +145,7 @@ async def test_a_chunk_that_was_named_before_it_was_put_counts(
 
 @pytest.mark.parametrize("refused", [Code.ROTATED, Code.QUOTA], ids=str)
 async def test_a_chunk_that_another_relay_acknowledged_stays_where_who_put_it_is_refused(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, refused: Code) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, refused: Code) -> None:
     """Before one relay counts what it stored, another is sent the same, which is there, and the space rotates or gets
     full: whoever was told that the relay has it finds it there, and it counts. Room is not refused for what is there.
     """
@@ -181,7 +178,7 @@ async def test_a_chunk_that_another_relay_acknowledged_stays_where_who_put_it_is
 
 
 async def test_a_chunk_counts_once_where_its_block_is_replaced_unheard(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one that was let go, and is wanted again, it is put; the answer is lost, and another relay lets go more."""
     async with emptied(cluster, quotas=QUOTAS) as store:
         other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
@@ -196,7 +193,7 @@ async def test_a_chunk_counts_once_where_its_block_is_replaced_unheard(
 
 
 async def test_a_chunk_that_comes_after_its_space_was_swept_goes(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its space is deleted, and swept, through another relay while a slow one stores it, once more with another life
     begun: nobody could read it ever, nor let it go."""
     async with emptied(cluster, quotas=QUOTAS) as store:
@@ -222,7 +219,7 @@ async def test_a_chunk_that_comes_after_its_space_was_swept_goes(
 
 
 async def test_a_chunk_is_not_let_go_before_whoever_puts_it_counted_it(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its grace is set to a second, and the answer to who stored it is lost: another relay lets go in that second what
     counts for nothing yet, and gave back bytes of others for it."""
     clock, quotas = Clock(), dataclasses.replace(QUOTAS, grace=1.0)
@@ -242,7 +239,7 @@ async def test_a_chunk_is_not_let_go_before_whoever_puts_it_counted_it(
 
 
 async def test_a_chunk_whose_removal_was_begun_goes_with_the_next_round(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay is killed just before it removes a chunk whose time came: another one does, and gives its room back."""
     clock = Clock()
     async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
@@ -263,7 +260,7 @@ async def test_a_chunk_whose_removal_was_begun_goes_with_the_next_round(
 
 
 async def test_a_deletion_that_was_begun_takes_nothing_of_a_space_that_is_there(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay is killed after it said that a space is to be swept, and before the space was deleted: who was not
     answered goes on with it. Deleted after all, it is swept."""
     async with emptied(cluster, quotas=QUOTAS) as store:
@@ -290,7 +287,7 @@ async def test_a_deletion_that_was_begun_takes_nothing_of_a_space_that_is_there(
         await other.close()
 
 
-async def test_a_damaged_chunk_is_no_damaged_log(cluster: Cluster) -> None:
+async def test_a_damaged_chunk_is_no_damaged_log(cluster: Reached) -> None:
     """Other bytes are in its place: whoever reads it is told so, and the log is not laid anew, which every device would
     have to read again."""
     async with emptied(cluster) as store:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from chez_relay import storage as s
-from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import draft, views
 from chez_relay.storage.jetstream.blocks import decode_time
@@ -19,11 +18,9 @@ from chez_wire.dropping import NO_CHECKPOINT, NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
 from chez_wire.limits import MAX_DROPPED
 from chez_wire.packets import PACKET_COST
-from tests.relay.clusters import emptied, lose, messages
+from tests.relay.clusters import Reached, emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, table
 from tests.relay.support import Space, packet, seed
-
-pytestmark = pytest.mark.slow
 
 LOG = f"chez.log.0.s.{SPACE.handle.hex()}"
 
@@ -64,7 +61,7 @@ async def before_next(store: JetStreamStorage, name: str, act: Callable[[], Awai
     assert done
 
 
-async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Cluster) -> None:
+async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Reached) -> None:
     """Packets and what is to be dropped are told anew each time: no quota counts that, so the former goes."""
     clock = Clock()
     async with emptied(cluster, clock=clock) as store:
@@ -93,7 +90,7 @@ async def test_what_rotations_and_drops_replaced_does_not_stay(cluster: Cluster)
         await fresh.close()
 
 
-async def test_packets_that_came_together_with_entries_go(cluster: Cluster) -> None:
+async def test_packets_that_came_together_with_entries_go(cluster: Reached) -> None:
     """An entry that is sent together with a rotation keeps no packets for as long as it is there itself; one that was
     sent together with the space stays when its packets are replaced."""
     async with emptied(cluster) as store:
@@ -111,7 +108,7 @@ async def test_packets_that_came_together_with_entries_go(cluster: Cluster) -> N
         await fresh.close()
 
 
-async def test_many_gaps_cost_few_questions(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_gaps_cost_few_questions(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two thousand entries every other one is dropped: naming them, removing them and reading past them asks the
     cluster as often as it has stretches of blocks, and not once for each; else all that is due elsewhere waited."""
     asked = 0
@@ -137,7 +134,7 @@ async def test_many_gaps_cost_few_questions(cluster: Cluster, monkeypatch: pytes
         assert asked < 60
 
 
-async def test_a_page_passes_over_no_more_ranges_than_a_frame_names(cluster: Cluster) -> None:
+async def test_a_page_passes_over_no_more_ranges_than_a_frame_names(cluster: Reached) -> None:
     """A reader is led on from there."""
     clock, count = Clock(), 2 * MAX_DROPPED + 10
     async with emptied(cluster, clock=clock) as store:
@@ -157,7 +154,7 @@ async def test_a_page_passes_over_no_more_ranges_than_a_frame_names(cluster: Clu
 
 
 async def test_who_names_entries_again_and_again_fills_no_block(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry waits once, in whatever ranges it is named; and of what waits there is a bound, told as a refusal."""
     monkeypatch.setattr(draft, "MAX_DROPS", 20)
     clock = Clock()
@@ -179,7 +176,7 @@ async def test_who_names_entries_again_and_again_fills_no_block(
 
 
 async def test_who_reads_while_another_relay_replaces_what_is_read_is_answered(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another relay rotates, or drops, just before this one fetches what told of it, and when it looks
     again once more: nothing is called damaged."""
     clock = Clock()
@@ -214,7 +211,7 @@ async def test_who_reads_while_another_relay_replaces_what_is_read_is_answered(
 
 
 async def test_two_relays_that_remove_the_same_at_once_do_it_once(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one finds its entries gone: that is no damage, and their room is given back once."""
     clock = Clock()
     async with emptied(cluster, clock=clock, quotas=QUOTAS) as one:
@@ -254,7 +251,7 @@ async def bytes_of(store: s.Storage, space: Space) -> int:
     return used.entries.bytes
 
 
-async def test_who_drops_often_gets_its_room_back_among_many(cluster: Cluster) -> None:
+async def test_who_drops_often_gets_its_room_back_among_many(cluster: Reached) -> None:
     """What a space dropped first is due, and it dropped again since: it is not behind all that others drop later."""
     clock, day, busy = Clock(), 24 * 3600.0, Space("busy")
     others = [Space(f"other {number}") for number in range(20)]
@@ -273,7 +270,7 @@ async def test_who_drops_often_gets_its_room_back_among_many(cluster: Cluster) -
         assert [await bytes_of(store, space) for space in others] == [600] * len(others)
 
 
-async def test_more_than_an_answer_has_is_swept(cluster: Cluster) -> None:
+async def test_more_than_an_answer_has_is_swept(cluster: Reached) -> None:
     """JetStream names no more than 1,024 last messages at once: what is behind as many is removed all the same."""
     gone = Space("gone")
     async with emptied(cluster) as store:
@@ -286,7 +283,7 @@ async def test_more_than_an_answer_has_is_swept(cluster: Cluster) -> None:
         assert len(await messages(store, places.log(gone.handle))) == 1
 
 
-async def test_a_damaged_log_keeps_nobody_waiting(cluster: Cluster) -> None:
+async def test_a_damaged_log_keeps_nobody_waiting(cluster: Reached) -> None:
     """What is due in a space cannot be found any more: what is due in another one goes, and that once it is mended."""
     clock, hurt, other = Clock(), Space("hurt"), Space("whole")
     async with emptied(cluster, clock=clock) as store:
@@ -306,7 +303,7 @@ async def test_a_damaged_log_keeps_nobody_waiting(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(("asking", "elsewhere"), [("run", False), ("run", True), ("delete", True)])
 async def test_what_is_written_while_a_relay_removes_stays(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, asking: str, elsewhere: bool) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, asking: str, elsewhere: bool) -> None:
     """An entry that is acknowledged meanwhile, by this relay or heard of from another, is no part of what is removed.
     """
     clock = Clock()
@@ -329,7 +326,7 @@ async def test_what_is_written_while_a_relay_removes_stays(
         await two.close()
 
 
-async def test_a_rotation_while_a_log_is_laid_anew_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rotation_while_a_log_is_laid_anew_stays(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys of before do not come back: whoever was taken out would be let in by them."""
     async with emptied(cluster) as one:
         two = await JetStreamStorage.open(cluster.urls)
@@ -350,7 +347,7 @@ async def test_a_rotation_while_a_log_is_laid_anew_stays(cluster: Cluster, monke
         await two.close()
 
 
-async def test_what_is_remembered_of_spaces_has_a_bound(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_of_spaces_has_a_bound(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that saw many spaces with many blocks each and much that was dropped remembers no more than it may, of
     those that were needed last; what it forgot it finds again."""
     monkeypatch.setattr(views, "MAX_VIEW_BYTES", 20_000)
@@ -378,7 +375,7 @@ async def test_what_is_remembered_of_spaces_has_a_bound(cluster: Cluster, monkey
 
 @pytest.mark.parametrize("damaged", [False, True])
 async def test_what_waits_for_a_clock_that_was_ahead_is_looked_at_once(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
     """A clock runs while a relay looks: what that has go sooner, or finds damaged, it does not meet in the same round
     again."""
     class Running(Clock):

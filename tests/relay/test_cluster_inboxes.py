@@ -3,19 +3,16 @@
 import pytest
 
 from chez_relay import storage as s
-from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import boxes
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from tests.relay.clusters import emptied
+from tests.relay.clusters import Reached, emptied
 from tests.relay.storing import INBOX, codes, create, entry
 from tests.relay.support import seed
 from tests.relay.test_cluster_drops import before_next
 
-pytestmark = pytest.mark.slow
 
-
-async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they take what they may, new ones and items are refused for now; spaces go on, what waits is read and put
     again, inboxes are kept alive, and with what is taken out there is room again."""
     monkeypatch.setattr(boxes, "COUNTED_SECONDS", 0.0)
@@ -34,7 +31,7 @@ async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Cluster, monkeypat
 
 
 async def test_an_item_that_is_put_again_while_it_is_taken_stays(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its owner took it, and whoever had no answer puts it again elsewhere before its bytes are removed: it waits anew.
     """
     async with emptied(cluster) as one:

@@ -31,8 +31,10 @@ from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role
 from tests.relay.certificates import Authority
-from tests.relay.clusters import emptied, needs_server, told
+from tests.relay.clusters import cluster, emptied, needs_server, told
 from tests.relay.support import Process, Space, key, packet, relay
+
+__all__ = ("cluster",)
 
 SPACE = Space()
 NEXT = SPACE.rotated()

@@ -7,18 +7,15 @@ from typing import Any
 import pytest
 
 from chez_relay import storage as s
-from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import due, mending
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
-from tests.relay.clusters import emptied, lose, messages
+from tests.relay.clusters import Reached, emptied, lose, messages
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, drop, entry
 from tests.relay.test_cluster_chunks import is_log, lose_answer
 from tests.relay.test_cluster_drops import rotation
-
-pytestmark = pytest.mark.slow
 
 LOG = f"chez.log.0.s.{SPACE.handle.hex()}"
 
@@ -43,7 +40,7 @@ async def appended(store: s.Storage, count: int, size: int = 200) -> list[bytes]
 @pytest.mark.parametrize("killed", [KilledError, Unavailable])
 @pytest.mark.parametrize("then", ["nothing", "another drop"])
 async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_round(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, killed: type[Exception], then: str) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, killed: type[Exception], then: str) -> None:
     """A relay is killed, or its stream has no leader, just after it told what was dropped: no quota counts that, so it
     would lie there for ever. Another one removes it, also where the space drops again meanwhile."""
     clock = Clock()
@@ -79,7 +76,7 @@ async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_roun
 
 @pytest.mark.parametrize("through", ["another relay", "the same"])
 async def test_a_removal_that_another_write_came_before_leaves_no_word_of_it(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, through: str) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, through: str) -> None:
     """A relay says that it removes before it does; where the space is dropped from again just then, it begins anew,
     and takes back what it said. The other drop stays, and goes in its time."""
     clock, begun = Clock(), f"chez.log.0.begun.{SPACE.handle.hex()}"
@@ -110,7 +107,7 @@ async def test_a_removal_that_another_write_came_before_leaves_no_word_of_it(
 
 
 async def test_what_is_more_than_a_slice_is_dropped_in_several(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each round drops some, says that there is more, and begins where the one before ended: nothing is passed over."""
     monkeypatch.setattr(due, "SLICE_BYTES", 300)
     clock = Clock()
@@ -129,7 +126,7 @@ async def test_what_is_more_than_a_slice_is_dropped_in_several(
 @pytest.mark.parametrize("answered", ["not", "unheard"])
 @pytest.mark.parametrize("block", [1, 2])
 async def test_a_log_that_is_laid_anew_in_part_is_another_store(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, block: int, answered: str) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, block: int, answered: str) -> None:
     """A leader falls while a damaged log is laid anew: what there is of it has other heads, and devices must not take
     the relay for one that forges."""
     monkeypatch.setattr(mending, "BLOCK_BYTES", 300)
@@ -155,7 +152,7 @@ async def test_a_log_that_is_laid_anew_in_part_is_another_store(
 
 
 async def test_a_log_that_is_laid_anew_is_never_the_former_stores(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody could be told afterwards, no later look finds anything wrong with the new log."""
     async with emptied(cluster) as store:
         before, ends = store.incarnation, await appended(store, 4)
@@ -178,7 +175,7 @@ async def test_a_log_that_is_laid_anew_is_never_the_former_stores(
 
 
 async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream with the incarnation has no leader just when a relay finds that the cluster lost a block: it finds so
     again, and devices are not shown a shorter log of the same store. It is told once, not with each look."""
     async with emptied(cluster) as store:
@@ -203,7 +200,7 @@ async def test_a_loss_that_could_not_be_told_is_told_with_the_next_try(
         assert asked == 2 and store.incarnation == found
 
 
-async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
+async def test_a_loss_that_a_writer_finds_is_told(cluster: Reached) -> None:
     """The cluster has a block no more that it acknowledged: who writes there next makes it another store, or devices
     would never be asked for what is gone."""
     async with emptied(cluster) as store:
@@ -216,7 +213,7 @@ async def test_a_loss_that_a_writer_finds_is_told(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("swept", [False, True])
 async def test_a_deletion_whose_answer_is_lost_takes_nothing_of_the_next_life(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch, swept: bool) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, swept: bool) -> None:
     """It was done when its leader fell, and the space made anew through another relay before it is tried again: what
     was acknowledged since stays, whether the log of the life before is there still or not."""
     gone = s.DropSpace(SPACE.handle, SPACE.keys.admin)
@@ -237,7 +234,7 @@ async def test_a_deletion_whose_answer_is_lost_takes_nothing_of_the_next_life(
 
 
 async def test_a_rotation_between_two_blocks_of_a_log_that_is_laid_anew_stays(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one does not bring the keys of before back: whoever was taken out would be let in by them."""
     monkeypatch.setattr(mending, "BLOCK_BYTES", 100)
     async with emptied(cluster) as one:
@@ -263,7 +260,7 @@ async def test_a_rotation_between_two_blocks_of_a_log_that_is_laid_anew_stays(
 
 
 async def test_a_block_with_other_bytes_in_it_is_not_laid_anew(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a log with a hole only what is whole is kept: what a node has damaged, devices send again."""
     async with emptied(cluster) as store:
         await appended(store, 4)

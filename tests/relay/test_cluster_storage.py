@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chez_relay import storage as s
-from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code, StoreUnusable
 from chez_relay.storage.jetstream import log
 from chez_relay.storage.jetstream.attachments import Attachments
@@ -19,18 +18,16 @@ from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import DAMAGED
 from chez_wire.envelope import GENESIS_HEAD, fold_head
-from tests.relay.clusters import emptied, lose, messages
+from tests.relay.clusters import Reached, emptied, lose, messages
 from tests.relay.storing import INBOX, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
 from tests.tries import tries
 
-pytestmark = pytest.mark.slow
-
 NEXT = Space("next")
 
 
-async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], relays: int) -> None:
+async def answer_alike(cluster: Reached, groups: Sequence[Sequence[s.Request]], relays: int) -> None:
     """Perform groups on memory, and by several relays in turn on the cluster.
 
     With room for all chunks: one that a relay stored while it had not heard yet that another one had filled the quota
@@ -52,7 +49,7 @@ async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], 
 @settings(max_examples=tries(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_relays_in_turn_answer_as_one_store_would(
-        cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
+        cluster: Reached, groups: Sequence[Sequence[s.Request]]) -> None:
     """Whatever is asked, in whatever groups, of one relay and then the other, is answered as memory answers it."""
     await answer_alike(cluster, groups, 2)
 
@@ -61,12 +58,12 @@ async def test_relays_in_turn_answer_as_one_store_would(
 @settings(max_examples=tries(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_many_relays_in_turn_answer_as_one_store_would(
-        cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
+        cluster: Reached, groups: Sequence[Sequence[s.Request]]) -> None:
     """As above, with three relays and many more groups."""
     await answer_alike(cluster, groups, 3)
 
 
-async def test_two_relays_at_once_leave_no_gap_and_no_double(cluster: Cluster) -> None:
+async def test_two_relays_at_once_leave_no_gap_and_no_double(cluster: Reached) -> None:
     """Two relays append to one space at the same time, some entries both: each entry has one offset, heads fold."""
     async with emptied(cluster) as one:
         two = await JetStreamStorage.open(cluster.urls)
@@ -95,7 +92,7 @@ async def test_two_relays_at_once_leave_no_gap_and_no_double(cluster: Cluster) -
         await two.close()
 
 
-async def test_a_relay_that_is_behind_refuses_what_was_rotated_elsewhere(cluster: Cluster) -> None:
+async def test_a_relay_that_is_behind_refuses_what_was_rotated_elsewhere(cluster: Reached) -> None:
     """What one relay rotated, another refuses at once, whatever it remembers of the space."""
     async with emptied(cluster) as one:
         two = await JetStreamStorage.open(cluster.urls)
@@ -107,7 +104,7 @@ async def test_a_relay_that_is_behind_refuses_what_was_rotated_elsewhere(cluster
         await two.close()
 
 
-async def test_a_relay_that_is_behind_refuses_nothing_that_is_allowed(cluster: Cluster) -> None:
+async def test_a_relay_that_is_behind_refuses_nothing_that_is_allowed(cluster: Reached) -> None:
     """What it remembers refuses nobody: the space was rotated elsewhere, and its room given back."""
     clock = Clock()
     async with emptied(cluster, quotas=QUOTAS, clock=clock) as one:
@@ -126,7 +123,7 @@ async def test_a_relay_that_is_behind_refuses_nothing_that_is_allowed(cluster: C
         await two.close()
 
 
-async def test_a_former_leader_refuses_no_reader(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_former_leader_refuses_no_reader(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers that what a relay remembers is the last there is: before that refuses anybody, a quorum is asked."""
     async with emptied(cluster) as one:
         two = await JetStreamStorage.open(cluster.urls)
@@ -146,7 +143,7 @@ async def test_a_former_leader_refuses_no_reader(cluster: Cluster, monkeypatch: 
         await two.close()
 
 
-async def test_a_long_log_is_known_by_its_indexes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_log_is_known_by_its_indexes(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that never saw a long log recognises its entries again, and finds any offset."""
     monkeypatch.setattr(log, "INDEX_EVERY", 16)
     monkeypatch.setattr("chez_relay.storage.jetstream.spaces.INDEX_EVERY", 16)
@@ -168,7 +165,7 @@ async def test_a_long_log_is_known_by_its_indexes(cluster: Cluster, monkeypatch:
         await three.close()
 
 
-async def test_a_store_that_lacks_a_stream_is_refused(cluster: Cluster) -> None:
+async def test_a_store_that_lacks_a_stream_is_refused(cluster: Reached) -> None:
     """Where one of its streams is gone, a relay does not serve what is left as if it were all."""
     async with emptied(cluster, prefix="other") as one:
         two = await JetStreamStorage.open(cluster.urls, prefix="other")
@@ -181,7 +178,7 @@ async def test_a_store_that_lacks_a_stream_is_refused(cluster: Cluster) -> None:
             await one.engine.api(f"STREAM.DELETE.other_{kind}")
 
 
-async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
+async def test_dropped_entries_leave_the_cluster(cluster: Reached) -> None:
     """Once its grace is over, what was dropped is not in the stream any more, and the rest is read across it."""
     clock = Clock()
     async with emptied(cluster, clock=clock) as store:
@@ -215,7 +212,7 @@ async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
         await fresh.close()
 
 
-async def test_a_chunk_that_is_put_while_it_is_removed_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_that_is_put_while_it_is_removed_stays(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay goes while it lets a chunk go: it is nowhere held, put again through another one it stays, and counts."""
     clock = Clock()
     async with emptied(cluster, quotas=QUOTAS, clock=clock) as store:
@@ -242,7 +239,7 @@ async def test_a_chunk_that_is_put_while_it_is_removed_stays(cluster: Cluster, m
         await other.close()
 
 
-async def test_where_a_space_ends_is_not_told_before_what_is_lost(cluster: Cluster) -> None:
+async def test_where_a_space_ends_is_not_told_before_what_is_lost(cluster: Reached) -> None:
     """The last block is gone from the cluster: who looks the space up is told to come again, and finds another store.
 
     By its end in the store as it was, a device would call the relay one that hides entries.
@@ -266,7 +263,7 @@ async def ends(store: s.Storage) -> list[int]:
     return [one.offset for one in found.known if isinstance(one, s.SpaceInfo)]
 
 
-async def test_an_item_that_the_cluster_lost_is_whole_again_when_it_is_put_again(cluster: Cluster) -> None:
+async def test_an_item_that_the_cluster_lost_is_whole_again_when_it_is_put_again(cluster: Reached) -> None:
     """Who sends it once more, and hears that it is there, is told the truth; it waits once, as before."""
     put, read = s.AddItem(INBOX.inbox, b"item", INBOX.write_key), s.ReadItems(INBOX.inbox, 0, 1000)
     async with emptied(cluster) as store:
@@ -277,7 +274,7 @@ async def test_an_item_that_the_cluster_lost_is_whole_again_when_it_is_put_again
         assert await store.perform([put, read]) == [s.Done(), s.ItemPage((s.InboxItem(1, b"item"),), 1)]
 
 
-async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Cluster) -> None:
+async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Reached) -> None:
     """A block of the middle is gone from the cluster: what is left is a log, and takes what is missing."""
     async with emptied(cluster) as store:
         await store.perform([create(2), chunk(1)])
@@ -302,7 +299,7 @@ async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Clust
 
 
 async def test_what_one_node_has_damaged_is_asked_of_the_leader(
-        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node hands out a block with other bytes in it: nobody is shown them, and the log is not taken for damaged."""
     async with emptied(cluster) as store:
         await store.perform([create(), *(entry(n) for n in range(3))])
@@ -321,7 +318,7 @@ async def test_what_one_node_has_damaged_is_asked_of_the_leader(
         await fresh.close()
 
 
-async def test_a_space_whose_last_block_nobody_can_read_keeps_no_other_from_an_answer(cluster: Cluster) -> None:
+async def test_a_space_whose_last_block_nobody_can_read_keeps_no_other_from_an_answer(cluster: Reached) -> None:
     """It is damaged, or a newer relay's: who asks for that space is told so, nothing is written over it, and what was
     asked together with it is done."""
     subject = f"chez.log.0.s.{SPACE.handle.hex()}"
