@@ -14,7 +14,7 @@ from examples.pilot.plan import PilotFailed
 
 __all__ = ("finish", "run", "serving")
 
-PROGRAMS: Final = {"chez": "chez.cli", "chez-deposit": "chez_deposit.cli", "chez-job": "chez_sandbox.provider.cli",
+PROGRAMS: Final = {"chez": "chez.cli.main", "chez-deposit": "chez_deposit.cli", "chez-job": "chez_sandbox.provider.cli",
                    "chez-relay": "chez_relay.cli"}
 """The modules whose `main` they are: this very environment's, whatever else is on the path."""
 

@@ -289,7 +289,7 @@ def test_nothing_acknowledged_is_lost_when_the_owner_is_killed(owned: Chez, tmp_
 def test_the_warm_path_imports_nothing_heavy(owned: Chez) -> None:
     """`chez get` through the owner loads no CRDT, database, cryptography or table drawing."""
     owned.run("put", "notes", "a", "n=1")
-    code = ("import sys\nfrom chez.cli import main\n"
+    code = ("import sys\nfrom chez.cli.main import main\n"
             "try: main()\nfinally: print(' '.join(sorted(sys.modules)), file=sys.stderr)\n")
     done = subprocess.run([sys.executable, "-c", code, *owned.arguments("--json", "get", "notes", "a")[3:]],
                           capture_output=True, text=True, timeout=90)
@@ -311,7 +311,7 @@ def test_a_reader_that_has_enough_is_no_error(owned: Chez) -> None:
 
 def test_an_accident_is_one_line_and_a_private_file(chez: Chez) -> None:
     """An unexpected exception shows one line; --debug shows the rest."""
-    code = ("import chez.cli.near as near\nfrom chez.cli import main\n"
+    code = ("import chez.cli.near as near\nfrom chez.cli.main import main\n"
             "def crash(*_): raise RuntimeError('secret content')\nnear.run_near = crash\nmain()\n")
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -1,5 +1,6 @@
 """`chez`: a home from the command line.
 
+    __main__.py    where it begins: also Ctrl-C while it is imported is told as later (starting.py)
     main.py        the entry point: options, errors, exit codes
     program.py     how a program of ours ends: errors in one form, exit codes
     stopping.py    Ctrl-C and SIGTERM, and what a command says then; standard streams that are closed
@@ -15,13 +16,4 @@ The warm path (`chez get` with an owner running) imports click, msgspec and the 
 library only; a test looks at what was imported.
 """
 
-try:
-    from chez.cli.main import main
-except KeyboardInterrupt:  # all that `program.py` would tell it with takes a third of a second to import
-    import sys
-
-    sys.stderr.write('{"error":{"code":"Interrupted","message":"interrupted","hint":""}}\n' if "--json" in sys.argv
-                     else "chez: interrupted\n")
-    raise SystemExit(130) from None
-
-__all__ = ("main",)
+__all__ = ()
