@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez.sync.patience import SLOWEST_BYTES, Headway
-from chez.sync.waiting import turns_until
+from chez.sync.waiting import Turns
 from chez.sync.work import Progress
 
 
@@ -26,19 +26,18 @@ class _Link:
     """What a link is to who waits for it; each `turn` comes so many seconds after the one before."""
 
     def __init__(self, loop: _Stepped) -> None:
-        self.progress, self.over, self._loop, self._turn = Progress(), False, loop, asyncio.Condition()
+        self.progress, self.over, self._loop, self._turns = Progress(), False, loop, Turns()
 
     async def turn(self, after: float, **done: int) -> None:
         self._loop.now += after
         for name, more in done.items():
             setattr(self.progress, name, getattr(self.progress, name) + more)
-        async with self._turn:
-            self._turn.notify_all()
+        await self._turns.tell()
         for _ in range(3):
             await asyncio.sleep(0)
 
     def wait(self, timeout: float | None) -> "asyncio.Task[None]":
-        return asyncio.create_task(turns_until(lambda: self.over, self._turn, lambda: self.progress, timeout))
+        return asyncio.create_task(self._turns.until(lambda: self.over, lambda: self.progress, timeout))
 
 
 def _run(scenario: Callable[[_Link], Coroutine[Any, Any, None]]) -> None:

@@ -1230,11 +1230,6 @@ class Link(Front[AsyncLink]):
         return self._inner.error
 
     @property
-    def connections(self) -> int:
-        """How many connections were begun: with each, `progress` begins anew."""
-        return self._inner.connections
-
-    @property
     def since(self) -> float:
         """Unix seconds of when the status became what it is."""
         return self._inner.since
@@ -1245,11 +1240,6 @@ class Link(Front[AsyncLink]):
         return self._inner.next_try
 
     @property
-    def turns(self) -> int:
-        """How many there were (`turn`)."""
-        return self._inner.turns
-
-    @property
     def status(self) -> str:
         """In one word, how this link stands."""
         return self._inner.status
@@ -1257,6 +1247,11 @@ class Link(Front[AsyncLink]):
     def status_of(self, space: bytes) -> str:
         """The same of one space, by its id."""
         return self._portal.do(lambda: self._inner.status_of(space))
+
+    @property
+    def connections(self) -> int:
+        """How many connections were begun: with each, `progress` begins anew."""
+        return self._inner.connections
 
     @property
     def progress(self) -> Progress:
@@ -1277,6 +1272,11 @@ class Link(Front[AsyncLink]):
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
         return self._inner.problems
+
+    @property
+    def turns(self) -> int:
+        """How many there were (`turn`)."""
+        return self._inner.turns
 
     @property
     def ended(self) -> bool:

@@ -18,6 +18,7 @@ from chez.store.database import Connection, Database
 from chez.sync import connection
 from chez.sync.beside import Beside
 from chez.sync.connection import open_socket, relay_name
+from chez.sync.connections import Connections
 from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
 from chez.sync.lane import State
@@ -29,12 +30,12 @@ from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane, Sealer
 from chez.sync.session import ClientSession
-from chez.sync.waiting import turns_until
-from chez.sync.work import Progress
+from chez.sync.waiting import Turns
 from chez.tasks import stop
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
+    from chez.sync.work import Progress
 
 __all__ = ("Link",)
 
@@ -63,8 +64,6 @@ class Link:
         """The same with the pins of its key, if there are any: what is dialled."""
         self.error: ChezError | None = None
         """Why it is not connected, or why something can't be sent."""
-        self.connections = 0
-        """How many connections were begun: with each, `progress` begins anew."""
         self.since: float = time.time()
         """Unix seconds of when the status became what it is."""
         self.next_try: float | None = None
@@ -80,16 +79,10 @@ class Link:
         self._hurry = asyncio.Event()
         self._keeping = keeping
         self._known = known
-        self._driver: Driver | None = None
-        self._before, self._former = Progress(), Progress()
-        self._renewed = 0
-        self._unopened: set[int] = set()  # spaces that an earlier connection told of, by their rows
-        self._problems: dict[bytes, ChezError] = {}
+        self._connections = Connections()
         self._sealer = Sealer(device, relay, self._unsealed)
         self._awaited = 0  # how many wait for this link
-        self._turn = asyncio.Condition()
-        self.turns = 0
-        """How many there were (`turn`)."""
+        self._turns = Turns()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._told, self._ended = "", False
@@ -105,37 +98,47 @@ class Link:
     @property
     def status(self) -> str:
         """In one word, how this link stands."""
-        if self._greeted is not None:
+        if self._connections.greeted is not None:
             return "synced" if self._idle else "syncing"
         return "failed" if self._ended else "connecting"
 
     def status_of(self, space: bytes) -> str:
         """The same of one space, by its id."""
-        lanes = self._greeted
+        lanes = self._connections.greeted
         lane = None if lanes is None else lanes.of.get(space)
         if lane is None or lane.idle:
             return self.status if lane is None else "synced"
         return "syncing" if lane.state is State.LIVE and not lane.stuck else "failed"
 
     @property
-    def progress(self) -> Progress:
-        """What was done since the last connection began, for all spaces together."""
-        return self._before if self._lanes is None else self._lanes.progress
+    def connections(self) -> int:
+        """How many connections were begun: with each, `progress` begins anew."""
+        return self._connections.begun
 
     @property
-    def done(self) -> Progress:
+    def progress(self) -> "Progress":
+        """What was done since the last connection began, for all spaces together."""
+        return self._connections.progress
+
+    @property
+    def done(self) -> "Progress":
         """What was done since the link began, over all its connections."""
-        return self._former if self._lanes is None else Progress.together((self._former, self._lanes.progress.done))
+        return self._connections.done
 
     @property
     def renewed(self) -> int:
         """How often the relay's store was another one than before, so that it was given everything again."""
-        return self._renewed + (self._lanes is not None and self._lanes.progress.reset)
+        return self._connections.renewed
 
     @property
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
-        return self._problems if self._lanes is None else self._lanes.problems
+        return self._connections.problems
+
+    @property
+    def turns(self) -> int:
+        """How many there were (`turn`)."""
+        return self._turns.count
 
     @property
     def ended(self) -> bool:
@@ -148,19 +151,13 @@ class Link:
         return self._relay
 
     @property
-    def _lanes(self) -> Lanes | None:
-        driver = self._driver  # read once: the writer's thread asks too
-        return None if driver is None else driver.lanes
-
-    @property
-    def _greeted(self) -> Lanes | None:
-        """Those of a relay that answered the greeting: what takes a connection and says nothing is none yet."""
-        lanes = self._lanes
-        return lanes if lanes is not None and lanes.welcomed else None
+    def _driver(self) -> Driver | None:
+        return self._connections.driver
 
     @property
     def _idle(self) -> bool:
-        return self._driver is not None and self._driver.idle
+        driver = self._driver
+        return driver is not None and driver.idle
 
     def add(self, replica: Replica) -> None:
         """Keep one more space in step, from now on; again is fine."""
@@ -216,7 +213,7 @@ class Link:
     @property
     def met(self) -> frozenset[bytes]:
         """The handles of the spaces that both proved to keep, on a connection to a device on this network."""
-        return frozenset() if self._lanes is None else self._lanes.met
+        return frozenset() if self._driver is None else self._driver.lanes.met
 
     @property
     def near(self) -> bool:
@@ -296,9 +293,7 @@ class Link:
 
         Who looks at what takes a while, and is to miss nothing meanwhile, says `after` how many `turns`.
         """
-        async with self._turn:
-            if after is None or after == self.turns:
-                await self._turn.wait()
+        await self._turns.wait(after)
 
     async def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.
@@ -338,7 +333,7 @@ class Link:
             self._driver.gathered()
         late = None if timeout is None else self._loop.call_later(timeout / 2, self._wait_no_more)
         try:
-            await turns_until(reached, self._turn, lambda: self.progress, timeout)
+            await self._turns.until(reached, lambda: self.progress, timeout)
         except TimeoutError:
             raise RelayUnreachable(f"nothing came of the exchange with {self.url} for {timeout:g} seconds",
                                    str(self.error) if self.error else "It goes on in the background.") from None
@@ -356,7 +351,7 @@ class Link:
 
     def before_commit(self, db: Connection) -> None:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
-        self._sealer.before_commit(db, self._lanes)
+        self._sealer.before_commit(db, self._connections.lanes)
 
     def after_commit(self) -> None:
         """What was sealed is durable: it may be sent."""
@@ -389,11 +384,13 @@ class Link:
                     await self._connection()
                 except (RelayRefused, RelayMisbehaved) as error:
                     self.error = error
+                    lanes = self._connections.lanes
                     refused = not (isinstance(error, RelayMisbehaved) and error.hearsay)
-                    if refused and (self.near or self._lanes is None or self._lanes.over):
+                    if refused and (self.near or lanes is None or lanes.over):
                         return
                 except RelayUnreachable as error:
-                    if self._lanes is not None and self._lanes.following:
+                    lanes = self._connections.lanes
+                    if lanes is not None and lanes.following:
                         stood = self._loop.time() - began
                     self.error = error
                 except StorageFailed as error:  # a full disk: there may be room again
@@ -460,14 +457,9 @@ class Link:
             self._driver.stir()
 
     def _disconnected(self) -> None:
-        if self._lanes is not None:
-            self._before, self._problems = self._lanes.progress, self._lanes.problems
-            self._former = Progress.together((self._former, self._before.done))
-            self._renewed += self._before.reset
-            self._unopened |= self._lanes.found
+        if self._connections.end():
             for replica in self._replicas:
                 replica.relays.end(self._relay)
-            self._driver = None
 
     def _unreached(self) -> None:
         """Nobody waits for what this relay has."""
@@ -494,9 +486,8 @@ class Link:
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
         for replica in self._replicas:
             lanes.add(replica)
-        lanes.found, self._unopened = self._unopened, set()
-        self._driver = driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
-        self.connections += 1
+        driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
+        self._connections.begin(driver)
         late = self._loop.call_later(connection.OPEN_SECONDS, driver.greeted)
         try:
             async with driver:
@@ -523,6 +514,4 @@ class Link:
     async def _tell(self) -> None:
         if self.status != self._told:
             self._told, self.since = self.status, time.time()
-        self.turns += 1
-        async with self._turn:
-            self._turn.notify_all()
+        await self._turns.tell()

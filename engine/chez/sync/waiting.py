@@ -1,4 +1,4 @@
-"""Waiting for a link's turns: for as long as it gets on."""
+"""The turns of a link, and waiting for them: for as long as it gets on."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,24 +6,44 @@ from collections.abc import Callable
 from chez.sync.patience import Headway
 from chez.sync.work import Progress
 
-__all__ = ("turns_until",)
+__all__ = ("Turns",)
 
 
-async def turns_until(reached: Callable[[], bool], turn: asyncio.Condition, progress: Callable[[], Progress],
-                      timeout: float | None) -> None:
-    """Look at each turn whether something is reached; what `reached` raises ends it too.
+class Turns:
+    """What a link tells those who wait: that something was done, or that how it stands changed."""
 
-    Raises `TimeoutError` once nothing got on for `timeout` seconds (`Headway`): what is much takes its time.
-    """
-    headway, loop = Headway(), asyncio.get_running_loop()
+    def __init__(self) -> None:
+        self.count = 0
+        """How many there were."""
+        self._turn = asyncio.Condition()
 
-    def got_on() -> bool:
-        now = progress()
-        return headway.got_on(now.sent + now.received, now.read)
+    async def tell(self) -> None:
+        """There is one."""
+        self.count += 1
+        async with self._turn:
+            self._turn.notify_all()
 
-    got_on()  # what was done before is none
-    async with asyncio.timeout(timeout) as limit, turn:
-        while not reached():
-            await turn.wait()
-            if timeout is not None and got_on():
-                limit.reschedule(loop.time() + timeout)
+    async def wait(self, after: int | None = None) -> None:
+        """Wait for the next one; or, with a `count` that somebody read, for the first one since."""
+        async with self._turn:
+            if after is None or after == self.count:
+                await self._turn.wait()
+
+    async def until(self, reached: Callable[[], bool], progress: Callable[[], Progress],
+                    timeout: float | None) -> None:
+        """Look at each turn whether something is reached; what `reached` raises ends it too.
+
+        Raises `TimeoutError` once nothing got on for `timeout` seconds (`Headway`): what is much takes its time.
+        """
+        headway, loop = Headway(), asyncio.get_running_loop()
+
+        def got_on() -> bool:
+            now = progress()
+            return headway.got_on(now.sent + now.received, now.read)
+
+        got_on()  # what was done before is none
+        async with asyncio.timeout(timeout) as limit, self._turn:
+            while not reached():
+                await self._turn.wait()
+                if timeout is not None and got_on():
+                    limit.reschedule(loop.time() + timeout)

@@ -54,11 +54,11 @@ class Progress:
     @classmethod
     def together(cls, parts: "Iterable[Progress]") -> "Progress":
         """The same for several at once."""
-        all = list(parts)
-        return cls(sum(one.sent for one in all), sum(one.received for one in all),
-                   sum(one.quarantined for one in all), sum(one.position for one in all),
-                   sum(one.end for one in all), any(one.reset for one in all),
-                   sum(one.read for one in all), sum(one.left for one in all))
+        each = list(parts)
+        return cls(sum(one.sent for one in each), sum(one.received for one in each),
+                   sum(one.quarantined for one in each), sum(one.position for one in each),
+                   sum(one.end for one in each), any(one.reset for one in each),
+                   sum(one.read for one in each), sum(one.left for one in each))
 
     @property
     def done(self) -> "Progress":
