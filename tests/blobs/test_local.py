@@ -3,17 +3,21 @@
 import asyncio
 import errno
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import chez
+from chez.blobs import tables
 from chez.blobs.adding import _Addition
 from chez.blobs.reports import BlobInfo
 from chez.crypto import Kdf
 from chez.errors import BlobDamaged, BlobMissing, InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez.records.reference import Blob
+from chez.store.database import Connection
 from tests.blobs.conftest import PASSPHRASE
 from tests.blobs.support import CHUNK, content, drop, files, read, settled, stream
 
@@ -137,6 +141,80 @@ async def test_a_full_disk_is_a_typed_error(home: chez.Home, path: Path, monkeyp
     await settled(home)
     assert files(path) == set() and not list((path / "blobs" / "new").iterdir())
     assert await read(home, await home.blobs.add(b"next")) == b"next"
+
+
+async def test_what_fills_the_disk_goes_before_the_store_writes_that(
+        home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be written until it is gone, and it stayed until the home was closed."""
+    def commit(db: Connection) -> None:
+        if files(path):
+            raise StorageFailed("the disk is full")
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield content(5 * CHUNK)
+        monkeypatch.setattr(home._database, "before_commit", commit)
+        raise StorageFailed("the disk is full")
+
+    with pytest.raises(StorageFailed):
+        await home.blobs.add(failing())
+    assert files(path) == set()
+
+
+class Full:
+    """A disk that has no room for a commit in which something is seen."""
+
+    def __init__(self, home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sign: str | None = None
+        self._before = home._database.before_commit
+        monkeypatch.setattr(home._database, "before_commit", self._commit)
+
+    def _commit(self, db: Connection) -> None:
+        if self.sign is not None and db.execute(self.sign).fetchone():
+            self.sign = None
+            raise StorageFailed("the disk is full")
+        if self._before is not None:
+            self._before(db)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_disk_that_is_full_at_the_last_step_keeps_nothing_of_it(
+        home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: bool) -> None:
+    """What is made known of an attachment is undone with its commit: its pieces stayed until the home was closed."""
+    full = Full(home, monkeypatch)
+    full.sign = "SELECT 1 FROM blob WHERE id IS NOT NULL"
+    adding = asyncio.create_task(home.blobs.add(content(3 * CHUNK)))
+    if cancelled:
+        finish = tables.finish
+
+        def finished(*args: Any) -> tuple[int, str]:
+            adding.get_loop().call_soon_threadsafe(adding.cancel)
+            return finish(*args)
+
+        monkeypatch.setattr(tables, "finish", finished)
+    await asyncio.wait((adding,))
+    assert adding.cancelled() if cancelled else isinstance(adding.exception(), StorageFailed)
+    await settled(home)
+    assert full.sign is None and files(path) == set() and (await home.blobs.status()).known == 0
+    assert await read(home, await home.blobs.add(b"next")) == b"next"
+
+
+async def test_an_addition_that_never_began_ends_no_other(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full as it began, and by the time that it is undone the row that it would have had is another's."""
+    full, begin, loop = Full(home, monkeypatch), tables.begin, asyncio.get_running_loop()
+    full.sign = "SELECT 1 FROM blob"
+    second: list[asyncio.Task[Blob]] = []
+
+    def begun(db: Connection, space: int) -> int:
+        if full.sign is not None:
+            loop.call_soon_threadsafe(lambda: second.append(asyncio.create_task(home.blobs.add(b"second"))))
+            while not home._database._queue:
+                time.sleep(0.001)
+        return begin(db, space)
+
+    monkeypatch.setattr(tables, "begin", begun)
+    with pytest.raises(StorageFailed):
+        await home.blobs.add(b"first")
+    assert await read(home, await second[0]) == b"second"
 
 
 async def test_saving_is_whole_or_not_at_all(home: chez.Home, path: Path, tmp_path: Path) -> None:

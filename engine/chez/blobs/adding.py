@@ -65,7 +65,8 @@ class _Addition:
         self._shared = shared
         self._sealer = Sealer(shared.entropy(crypto.KEY_BYTES), shared.space().id)
         self._noted: list[tables.Piece] = []
-        self._n: int | None = None
+        self._begun: asyncio.Future[int] | None = None
+        self._ended: asyncio.Future[str] | None = None
         self._last = b""
         self._busy: asyncio.Future[bool] | None = None
 
@@ -74,6 +75,12 @@ class _Addition:
         """Bytes taken so far."""
         return self._sealer.size
 
+    @property
+    def _n(self) -> int:
+        """Its row."""
+        assert self._begun is not None  # begin() was called
+        return self._begun.result()
+
     async def begin(self) -> None:
         """Say in the store that an addition is under way."""
         shared = self._shared
@@ -81,10 +88,10 @@ class _Addition:
         def work(db: Connection) -> int:
             n = tables.begin(db, shared.space().n)
             shared.adding.add(n)
-            self._n = n  # here, so that a caller cancelled meanwhile still ends it
             return n
 
-        await shared.database.write(work)
+        self._begun = shared.database.submit(work)
+        await asyncio.shield(self._begun)  # of a caller that is cancelled it is ended all the same
 
     async def take(self, data: bytes) -> None:
         """Seal and store the next part."""
@@ -98,7 +105,6 @@ class _Addition:
         await self._note()
 
         def work(db: Connection) -> str:
-            assert self._n is not None  # begin() was called
             n, id = tables.finish(db, self._n, self._last.hex(), sealer.size, sealer.content,
                                  shared.files.has)
             shared.fresh.add(id)
@@ -106,27 +112,37 @@ class _Addition:
             # Its row may be gone, for that of a blob with this content, and the number be
             # another addition's before this one ends.
             shared.adding.discard(self._n)
-            self._n = None
             return id
 
-        return await shared.database.write(work), sealer.size
+        self._ended = shared.database.submit(work)
+        return await asyncio.shield(self._ended), sealer.size
 
     async def end(self) -> None:
         """Undo what was not finished."""
         shared = self._shared
         if self._busy is not None:  # a caller that was cancelled did not wait for the thread
             await asyncio.wait((self._busy,))
+        begun, ended = self._begun, self._ended
+        if steps := [step for step in (begun, ended) if step is not None]:
+            await asyncio.wait(steps)
+        # What their commits undid is not there: the row's number may be another addition's by now.
+        if begun is None or begun.exception() is not None or (ended is not None and ended.exception() is None):
+            return
+
+        def remove() -> None:
+            for _, id, _ in self._noted:
+                shared.files.remove(id)
 
         def work(db: Connection) -> None:
-            if self._n is None:
-                return
             shared.adding.discard(self._n)
+            shared.fresh.discard(self._last.hex())
             if db.execute("SELECT 1 FROM blob WHERE n = ? AND id IS NULL", (self._n,)).fetchone():
                 tables.abandon(db, self._n)
                 db.executemany("INSERT OR IGNORE INTO doomed (id) VALUES (?)", [(id,) for _, id, _ in self._noted])
 
         # A store that refuses even this is cleaned up when it is opened again.
         with suppress(ChezError):
+            await asyncio.to_thread(remove)  # first, for what fills the disk may keep the store from writing
             await shared.database.write(work)
 
     async def _store(self, pieces: Iterator[Piece]) -> None:
@@ -153,7 +169,6 @@ class _Addition:
         """Say which files are there, once they are for good."""
         await asyncio.to_thread(self._shared.files.settle)
         n, noted = self._n, self._noted
-        assert n is not None  # begin() was called
         await self._shared.database.write(lambda db: tables.add_pieces(db, n, noted))
         self._noted = []
 

@@ -25,6 +25,7 @@ from chez.store.database import Connection, Database
 from chez.sync.beside import EndedHere
 from chez.sync.link import Link
 from chez.sync.meeting import Near
+from chez.sync.pinning import split
 from chez.tasks import stop
 
 __all__ = ("Blobs", "blobs_beside", "blobs_of")
@@ -178,13 +179,15 @@ class Blobs:
 
         Raises `NotFound`, and `NotAllowed` for one that is pinned, being read, or only here.
         """
+        urls = self._asked()
+
         def work(db: Connection) -> None:
             known = self._known(db, blob)
             if known.pinned:
                 raise NotAllowed("this attachment is pinned", "Unpin it first.")
             if self._shared.is_read(known.id):
                 raise NotAllowed("this attachment is being read or sent", "Try again later.")
-            if not tables.at_relay(db, known.n):
+            if not tables.at_relay(db, known.n, urls):
                 raise NotAllowed("this attachment is on no relay yet", "Sync first.")
             tables.unhold(db, known.n)
 
@@ -199,19 +202,25 @@ class Blobs:
 
     async def info(self, blob: Blob) -> BlobInfo:
         """How an attachment stands, without the network."""
+        urls = self._asked()
+
         def work(db: Connection) -> BlobInfo:
             known = tables.get(db, self._shared.space().n, blob.id)
             if known is None:
                 return BlobInfo(False, False, False)
-            return BlobInfo(tables.complete(db, known.n), known.pinned, tables.at_relay(db, known.n))
+            return BlobInfo(tables.complete(db, known.n), known.pinned, tables.at_relay(db, known.n, urls))
 
         return await self._database.read(work)
 
     async def status(self) -> BlobStatus:
         """How all attachments stand, without the network."""
-        n = self._shared.space().n
-        known, complete, size, waiting = await self._database.read(lambda db: tables.totals(db, n))
+        n, urls = self._shared.space().n, self._asked()
+        known, complete, size, waiting = await self._database.read(lambda db: tables.totals(db, n, urls))
         return BlobStatus(known, complete, size, waiting, self._problem)
+
+    def _asked(self) -> list[str]:
+        """The relays that pieces are fetched from."""
+        return [split(one)[0] for one in self._relays() if isinstance(one, str)]
 
     @property
     def problem(self) -> str:

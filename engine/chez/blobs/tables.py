@@ -5,7 +5,9 @@ whether its file is durable here. A row without an id is an addition under way, 
 that was cut off.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -230,9 +232,13 @@ def sent(db: Connection, n: int, relay: int, upto: int | None) -> None:
     db.execute("INSERT OR REPLACE INTO blob_relay (blob, relay, sent) VALUES (?, ?, ?)", (n, relay, upto))
 
 
-def at_relay(db: Connection, n: int) -> bool:
-    """Whether a relay holds all of a blob."""
-    return db.execute("SELECT 1 FROM blob_relay WHERE blob = ? AND sent IS NULL", (n,)).fetchone() is not None
+_THERE: Final = ("EXISTS (SELECT 1 FROM blob_relay AS there JOIN relay ON relay.n = there.relay WHERE there.blob = b.n "
+                 "AND there.sent IS NULL AND relay.url IN (SELECT value FROM json_each(?)))")
+
+
+def at_relay(db: Connection, n: int, urls: Sequence[str]) -> bool:
+    """Whether one of these relays holds all of a blob. One that is asked no more may have it, and nobody gets it."""
+    return db.execute(f"SELECT 1 FROM blob AS b WHERE n = ? AND {_THERE}", (n, json.dumps(urls))).fetchone() is not None
 
 
 # --- how things stand -----------------------------------------------------------------
@@ -250,14 +256,16 @@ def unreferenced(db: Connection, ids: Iterable[str]) -> bool:
     return any(db.execute("SELECT 1 FROM blob_reference WHERE blob = ?", (id,)).fetchone() is None for id in ids)
 
 
-def totals(db: Connection, space: int) -> tuple[int, int, int, int]:
-    """Blobs known, those of them whole here, sealed bytes held, and those that no relay has yet though they are."""
+def totals(db: Connection, space: int, urls: Sequence[str]) -> tuple[int, int, int, int]:
+    """Blobs known, those of them whole here, sealed bytes held, and those that none of these relays has yet though they
+    are.
+    """
     whole = "content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.blob = b.n AND held = 0)"
     known, complete, alone = db.execute(
         f"SELECT count(*), coalesce(sum({whole}), 0), coalesce(sum({whole} "
         "AND EXISTS (SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) "
-        "AND NOT EXISTS (SELECT 1 FROM blob_relay AS there WHERE there.blob = b.n AND there.sent IS NULL)), 0) "
-        "FROM blob AS b WHERE space = ? AND id IS NOT NULL", (space,)).fetchone()
+        f"AND NOT {_THERE}), 0) FROM blob AS b WHERE space = ? AND id IS NOT NULL",
+        (json.dumps(urls), space)).fetchone()
     size: int = db.execute("SELECT coalesce(sum(chunk.size), 0) FROM chunk JOIN blob ON blob.n = chunk.blob "
                            "WHERE held = 1 AND space = ?", (space,)).fetchone()[0]
     return known, complete, size, alone

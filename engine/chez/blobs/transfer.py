@@ -14,7 +14,7 @@ from chez.blobs import tables
 from chez.blobs.files import DamagedPiece
 from chez.blobs.format import MANIFEST, chunk_count, page_count
 from chez.blobs.shared import Shared
-from chez.errors import BlobMissing, ChezError, RelayRefused, RelayUnreachable
+from chez.errors import BlobMissing, ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.space import SpaceKeys
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import ChunkArrived, Completed
@@ -42,6 +42,8 @@ class Fetcher:
         self._space = space
         self._stack = AsyncExitStack()
         self._relay: RelayConnection | None = None
+        self._worst: ChezError | None = None
+        """What a relay did that none should, when others were left to ask."""
         self._opening = asyncio.Lock()
         self._tasks: dict[bytes, asyncio.Task[bytes]] = {}
 
@@ -79,19 +81,14 @@ class Fetcher:
                 arrived: ChunkArrived = await relay.get_chunk_soon(self._space.handle, id)
                 return arrived.data
             except RelayUnreachable as error:
-                if not again and len(self._urls) < 2:
-                    raise _missing(f"the relay can't be reached ({error.message})", "Try again later.") from error
-                await self._hang_up(relay, elsewhere=not again)
+                if again:
+                    await self._hang_up(relay)
+                elif not await self._go_on(relay, error):
+                    raise self._failed(error) from error
                 again = False
-            except RelayRefused as error:
-                if error.reason not in ("missing", "damaged"):
-                    raise
-                if len(self._urls) < 2:
-                    if error.reason == "damaged":
-                        raise
-                    raise _missing("the relay does not have it yet",
-                                   "The device that added it sends it when it is in step with the relay.") from error
-                await self._hang_up(relay, elsewhere=True)
+            except (RelayRefused, RelayMisbehaved) as error:
+                if not await self._go_on(relay, error):
+                    raise self._failed(error) from error
 
     async def _connected(self) -> RelayConnection:
         async with self._opening:
@@ -103,27 +100,63 @@ class Fetcher:
                     if relay.met is None:  # else the space was proven, which is enough there
                         await open_roles(relay, self._space, Role.READ)
                 except ChezError as error:
-                    expected = isinstance(error, RelayUnreachable | BlobMissing)
-                    if len(self._urls) > 1 and (expected or isinstance(self._urls[0], Near)):
-                        self._urls.pop(0)
-                        continue
-                    if not expected:
-                        raise
-                    if isinstance(error, BlobMissing):
-                        raise
-                    raise _missing(f"the relay can't be reached ({error.message})", "Try again later.") from error
+                    if not self._next(error):
+                        raise self._failed(error) from error
+                    await self._disconnect()
+                    continue
                 self._relay = relay
             return self._relay
 
-    async def _hang_up(self, relay: RelayConnection, *, elsewhere: bool) -> None:
-        """Connect anew for what is asked next: to the same relay, or `elsewhere` from now on."""
+    async def _go_on(self, relay: RelayConnection, error: ChezError) -> bool:
+        """Ask another relay than this one from now on; False where there is none.
+
+        Several pieces are asked for at once: after the first that failed, the others are asked for where that one is.
+        """
         async with self._opening:
             if self._relay is relay:
-                self._relay = None
-                if elsewhere and len(self._urls) > 1:
-                    self._urls.pop(0)
-                await self._stack.aclose()
-                self._stack = AsyncExitStack()
+                if not self._next(error):
+                    return False
+                await self._disconnect()
+            return True
+
+    def _next(self, error: ChezError) -> bool:
+        """Let go of the relay that is asked, if there is another one."""
+        if len(self._urls) < 2:
+            return False
+        del self._urls[0]
+        if self._worst is None and not _is_missing(error):
+            self._worst = error
+        return True
+
+    async def _hang_up(self, relay: RelayConnection) -> None:
+        """Connect to the same relay anew for what is asked next."""
+        async with self._opening:
+            if self._relay is relay:
+                await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        self._relay = None
+        await self._stack.aclose()
+        self._stack = AsyncExitStack()
+
+    def _failed(self, error: ChezError) -> ChezError:
+        """What to raise when no relay is left to ask: what one of them did that none should, or else what it lacks."""
+        if not _is_missing(error):
+            return error
+        if self._worst is not None:
+            return self._worst
+        if isinstance(error, BlobMissing):
+            return error
+        if isinstance(error, RelayUnreachable):
+            return _missing(f"the relay can't be reached ({error.message})", "Try again later.")
+        return _missing("the relay does not have it yet",
+                        "The device that added it sends it when it is in step with the relay.")
+
+
+def _is_missing(error: ChezError) -> bool:
+    """Whether a relay just does not have a piece, or can't be reached."""
+    return isinstance(error, RelayUnreachable | BlobMissing) or (
+        isinstance(error, RelayRefused) and error.reason == "missing")
 
 
 def _missing(why: str, hint: str) -> BlobMissing:

@@ -393,7 +393,8 @@ class Home:
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
         devices = tuple(one.name for one in self._replica.space.membership.devices.values())
-        spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
+        spaces, relays, syncing = tuple(self._syncing.status()), tuple(self._syncing.relays()), self._syncing
+        rows = {n: syncing.routes.urls_of(held.space) for n, held in self._spaces.all.items()}
         kept = self._syncing.kept_at()
         return await self._database.read(lambda db: home_status(
             db, self.device_id, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays, kept)))

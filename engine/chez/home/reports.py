@@ -1,6 +1,6 @@
 """What a home says of itself: its collections, how it stands, what a sync did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -146,18 +146,21 @@ class HomeStatus(msgspec.Struct, frozen=True):
     shut_out: bool = False
 
 
-def home_status(db: Connection, device: bytes, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
-                spaces: tuple[SpaceStatus, ...], relays: tuple[RelayStatus, ...]) -> HomeStatus:
-    """How a home of this `device` stands whose spaces, in these rows of the store, and whose relays stand like that."""
+def home_status(db: Connection, device: bytes, rows: Mapping[int, Sequence[str]], relay: str | None,
+                devices: tuple[str, ...], spaces: tuple[SpaceStatus, ...],
+                relays: tuple[RelayStatus, ...]) -> HomeStatus:
+    """How a home of this `device` stands whose spaces, in these rows of the store and at these relays, stand
+    like that, and whose relays do.
+    """
     records, pending, quarantined, offset = db.execute(
         "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
         "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed JOIN relay ON relay.n = relay "
         "WHERE url NOT LIKE 'lan:%'), "
         "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
     pending += _near_only(db, device)
-    waiting = sum(totals(db, n)[3] for n in rows)
+    waiting = sum(totals(db, n, urls)[3] for n, urls in rows.items())
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
-                      spaces[0].removed, spaces, relays, not spaces[0].removed and shut_out(db, rows[0]))
+                      spaces[0].removed, spaces, relays, not spaces[0].removed and shut_out(db, next(iter(rows))))
 
 
 def _near_only(db: Connection, device: bytes) -> int:
