@@ -72,7 +72,7 @@ class Exchange:
 
     async def own_in_step(self, timeout: float | None, *, everywhere: bool) -> None:
         """Wait until the private space is in step; see `Home.synced`."""
-        own = self._syncing.links_of(self._syncing.spaces.private.space)
+        own = self._syncing.standing.links_of(self._syncing.spaces.private.space)
         if not own and await self._syncing.under_way():
             self._syncing.routes.choose(None)  # raises: it has no relay, its spaces have
         stand = await _in_step(own, timeout, everywhere)
@@ -84,7 +84,7 @@ class Exchange:
 
         While connected that is done after a while (`Several.overdue`); after a sync, nothing more comes of this device.
         """
-        own = self._syncing.links_of(self._syncing.spaces.private.space)
+        own = self._syncing.standing.links_of(self._syncing.spaces.private.space)
         links = [link for link in links if link in own]
         for link in links:
             with suppress(ChezError):  # raised below
@@ -123,7 +123,7 @@ class Exchange:
         if everywhere or not syncing.stays:
             await self._even(stand, timeout, everywhere)
         for held in list(syncing.spaces.all.values()):
-            there = [link for link in syncing.links_of(held.space)
+            there = [link for link in syncing.standing.links_of(held.space)
                      if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
             for link in there:
                 with nullcontext() if held.space.private and link is there[0] else suppress(ChezError):
@@ -150,12 +150,12 @@ class Exchange:
         syncing, device = self._syncing, self._syncing.device
         done = {link: _since(link.done, begun.get(link, Progress())) for link in syncing.links}
         renewed = self._renewed()
-        problems = tuple(status for status in syncing.status() if status.problem)
-        own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
+        problems = tuple(status for status in syncing.standing.spaces() if status.problem)
+        own, stand = syncing.standing.link_of(syncing.spaces.private.space), syncing.standing.relays()
         own = own or min(syncing.leading(), key=lambda link: link.error is not None, default=None)
         if own is None:
             raise Misuse("this home was disconnected while it synced", "Sync again.")
-        kept = syncing.kept_at()
+        kept = syncing.standing.kept_at()
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand, kept))
         each = {link.url: now for link, now in done.items()}
         relays = tuple(msgspec.structs.replace(one, sent=now.sent, received=now.received)

@@ -393,9 +393,9 @@ class Home:
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
         devices = tuple(one.name for one in self._replica.space.membership.devices.values())
-        spaces, relays, syncing = tuple(self._syncing.status()), tuple(self._syncing.relays()), self._syncing
-        rows = {n: syncing.routes.urls_of(held.space) for n, held in self._spaces.all.items()}
-        kept = self._syncing.kept_at()
+        stands, routes = self._syncing.standing, self._syncing.routes
+        spaces, relays, kept = tuple(stands.spaces()), tuple(stands.relays()), stands.kept_at()
+        rows = {n: routes.urls_of(held.space) for n, held in self._spaces.all.items()}
         return await self._database.read(lambda db: home_status(
             db, self.device_id, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays, kept)))
 

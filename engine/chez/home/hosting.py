@@ -134,7 +134,7 @@ class Hosting:
         return self._sharing.admit(db, card, self._role)
 
     async def _in_step(self) -> None:
-        link = self._syncing.link_of(self._held.space)
+        link = self._syncing.standing.link_of(self._held.space)
         if link is not None:
             await link.reached(self._held.space.id, IN_STEP, said=True)
             return

@@ -36,7 +36,7 @@ class Relays:
 
     def list(self) -> list[RelayStatus]:
         """How the connection to each stands, that of the home first."""
-        return self._syncing.relays()
+        return self._syncing.standing.relays()
 
     async def set(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
         """Let the home be known by another relay; with `pins` as in `pin`.

@@ -200,7 +200,7 @@ class Space:
 
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""
-        return self._home.syncing.status_of(self._held)
+        return self._home.syncing.standing.of(self._held)
 
     # --- what is said just now -----------------------------------------------------------
 

@@ -16,9 +16,8 @@ from chez.errors import ChezError, Misuse, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
-from chez.home.reports import RelayStatus, SpaceStatus
 from chez.home.routes import Routes, no_relay
-from chez.home.standing import standing
+from chez.home.standing import Standing
 from chez.lan.memory import met_relays, note_met
 from chez.spaces.handover import buried
 from chez.spaces.space import SpaceKeys
@@ -62,7 +61,7 @@ class Syncing:
         self.routes = Routes(relay)
         self._database = database
         self._device = device
-        self._spaces: HeldSpaces | None = None
+        self._standing: Standing | None = None
         self._answering: Answering | None = None
         self._running: _Running | None = None
         self._said: Said = lambda replica, message, back: None
@@ -86,7 +85,8 @@ class Syncing:
         """These are the spaces to be kept in step; this answers who comes by an invitation to one, this hears what is
         said in them just now.
         """
-        self._spaces, self._answering, self._said = spaces, answering, said
+        self._standing = Standing(self._device, spaces, self.routes, self.links)
+        self._answering, self._said = answering, said
 
     def also(self, work: Callable[[], AbstractAsyncContextManager[None]], around: Callable[[], list[Near]]) -> None:
         """What goes on too while the home is connected: on its network; and who was met there."""
@@ -100,8 +100,13 @@ class Syncing:
     @property
     def spaces(self) -> HeldSpaces:
         """The spaces that are kept in step."""
-        assert self._spaces is not None  # the home serves them when it opens
-        return self._spaces
+        return self.standing.held
+
+    @property
+    def standing(self) -> Standing:
+        """How they stand."""
+        assert self._standing is not None  # the home serves them when it opens
+        return self._standing
 
     @property
     def answering(self) -> Answering:
@@ -114,22 +119,11 @@ class Syncing:
         """Whether the home is connected until further notice, and does by itself what a sync does once."""
         return self._running is not None and self._running.retry
 
-    def links_of(self, space: SpaceKeys) -> list[Link]:
-        """The links that keep a space in step now, that of its first relay first."""
-        urls = self.routes.urls_of(space)
-        return sorted((link for link in self.links if link.url in urls), key=lambda link: urls.index(link.url))
-
-    def link_of(self, space: SpaceKeys) -> Link | None:
-        """Of the links that keep a space in step now, the one that it stands best with."""
-        links = self.links_of(space)
-        states = ("synced", "syncing", "connecting", "failed")
-        return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
-
     def leading(self) -> list[Link]:
         """The links that a sync stands or falls with: the private space's; of a home that has no relay, all to relays
         that keep a space in step.
         """
-        own = self.links_of(self.spaces.private.space)
+        own = self.standing.links_of(self.spaces.private.space)
         if own or self.routes.home is not None:
             return own
         return [link for link in self.links if not link.near and any(
@@ -139,7 +133,7 @@ class Syncing:
         """Where pieces of a space are fetched from: devices on this network, then relays by their addresses, that it
         stands best with first."""
         here = [] if space.public else self._around()
-        urls, best = self.routes.urls_of(space), self.link_of(space)
+        urls, best = self.routes.urls_of(space), self.standing.link_of(space)
         ordered = urls if best is None else [best.url, *(url for url in urls if url != best.url)]
         return [*here, *(self.routes.address(url) for url in ordered)]
 
@@ -283,7 +277,7 @@ class Syncing:
     async def _keep_sending(self, held: Held) -> None:
         if self._running is None or not self._running.send:
             return
-        for link in self.links_of(held.space):
+        for link in self.standing.links_of(held.space):
             if (held.space.n, link) not in self._running.sending:
                 self._running.sending.add((held.space.n, link))
                 await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
@@ -302,7 +296,7 @@ class Syncing:
         if held is not None:
             await self._join(held)
         else:
-            for link in (*self.links_of(self.spaces.all[n].space), *self.near):
+            for link in (*self.standing.links_of(self.spaces.all[n].space), *self.near):
                 link.wake(self.spaces.all[n].space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
@@ -387,56 +381,6 @@ class Syncing:
             finally:
                 if self._running is running and link in self.links:  # else it was disconnected meanwhile
                     running.answers[link] = self.answering.keep(link)
-
-    # --- how things stand -------------------------------------------------------------------
-
-    def status(self) -> list[SpaceStatus]:
-        """How each space stands with its relay."""
-        return [] if self._spaces is None else [self.status_of(held) for held in self._spaces.all.values()]
-
-    def relays(self) -> list[RelayStatus]:
-        """How the connection to each relay stands that spaces of this home are at."""
-        if not self.links and self._spaces is not None:
-            urls = [url for held in self._spaces.all.values() for url in self.routes.urls_of(held.space)]
-            return [RelayStatus(url, "off", pins=self.routes.pins(url), here=url in self.routes.only_here)
-                    for url in dict.fromkeys(urls)]
-        return [RelayStatus(link.url, link.status, link.since, self._problem(link), link.next_try,
-                            pins=self.routes.pins(link.url), here=link.url in self.routes.only_here)
-                for link in self.links if not link.near]
-
-    def kept_at(self) -> dict[str, list[int]]:
-        """The spaces that each relay is to have, by their rows."""
-        kept: dict[str, list[int]] = {}
-        for n, held in list(self.spaces.all.items()):
-            for url in self.routes.urls_of(held.space):
-                kept.setdefault(url, []).append(n)
-        return kept
-
-    def _problem(self, link: Link) -> str:
-        """Why there is no connection, or what keeps a space from being in step there that other relays have as well."""
-        if link.error is not None:
-            return str(link.error)
-        for held in self.spaces.all.values():
-            error = None if held.replica.access.removed else link.problems.get(held.space.id)
-            if error is not None and len(self.routes.urls_of(held.space)) > 1:  # else the space itself is told of
-                return str(error) if held.space.private else f"space {held.space.name!r}: {error}"
-        return ""
-
-    def status_of(self, held: Held) -> SpaceStatus:
-        """How a space stands with its relay."""
-        link, stands = self.link_of(held.space), standing(held, self._device)
-        if link is None:
-            full = "" if held.replica.room.full is None else str(held.replica.room.full)
-            return SpaceStatus(held.id, held.space.name, self.routes.relay_of(held.space), "off", full, *stands)
-        error = held.replica.room.full or link.problems.get(held.space.id) or link.error
-        each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
-                                 str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
-                     for one in self.links_of(held.space))
-        if stands[-1] and isinstance(error, RelayRefused) and error.reason == "denied":
-            return SpaceStatus(held.id, held.space.name, link.url, "off", "", *stands, each)  # as it should be
-        return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), *stands, each)
-
 
 def _moved(db: Connection, held: Held) -> bool:
     """Whether a space is at another place than it was looked for so far."""
