@@ -1,12 +1,14 @@
 """relay, sync, pair, join, journal, with a real relay."""
 
+import asyncio
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Chez, Terminal, pair, running_relay, until
+from tests.cli.support import Chez, Terminal, another, pair, running_relay, until
+from tests.home.pairing import PASSPHRASE, paired
 from tests.ports import free_port
 
 
@@ -202,3 +204,23 @@ def test_a_pairing_code_is_shown_as_a_qr_code(chez: Chez, phone: Chez, relay: st
     assert all(line in terminal.seen for line in blocks(code)) and "\x1b[30m\x1b[107m" in terminal.seen
     phone.run("join", code, "--kdf", "minimum")
     assert terminal.finish() == 0
+
+
+@pytest.mark.slow
+def test_an_owner_keeps_in_step_with_a_relay_that_a_sync_told_of(tmp_path: Path, relay: str) -> None:
+    """Of a home that has none: another device of the person set it, which is heard at the one that is named once."""
+    async def known() -> None:
+        async with paired(tmp_path, relay) as (_, b):
+            await b.set_relay(relay)
+            await b.sync()
+
+    asyncio.run(known())
+    laptop = another(tmp_path, "a", PASSPHRASE)
+    laptop.up()
+    try:
+        assert laptop.json("relay", "list")["relays"] == []
+        laptop.run("sync", "--relay", relay)
+        until(lambda: [(one["url"], one["link"]) for one in laptop.json("relay", "list")["relays"]] == [
+            (relay, "synced")])
+    finally:
+        laptop.end()

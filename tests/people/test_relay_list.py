@@ -318,3 +318,25 @@ async def test_a_token_that_is_said_while_the_home_is_connected_is_used(tmp_path
             await anna.relays.token(server.url, "given")
             await anna.synced(timeout=30)
             assert [one.link for one in (await anna.status()).relays] == ["synced"]
+
+
+@pytest.mark.parametrize(("what", "here"), [("add", True), ("set", False), ("set", True), ("remove", True)])
+async def test_what_is_said_of_relays_holds_whoever_waits_for_it(
+        tmp_path: Path, server: Within, what: str, here: bool) -> None:
+    """Who says it while the home is connected, and is cancelled before it is done, need not say anything again."""
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "anna") as (anna,):
+        await anna.set_relay(server.url)
+        if what == "remove":
+            await anna.relays.add(second.url)
+        async with anna.connect():
+            saying = asyncio.create_task(getattr(anna.relays, what)(second.url, here=here))
+            while not anna._syncing.database._queue and not saying.done():  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0)
+            saying.cancel()
+            await asyncio.wait([saying])
+            assert saying.cancelled()
+            after = {"add": [server.url, second.url], "set": [second.url], "remove": [server.url]}[what]
+            async with asyncio.timeout(20):
+                while [(one.url, one.link) for one in anna.relays.list()] != [  # noqa: ASYNC110 - nothing announces it
+                        (url, "synced") for url in after]:
+                    await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chez.agent import paths, reports, verbs
 from chez.agent.owner import Owner, serving
-from chez.errors import ChezError, NotFound, Unavailable
+from chez.errors import ChezError, Unavailable
 from chez.home.lifecycle import locked, opened
 from chez.store.keyring import database_key
 from chez.tasks import happened
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ("Become", "own")
 
 RETRY_SECONDS: Final = 30.0
-"""How long after a relay's refusal the owner tries again."""
+"""How long after a relay's refusal, or where there is none, the owner tries again."""
 
-_LEADING: Final = frozenset({"relay-set", "join", "follow", "space-create", "data-add", "data-subscribe"})
+_LEADING: Final = frozenset({"relay-set", "join", "follow", "space-create", "data-add", "data-subscribe", "sync"})
 """Verbs after which there may be a relay to connect to where there was none, or another one."""
 
 WORK_AFTER: Final = 2.0
@@ -200,12 +200,10 @@ async def _in_step(home: "Home", owner: Owner) -> AsyncIterator[None]:
                         await changed.wait()
                         changed.clear()
                 continue
-            except NotFound:  # neither the home nor a space of it has a relay
-                await changed.wait()
-                continue
             except (ChezError, TimeoutError):
                 pass
-            # The link reconnects by itself; what ends it is a refusal, which may pass.
+            # The link reconnects by itself; what ends it is a refusal, which may pass. Where neither the home nor a
+            # space of it has a relay, that costs nothing, and who made one known may have failed otherwise.
             await happened(changed, RETRY_SECONDS)
 
     task = asyncio.create_task(keep())

@@ -147,8 +147,11 @@ class RelayList:
         return self._private.space
 
     async def _write(self, work: Callable[[Transaction, Connection], R]) -> R:
+        engine = self._private.engine
+
         def whole(db: Connection) -> R:
-            return transact(self._private.engine, self._journal, lambda transaction: work(transaction, db))(db)
+            engine.news.touch(COLLECTION, _HOME)  # also what no record tells: who is cancelled does not go by it
+            return transact(engine, self._journal, lambda transaction: work(transaction, db))(db)
 
         return await self._database.write(whole)
 
