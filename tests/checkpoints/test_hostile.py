@@ -117,6 +117,35 @@ async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, ser
             assert "entries-dropped" not in _kinds(await anna.journal.receipts())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("another", [False, True])
+async def test_nothing_is_dropped_on_the_word_of_a_device_that_was_taken_out(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, another: bool) -> None:
+    """Who took it out is a guest and starts no epoch: its vouch counts no more, and keeps nobody from saying another.
+    """
+    step, mute = Vouching.step, set[bytes]()
+    monkeypatch.setattr(Vouching, "step", lambda self, db, answer: (
+        None if self.site.replica.access.device in mute else step(self, db, answer)))
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        hers, _ = await shared(trip, anna, berta, carl)
+        async with join(carl, tmp_path / "phone", "phone", server.url) as phone:
+            for _ in range(3):
+                await written(trip, "anna", 3)
+                for home in (anna, berta, carl, phone):
+                    await home.sync()
+            mute |= {home.device_id for home in (anna, berta, carl)}
+            await hers.checkpoint()
+            await berta.sync()
+            await phone.sync()  # it vouches
+            await carl.devices.remove(phone.device_id)
+            if another:
+                mute.discard(carl.device_id)
+            await carl.sync()
+            await anna.sync()
+            assert ("entries-dropped" in _kinds(await anna.journal.receipts())) == another
+
+
 @pytest.mark.parametrize("ranges", [False, True])
 async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Within, ranges: bool,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:

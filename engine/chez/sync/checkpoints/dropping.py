@@ -92,6 +92,8 @@ class Dropping:
             return False  # nor all that it stands for: another relay may have brought the vouch before
         if not site.knows(author, author_of(db, site.space, vouch.manifest)):
             return False  # nor what is said of who vouches for it, or made it
+        if site.counts(db, author, vouch) and not site.speaks(author, author_of(db, site.space, vouch.manifest)):
+            return False  # it was taken out; should that come to count for nothing, its word is good again
         fit = site.counts(db, author, vouch) and fits(db, site, vouch, manifest)
         if not fit:
             if fit is not None:

@@ -116,6 +116,13 @@ class Site:
         mine = state.persons_of(voucher) & set(state.members)
         return bool(mine & others) if others else bool(mine)
 
+    def speaks(self, voucher: bytes, maker: bytes) -> bool:
+        """As `independent`, for what is still to be dropped: not on the word of a device that was taken out since.
+
+        A new epoch ends what it can say, but not everybody who takes one out starts it.
+        """
+        return self.replica.space.membership.state.right(voucher) is not None and self.independent(voucher, maker)
+
     def knows(self, *devices: bytes) -> bool:
         """Whether it is known here whose devices these are."""
         return None not in map(self.replica.space.membership.state.device, devices)

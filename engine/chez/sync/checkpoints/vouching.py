@@ -42,7 +42,7 @@ class Vouching:
             return None
         waiting = self._waiting(db)
         mine = {name: vouch for name, (voucher, vouch) in waiting.items()
-                if vouch.manifest == entry and site.independent(voucher, author)}
+                if vouch.manifest == entry and site.speaks(voucher, author)}
         if (entry, frozenset(waiting)) in self._idle or (mine and all(
                 vouch.manifest == entry for _, vouch in waiting.values())):
             return None  # no other drop can have come first
