@@ -64,6 +64,26 @@ async def test_a_chunk_whose_answer_is_lost_counts_once(
         assert await blob_bytes(store) == 600
 
 
+async def test_a_chunk_that_is_stored_late_counts(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given up, and comes just before it is put again: it is whoever's it was, and no room for nothing."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        await store.perform([create()])
+        plain, sent = store.engine.publish, 0
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            nonlocal sent
+            if is_chunk(on):
+                sent += 1
+                if sent == 1:
+                    raise Unavailable("on its way yet")
+                await plain(on, data, **options)
+            return await plain(on, data, **options)
+
+        monkeypatch.setattr(store.engine, "publish", publish)
+        assert await store.perform([chunk(1)]) == [s.Done()]
+        assert sent == 2 and await blob_bytes(store) == 300
+
+
 async def test_a_chunk_that_is_there_counts_once_whatever_answer_is_lost(
         cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is put again, and that it was there already is not heard."""

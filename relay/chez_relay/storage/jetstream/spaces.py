@@ -246,9 +246,12 @@ class Spaces:
         state, refusal = draft.state, draft.refusal(request)
         if state is None or refusal is NO_SPACE:
             return NO_SPACE
-        stored = request.chunk in earlier and await self._attachments.bears(
-            handle, state.store, request.chunk, tries.mark)
-        if refusal is not None and stored:
+
+        async def own() -> bool:
+            return request.chunk in earlier and await self._attachments.bears(
+                handle, state.store, request.chunk, tries.mark)
+
+        if refusal is not None and await own():
             # Stored before the space was what it is now. It stays: another relay may have told that it is there.
             draft.count(request)
             counted.add(request.chunk)
@@ -259,7 +262,8 @@ class Spaces:
             return Done() if held else refusal
         tries.chunks.add(request.chunk)
         tries.stores.add(state.store)
-        if stored or await self._attachments.put(handle, state.store, request.chunk, request.data, tries.mark):
+        # What an attempt before sent may come only now, just before this: so it is looked for afterwards.
+        if await self._attachments.put(handle, state.store, request.chunk, request.data, tries.mark) or await own():
             draft.perform([request])
             counted.add(request.chunk)
         else:
