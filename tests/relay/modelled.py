@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-__all__ = ("DONE", "Connection", "Fate", "Modelled", "Stream")
+__all__ = ("DONE", "NO_LEADER", "Connection", "Fate", "KilledError", "Modelled", "Stream")
 
 MOST_LASTS: Final = 1024
 """Last messages that are told at once; more are refused."""
@@ -141,7 +141,8 @@ class Modelled:
                         del stream.messages[seq]
             case "STREAM.MSG.DELETE":
                 if stream.messages.pop(wanted["seq"], None) is None:
-                    return {"error": {"code": 400, "err_code": 10043, "description": "sequence not found"}}
+                    why = "no message found" if wanted["seq"] <= stream.last else "stream store EOF"
+                    return {"error": {"code": 500, "err_code": 10057, "description": why}}
             case _:
                 raise NoRespondersError
         return {"success": True}

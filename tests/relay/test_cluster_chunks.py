@@ -1,5 +1,6 @@
 """What chunks of attachments count for on a cluster whose answers get lost, and whose relays are killed."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -235,6 +236,44 @@ async def test_a_chunk_that_comes_after_its_space_was_swept_goes(
             assert codes(await store.perform([chunk(1)])) == [Code.UNKNOWN]
         assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
         assert came == 2 and await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>") == []
+        await other.close()
+
+
+async def test_a_chunk_that_comes_while_its_space_is_swept_goes(
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow relay stores it, and says that its space is to be swept, just after another one removed that space's
+    chunks, and before that takes such a word back: it takes back the one that it did, and no later one."""
+    async with emptied(cluster, quotas=QUOTAS) as store:
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS)
+        await store.perform([create()])
+        plain, removing, asked = store.engine.publish, other.engine.api, list[str]()
+        removed, said, sweeping = asyncio.Event(), asyncio.Event(), list[asyncio.Task[Any]]()
+
+        async def api(name: str, wanted: object = None) -> dict[str, Any]:
+            asked.extend([name] if "PURGE" in name or "DELETE" in name else [])
+            if len(asked) == 3:  # chunks, and the log, are removed
+                removed.set()
+                await said.wait()
+            return await removing(name, wanted)
+
+        async def publish(on: str, data: bytes, **options: Any) -> int:
+            if is_chunk(on):
+                assert codes(await other.perform([s.DropSpace(SPACE.handle, SPACE.keys.admin)])) == [None]
+                sweeping.append(asyncio.create_task(other.perform([s.Expire()])))
+                await removed.wait()
+            seq = await plain(on, data, **options)
+            if ".gone." in on:
+                said.set()
+            return seq
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "publish", publish)
+            patched.setattr(other.engine, "api", api)
+            async with asyncio.timeout(60):
+                assert codes(await store.perform([chunk(1)])) == [Code.UNKNOWN]
+                await sweeping[0]
+        assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>") == []
         await other.close()
 
 

@@ -13,7 +13,8 @@ from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
 from tests.relay.clusters import Reached, emptied, lose, messages
-from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, drop, entry
+from tests.relay.modelled import NO_LEADER
+from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry
 from tests.relay.test_cluster_chunks import is_log, lose_answer
 from tests.relay.test_cluster_drops import rotation
 
@@ -72,6 +73,33 @@ async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_roun
         (page,) = await other.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)])
         assert isinstance(page, s.Page) and page.head == ends[-1] and [one.offset for one in page.entries] == left
         await other.close()
+
+
+@pytest.mark.parametrize(("ends", "asked"), [("the space", "STREAM.PURGE"), ("the chunk", "STREAM.MSG.DELETE")])
+async def test_what_a_stream_without_a_leader_did_not_remove_goes_with_the_next_round(
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, ends: str, asked: str) -> None:
+    """It answers that it has none, as a cluster does that lost two nodes: that is no word of something being removed.
+    Taken for one, a chunk stayed for ever, and counted for nothing where its space did not end."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        await store.perform([create(), chunk(1), drop([], [chunk(1)])])
+        if ends == "the space":
+            await store.perform([s.DropSpace(SPACE.handle, SPACE.keys.admin)])
+        clock.now += QUOTAS.grace
+        plain = store.engine.api
+
+        async def leaderless(name: str, wanted: object = None) -> dict[str, Any]:
+            return {"error": NO_LEADER} if name == f"{asked}.chez_blob_0" else await plain(name, wanted)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.engine, "api", leaderless)
+            assert codes(await store.perform([s.Expire()])) == [Code.STORAGE]
+        there = len(await messages(store, f"chez.blob.0.{SPACE.handle.hex()}.>"))
+        assert there == 1 and await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await messages(store, f"chez.blob.0.{SPACE.handle.hex()}.>") == []
+        if ends == "the chunk":
+            (used,) = await store.perform([s.ReadUsage(SPACE.handle, READ)])
+            assert isinstance(used, s.SpaceUsage) and used.chunks.bytes == 0
 
 
 @pytest.mark.parametrize("through", ["another relay", "the same"])

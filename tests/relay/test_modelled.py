@@ -162,6 +162,9 @@ async def test_what_is_purged_is_of_its_subject_and_before_its_sequence(engine: 
     await engine.delete(LOG, found[0])
     await engine.delete(LOG, found[4] + 1)
     assert await seqs(engine, ">") == found[4:]
+    for gone in (found[0], found[4] + 1):
+        answer = await engine.api(f"STREAM.MSG.DELETE.{LOG}", {"seq": gone, "no_erase": True})
+        assert answer["error"]["err_code"] == 10057
 
 
 async def test_an_inbox_has_one_message_under_each_subject(engine: Engine) -> None:

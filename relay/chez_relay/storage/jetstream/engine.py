@@ -34,6 +34,9 @@ MARK: Final = "Chez-Mark"
 WRONG_LAST: Final = (10071, 10164)
 NOT_FOUND: Final = 404
 
+REMOVED: Final = ("no message found", "stream store EOF")
+"""What is said of a message that is to be removed and is not there; its code is that of other failures as well."""
+
 
 class Conflict(Exception):
     """Somebody else wrote to the subject first."""
@@ -131,15 +134,20 @@ class Engine:
     # --- removing -----------------------------------------------------------------------
 
     async def purge(self, stream: str, subject: str, *, below: int = 0) -> None:
-        """Remove a subject's messages (which may have wildcards), or those below a sequence."""
+        """Remove a subject's messages (which may have wildcards), or those below a sequence. Raises `Unavailable`."""
         wanted: dict[str, object] = {"filter": subject}
         if below:
             wanted["seq"] = below
-        await self.api(f"STREAM.PURGE.{stream}", wanted)
+        await self._remove(f"STREAM.PURGE.{stream}", wanted)
 
     async def delete(self, stream: str, seq: int) -> None:
-        """Remove one message. Raises `Unavailable`."""
-        await self.api(f"STREAM.MSG.DELETE.{stream}", {"seq": seq, "no_erase": True})
+        """Remove one message, if it is there yet. Raises `Unavailable`."""
+        await self._remove(f"STREAM.MSG.DELETE.{stream}", {"seq": seq, "no_erase": True})
+
+    async def _remove(self, name: str, wanted: dict[str, object]) -> None:
+        error = (await self.api(name, wanted)).get("error", {})
+        if error and error.get("description") not in REMOVED:  # a stream without a leader says so, and removes nothing
+            raise Unavailable(error.get("description", "refused"))
 
     # --- the API ------------------------------------------------------------------------
 

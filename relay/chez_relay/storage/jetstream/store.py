@@ -270,7 +270,8 @@ class JetStreamStorage:
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
                 with suppress(Damaged):
                     if await self.spaces.removal.sweep(handle, birth):
-                        await self.engine.purge(stream, kept.subject)
+                        # This one alone: whoever stored a chunk late says so again, and it may be just now.
+                        await self.engine.delete(stream, kept.seq)
                         swept += 1
                 if swept == SWEEP:
                     more = True
