@@ -15,19 +15,18 @@ from typing import Final, Literal
 
 import msgspec
 
-from chez.errors import Damaged, InvalidValue, NotFound
+from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, Held, RawChange
 from chez.records.by_hand import is_import
 from chez.records.derived import MIGRATION
 from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Names, Places, escaped
-from chez.records.rows import ABSENT, Rows
+from chez.records.rows import ABSENT, Rows, unreadable
 from chez.records.values import OWN, Value
 from chez.store.database import Connection
 
-__all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "among", "differences", "moment", "open_past",
-           "unreadable")
+__all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "among", "differences", "moment", "open_past")
 
 NameOf = Callable[[bytes], str | None]
 """What a device is called, by its id."""
@@ -182,16 +181,11 @@ def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes
     known = {hash: (author, time) for hash, author, time in db.execute(
         "SELECT change.hash, coalesce(author, ?), time FROM change LEFT JOIN entry ON entry.n = change.entry "
         "WHERE record = ? AND state < 2", (actor, row.n))}
+    document = rows.load(db, row.n)
     try:
-        return Past(collection, id, rows.load(db, row.n), known)
+        return Past(collection, id, document, known)
     except automerge.BadChange as error:
         raise unreadable(collection, id, error) from None
-
-
-def unreadable(collection: str, id: str, error: automerge.BadChange) -> Damaged:
-    """What is said of a record whose changes are damaged here."""
-    return Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
-                   "`chez doctor` tells of all of them, `chez doctor --repair` makes them again.")
 
 
 def among(collection: str | None) -> tuple[str, tuple[str, ...]]:

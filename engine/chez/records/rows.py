@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from chez.errors import Damaged
 from chez.records import automerge, snapshots
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
@@ -19,7 +20,7 @@ from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
 __all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "PURGED", "REFUSED", "WAITING", "Held", "Row",
-           "Rows", "Tip")
+           "Rows", "Tip", "unreadable")
 
 WARM: Final = 512
 """Documents kept loaded: about 10 KB each."""
@@ -373,8 +374,14 @@ class Rows:
         return None if warm is None else warm.document
 
     def load(self, db: Connection, n: int) -> Document:
-        """A record's document."""
-        document = self.warm(n) or automerge.load(self.base(db, n), self.actor)
+        """A record's document. Raises `Damaged`."""
+        document = self.warm(n)
+        if document is None:
+            try:
+                document = automerge.load(self.base(db, n), self.actor)
+            except BadChange as error:
+                ((collection, id),) = db.execute("SELECT collection, id FROM record WHERE n = ?", (n,)).fetchall()
+                raise unreadable(collection, id, error) from None
         self.keep(n, document)
         return document
 
@@ -447,3 +454,9 @@ class Rows:
         self._warm.move_to_end(n)
         if len(self._warm) > WARM:
             self._warm.popitem(last=False)
+
+
+def unreadable(collection: str, id: str, error: BadChange) -> Damaged:
+    """What is said of a record whose changes are damaged here."""
+    return Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
+                   "`chez doctor` tells of all of them, `chez doctor --repair` makes them again.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
+from chez.errors import Damaged, InvalidValue, MigrationFailed, NotFound, RecordPurged
 from chez.records import automerge, scribe
 from chez.records.anew import settle
 from chez.records.automerge import RawChange
@@ -185,6 +185,8 @@ class RecordStore:
                 self.put(db, space, collection, id, {}, partial(form.renew, id))
             except MigrationFailed as error:
                 failed.append(error)
+            except Damaged as error:
+                failed.append(MigrationFailed(error.message, error.hint))
         return ids[-1] if ids else "", Migrated(len(ids) - len(failed), tuple(failed))
 
     def cursor(self, db: Connection, space: int, collection: str, id: str, path: FieldPath, position: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from chez.errors import Damaged
 from chez.records import automerge
 from chez.records.past import NameOf, among, moment
 from chez.records.record import Record
@@ -63,7 +64,7 @@ def find_trash(db: Connection, space: int, collection: str | None, actor: bytes,
 def _by_whom(rows: Rows, db: Connection, n: int) -> tuple[bytes, datetime | None]:
     try:
         device, number = automerge.written_by(rows.load(db, n), _FIELD) or (b"", 0)
-    except automerge.BadChange:
+    except (automerge.BadChange, Damaged):
         return b"", None
     row = db.execute("SELECT time FROM change LEFT JOIN entry ON entry.n = change.entry WHERE record = ? AND state < 2 "
                      "AND coalesce(author, ?) = ? AND last >= ? ORDER BY last LIMIT 1",

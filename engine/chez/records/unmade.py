@@ -8,6 +8,7 @@ on the record as it is now.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from chez.errors import Damaged
 from chez.records import automerge
 from chez.records.automerge import BadChange, RawChange
 from chez.records.counter import Counter
@@ -53,7 +54,7 @@ def take_out(rows: Rows, db: Connection, row: Row) -> Unsent:
         return Unsent((), {}, {})
     try:
         before = _without(rows, db, row.n, {one.change.hash for one in changes})
-    except BadChange:  # damaged here: all that is shown is taken for the work
+    except (BadChange, Damaged):  # damaged here: all that is shown is taken for the work
         before = {}
     return Unsent(changes, before, row.value)
 
