@@ -1,15 +1,22 @@
 """What inboxes take of a cluster, all together: anybody may make and fill them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 
 from chez_relay import storage as s
 from chez_relay.errors import Code
 from chez_relay.storage.jetstream import boxes
+from chez_relay.storage.jetstream.engine import Kept
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from tests.relay.clusters import Reached, emptied
+from tests.relay.clusters import Reached, emptied, messages
 from tests.relay.storing import INBOX, codes, create, entry
 from tests.relay.support import seed
 from tests.relay.test_cluster_drops import before_next
+
+BOX = f"chez.box.0.s.{INBOX.inbox.hex()}"
 
 
 async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +30,7 @@ async def test_all_inboxes_of_a_cluster_have_a_bound(cluster: Reached, monkeypat
         taken = codes(results).index(Code.FULL) - 1
         assert 0 < taken < 8 and all(isinstance(one, s.Refused) and one.retry for one in results[taken + 1:])
         assert codes(await store.perform([other, items[-1]])) == [Code.FULL, Code.FULL]
+        assert await messages(store, "chez.box.0.now") == []  # what may be tried again is refused without a quorum
         assert codes(await store.perform([INBOX, items[0], create(), entry(1)])) == [None] * 4
         (page,) = await store.perform([s.ReadItems(INBOX.inbox, 0, 100_000)])
         assert isinstance(page, s.ItemPage) and [one.item for one in page.items] == [one.item for one in items[:taken]]
@@ -46,4 +54,47 @@ async def test_an_item_that_is_put_again_while_it_is_taken_stays(
             assert await one.perform([s.DropItems(INBOX.inbox, 1)]) == [s.Done()]
         (page,) = await two.perform([s.ReadItems(INBOX.inbox, 1, 1000)])
         assert page == s.ItemPage((s.InboxItem(2, b"item"),), 2)
+        await two.close()
+
+
+@contextmanager
+def former_leader(store: JetStreamStorage, has: Kept | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A relay asks a node that led the inboxes once and has this of one, until a quorum was to agree with it."""
+    last, publish, agreed = store.engine.last, store.engine.publish, False
+
+    async def remembered(stream: str, subject: str) -> Kept | None:
+        return has if subject == BOX and not agreed else await last(stream, subject)
+
+    async def published(subject: str, data: bytes, **options: Any) -> int:
+        nonlocal agreed
+        agreed = agreed or subject == "chez.box.0.now"
+        return await publish(subject, data, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.engine, "last", remembered)
+        patched.setattr(store.engine, "publish", published)
+        yield
+    assert agreed
+
+
+async def test_a_former_leader_of_inboxes_turns_nobody_away(cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inbox that was just made at another relay is there for who puts into it or looks it up, what was read there
+    is not ahead of it, and what is taken out of it does not come back: who asks is told no such thing before a quorum
+    agreed with the node that is asked. It costs as many messages as there are streams, and those replace each other."""
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        put = [s.AddItem(INBOX.inbox, bytes((number,)), INBOX.write_key) for number in range(2)]
+        assert await one.perform([INBOX]) == [s.Done()]
+        empty = await one.engine.last("chez_box_0", BOX)
+        with former_leader(two, None, monkeypatch):
+            assert await two.perform(put) == [s.Done(), s.Done()]
+        with former_leader(two, None, monkeypatch):
+            assert await two.perform([s.Lookup((INBOX.inbox, seed("nowhere")))]) == [
+                s.Found((s.InboxInfo(INBOX.owner_key, INBOX.write_key), None))]
+        with former_leader(two, empty, monkeypatch):
+            assert await two.perform([s.ReadItems(INBOX.inbox, 2, 1000)]) == [s.ItemPage((), 2)]
+        with former_leader(two, empty, monkeypatch):
+            assert await two.perform([s.DropItems(INBOX.inbox, 2)]) == [s.Done()]
+        assert await one.perform([s.ReadItems(INBOX.inbox, 0, 1000)]) == [s.ItemPage((), 2)]
+        assert len(await messages(one, "chez.box.0.now")) == 1
         await two.close()

@@ -21,6 +21,7 @@ from chez_relay.storage import (
     ItemPage,
     Quotas,
     ReadItems,
+    Refused,
     Result,
 )
 from chez_relay.storage.integrity import Damaged, item_digest
@@ -84,31 +85,45 @@ class Boxes:
             return kept.seq, None
         return kept.seq, replace(box, items=tuple(item for item in box.items if item.expires > now))
 
+    async def barrier(self, shard: int) -> None:
+        """Have a quorum agree with the leader of a shard's inboxes: what was acknowledged before, it has."""
+        await self._engine.publish(self._places.now("box", shard), b"")
+
     async def _perform(self, inbox: bytes, request: BoxRequest) -> Result:
+        sure = False
         while True:
             try:
-                seq, box = await self._load(inbox)
-                if isinstance(request, ReadItems):
-                    return NO_INBOX if box is None else await self._page(inbox, box, request)
-                if isinstance(request, AddInbox):
-                    result, after = (BOXES_FULL, None) if box is None and await self._full() else self._renewed(
-                        box, request)
-                elif box is None:
-                    return NO_INBOX
-                elif isinstance(request, AddItem):
-                    result, after = await self._with(inbox, box, request)
-                else:
-                    result, after = _without(box, request.upto)
-                if after is not None:
-                    seq = await self._engine.publish(self._places.box(inbox), encode(after), expected=seq,
-                                                     ttl=after.ttl + LEEWAY)
-                if after is not None and box is not None and isinstance(request, DropItems):
-                    await self._forget(inbox, box, request.upto, seq)
-                return result
+                result, told = await self._attempt(inbox, request)
             except Conflict:
                 continue
             except Damaged:
                 return DAMAGED
+            if told or sure:
+                return result
+            await self.barrier(self._places.shard(inbox))
+            sure = True
+
+    async def _attempt(self, inbox: bytes, request: BoxRequest) -> tuple[Result, bool]:
+        """What comes of a request, and whether it may be told: as a former leader has it, an inbox that was made is not
+        there, and what is in it is not. Raises `Conflict`, `Damaged`, `Unavailable`."""
+        seq, box = await self._load(inbox)
+        if isinstance(request, ReadItems):
+            page = NO_INBOX if box is None else await self._page(inbox, box, request)
+            return page, isinstance(page, ItemPage)
+        if isinstance(request, AddInbox):
+            result, after = (BOXES_FULL, None) if box is None and await self._full() else self._renewed(box, request)
+        elif box is None:
+            return NO_INBOX, False
+        elif isinstance(request, AddItem):
+            result, after = await self._with(inbox, box, request)
+        else:
+            result, after = _without(box, request.upto)
+        if after is None:
+            return result, isinstance(result, Refused) and result.retry
+        seq = await self._engine.publish(self._places.box(inbox), encode(after), expected=seq, ttl=after.ttl + LEEWAY)
+        if box is not None and isinstance(request, DropItems):
+            await self._forget(inbox, box, request.upto, seq)
+        return result, True
 
     async def _full(self) -> bool:
         """Whether all inboxes take as much as they may. Raises `Unavailable`."""

@@ -8,6 +8,7 @@
     <prefix>_blob_<n>   <prefix>.blob.<n>.<handle>.<birth>.<chunk>       a chunk of an attachment
     <prefix>_box_<n>    <prefix>.box.<n>.s.<inbox>                       an inbox
                         <prefix>.box.<n>.i.<inbox>.<birth>.<digest>      an item in it
+                        <prefix>.box.<n>.now                             proves that the stream's leader leads
     <prefix>_store      <prefix>.store                                   the incarnation
                         <prefix>.renewed                                 that it changed (kept nowhere)
                         <prefix>.news.<handle or inbox>                  what was just stored (kept nowhere)
@@ -66,9 +67,9 @@ class Places:
         """The subjects of all spaces of a shard of which blocks are being removed."""
         return f"{self.prefix}.log.{shard}.begun.*"
 
-    def now(self, shard: int) -> str:
-        """The subject that proves who leads."""
-        return f"{self.prefix}.log.{shard}.now"
+    def now(self, kind: str, shard: int) -> str:
+        """The subject that proves who leads the stream of a kind ("log", "box")."""
+        return f"{self.prefix}.{kind}.{shard}.now"
 
     def chunk(self, handle: bytes, birth: bytes, chunk: bytes) -> str:
         """The subject of one chunk."""

@@ -252,7 +252,11 @@ class JetStreamStorage:
             except Damaged:
                 return DAMAGED
 
-        return dict(zip(handles, await asyncio.gather(*(one(handle) for handle in handles)), strict=True))
+        found = dict(zip(handles, await asyncio.gather(*(one(handle) for handle in handles)), strict=True))
+        if unknown := [handle for handle, known in found.items() if known is None]:
+            await self._boxes.barrier(shard)  # the leader of the inboxes may be a former one
+            found |= zip(unknown, await asyncio.gather(*(one(handle) for handle in unknown)), strict=True)
+        return found
 
     async def _expire(self) -> Result:
         """Sweep a few deleted lives of each shard, and a slice of what is to be dropped.

@@ -133,7 +133,7 @@ class Views:
 
     async def barrier(self, shard: int) -> int:
         """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
-        return await self._engine.publish(self._places.now(shard), b"", alone=True)
+        return await self._engine.publish(self._places.now("log", shard), b"", alone=True)
 
     def _spare(self) -> None:
         """Forget what is remembered beside the last blocks of spaces that were not looked at for longest.
