@@ -1,9 +1,12 @@
 """Waits that hear of their own cancellation, where Python 3.11 makes it easy to lose."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-__all__ = ("happened", "stop")
+__all__ = ("finished", "happened", "stop")
+
+T = TypeVar("T")
 
 
 async def stop(task: asyncio.Task[Any]) -> None:
@@ -29,3 +32,22 @@ async def happened(event: asyncio.Event, seconds: float | None) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def finished(work: Coroutine[Any, Any, T], unwanted: Callable[[], object] = lambda: None) -> T:
+    """What `work` gives, of which nobody may meet a half: who is cancelled meanwhile hears of that once it ended.
+
+    So it is with what a thread does, which no cancellation ends. `unwanted` is called where it comes.
+    """
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+            unwanted()
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # what it ended with is of no interest any more
+    raise cancelled

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chez.tasks import happened, stop
+from chez.tasks import finished, happened, stop
 
 
 async def late(*, last: Exception | None = None) -> Exception | None:
@@ -57,3 +57,38 @@ async def test_an_end_that_comes_with_the_event_is_heard() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await happened(event, None)
+
+
+async def test_who_gives_up_what_has_to_be_finished_hears_of_it_at_its_end() -> None:
+    """Also where he gives up twice; what the work gave or raised is no matter then, and it hears that nobody waits."""
+    for last in (None, ValueError("late")):
+        go_on, told = asyncio.Event(), list[str]()
+
+        async def work(go_on: asyncio.Event = go_on, last: Exception | None = last) -> str:
+            await go_on.wait()
+            if last is not None:
+                raise last
+            return "done"
+
+        waiting = asyncio.create_task(finished(work(), lambda told=told: told.append("unwanted")))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            waiting.cancel()
+        await asyncio.sleep(0)
+        assert not waiting.done() and told == ["unwanted"] * 2
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_what_is_finished_gives_what_it_gave() -> None:
+    """Its result, or its error."""
+    assert await finished(asyncio.sleep(0, "done")) == "done"
+    with pytest.raises(ValueError, match="unforeseen"):
+        await finished(late_error())
+
+
+async def late_error() -> None:
+    """A task that fails."""
+    await asyncio.sleep(0)
+    raise ValueError("unforeseen")

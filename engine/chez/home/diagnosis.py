@@ -35,6 +35,7 @@ from chez.store.disk import disk_error, storage_error, sync_folder
 from chez.store.file import connect
 from chez.store.keyring import database_key
 from chez.store.salvage import Salvage, require, salvage
+from chez.tasks import finished
 
 __all__ = ("Diagnosis", "doctor")
 
@@ -74,7 +75,7 @@ async def doctor(path: Path | str, *, passphrase: str | None = None, repair: boo
     with locked(folder):
         key = await asyncio.to_thread(database_key, folder, passphrase)
         with _typed(folder):
-            diagnosis = await asyncio.to_thread(_mended, folder, key, rebuild, note)
+            diagnosis = await finished(asyncio.to_thread(_mended, folder, key, rebuild, note))
     return await _fetched(folder, passphrase, diagnosis) if diagnosis.fetch else diagnosis
 
 

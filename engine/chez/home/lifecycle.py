@@ -53,6 +53,7 @@ from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, WIPING_FILE, write_key
 from chez.store.keyring import database_key
 from chez.sync.pairing import Bundle, NewDevice
+from chez.tasks import finished
 from chez_wire.login import handle_of
 
 __all__ = (
@@ -157,7 +158,7 @@ async def make_store(folder: Path, passphrase: str, kdf: crypto.Kdf | None, devi
                      work: Callable[[Connection, Journal], None]) -> bytes:
     """A new store and its key file in a folder, which `work` fills in one transaction; returns the database's key."""
     key = crypto.random_bytes(32)
-    await asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate())
+    await finished(asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate()))
     # Private by itself too, should somebody open the folder; WAL and index files take its mode.
     (folder / STORE_FILE).touch(0o600)
     database = await Database.open(folder / STORE_FILE, key)
@@ -234,10 +235,14 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
                 await home.begin()
             yield home
         finally:
-            await home._spaces.close()
-            await home.end_shared()
+            await finished(_ended(home))
     finally:
         await database.close()
+
+
+async def _ended(home: Home) -> None:
+    await home._spaces.close()
+    await home.end_shared()
 
 
 def check_home(folder: Path) -> None:

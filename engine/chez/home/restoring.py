@@ -5,13 +5,14 @@ and the one it comes from can both go on.
 """
 
 import asyncio
+import threading
 from pathlib import Path
 
 import msgspec
 import sqlcipher3
 
 from chez import crypto
-from chez.errors import BadArchive, Damaged
+from chez.errors import BadArchive, Damaged, StorageFailed
 from chez.home.assembly import unix_milliseconds
 from chez.home.backup import STORE_FILE, About, open_backup, unseal
 from chez.home.coming_back import coming_back, sweep
@@ -27,6 +28,7 @@ from chez.store.file import connect, rekey
 from chez.store.keyfile import unwrap_key, write_key
 from chez.store.keyring import database_key
 from chez.store.sealed import Header
+from chez.tasks import finished
 
 __all__ = ("Restored", "become_new_device", "restore")
 
@@ -57,13 +59,19 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
     folder = Path(path)
     if name is not None:
         check_name(name, "device")
-    note = on_loop(progress)
+    note, unwanted = on_loop(progress), threading.Event()
+
+    def step(done: int, total: int) -> None:
+        if unwanted.is_set():  # it may be large, and who gave up waits for its end
+            raise StorageFailed("this was cancelled")
+        note(done, total)
+
     sweep(folder)
     with coming_back(folder, lambda: home_exists(folder)) as made:
-        about, old = await asyncio.to_thread(_take_apart, Path(file), passphrase, made, note)
+        about, old = await finished(asyncio.to_thread(_take_apart, Path(file), passphrase, made, step), unwanted.set)
         key = crypto.random_bytes(32)
-        await asyncio.to_thread(rekey, made / STORE_FILE, old, key)
-        await asyncio.to_thread(write_key, made, key, passphrase, kdf or crypto.Kdf.moderate())
+        await finished(asyncio.to_thread(rekey, made / STORE_FILE, old, key))
+        await finished(asyncio.to_thread(write_key, made, key, passphrase, kdf or crypto.Kdf.moderate()))
         renewal, records = await _renewed_if_sound(made / STORE_FILE, key, about, name or about.name)
     return Restored(about.made, name or about.name, renewal.device, renewal.former, records, renewal.records)
 
@@ -71,7 +79,7 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
 async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> tuple[Renewal, int]:
     """Make a restored store a new device; also the number of its records. Raises `BadArchive`, `Damaged`."""
     try:
-        await asyncio.to_thread(_check_schema, path, key)
+        await finished(asyncio.to_thread(_check_schema, path, key))
         database = await Database.open(path, key)
         try:
             await database.read(lambda db: _is_of(db, about))
@@ -99,7 +107,7 @@ async def become_new_device(path: Path | str, *, passphrase: str | None = None, 
         check_name(name, "device")
     with locked(folder):
         key = await asyncio.to_thread(database_key, folder, passphrase)
-        await asyncio.to_thread(_check_schema, folder / STORE_FILE, key)
+        await finished(asyncio.to_thread(_check_schema, folder / STORE_FILE, key))
         database = await Database.open(folder / STORE_FILE, key)
         try:
             called = await database.read(lambda db: db.execute(

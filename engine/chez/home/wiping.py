@@ -24,6 +24,7 @@ from chez.home.lifecycle import LOCK_FILE, hold
 from chez.store.disk import disk_error, erase, sync_folder
 from chez.store.keyfile import KEY_FILE, WIPING_FILE
 from chez.store.keyring import KEYRING_FILE, remove_key
+from chez.tasks import finished
 
 __all__ = ("Wiped", "wipe")
 
@@ -49,7 +50,7 @@ async def wipe(path: Path | str) -> Wiped:
     on. The keyring forgets the home. Raises `HomeMissing` where no home is, `HomeBusy`,
     `StorageFailed`.
     """
-    return await asyncio.to_thread(_wipe, Path(path))
+    return await finished(asyncio.to_thread(_wipe, Path(path)))
 
 
 def _wipe(folder: Path) -> Wiped:

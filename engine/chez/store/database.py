@@ -31,6 +31,7 @@ from chez.store.disk import is_of_the_file, storage_error
 from chez.store.file import Connection, check_schema, connect, migrate
 from chez.store.log import Log
 from chez.store.writes import FROM_SQLITE, Write, carry_out, part_of
+from chez.tasks import finished
 
 __all__ = ("Connection", "Database")
 
@@ -219,18 +220,14 @@ class Database:
             finally:
                 db.close()
 
-        task = asyncio.create_task(asyncio.to_thread(run))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            unwanted.set()
-            await asyncio.wait((task,))
-            task.exception()  # what it ended with is of no interest any more
-            raise
+        return await finished(asyncio.to_thread(run), unwanted.set)
 
     async def close(self) -> None:
-        """Finish what is queued, then close both connections."""
+        """Finish what is queued, then close both connections; also where who closes is cancelled meanwhile."""
         self._closed = True
+        await finished(self._close())
+
+    async def _close(self) -> None:
         if self._writing:
             self._rested = asyncio.get_running_loop().create_future()
             await self._rested
@@ -354,11 +351,19 @@ async def _connected(path: Path, key: bytes | bytearray, read_only: bool, *,
 
     # A connector that raises leaves aiosqlite's thread unjoined, to fail later on a loop
     # that may be closed: so a failure opens something that can be closed in order.
-    connection = await aiosqlite.Connection(connector, iter_chunk_size=256)
-    if failures:
+    connection = aiosqlite.Connection(connector, iter_chunk_size=256)
+    try:
+        await finished(_begun(connection))
+        if failures:
+            raise failures[0]
+    except BaseException:
         await connection.close()
-        raise failures[0]
+        raise
     return connection
+
+
+async def _begun(connection: aiosqlite.Connection) -> None:
+    await connection
 
 
 async def _run(connection: aiosqlite.Connection, work: Callable[[Connection], T]) -> T:
