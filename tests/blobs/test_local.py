@@ -266,6 +266,25 @@ async def test_a_damaged_piece_is_kept_aside(home: chez.Home, path: Path) -> Non
     assert again.id != blob.id and await read(home, again) == data
 
 
+async def test_a_piece_on_a_bad_sector_is_damaged_and_kept_aside(
+        home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk gives nothing of it: as one whose bytes are others, it is fetched again, or told."""
+    blob = await home.blobs.add(content(3 * CHUNK))
+    rows = await home._database.read(lambda db: db.execute("SELECT position, id FROM chunk").fetchall())
+    file, plain = home.blobs._shared.files.path(dict(rows)[1]), Path.open
+
+    def opened(at: Path, *mode: Any) -> Any:
+        if at == file:
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(at, *mode)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(BlobDamaged):
+        await read(home, blob)
+    assert not file.exists() and len(list((path / "blobs" / "damaged").iterdir())) == 1
+    assert not (await home.blobs.info(blob)).complete
+
+
 async def test_a_reference_with_another_size_is_refused(home: chez.Home) -> None:
     """A record that says another size than its attachment's manifest is not followed."""
     blob = await home.blobs.add(b"hello")
@@ -350,7 +369,7 @@ async def test_what_is_added_again_because_its_copy_was_lost_stays(home: chez.Ho
     drop(home.path)
     again = await home.blobs.add(data)
     await settled(home)
-    assert again.id != first.id and await read(home, again) == data
+    assert again.id != first.id and not (await home.blobs.info(first)).complete and await read(home, again) == data
     assert (await home.blobs.add(data)).id == again.id
 
 

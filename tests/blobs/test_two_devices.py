@@ -6,18 +6,27 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from examples.demo.search import search
 
 import chez
-from chez.blobs import format, tables
+from chez.blobs import attachments, format, tables
 from chez.blobs.files import PieceFiles
 from chez.blobs.format import chunk_count
 from chez.blobs.pieces import reading
 from chez.blobs.reports import BlobInfo
 from chez.blobs.transfer import Sender, open_roles
-from chez.errors import BlobDamaged, BlobMissing, ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import (
+    BlobDamaged,
+    BlobMissing,
+    ChezError,
+    NotAllowed,
+    RelayMisbehaved,
+    RelayRefused,
+    RelayUnreachable,
+)
 from chez.records.reference import Blob
 from chez.sync.connection import connect
 from chez.sync.entry import padded_size
@@ -87,6 +96,11 @@ async def test_it_is_given_up_and_fetched_again(tmp_path: Path, server: Within) 
         assert len(files(home.path)) == 1  # the manifest stays
         assert await read(home, blob) == data
         assert files(home.path) == whole
+        parts = home.blobs.read(blob)
+        await anext(parts)
+        with pytest.raises(NotAllowed, match="being read"):
+            await home.blobs.evict(blob)
+        await parts.aclose()
         await home.blobs.evict(blob)
         await home.blobs.pin(blob)
         assert await home.blobs.info(blob) == BlobInfo(True, True, True)
@@ -143,6 +157,82 @@ async def test_in_the_background(tmp_path: Path, server: Within, monkeypatch: py
         await home.collection("notes").put({"photo": unused}, id="b")
         await home.sync()
         assert (await home.status()).attachments == 0
+
+
+class Sending:
+    """How many attachments were sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent = 0
+        self._news, self._send = asyncio.Event(), Sender.send_waiting
+        monkeypatch.setattr(Sender, "send_waiting", lambda sender: self._sending(sender))
+
+    async def _sending(self, sender: Sender) -> int:
+        sent = await self._send(sender)
+        self.sent += sent
+        self._news.set()
+        return sent
+
+    async def until(self, sent: int) -> None:
+        """Wait for so many."""
+        async with asyncio.timeout(30):
+            while self.sent < sent:
+                await self._news.wait()
+                self._news.clear()
+
+
+async def test_what_was_added_before_leaves_once_a_record_holds_it(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that was closed in between names it when the home is connected: it waited for the next connection."""
+    async with made(tmp_path / "laptop", server.url) as home:
+        await home.sync()
+        blob = await home.blobs.add(content(CHUNK))
+    sending, look, loop, looked = Sending(monkeypatch), tables.unreferenced, asyncio.get_running_loop(), asyncio.Event()
+
+    def looking(*args: Any) -> bool:
+        loop.call_soon_threadsafe(looked.set)
+        return look(*args)
+
+    monkeypatch.setattr(tables, "unreferenced", looking)
+    async with chez.open(tmp_path / "laptop", passphrase="a") as home, home.connect(), asyncio.timeout(30):
+        await looked.wait()
+        await home.collection("notes").put({"photo": blob}, id="a")
+        await sending.until(1)
+        assert (await home.blobs.info(blob)).at_relay
+
+
+async def test_what_is_added_while_it_is_looked_whether_anything_waits_leaves(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came after the look, and before what that found was gone by: it waited for the next connection."""
+    sending, look, loop = Sending(monkeypatch), tables.unreferenced, asyncio.get_running_loop()
+    meanwhile: asyncio.Future[Blob] = loop.create_future()
+    async with made(tmp_path / "laptop", server.url) as home, home.connect() as link:
+        def looking(*args: Any) -> bool:
+            found = look(*args)
+            if not meanwhile.done():
+                added = asyncio.run_coroutine_threadsafe(home.blobs.add(content(CHUNK, 2)), loop).result(10)
+                loop.call_soon_threadsafe(meanwhile.set_result, added)
+            return found
+
+        await link.synced(90)
+        monkeypatch.setattr(tables, "unreferenced", looking)
+        await attached(home, content(CHUNK, 1))
+        await sending.until(1)
+        await home.collection("notes").put({"photo": await meanwhile}, id="b")
+        await sending.until(2)
+
+
+async def test_what_somebody_released_is_sent_again_though_nothing_else_is(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is heard of that tells nobody who sends attachments: it is looked for now and then."""
+    monkeypatch.setattr(attachments, "LOOK_AGAIN", 0.02)
+    sending = Sending(monkeypatch)
+    async with made(tmp_path / "laptop", server.url) as home, home.connect() as link:
+        await link.synced(90)
+        await attached(home, content(CHUNK))
+        await sending.until(1)
+        await home._database.write(lambda db: db.execute("DELETE FROM blob_relay"))
+        await sending.until(2)
 
 
 async def test_a_relay_that_lost_its_store_gets_all_again(tmp_path: Path) -> None:

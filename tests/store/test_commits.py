@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from chez.errors import StorageFailed
 from chez.store.database import Connection, Database
+from chez.store.file import connect
 from chez.store.log import Log
 from chez.store.writes import Write, carry_out, part_of
 
@@ -239,3 +240,23 @@ async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(databas
     assert database.glance(here) == threading.get_ident()
     await database.close()
     assert database.glance(here) is None
+
+
+async def test_work_aside_that_begins_as_the_store_is_closed_finds_no_damage(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection was opened with the key that was zeros by then: the person was sent to a backup."""
+    begun, closed = threading.Event(), threading.Event()
+
+    def late(path: Path, key: bytearray, *, read_only: bool) -> Connection:
+        begun.set()
+        closed.wait(10)
+        return connect(path, key, read_only=read_only)
+
+    database = await Database.open(tmp_path / "chez.db", b"k" * 32)
+    monkeypatch.setattr("chez.store.database.connect", late)
+    aside = asyncio.create_task(database.aside(lambda db, check: db.execute("SELECT 1").fetchone()))
+    await asyncio.to_thread(begun.wait, 10)
+    await database.close()
+    closed.set()
+    with pytest.raises(StorageFailed, match="closed"):
+        await aside

@@ -26,13 +26,17 @@ from chez.sync.beside import EndedHere
 from chez.sync.link import Link
 from chez.sync.meeting import Near
 from chez.sync.pinning import split
-from chez.tasks import stop
+from chez.tasks import happened, stop
 
 __all__ = ("Blobs", "blobs_beside", "blobs_of")
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
 """Seconds between attempts to send to a relay that refuses or is gone: doubling."""
+
+LOOK_AGAIN: Final = 600.0
+"""Seconds until it is looked whether anything is to be sent though nothing told of it: somebody may have released what
+a record names again."""
 
 EVENTS: Final = 16
 """Additions, fetches and evictions after which the collector makes a pass."""
@@ -369,23 +373,26 @@ class Blobs:
             await asyncio.gather(listener, return_exceptions=True)
 
     async def _keep_sending(self, link: Link, turned: asyncio.Event) -> None:
-        pause, seen = FIRST_PAUSE, link.connections
+        pause, seen, n = FIRST_PAUSE, link.connections, self._shared.space().n
         while True:
-            await turned.wait()
+            if not await happened(turned, LOOK_AGAIN):
+                self._unsent.add(link)
             turned.clear()
             if link.connections != seen:  # connected anew: to another store, maybe
                 seen = link.connections
                 self._unsent.add(link)
             if link not in self._unsent or link.status not in ("syncing", "synced"):
                 continue
+            self._unsent.discard(link)  # first: there may be more while this is sent
             try:
                 await self.send(link)
-                if not await self._database.read(lambda db: tables.unreferenced(db, list(self._shared.fresh))):
-                    self._unsent.discard(link)
+                if await self._database.read(lambda db: tables.unreferenced(db, n)):
+                    self._unsent.add(link)
                 pause = FIRST_PAUSE
             except EndedHere:
-                continue  # with the link's next turn
+                self._unsent.add(link)  # with the link's next turn
             except ChezError:  # `status` tells; a relay that refuses is not asked all the time
+                self._unsent.add(link)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 turned.set()

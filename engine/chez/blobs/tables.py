@@ -251,9 +251,11 @@ def anything(db: Connection, space: int) -> tuple[bool, bool]:
     return bool(here), bool(anywhere)
 
 
-def unreferenced(db: Connection, ids: Iterable[str]) -> bool:
-    """Whether one of some blobs is in no record."""
-    return any(db.execute("SELECT 1 FROM blob_reference WHERE blob = ?", (id,)).fetchone() is None for id in ids)
+def unreferenced(db: Connection, space: int) -> bool:
+    """Whether a blob of a space was seen whole here and is in no record: a record may come to hold it."""
+    return db.execute("SELECT 1 FROM blob AS b WHERE space = ? AND content IS NOT NULL AND NOT EXISTS "
+                      "(SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) LIMIT 1",
+                      (space,)).fetchone() is not None
 
 
 def totals(db: Connection, space: int, urls: Sequence[str]) -> tuple[int, int, int, int]:

@@ -211,7 +211,12 @@ class Database:
                 raise StorageFailed("this was cancelled")
 
         def run() -> T:
-            db = connect(self.path, self.key, read_only=self.read_only)
+            try:
+                db = connect(self.path, self.key, read_only=self.read_only)
+            except ChezError:
+                if self._closed:  # and the key is zeros: nothing is damaged
+                    raise StorageFailed("this home is closed", "Open it again.") from None
+                raise
             db.set_progress_handler(unwanted.is_set, 10_000)  # ends the statement when it says yes
             try:
                 return work(db, check)
