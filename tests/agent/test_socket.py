@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,23 @@ async def test_a_deep_folder_gets_a_private_socket_elsewhere(
         runtime.rmdir()
 
 
+async def test_a_copy_of_a_deep_folder_leads_nobody_to_the_owner_of_the_original(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the copy is not done in the original, whose socket an owner of the copy leaves alone."""
+    with tempfile.TemporaryDirectory(prefix="chez-test-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        original, copy = (FakeHome(tmp_path / (name * 100)) for name in "oc")
+        original.path.mkdir(0o700)
+        async with serve(original, find=find):  # type: ignore[arg-type]
+            shutil.copytree(original.path, copy.path)
+            assert paths.connect(copy.path) is None
+            async with serve(copy, find=find):  # type: ignore[arg-type]
+                assert await ask(copy, "echo", n=1) == {"n": 1}
+            assert await ask(original, "echo", n=2) == {"n": 2}
+            original.path = original.path.rename(tmp_path / ("m" * 100))
+            assert await ask(original, "echo", n=3) == {"n": 3}
+
+
 async def test_what_a_killed_owner_left_is_replaced(home: FakeHome, tmp_path: Path) -> None:
     """A stale socket and pointer are no owner, and do not stop the next one."""
     stale = socket.socket(socket.AF_UNIX)
@@ -85,7 +104,8 @@ async def test_a_damaged_pointer_is_no_owner(tmp_path: Path, content: bytes) -> 
     folder, elsewhere = tmp_path / ("d" * 100), tmp_path / "elsewhere"
     folder.mkdir(0o700)
     elsewhere.write_bytes(b"another's")
-    (folder / "owner.socket").write_bytes(bytes(elsewhere) if content == b"elsewhere" else content)
+    number = f"{folder.stat().st_dev} {folder.stat().st_ino}\n".encode()
+    (folder / "owner.socket").write_bytes(number + (bytes(elsewhere) if content == b"elsewhere" else content))
     assert paths.connect(folder) is None
     async with serve(FakeHome(folder), find=find):  # type: ignore[arg-type]
         pass

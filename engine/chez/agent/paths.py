@@ -3,7 +3,8 @@
 The socket is `owner.sock` in the home's folder. A unix socket's path has about 108
 bytes at most, so for a deep folder the socket is put into a fresh private folder under
 XDG_RUNTIME_DIR (or the temporary folder) and its path is written into `owner.socket` in
-the home. Three walls stand before it: folder mode 0700, socket mode 0600, and the
+the home, with that folder's own number: a copy of the home leads nobody to the owner of the
+original. Three walls stand before it: folder mode 0700, socket mode 0600, and the
 kernel's word for who is at the other end (SO_PEERCRED).
 """
 
@@ -39,10 +40,18 @@ def socket_path(home: Path) -> Path | None:
     if _short(direct):
         return direct if direct.exists() else None
     try:
-        text = (home / POINTER_NAME).read_bytes()[:_MAX_POINTER].decode()
+        folder, _, text = (home / POINTER_NAME).read_bytes()[:_MAX_POINTER].decode().partition("\n")
+        if folder != _number(home):
+            return None
     except (OSError, UnicodeDecodeError):
         return None
     return Path(text) if text and "\0" not in text and _short(Path(text)) else None
+
+
+def _number(home: Path) -> str:
+    """What a folder keeps when it is moved, and a copy has not."""
+    about = home.stat()
+    return f"{about.st_dev} {about.st_ino}"
 
 
 def connect(home: Path) -> socket.socket | None:
@@ -190,5 +199,5 @@ def _write_pointer(home: Path, path: Path) -> None:
     fresh = home / (POINTER_NAME + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(os.fsencode(path))
+        file.write(_number(home).encode() + b"\n" + os.fsencode(path))
     os.replace(fresh, home / POINTER_NAME)
