@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -268,3 +269,23 @@ async def test_an_inbox_full_of_rubbish_does_not_stop_results(
     # The relay forgets what was acknowledged, so a repeat can come; it is not kept twice.
     await inboxes.put(keys.relay, keys.inbox, keys.inbox_writer, departure.message)
     assert results(provider) == []
+
+
+async def test_a_yes_after_midnight_is_to_what_was_shown(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last day of a grant is the one that the person saw, not one that follows from when they answered."""
+    class Day(date):
+        now = date(2026, 11, 29)
+
+        @classmethod
+        def today(cls) -> date:  # type: ignore[override]
+            return cls.now
+
+    class Late(Person):
+        async def ask(self, question: str, *, default: str | None = None) -> str:
+            Day.now += timedelta(days=1)
+            return await super().ask(question, default=default)
+
+    monkeypatch.setattr(verbs, "date", Day)
+    person = Late("yes")
+    given = await verbs.job_grant(home, {"bundle": bundle().encoded, "days": 3}, person)
+    assert given["until"] == "2026-12-02" and "2026-12-02" in "\n".join(person.shown[-1]["job"]["words"])

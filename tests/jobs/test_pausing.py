@@ -1,5 +1,6 @@
 """Pausing, resuming and revoking: any device can stop a job, only the one that runs it starts it again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import chez
 from chez.crypto import Kdf, SigningKey
 from chez.errors import NotAllowed
-from chez_sandbox.consent import verbs
+from chez_sandbox.consent import stopping, verbs
 from chez_sandbox.consent.grants import COLLECTION, load_grant, revoke_grant
 from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.pauses import RESUME, Resumption, standing
@@ -188,6 +189,32 @@ async def test_revoking_ends_a_run_in_progress(home: chez.Home, runtime: Runtime
     with pytest.raises(GrantEnded):
         async with authorise(home, ID, TODAY):
             pass
+
+
+async def test_who_waits_for_a_run_is_cancelled_also_at_its_end(
+        home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is no more looked after for a revocation: what came of it is not gone on with."""
+    watching, ending, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def watch(*_: object) -> None:
+        try:
+            watching.set()
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await ended.wait()
+
+    async def work() -> int:
+        await watching.wait()
+        return 7
+
+    monkeypatch.setattr(stopping, "_watch", watch)
+    run = asyncio.create_task(unless_revoked(home, ID, work))
+    await ending.wait()
+    run.cancel()
+    ended.set()
+    await asyncio.wait([run])
+    assert run.cancelled()
 
 
 async def test_work_that_nobody_revokes_is_left_alone(home: chez.Home) -> None:

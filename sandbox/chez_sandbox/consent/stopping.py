@@ -1,12 +1,12 @@
 """A run in progress ends when its grant is revoked, on this device or by what syncs from another."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from chez.tasks import stop
 from chez_sandbox.consent.grants import COLLECTION
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ async def unless_revoked(home: "Home", id: str, work: Callable[[], Awaitable[T]]
         try:
             return await work()
         finally:
-            watcher.cancel()
-            with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
-                await watcher
+            with anyio.CancelScope(shield=True):
+                await stop(watcher)
     return None
 
 
-async def _watch(home: "Home", id: str, stop: Callable[[], None]) -> None:
+async def _watch(home: "Home", id: str, revoked: Callable[[], None]) -> None:
     async for record in home.collection(COLLECTION).live(id):
         if record is None or record.value.get("revoked") is not False:
-            stop()
+            revoked()

@@ -122,12 +122,12 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     bundle = open_bundle(asked.bundle)
     narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
     require_fitting(bundle, asked.runs, asked.bits, asked.epsilon, asked.review, asked.hold_hours)
-    seed = secrets.token_bytes(32)
+    seed, today = secrets.token_bytes(32), date.today()  # what is shown holds, however late the answer comes
     described = _described(bundle, asked.language)
-    described["words"] += chosen_words(Choice(bundle, asked, narrowing), seed, datetime.now(UTC), date.today())
+    described["words"] += chosen_words(Choice(bundle, asked, narrowing), seed, datetime.now(UTC), today)
     grants = await list_grants(home)
     described["words"] += together_words(grants, bundle, await holders(home), asked.language)
-    described["words"] += standing_words(grants, bundle, date.today(), asked.language)
+    described["words"] += standing_words(grants, bundle, today, asked.language)
     described["words"] += news_words(grants, bundle, asked.language, await home.transaction(receipted))
     if said := beside_catalogues(await catalogues(home), bundle, asked.language):
         described["words"] += headed(phrase(asked.language, "head.offered"), [said])
@@ -144,7 +144,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         id=secrets.token_bytes(16),
         seed=seed,
         now=_now(),
-        until=date.today() + timedelta(days=asked.days),
+        until=today + timedelta(days=asked.days),
         runs=asked.runs,
         bits=asked.bits,
         epsilon=asked.epsilon,
