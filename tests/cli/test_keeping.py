@@ -82,6 +82,17 @@ def test_doctor_finds_explains_and_repairs(either: Chez) -> None:
     assert either.error("doctor", "--repair", "--as-new-device", code=2)["code"] == "Usage"
 
 
+def test_what_no_mending_changes_is_wrong_still(chez: Chez) -> None:
+    """A forged receipt beside what is mended: the exit code is 1, and what is to be done about it is told."""
+    chez.run("put", "notes", "tea", "title=Tea")
+    harm(chez.home, "UPDATE record SET json = '{}'")
+    harm(chez.home, """UPDATE receipt SET body = '{"forged":1}'""")
+    told = chez.run("doctor", "--repair", code=1).stdout
+    assert "done: 1 records were made again" in told and "compare it with what other devices" in told
+    assert "--repair shows" not in told
+    assert [one["kind"] for one in chez.json("doctor", code=1)["findings"]] == ["journal"]
+
+
 def test_doctor_on_a_store_that_does_not_open(chez: Chez) -> None:
     """A file that is no store any more: one line that says what to do, never a stack trace."""
     (chez.home / "chez.db").write_bytes(b"nothing" * 1000)

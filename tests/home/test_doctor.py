@@ -13,6 +13,7 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged, HomeBusy
 from chez.home.assembly import unix_milliseconds
+from chez.home.examine import Finding
 from chez.records.encode import encode_fields
 from chez.store.database import Connection
 from chez.store.file import connect
@@ -80,7 +81,7 @@ async def cured(path: Path, **options: bool) -> chez.Diagnosis:
     assert not found.sound and found.done == ()
     assert all(one.meaning and one.cure and one.where for one in found.findings)
     mended = await chez.doctor(path, passphrase=PASSPHRASE, **(options or {"repair": True}))
-    assert mended.done
+    assert mended.done and mended.left == ()
     after = await chez.doctor(path, passphrase=PASSPHRASE)
     assert after.sound, after
     return mended
@@ -176,6 +177,15 @@ async def test_everything_is_made_again_from_the_log(home: Path) -> None:
     after = await held(home)
     # What was not sent is in no entry: of this record only what was in one is left.
     assert {**after, ("notes", "long"): None} == {**before, ("notes", "long"): None}
+
+
+def test_what_is_wrong_still_is_told_apart() -> None:
+    """Nothing where all was mended; neither a copy in use nor a forged journal is, unless it is another device now."""
+    found = tuple(Finding(kind, "there", "it is wrong", "do so", harm=kind != "disk")
+                  for kind in ("record", "copy", "journal", "disk"))
+    assert chez.Diagnosis(found).left == found[:3]
+    assert chez.Diagnosis(found, ("this",)).left == found[1:3]
+    assert chez.Diagnosis(found, ("this",), renewed=True).left == found[2:3]
 
 
 async def test_the_journal_is_evidence(home: Path) -> None:

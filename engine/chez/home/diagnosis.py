@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlcipher3
@@ -40,6 +40,10 @@ from chez.tasks import finished
 __all__ = ("Diagnosis", "doctor")
 
 
+_STAYS: Final = frozenset(("copy", "journal"))
+"""What no mending changes: another device does the first, nothing the second."""
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """What was found, and what was done about it, in plain words; `damaged` is where the old file is kept.
 
@@ -57,6 +61,12 @@ class Diagnosis(msgspec.Struct, frozen=True):
     def sound(self) -> bool:
         """Whether nothing that was found does harm."""
         return not any(finding.harm for finding in self.findings)
+
+    @property
+    def left(self) -> tuple[Finding, ...]:
+        """What does harm still: all that was found to, or, where it was mended, what that does not change."""
+        return tuple(one for one in self.findings if one.harm and (not self.done or (
+            one.kind in _STAYS and not (one.kind == "copy" and self.renewed))))
 
 
 async def doctor(path: Path | str, *, passphrase: str | None = None, repair: bool = False, rebuild: bool = False,
@@ -115,7 +125,7 @@ def _mended(folder: Path, key: bytes, rebuild: bool, step: Callable[[int, int], 
     if any(finding.kind == "keys" for finding in found):
         raise Damaged(f"what this home is nothing without is damaged: {found[0].meaning}",
                       "Restore a backup, or join again from another device: the relay still holds the entries.")
-    if not rebuild and not any(finding.harm and finding.kind not in ("copy", "journal") for finding in found):
+    if not rebuild and not any(finding.harm and finding.kind not in _STAYS for finding in found):
         return Diagnosis(tuple(found))
     with _store(store, key) as db:
         if not any(finding.kind == "store" for finding in found):

@@ -128,19 +128,19 @@ def doctor(ctx: click.Context, repair: bool, rebuild: bool, as_new_device: bool,
     if as_new_device:
         _as_new_device(ctx, name)
         return
-    findings, done = _look(ctx, repair or rebuild, rebuild)
+    findings, left, done = _look(ctx, repair or rebuild, rebuild)
     if settings(ctx).json:
         json_line({"findings": findings, "done": done})
     else:
-        _tell(findings, done)
-    if any(one["harm"] for one in findings) and not done:
+        _tell(findings, left, done)
+    if left:
         ctx.exit(1)
 
 
-def _tell(findings: list[dict[str, Any]], done: list[str]) -> None:
+def _tell(findings: list[dict[str, Any]], left: list[dict[str, Any]], done: list[str]) -> None:
     for one in findings[:FINDINGS_SHOWN]:
         say(f"{one['where']}: {one['meaning']}")
-        if not done:
+        if one in left or not done:
             say(f"    {one['cure']}")
     if (more := len(findings) - FINDINGS_SHOWN) > 0:
         say(f"… and {more:,} more (--json lists them)")
@@ -150,8 +150,11 @@ def _tell(findings: list[dict[str, Any]], done: list[str]) -> None:
         say(f"done: {line}")
 
 
-def _look(ctx: click.Context, repair: bool, rebuild: bool) -> tuple[list[dict[str, Any]], list[str]]:
-    """Findings, and what was done; by this process where no owner runs, for a damaged home may not open."""
+def _look(ctx: click.Context, repair: bool, rebuild: bool
+          ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Findings, those that do harm still, and what was done; by this process where no owner runs, for a damaged home
+    may not open.
+    """
     import chez
     from chez.cli import passphrases
     from chez.cli.terminal import Terminal
@@ -162,7 +165,8 @@ def _look(ctx: click.Context, repair: bool, rebuild: bool) -> tuple[list[dict[st
         link.close()
         if repair:
             refuse_owned(chosen.path)
-        return call(ctx, "doctor", {}), []
+        found = call(ctx, "doctor", {})
+        return found, [one for one in found if one["harm"]], []
     face = Terminal(chosen)
     try:
         diagnosis = asyncio.run(chez.doctor(
@@ -170,7 +174,8 @@ def _look(ctx: click.Context, repair: bool, rebuild: bool) -> tuple[list[dict[st
             progress=lambda done, total: face.progress(done, total, "doctor")))
     finally:
         face.clear()
-    return [plain_finding(one) for one in diagnosis.findings], list(diagnosis.done)
+    findings, left = ([plain_finding(one) for one in each] for each in (diagnosis.findings, diagnosis.left))
+    return findings, left, list(diagnosis.done)
 
 
 def _as_new_device(ctx: click.Context, name: str | None) -> None:
