@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chez.agent import paths
-from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until
+from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until, within
 
 
 @pytest.fixture
@@ -174,6 +174,20 @@ def test_the_owner_answers_without_a_passphrase_until_lock(chez: Chez) -> None:
     assert chez.json("get", "notes", "a")["value"] == {"n": 1}
     assert chez.json("lock") == {"locked": True, "owner": None}
     assert not (chez.home / "owner.sock").exists()
+
+
+def test_who_stops_the_start_of_an_owner_has_none(chez: Chez, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while `chez up --detach` waits: what it had started ends, and goes on in no background."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(child: "subprocess.Popen[bytes]", _: int) -> bytes:
+        started.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chez.cli.commands.up._line", interrupted)
+    assert within(chez.arguments("up", "--detach"), b"").returncode == 130
+    assert started[0].wait(60) != 0
+    assert paths.connect(chez.home) is None
 
 
 def test_a_second_owner_is_told_who_is_first(owned: Chez) -> None:

@@ -166,7 +166,11 @@ def _spawn(chosen: Settings, passphrase: str | None, lock_after: str | None) -> 
         child.stdin.write((passphrase or "").encode())
         child.stdin.close()
     with child.stdout:
-        line = _line(child, child.stdout.fileno())
+        try:
+            line = _line(child, child.stdout.fileno())
+        except BaseException:  # who is told that it was interrupted, or did not answer, has no owner
+            child.terminate()
+            raise
     # It outlives this process; the interpreter must not wait for it or warn about it.
     child.returncode = child.returncode if child.poll() is not None else 0
     try:
