@@ -1,6 +1,6 @@
 """Consent: nothing runs but what was granted, as it was granted."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -227,6 +227,38 @@ async def test_a_revoked_or_ended_grant_does_not_run(home: chez.Home) -> None:
     with pytest.raises(GrantEnded, match="revoked"):
         async with authorise(home, later.grant.id, TODAY):
             pass
+
+
+async def test_a_grant_runs_to_the_end_of_its_last_day(home: chez.Home) -> None:
+    """The day that it was given until is its last one, and counts."""
+    given = await grant(home, bundle(), until=TODAY)
+    async with authorise(home, given.grant.id, TODAY):
+        pass
+    with pytest.raises(GrantEnded, match="ended"):
+        async with authorise(home, given.grant.id, TODAY + timedelta(days=1)):
+            pass
+
+
+@pytest.mark.parametrize("mark", [None, 0, 1, "", "no"])
+async def test_any_other_mark_than_that_it_is_not_revoked_revokes(home: chez.Home, mark: object) -> None:
+    """What another device, or another Chez, wrote there is heeded as a revocation, whatever it is."""
+    given = await grant(home, bundle())
+    await tamper(home, given.grant.id, revoked=mark)
+    assert (await load_grant(home, given.grant.id)).revoked
+    await revoke_grant(home, given.grant.id)
+    await revoke_grant(home, given.grant.id)
+    assert len(await home.journal.receipts("revocation")) == 1
+
+
+async def test_a_grant_of_this_device_that_was_deleted_is_revoked_without_its_record(home: chez.Home) -> None:
+    """The receipt is enough: nothing comes back from the trash for that."""
+    given = await grant(home, bundle())
+    await home.collection(COLLECTION).delete(given.grant.id)
+    with pytest.raises(GrantInvalid, match="revoked all the same"):
+        await revoke_grant(home, given.grant.id)
+    assert len(await home.journal.receipts("revocation", grant=given.grant.id)) == 1
+    with pytest.raises(NotFound):
+        await home.collection(COLLECTION).get(given.grant.id)
 
 
 async def test_without_a_grant_no_run_can_be_constructed(home: chez.Home) -> None:
