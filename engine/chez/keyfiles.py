@@ -67,14 +67,21 @@ class Seeds:
 
 
 def save_key_file(path: Path, keys: msgspec.Struct) -> None:
-    """Write a new key file, readable by its owner only. Never overwrites one (`HomeExists`). Raises `StorageFailed`."""
+    """Write a new key file, readable by its owner only; whole or not at all. Never overwrites one (`HomeExists`).
+
+    Raises `StorageFailed`.
+    """
     text = json.dumps(msgspec.to_builtins(keys), indent=1) + "\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)  # half a key keeps the next one from its place
+            raise
     except FileExistsError:
         raise HomeExists(f"{path} exists", "a key is never overwritten: choose another name") from None
     except OSError as error:

@@ -1,5 +1,6 @@
 """The 24 words at the command line: asked back at set-up, checked, split, combined, printed."""
 
+import errno
 import re
 import stat
 import sys
@@ -174,6 +175,29 @@ def test_pages_of_all_shares_at_once(empty: Chez, words: Path, tmp_path: Path) -
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in folder.iterdir())
     assert "academic" not in found.stdout and "NOT encrypted" in found.stdout
+
+
+def test_of_pages_that_can_not_be_written_none_is_left(
+        empty: Chez, words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk leaves neither half a page nor some of a set, and what is asked again has its place free."""
+    written: list[int] = []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    split = ("recovery", "split", "-k", "2", "-n", "3", "--from", str(words), "--sheets")
+    assert "share-2.html can't be written: No space" in empty.error(*split, str(tmp_path / "pages"))["message"]
+    assert not (tmp_path / "pages").exists()
+    empty.run(*split, str(tmp_path / "pages"))
+    del written[1:]
+    sheet = ("recovery", "sheet", "--out", str(tmp_path / "sheet.html"), "--from", str(words))
+    assert "No space" in empty.error(*sheet)["message"]
+    empty.run(*sheet)
+    failed = empty.error(*split, str(words / "pages"))
+    assert failed["code"] == "NotAllowed" and "can't be made: Not a directory" in failed["message"]
 
 
 @pytest.mark.slow

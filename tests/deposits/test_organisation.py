@@ -1,6 +1,7 @@
 """The organisation's side by itself: its key, its book, files read and made into messages."""
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -73,6 +74,19 @@ def test_a_key_file_is_the_owners_alone_and_never_overwritten(tmp_path: Path) ->
         load_keys(path)
     with pytest.raises(NotFound):
         load_keys(tmp_path / "nothing")
+
+
+def test_a_key_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk leaves no half of it, which would keep the next one from its place."""
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(StorageFailed, match="No space"):
+            save_keys(tmp_path / "key", KEYS)
+    save_keys(tmp_path / "key", KEYS)
+    assert load_keys(tmp_path / "key") == KEYS
 
 
 def test_a_file_is_one_batch_however_often_it_is_given(book: Book) -> None:

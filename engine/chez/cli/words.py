@@ -179,12 +179,19 @@ def refuse_file(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner may read, durably. Raises `NotAllowed` with the system's reason."""
+    """Write a new file that only its owner may read, durably; whole or not at all.
+
+    Raises `NotAllowed` with the system's reason.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)  # half a secret keeps the next one from its place
+            raise
     except OSError as error:
         raise NotAllowed(f"{path} can't be written: {error.strerror}", "Choose another place.") from None

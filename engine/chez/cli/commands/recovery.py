@@ -9,7 +9,7 @@ import click
 from chez.cli.client import call
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import json_line, say
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 
 __all__ = ("recovery",)
 
@@ -128,10 +128,19 @@ def _write_sheets(chosen: Settings, folder: Path, shares: list[str]) -> None:
     from chez.keys import recovery_sheet
 
     refuse_file(folder)
-    folder.mkdir(mode=0o700, parents=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise NotAllowed(f"{folder} can't be made: {error.strerror}", "Choose another place.") from None
     files = [folder / f"share-{number}.html" for number in range(1, len(shares) + 1)]
-    for file, share in zip(files, shares, strict=True):
-        write_private(file, recovery_sheet(share, made=_today()))
+    try:
+        for file, share in zip(files, shares, strict=True):
+            write_private(file, recovery_sheet(share, made=_today()))
+    except BaseException:  # the next call makes another set, with which these do not mix
+        for file in files:
+            file.unlink(missing_ok=True)
+        folder.rmdir()
+        raise
     if chosen.json:
         json_line({"files": [str(file) for file in files]})
     else:
