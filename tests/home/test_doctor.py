@@ -12,9 +12,11 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import Damaged, HomeBusy
+from chez.home import examine
 from chez.home.assembly import unix_milliseconds
 from chez.home.examine import Finding
 from chez.records.encode import encode_fields
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.store.file import connect
 from chez.store.keyfile import read_key
@@ -333,6 +335,23 @@ async def test_beside_an_owner(home: Path) -> None:
         assert await owner.examine() == []
         with pytest.raises(HomeBusy):
             await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+
+
+async def test_what_is_looked_at_beside_an_owner_is_of_one_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space that is erased meanwhile is not one whose keys are lost, for which one is sent to a backup."""
+    load, loop, erased = examine.load_space, asyncio.get_running_loop(), list[bool]()
+    async with chez.open(home, passphrase=PASSPHRASE) as owner:
+        made = await owner.create_space("other")
+
+        def loading(db: Connection, n: int) -> SpaceKeys:
+            if not erased:
+                erased.append(True)
+                asyncio.run_coroutine_threadsafe(made.delete(), loop).result(10)
+            return load(db, n)
+
+        monkeypatch.setattr(examine, "load_space", loading)
+        assert await owner.examine() == [] and erased
+        assert await owner.examine() == []
 
 
 @pytest.fixture

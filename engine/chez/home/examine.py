@@ -15,6 +15,7 @@ Of disk and clock tells `home.surroundings`.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import msgspec
@@ -74,6 +75,22 @@ def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total
     if found := [Finding("store", "the file", problem, f"{_REPAIR} saves all that can be read into a new file")
                  for problem in store_problems(db)]:
         return found
+    with _one_state(db):
+        return _examined(db, step)
+
+
+@contextmanager
+def _one_state(db: Connection) -> Iterator[None]:
+    """All that is read in the block is of one state of the store: an owner may write beside it."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:  # which some errors end
+            db.execute("ROLLBACK")
+
+
+def _examined(db: Connection, step: Callable[[int, int], Any]) -> list[Finding]:
     try:
         device = own_device(db)
         spaces = [row[0] for row in db.execute("SELECT n FROM space ORDER BY n").fetchall()]

@@ -219,10 +219,12 @@ def succeed(db: Connection, device: DeviceKeys, now: int, former: bytes, why: st
 
 def verify_journal(db: Connection, device: bytes) -> Verification:
     """What `Journal.verify` does, on a connection, for the device that the store is."""
+    # First what was told, for that takes in what is written while the receipts are read.
+    told = db.execute("SELECT number, hash FROM witness WHERE author = ?", (device,)).fetchall()
     own = _fold(db.execute(f"SELECT {_COLUMNS} FROM receipt ORDER BY number"), device)
     if isinstance(own, Verification):
         return own
-    for number, digest in db.execute("SELECT number, hash FROM witness WHERE author = ?", (device,)):
+    for number, digest in told:
         if own.get(number) != digest:
             return Verification(False, len(own) - 1,
                                 f"the journal was cut: other devices were told of receipt {number}")
