@@ -14,7 +14,7 @@ from chez.agent import paths, protocol, running
 from chez.agent.owner import Owner, serve, serving
 from chez.cli.client import OwnerGone, exchange
 from chez.crypto import Kdf
-from chez.errors import HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
+from chez.errors import HomeLocked, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
 from chez.home.lifecycle import opened
 from tests.agent.owning import Face, FakeHome, ask, dial, find, until
 
@@ -140,6 +140,21 @@ async def test_passphrases_are_tried_one_at_a_time_with_a_pause(home: FakeHome) 
         clock.now += 8
         assert await ask(home, "unlock", passphrase="right") == {"unlocked": True}
         assert await ask(home, "echo", n=1) == {"n": 1}
+        owner.stopped.set()
+        await task
+
+
+async def test_only_a_wrong_passphrase_makes_wait(home: FakeHome) -> None:
+    """What else keeps a home from being opened, as a keyring or a disk that refuses, is no guess."""
+    async def opening(owner: Owner) -> None:
+        while (request := await owner.asked()) is not None:
+            owner.settle(request, StorageFailed("the disk refuses", "try again"))
+
+    async with serving(home.path, paths.listen(home.path), find=find, lock_after=60, clock=Clock()) as owner:
+        task = asyncio.create_task(opening(owner))
+        for _ in range(2):
+            with pytest.raises(StorageFailed, match="the disk refuses"):
+                await ask(home, "unlock", passphrase="right")
         owner.stopped.set()
         await task
 
