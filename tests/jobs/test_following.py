@@ -189,6 +189,39 @@ async def test_following_outlives_the_relay(tmp_path: Path) -> None:
     assert len(set(world.hooked)) == 2 and not cuts
 
 
+async def test_who_ends_it_as_it_ends_a_wait_is_heard(tmp_path: Path) -> None:
+    """Ctrl-C that comes while the relay is no more waited for ends it, as at any other moment."""
+    ending, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        def __aiter__(self) -> AsyncIterator[InboxItem]:
+            return self
+
+        async def __anext__(self) -> InboxItem:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ending.set()
+                await ended.wait()
+            raise AssertionError("nothing comes")
+
+        async def ack(self, number: int) -> None:
+            """Nothing came."""
+
+    @asynccontextmanager
+    async def inbox() -> AsyncIterator[Slow]:
+        yield Slow()
+
+    with ResultBook(tmp_path / "results.jsonl", KEYS) as book:
+        run = asyncio.create_task(take_results(
+            inbox, Taking(book, [], lambda: NOW, lambda _: None, lambda _: None), 0.0))
+        await ending.wait()
+        run.cancel()
+        ended.set()
+        await asyncio.wait([run])
+    assert run.cancelled()
+
+
 def test_a_grant_has_one_consent(tmp_path: Path) -> None:
     """A message that names another consent than those before it of its grant is no result, also after a restart."""
     path = tmp_path / "results.jsonl"

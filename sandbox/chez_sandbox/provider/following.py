@@ -16,6 +16,7 @@ import msgspec
 
 from chez.errors import NotARelay, RelayUnreachable
 from chez.inboxes import InboxItem
+from chez.tasks import stop
 from chez_sandbox.provider.results import Kept, ResultBook
 
 __all__ = ("Inbox", "Items", "Sink", "Taking", "take_results")
@@ -128,7 +129,7 @@ async def _next(
     """The next item; None when there is none within `wait`, or it is time to renew. Sinks are served meanwhile."""
     loop = asyncio.get_running_loop()
     end = renew if wait is None else min(renew, loop.time() + wait)
-    coming = asyncio.ensure_future(_one(waiting))
+    coming = asyncio.create_task(_one(waiting))
     try:
         while True:
             left = max(0.0, end - loop.time())
@@ -140,9 +141,8 @@ async def _next(
                 return None
             await _fill(taking)
     finally:
-        coming.cancel()
-        with suppress(asyncio.CancelledError, RelayUnreachable):
-            await coming
+        with suppress(RelayUnreachable):
+            await stop(coming)
 
 
 async def _one(waiting: AsyncIterator[InboxItem]) -> InboxItem | None:
