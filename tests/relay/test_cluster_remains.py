@@ -38,6 +38,27 @@ async def appended(store: s.Storage, count: int, size: int = 200) -> list[bytes]
     return [one.head for one in results if isinstance(one, s.Stored)]
 
 
+@pytest.mark.parametrize(("last", "left"), [(2, [1, 2, 3, 4]), (3, [4])])
+async def test_dropped_entries_that_came_with_packets_go_with_them(
+        cluster: Reached, last: int, left: list[int]) -> None:
+    """Their block told the packets yet when they were dropped: it stayed for ever, as what replaces packets took it for
+    one of entries that are there. One that has such an entry stays."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        _, *stored = await store.perform([create(1), *(entry(number, 150) for number in range(3))])
+        await store.perform([entry(3, 150)])
+        heads = [one.head for one in stored if isinstance(one, s.Stored)]
+        assert await store.perform([drop([s.Dropped(1, last, heads[last - 1])])]) == [s.Done()]
+        clock.now += QUOTAS.grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await kept(store) == [1, 2, 3, 4]
+        space, request = rotation(1, 1, SPACE.keys.admin, READ)
+        assert await store.perform([request]) == [s.Done()]
+        assert await kept(store) == left
+        (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, space.keys.read)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(last + 1, 5))
+
+
 @pytest.mark.parametrize("killed", [KilledError, Unavailable])
 @pytest.mark.parametrize("then", ["nothing", "another drop"])
 async def test_what_was_told_dropped_and_not_yet_removed_goes_with_the_next_round(

@@ -10,7 +10,7 @@ import msgspec
 from chez_relay.storage import Quotas
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import Drops, State, decode_block, encode, encode_time, named
+from chez_relay.storage.jetstream.blocks import Block, Drops, State, decode_block, encode, encode_time, named
 from chez_relay.storage.jetstream.draft import Draft
 from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
@@ -130,17 +130,25 @@ class Removal:
         return written
 
     async def replaced(self, handle: bytes, before: State | None, after: State | None) -> None:
-        """Remove what told packets and drops before another block did: no quota counts it. What a failure leaves stays.
+        """Remove what told packets and drops before another block did, unless it has entries that are there.
+
+        No quota counts it. What a failure leaves stays.
         """
         if before is None or after is None or not after.alive or before.birth != after.birth:
             return  # goes with its life
         stream = self._places.stream("log", handle)
-        with suppress(Unavailable):
+        with suppress(Unavailable, Damaged):
             for seq in {before.record, before.drops} - {0, after.record, after.drops, after.index}:
                 kept = await self._engine.at(stream, seq)
                 block = None if kept is None else decode_block(kept.data, seq)
-                if block is not None and not block.envelopes and block.index is None:
+                if block is not None and block.index is None and not (
+                        block.envelopes and await self._live(handle, after, block)):
                     await self._engine.delete(stream, seq)
+
+    async def _live(self, handle: bytes, state: State, block: Block) -> bool:
+        """Whether any entry of a block was not dropped. Raises `Damaged`, `Unavailable`."""
+        drops = await Log(self._engine, self._places, handle, self._views.view(handle)).drops(state)
+        return bool(drops.live(block.first, block.state.end))
 
 
 def told_by(view: View) -> tuple[object, ...] | None:
