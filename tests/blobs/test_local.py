@@ -235,6 +235,24 @@ async def test_saving_is_whole_or_not_at_all(home: chez.Home, path: Path, tmp_pa
     assert sorted(file.name for file in tmp_path.iterdir()) == ["home", "out"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+async def test_a_file_that_comes_up_while_another_is_saved_is_not_written_over(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """Whoever made it meanwhile keeps it, also on a disk without hard links, where the saved one appears all the same
+    if there is none."""
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("chez.blobs.saving.os.link", link)
+    blob = await home.blobs.add(content(CHUNK))
+    await home.blobs.save(blob, tmp_path / "first")
+    with pytest.raises(NotAllowed, match="already"):
+        await home.blobs.save(blob, tmp_path / "out", progress=lambda *_: (tmp_path / "out").touch())
+    assert (tmp_path / "out").read_bytes() == b"" and (tmp_path / "first").read_bytes() == content(CHUNK)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["first", "home", "out"]
+
+
 async def test_what_is_not_here_is_missing(home: chez.Home) -> None:
     """An attachment that only others have, with no relay set: typed, recoverable, and it says what to do."""
     blob = Blob(id="ab" * 32, size=5)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import chez
+from chez.blobs import whole
 from chez.crypto import Kdf
 from chez.errors import BadArchive
 from tests.blobs.support import CHUNK, content, drop, files, read
@@ -73,6 +74,21 @@ async def test_what_is_not_here_is_counted(home: chez.Home, tmp_path: Path) -> N
     drop(home.path)
     assert (await home.import_file(tmp_path / "first")).rejected == 0
     assert await read(home, (await home.collection("notes").get("a")).value["file"]) == content(3 * CHUNK)
+
+
+@pytest.mark.parametrize("harm", ["bytes", "content"])
+async def test_what_is_damaged_here_or_a_lie_is_counted_and_no_file_of_an_export(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    """Of other bytes than it was added with, or another content than its manifest says: nobody is to take it for it."""
+    await exported(home, tmp_path / "first", content(3 * CHUNK))
+    if harm == "bytes":
+        file = sorted(files(home.path), key=lambda file: file.stat().st_size)[-1]
+        file.write_bytes(bytes(file.stat().st_size))
+    else:
+        monkeypatch.setattr(whole.Content, "digest", lambda self: b"another" * 4)
+    report = await home.export(tmp_path / "out")
+    assert (report.records, report.attachments, report.missing) == (1, 0, 1)
+    assert [path.name for path in (tmp_path / "out" / "attachments").iterdir()] == ["index.jsonl"]
 
 
 @pytest.mark.parametrize("harm", ["altered", "link", "pipe", "gone", "longer", "path", "twice", "no json", "long line",

@@ -1,5 +1,6 @@
 """A home opens by the operating system's keyring where its person said so, and only with both halves."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from keyring.backends import fail
 
 import chez
 from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, StorageFailed, WrongPassphrase
+from chez.home import unlocking
 from chez.store.keyfile import KEY_FILE
 from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status
 from tests.home.conftest import PASSPHRASE
@@ -39,6 +41,39 @@ async def added(path: Path, ring: KeyringBackend, use: Ring) -> None:
     use(ring)
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         assert await home.keyring.add() == ring.name
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_no_keyring_opens_a_home_whose_journal_does_not_tell_of_it(
+        path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch, given_up: bool) -> None:
+    """The disk was too full for the receipt, or who added it gave up while the keyring asked: it opened the home, and
+    the journal said nothing of that."""
+    def adding(folder: Path, key: bytearray) -> str:
+        if given_up and not done.is_set():
+            loop.call_soon_threadsafe(task.cancel)
+        name = add_key(folder, key)
+        loop.call_soon_threadsafe(done.set)
+        return name
+
+    def full(*_: object) -> None:
+        raise StorageFailed("the disk is full")
+
+    ring, loop, done = MemoryRing(), asyncio.get_running_loop(), asyncio.Event()
+    use(ring)
+    monkeypatch.setattr(unlocking, "add_key", adding)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with monkeypatch.context() as patched:
+            if not given_up:
+                patched.setattr(home._database, "before_commit", full)
+            task = asyncio.create_task(home.keyring.add())
+            await asyncio.wait((task,))
+            await done.wait()
+        assert task.cancelled() if given_up else isinstance(task.exception(), StorageFailed)
+        assert not (path / KEYRING_FILE).exists() and ring.kept == {}
+        await home.keyring.add()
+        assert len(await home.journal.receipts("keyring-added")) == 1
+    async with chez.open(path):
+        pass
 
 
 async def test_a_home_opens_without_its_passphrase_once_added(path: Path, use: Ring) -> None:

@@ -1169,7 +1169,8 @@ class Keyring(Front[AsyncKeyring]):
     def add(self) -> str:
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
-        Raises `KeyringUnavailable` when there is none, or it refuses.
+        Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
+        (`StorageFailed`), or who waits gives up, the keyring does not open it.
         """
         return self._portal.call(lambda call: self._inner.add())
 

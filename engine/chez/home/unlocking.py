@@ -113,10 +113,19 @@ class Keyring:
     async def add(self) -> str:
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
-        Raises `KeyringUnavailable` when there is none, or it refuses.
+        Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
+        (`StorageFailed`), or who waits gives up, the keyring does not open it.
         """
-        backend = await asyncio.to_thread(add_key, self._folder, self._database.key)
-        await self._journal.append("keyring-added", {"keyring": backend})
+        adding = asyncio.ensure_future(asyncio.to_thread(add_key, self._folder, self._database.key))
+        try:
+            backend = await asyncio.shield(adding)
+            await self._journal.append("keyring-added", {"keyring": backend})
+        except BaseException:
+            # No way into a home is left that its journal does not tell of, whoever gives up or whatever fails.
+            await asyncio.wait((adding,))
+            if adding.exception() is None:
+                await asyncio.to_thread(remove_key, self._folder)
+            raise
         return backend
 
     async def remove(self) -> bool:
