@@ -98,3 +98,19 @@ async def test_a_former_leader_of_inboxes_turns_nobody_away(cluster: Reached, mo
         assert await one.perform([s.ReadItems(INBOX.inbox, 0, 1000)]) == [s.ItemPage((), 2)]
         assert len(await messages(one, "chez.box.0.now")) == 1
         await two.close()
+
+
+async def test_an_item_that_is_taken_while_it_is_read_is_not_called_damaged(
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another device of its owner takes it through another relay, just before its bytes are read: it is there no more.
+    """
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        assert await one.perform([INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)]) == [s.Done()] * 2
+
+        async def take() -> None:
+            assert await two.perform([s.DropItems(INBOX.inbox, 1)]) == [s.Done()]
+
+        async with before_next(one, "lasts", take, monkeypatch):
+            assert await one.perform([s.ReadItems(INBOX.inbox, 0, 1000)]) == [s.ItemPage((), 1)]
+        await two.close()

@@ -108,7 +108,12 @@ class Boxes:
         there, and what is in it is not. Raises `Conflict`, `Damaged`, `Unavailable`."""
         seq, box = await self._load(inbox)
         if isinstance(request, ReadItems):
-            page = NO_INBOX if box is None else await self._page(inbox, box, request)
+            try:
+                page = NO_INBOX if box is None else await self._page(inbox, box, request)
+            except Damaged:
+                if await self._engine.newest(self._places.box(inbox)) == seq:
+                    raise
+                raise Conflict from None  # its owner took it meanwhile, elsewhere
             return page, isinstance(page, ItemPage)
         if isinstance(request, AddInbox):
             result, after = (BOXES_FULL, None) if box is None and await self._full() else self._renewed(box, request)
