@@ -67,6 +67,27 @@ def test_a_copied_device_is_a_fork_until_its_owner_picks(two: Pair, tmp_path: Pa
     assert [one["counts"] for one in laptop.lines("space", "audit")] == [there]
 
 
+@pytest.mark.slow
+def test_beyond_a_removal_no_entry_can_be_picked(two: Pair, tmp_path: Path) -> None:
+    """A fork that a device wrote after it was taken out: picking one of its entries says that it changes nothing."""
+    laptop, phone = two.laptop, two.phone
+    copy = another(tmp_path, "copy", PASSPHRASE)
+    shutil.copytree(phone.home, copy.home)
+    phone.run("put", "notes", "here", "n=1")
+    phone.run("sync")
+    copy.run("put", "notes", "there", "n=2")
+    with running_relay(tmp_path / "other", free_port()) as other:
+        laptop.run("sync", "--relay", other)
+        copy.run("sync", "--relay", other)
+        laptop.run("device", "remove", "phone", "--yes")
+        laptop.run("sync", "--relay", other)
+    laptop.run("sync")
+    found, = laptop.lines("space", "audit")
+    assert (found["kind"], found["counts"], len(found["entries"])) == ("fork", None, 2)
+    assert "counts for nothing" in laptop.run("space", "pick", found["entries"][0][:12]).stdout
+    assert laptop.json("space", "pick", found["entries"][1])["counts"] is None and laptop.lines("ls") == []
+
+
 def test_members_who_break_the_rules_are_told(tmp_path: Path) -> None:
     """A reader who writes with a stolen key, and a writer who lets somebody in: refused, void, and told as such."""
     with running_relay(tmp_path / "relay", free_port()) as url:

@@ -66,12 +66,12 @@ class _Pick(Params, frozen=True, kw_only=True):
 
 
 async def space_pick(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Say which entry of a fork counts."""
+    """Say which entry of a fork counts; how that stands then, for beyond a removal none does."""
     asked = read_params(params, _Pick)
     await home.pick(asked.entry)
     names = {space.id: space.name for space in await home.spaces()}
     return next(_finding(one, names) for one in await home.audit()
-                if one.counts is not None and one.counts.startswith(asked.entry.lower()))
+                if one.kind == "fork" and any(entry.startswith(asked.entry.lower()) for entry in one.entries))
 
 
 async def _shown(space: "Space") -> dict[str, Any]:

@@ -117,6 +117,9 @@ def pick(ctx: click.Context, entry: str) -> None:
     if settings(ctx).json:
         json_line(done)
         return
+    if done["counts"] is None:
+        say("it is said, and counts for nothing as things stand: so does all that a device wrote beyond its removal")
+        return
     for line in sentences(done):
         say(line)
 
