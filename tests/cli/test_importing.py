@@ -134,6 +134,19 @@ def test_rejects_go_into_a_file(owned: Chez, tmp_path: Path) -> None:
     assert owned.error("import", "--rejects", str(rejects), str(file))["code"] == "InvalidValue"
 
 
+def test_a_full_disk_that_takes_no_rejects_is_said(
+        owned: Chez, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a typed error that names the file; what was imported stays."""
+    file = tmp_path / "days.csv"
+    file.write_text(TEMPO.read_text()[:200] + "\nno day\n" * 25)
+    with monkeypatch.context() as disk:
+        disk.setattr("chez.cli.commands.importing.os.fdopen",
+                     lambda *_, **__: open("/dev/full", "w", encoding="utf-8"))
+        failed = owned.error("import", "--rejects", str(tmp_path / "rejects.jsonl"), str(file))
+    assert failed["code"] == "StorageFailed" and "rejects.jsonl can't be written: No space" in failed["message"]
+    assert owned.json("import", str(file))["added"] == 0
+
+
 def test_files_or_again(owned: Chez, tmp_path: Path) -> None:
     """Neither files nor --again, or both, is a mistake of the command line; nothing kept is told."""
     owned.run("import", code=2)

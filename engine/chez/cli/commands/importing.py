@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -215,6 +216,7 @@ class _Rejects:
 
     def __init__(self, ctx: click.Context, path: Path | None) -> None:
         self._file: TextIO | None = None
+        self._path = path or Path()
         if path is None:
             return
         try:
@@ -222,17 +224,27 @@ class _Rejects:
         except FileExistsError:
             raise InvalidValue(f"{path} is there already", "Name a new file for the rejected rows.") from None
         except OSError as failure:
-            raise StorageFailed(f"{path} can't be written: {failure.strerror}") from None
+            raise _unwritable(path, failure) from None
 
     def write(self, name: str, rejects: list[dict[str, Any]]) -> None:
-        """Add a file's rejects."""
+        """Add a file's rejects. Raises `StorageFailed`."""
         if self._file is not None:
-            self._file.writelines(json_text({"file": name, **reject}) + "\n" for reject in rejects)
+            try:
+                self._file.writelines(json_text({"file": name, **reject}) + "\n" for reject in rejects)
+                self._file.flush()
+            except OSError as failure:
+                raise _unwritable(self._path, failure) from None
 
     def close(self) -> None:
         """The file is whole."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what it could not take was said
+                self._file.close()
+
+
+def _unwritable(path: Path, failure: OSError) -> StorageFailed:
+    return StorageFailed(f"{path} can't be written: {failure.strerror}", "what was imported stays: the same command "
+                         "lists the rejected rows again; name another file for them")
 
 
 @click.command()
