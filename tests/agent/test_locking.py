@@ -91,6 +91,18 @@ async def test_an_owner_that_nobody_uses_locks_itself(home: FakeHome) -> None:
             await ask(home, "unlock", passphrase="x")
 
 
+async def test_a_machine_that_slept_wakes_up_locked(home: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers stand still meanwhile: the clock is looked at every few seconds, whoever asks for something or not."""
+    monkeypatch.setattr("chez.agent.owner.LOOK", 0.01)
+    clock = Clock()
+    async with serve(home, find=find, lock_after=3600, clock=clock) as owner:  # type: ignore[arg-type]
+        await ask(home, "echo", n=1)
+        await until(lambda: not owner._used.is_set())
+        clock.now += 3600
+        async with asyncio.timeout(10):
+            await owner.locked.wait()
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 async def test_a_time_to_lock_after_that_is_none_is_refused(home: FakeHome, seconds: float) -> None:
     """Never and at once are no times to lock after."""

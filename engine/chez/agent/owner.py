@@ -319,7 +319,7 @@ class Owner:
             await _cancel(self._accepting)
         if not self._kept:
             self._listener.close()
-        elif self._listener.socket.fileno() >= 0:
+        else:
             self._listener.socket.detach()
         if self._kept and self._tasks and not self.stopped.is_set():
             # Who came just before has no answer yet, and would not know whether it was heard.
