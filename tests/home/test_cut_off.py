@@ -161,3 +161,19 @@ async def test_who_gives_up_restoring_does_not_wait_for_all_of_it(folder: Path) 
         await restoring
     only(folder, "large")
     assert told[-1][0] < told[-1][1] / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+async def test_who_gives_up_an_import_leaves_no_file_open(folder: Path, late: bool) -> None:
+    """At whatever moment; and brought home again each record is there once."""
+    contacts = Path(__file__).parents[1] / "data" / "contacts-vcard" / "gmail-list.vcf"
+
+    async def trial(there: Path, cutter: Cutter) -> None:
+        async with chez.open(there / "home", passphrase=PASSPHRASE) as home:
+            await cutter(home.import_file(contacts, in_process=True, keep=True))
+            report = await home.import_file(contacts, in_process=True, keep=True)
+            assert (report.added + report.unchanged, len(await home.kept_exports())) == (3, 1)
+        await sound(there / "home", "a")
+
+    await each_cut(folder, trial, late=late)

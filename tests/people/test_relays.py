@@ -77,6 +77,22 @@ async def test_when_one_goes_the_others_go_on_and_it_catches_up(tmp_path: Path) 
             assert await ids(c) == {"one", "two"}
 
 
+async def test_who_gave_a_relay_what_others_wrote_misses_nothing_of_its_own(tmp_path: Path) -> None:
+    """What another device wrote while a relay was away it gets from this one: the doctor finds nothing lost here."""
+    async with (proxy() as front, relay(tmp_path / "second") as second, behind(front, tmp_path / "r") as first,
+                paired(tmp_path, front.url) as (a, b)):
+        for home in (a, b):
+            await _both(home, front.url, second.url)
+            await home.sync()
+        await first.kill()
+        await _put(b, "of b")
+        await b.sync()
+        await a.sync()
+        async with behind(front, tmp_path / "r"):
+            await a.sync(everywhere=True)
+            assert await a.examine() == [] and not any(one.problem for one in (await a.status()).relays)
+
+
 @pytest.mark.parametrize("stays", [False, True])
 async def test_a_relay_that_lost_its_store_is_told_of_once(tmp_path: Path, stays: bool) -> None:
     """Whether the home was connected when it came back empty or not, the next report names it, and no later one does.

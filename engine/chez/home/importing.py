@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 
@@ -31,6 +32,8 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 
 __all__ = ("BATCH", "ImportReport", "Importer", "Keep", "OnProgress", "reject")
+
+T = TypeVar("T")
 
 OnProgress = Callable[[int, int], None]
 BATCH: Final = 512
@@ -101,7 +104,8 @@ class Importer:
         """Import a file or a folder, and give it to `keep` afterwards; see `Home.import_file`."""
         named = connectors.find(connector) if isinstance(connector, str) else connector
         note = on_loop(progress)
-        file, source = await asyncio.to_thread(connectors.open_export, path, lambda done: note(done, 0))
+        file, source = await _begun(partial(connectors.open_export, path, lambda done: note(done, 0)),
+                                    lambda opened: opened[0].close())
         with file:
             report = await self.import_open(file, source, named, progress, in_process)
             if keep is not None:
@@ -274,12 +278,7 @@ async def _reading(connector: Connector, file: BinaryIO, source: Source,
     if in_process:
         yield connectors.read_open(connector, file, source)
         return
-    starting = asyncio.ensure_future(asyncio.to_thread(WalledReading, connector, file, source))
-    try:
-        reading = await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        starting.add_done_callback(_close)
-        raise
+    reading = await _begun(partial(WalledReading, connector, file, source), WalledReading.close)
     try:
         yield reading
     finally:
@@ -287,6 +286,16 @@ async def _reading(connector: Connector, file: BinaryIO, source: Source,
         reading.close()
 
 
-def _close(starting: "asyncio.Future[WalledReading]") -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().close()
+async def _begun(begin: Callable[[], T], close: Callable[[T], None]) -> T:
+    """What a thread begins, which may take long: of who gave up meanwhile it is closed when it is there."""
+    starting = asyncio.ensure_future(asyncio.to_thread(begin))
+
+    def ended(starting: "asyncio.Future[T]") -> None:
+        if not starting.cancelled() and starting.exception() is None:
+            close(starting.result())
+
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(ended)
+        raise

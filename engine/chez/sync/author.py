@@ -201,9 +201,9 @@ class Author:
         return self._seal(db, relay, row, entry.packed, CHECKPOINTS), entry.hash
 
     def acknowledged(self, db: Connection, relay: int, sealed: Sealed, passed: Cursor | None) -> None:
-        """A relay holds an own entry durably; `passed` is where the cursor is now, if the entry does not come back."""
+        """A relay holds an entry durably; `passed` is where the cursor is now, if the entry does not come back."""
         n = self._access.space.n
-        acknowledge(db, n, relay, sealed)
+        acknowledge(db, n, relay, sealed, self._access.device)
         if passed is not None:
             advance(db, n, relay, passed.position, passed)
             note_head(db, n, relay, passed.position, passed.head)

@@ -15,7 +15,7 @@ __all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "keep_sea
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An own entry, sealed for a relay and durable here, ready to be sent.
+    """An entry, an own one or one that the relay lacks, sealed for it and durable here, ready to be sent.
 
     `row` is its row among what is sealed, `entry` that of the entry. `control`: it is sent as statements are, and
     what `gives_room` (a checkpoint, what is said of one) may be, where the space has no room else.
@@ -80,13 +80,14 @@ def unsealed(db: Connection, space: int, relay: int, author: bytes) -> list[tupl
                            (space, author, there, relay)))
 
 
-def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed) -> None:
-    """A relay holds an own entry durably."""
+def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed, author: bytes) -> None:
+    """A relay holds an entry durably that this device, `author` of its own ones, gave it."""
     # It may have been forgotten meanwhile (a new epoch), and its row be another's by now.
     db.execute("DELETE FROM sealed WHERE n = ? AND id = ?", (sealed.row, sealed.id))
     db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (relay, sealed.entry))
-    db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
-               (sealed.entry, space, relay))
+    # What others wrote, and the relay lacked, says nothing of own entries before it.
+    db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?1) WHERE space = ?2 AND relay = ?3 "
+               "AND EXISTS (SELECT 1 FROM entry WHERE n = ?1 AND author = ?4)", (sealed.entry, space, relay, author))
 
 
 def advance(db: Connection, space: int, relay: int, first: int, to: Cursor) -> None:
