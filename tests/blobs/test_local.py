@@ -284,6 +284,24 @@ async def test_a_damaged_piece_is_kept_aside(home: chez.Home, path: Path) -> Non
     assert again.id != blob.id and await read(home, again) == data
 
 
+async def test_what_is_all_here_is_read_by_who_only_reads(path: Path) -> None:
+    """Also where it came in parts, and was never read from first to last: that can't be noted, which is no error."""
+    data = content(2 * CHUNK)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        blob = await home.blobs.add(data)
+        await home._database.write(lambda db: db.execute("UPDATE blob SET content = NULL"))
+        async with chez.open(path, passphrase=PASSPHRASE, read_only=True) as beside:
+            assert await read(beside, blob) == data
+            some = max(files(path), key=lambda file: file.stat().st_size)
+            some.write_bytes(bytes(some.stat().st_size))
+            with pytest.raises(BlobDamaged):
+                await read(beside, blob)
+            drop(path)
+            with pytest.raises(BlobMissing):
+                await read(beside, blob)
+        assert (await home.blobs.info(blob)).complete  # it was only looked at
+
+
 async def test_a_piece_on_a_bad_sector_is_damaged_and_kept_aside(
         home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk gives nothing of it: as one whose bytes are others, it is fetched again, or told."""

@@ -274,6 +274,19 @@ async def test_the_journal_says_that_an_export_failed(home: chez.Home, tmp_path:
         ("export", "out"), ("export-complete", "out")]
 
 
+@pytest.mark.parametrize("history", [False, True])
+async def test_no_token_of_a_relay_is_in_an_export(home: chez.Home, tmp_path: Path, history: bool) -> None:
+    """What operators gave out is a secret between the person and them, and an export is read by whoever gets it."""
+    await home.set_relay("wss://relay.test")
+    await home.relays.add("wss://second.test")
+    await home.relays.token("wss://second.test", "given-to-me")
+    assert "given-to-me" in str([record.value async for record in home.collection("chez-relays")])
+    await home.collection("notes").put({"n": 1}, id="a")
+    await home.export(tmp_path / "out", history=history)
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert written and not any(b"given-to-me" in file.read_bytes() or "chez-relays" in file.name for file in written)
+
+
 @pytest.mark.parametrize("there", [False, True])
 async def test_a_store_that_takes_no_word_of_a_failed_export_tells_it_when_it_is_opened_again(
         path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:

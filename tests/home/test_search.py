@@ -161,6 +161,33 @@ def _has(value: dict[str, Any], fields: tuple[str, ...], words: str) -> bool:
                for word in words.split())
 
 
+async def test_what_is_in_the_trash_is_not_found_by_an_index_that_is_declared_later(home: chez.Home) -> None:
+    """It was deleted before there was one, and comes in when it is restored."""
+    plain = home.collection("notes")
+    for id in ("kept", "gone"):
+        await plain.put({"text": "tea"}, id=id)
+    await plain.delete("gone")
+    notes = home.collection("notes", search=("text",))
+    assert await ids(notes, "tea") == ["kept"] and await problems(home) == []
+    await notes.restore("gone")
+    assert await ids(notes, "tea") == ["gone", "kept"] and await problems(home) == []
+
+
+async def test_each_space_has_an_index_of_its_own(home: chez.Home) -> None:
+    """Collections of one name in two spaces: what is searched for in one is not found in the other, whichever was there
+    first, and what is declared in one builds nothing in the other."""
+    trip = await home.create_space("Trip")
+    here, there = home.collection("notes", search=("text",)), trip.collection("notes", search=("text",))
+    await here.put({"text": "tea"}, id="before")
+    assert await ids(here, "tea") == ["before"]
+    await there.put({"text": "tea"}, id="of trip")
+    assert await ids(there, "tea") == ["of trip"]
+    await here.put({"text": "tea"}, id="after")
+    await there.put({"text": "more tea"}, id="of trip")
+    assert await ids(here, "tea") == ["after", "before"] and await ids(there, "tea") == ["of trip"]
+    assert await problems(home) == []
+
+
 async def test_it_is_built_in_short_slices_and_goes_on_after_a_restart(path: Path) -> None:
     """Declared on records that are there, it is built piece by piece; what was cut off goes on in the next process."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:

@@ -134,7 +134,7 @@ class Blobs:
             raise BlobDamaged("an attachment's content is not what its manifest says",
                               "Whoever added it made it so: do not use it.")
         await reader.settle()
-        if not reader.whole:
+        if not (reader.whole or self._database.read_only):
             self._used.set()
             self._unsent |= self._links
             await self._database.write(lambda db: tables.seen_whole(db, reader.n, content.digest()))

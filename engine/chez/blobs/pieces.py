@@ -140,6 +140,8 @@ class Reader:
                 self._fetched.append((row.position, row.id, len(data)))
             return data
 
+        if self._shared.database.read_only:  # the owner fetches it, when it reads it
+            raise _gone(damaged)
         if row.held:
             await self._shared.database.write(lambda db: tables.forget_piece(db, row.id))
         try:
@@ -154,3 +156,11 @@ class Reader:
         if len(self._fetched) >= SETTLED:
             await self.settle()
         return data
+
+
+def _gone(damaged: bool) -> BlobDamaged | BlobMissing:
+    """What a home that is opened for reading only says of a piece that it can't fetch."""
+    hint = "Read it where the home is open for writing, which fetches it again."
+    if damaged:
+        return BlobDamaged("a piece of the attachment is damaged on this disk", hint)
+    return BlobMissing("a piece of the attachment is not on this device any more", hint)
