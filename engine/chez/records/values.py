@@ -230,15 +230,17 @@ _Kinds = list[tuple[Any, ...]]
 
 
 def to_json(value: dict[str, Value]) -> tuple[str, str | None]:
-    """The JSON of a value, and the JSON list of `[path, kind]` that restores it (None if not needed)."""
+    """The JSON of a value, its keys in order as a document has them; and the JSON list of `[path, kind]` that restores
+    it, None if not needed.
+    """
     odd = [key for key, item in value.items() if type(item) not in _PLAIN]
     if not odd:
-        return _encoder.encode(value).decode(), None
+        return _sorting.encode(value).decode(), None
     kinds: _Kinds = []
     plain = dict(value)
     for key in odd:
         plain[key] = _plain(value[key], [key], kinds)
-    return _encoder.encode(plain).decode(), _encoder.encode(kinds).decode() if kinds else None
+    return _sorting.encode(plain).decode(), _encoder.encode(kinds).decode() if kinds else None
 
 
 def _plain(value: Value, path: list[str | int], kinds: _Kinds) -> Value:
