@@ -1,6 +1,7 @@
 """The owner's socket: who may call, where it is, and what a killed owner left."""
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from chez.agent import paths
+from chez.agent import paths, reports
 from chez.agent.owner import Owner, serve, serving
 from chez.cli.client import exchange
-from chez.errors import InvalidValue, NotAllowed
+from chez.errors import InvalidValue, NotAllowed, StorageFailed
 from tests.agent.owning import Face, FakeHome, ask, dial, find
 
 
@@ -131,3 +132,43 @@ async def test_a_socket_is_taken_over_by_the_program_that_follows(home: FakeHome
     os.close(nothing)
     with socket.socket(socket.AF_UNIX) as other, pytest.raises(InvalidValue):
         paths.adopt(home.path, os.dup(other.fileno()))
+
+
+async def test_the_socket_of_another_home_is_not_taken_over(home: FakeHome, tmp_path: Path) -> None:
+    """What is asked there would be done here: its descriptor is refused as any other's."""
+    (tmp_path / "other").mkdir(0o700)
+    mine, other = paths.listen(home.path), paths.listen(tmp_path / "other")
+    with pytest.raises(InvalidValue, match="not this home's"):
+        paths.adopt(home.path, os.dup(other.socket.fileno()))
+    mine.close()
+    other.close()
+
+
+async def test_a_socket_that_can_not_be_announced_leaves_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under a deep folder: a typed error, and no folder stays where the socket was."""
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / ("d" * 100)
+    folder.mkdir(0o700)
+    with tempfile.TemporaryDirectory(prefix="chez-test-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.setattr(paths, "_write_pointer", full)
+        with pytest.raises(StorageFailed, match="No space"):
+            paths.listen(folder)
+        assert os.listdir(runtime) == [] and list(folder.iterdir()) == []
+
+
+def test_what_is_kept_of_errors_stays_small(tmp_path: Path) -> None:
+    """The file begins anew beyond its size, and a chain of errors without end is cut."""
+    error = ValueError("a")
+    for _ in range(40):
+        after = ValueError("b")
+        after.__cause__, error = error, after
+    assert reports.describe(error).count("ValueError") == 16
+    (tmp_path / reports.FILE_NAME).write_bytes(b"x" * (reports.MAX_BYTES + 1))
+    reports.write(tmp_path, error, "now")
+    assert 0 < (tmp_path / reports.FILE_NAME).stat().st_size < 4096
+    reports.write(tmp_path, error, "then")
+    assert (tmp_path / reports.FILE_NAME).read_text().count("ValueError") == 32

@@ -152,3 +152,20 @@ def test_an_error_inside_a_group_is_found() -> None:
     group = BaseExceptionGroup("", [ValueError("x"), ExceptionGroup("", [errors.NotFound("no such thing")])])
     assert wire.failure(group) == wire.Failed("NotFound", "no such thing", "")
     assert wire.failure(ValueError("secret")) is None
+
+
+def test_what_one_side_sends_the_other_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both count the byte of the version: the longest message that is sent is one, and a byte more is refused here."""
+    monkeypatch.setattr(wire, "MAX_MESSAGE", 100)
+    longest = next(text for n in range(100, 0, -1) if (text := "x" * n) and _sent(text))
+    [body] = wire.Deframer(100).feed(wire.encode(wire.Say(longest)))
+    assert len(body) == 99
+    with pytest.raises(errors.InvalidValue, match="at most 100 bytes"):
+        wire.encode(wire.Say(longest + "x"))
+
+
+def _sent(text: str) -> bool:
+    try:
+        return bool(wire.encode(wire.Say(text)))
+    except errors.InvalidValue:
+        return False
