@@ -2,6 +2,9 @@
 
 import asyncio
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,21 @@ def test_a_node_that_has_lost_its_settings_gets_them_anew(tmp_path: Path) -> Non
         told("down", tmp_path)
 
 
+@pytest.mark.slow
+def test_status_says_when_nothing_is_acknowledged_any_more(tmp_path: Path) -> None:
+    """0 while two of three nodes store, 3 when one alone does."""
+    needs_server()
+    cluster = Cluster.at(tmp_path)
+    try:
+        assert told("up", tmp_path)[0] == 0
+        cluster.stop("n1")
+        assert told("status", tmp_path)[0] == 0
+        cluster.stop("n2")
+        assert told("status", tmp_path)[0] == 3
+    finally:
+        told("down", tmp_path)
+
+
 @pytest.mark.parametrize("damaged", [b"", b"\xff\xfe", b"listen: 127.0.0.1:4222\n",
                                      b'listen: 127.0.0.1:4222\njetstream {\n    store_dir: "/else"\n}\n'])
 def test_a_node_is_not_started_by_damaged_settings(tmp_path: Path, damaged: bytes) -> None:
@@ -71,6 +89,51 @@ def test_a_damaged_list_of_nodes_is_said_to_be(tmp_path: Path, damaged: bytes) -
         with pytest.raises(ClusterFailed, match=r"cluster\.json is damaged") as refused:
             door(tmp_path)
         assert "remove it" in refused.value.hint
+
+
+def test_the_number_of_a_node_that_another_program_has_by_now_is_nobodys(tmp_path: Path) -> None:
+    """Process numbers are given again: such a one is neither taken for a node that runs, nor ended."""
+    cluster = Cluster.at(tmp_path)
+    assert not cluster.died("n1")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        (tmp_path / "n1.pid").write_text(str(stranger.pid))
+        assert cluster.process("n1") is None and cluster.died("n1")
+        cluster.stop("n1")
+        assert stranger.poll() is None and not cluster.died("n1")
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
+
+
+async def test_a_greeting_that_takes_for_ever_is_none() -> None:
+    """A byte every few milliseconds: the time that was given is all there is, however much is said in it."""
+    left = asyncio.Event()
+
+    async def node(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while not left.is_set():
+                writer.write(b"I")
+                await writer.drain()
+                await asyncio.sleep(0.002)
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(node, "127.0.0.1", 0) as server, asyncio.timeout(10):
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NoGreeting, match="in time"):
+            await asyncio.to_thread(greeted, "127.0.0.1", port, 0.3)
+        await left.wait()
+
+
+async def test_a_node_that_hangs_up_before_its_greeting_ends_is_heard_as_far_as_it_came() -> None:
+    """And is waited for no longer: half a greeting is none."""
+    async def node(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_name":')
+        writer.close()
+
+    async with await asyncio.start_server(node, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(NoGreeting, match="no server of NATS"):
+            await asyncio.to_thread(greeted, "127.0.0.1", port, 10.0)
 
 
 async def test_a_greeting_that_is_no_text_is_no_greeting() -> None:

@@ -40,11 +40,13 @@ def greeted(host: str, port: int, seconds: float) -> Greeting:
     with closing(socket.create_connection((host, port), seconds)) as line:
         data = b""
         while b"\r\n" not in data and len(data) < MAX_GREETING:
-            line.settimeout(max(end - time.monotonic(), 0.01))
             try:
+                if (left := end - time.monotonic()) <= 0:  # it may say a byte now and then for ever
+                    raise TimeoutError
+                line.settimeout(left)
                 more = line.recv(4096)
             except TimeoutError:
-                raise NoGreeting("it takes connections and says nothing") from None
+                raise NoGreeting("it takes connections and gives no greeting in time") from None
             if not more:
                 break
             data += more
