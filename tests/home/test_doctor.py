@@ -15,6 +15,7 @@ from chez.errors import Damaged, HomeBusy
 from chez.home import examine
 from chez.home.assembly import unix_milliseconds
 from chez.home.examine import Finding
+from chez.records.diff import first_change
 from chez.records.encode import encode_fields
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
@@ -205,6 +206,50 @@ async def test_lost_keys(home: Path) -> None:
     with pytest.raises(Damaged) as caught:
         await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
     assert "backup" in caught.value.hint
+
+
+async def test_keys_that_nobody_certified_are_told_as_lost(home: Path) -> None:
+    """They are whole, and no device of the person has them: what it wrote with them would be set aside everywhere."""
+    harm(home, lambda db: db.execute("UPDATE meta SET value = zeroblob(32) WHERE key = 'device.signing'"))
+    (found,) = (await chez.doctor(home, passphrase=PASSPHRASE)).findings
+    assert found.kind == "keys" and "certifies" in found.meaning
+    with pytest.raises(Damaged):
+        await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+
+
+async def test_what_is_another_devices_is_not_sent_as_this_ones(home: Path) -> None:
+    """A change that waits and that another device made: every device would set it aside, and all that follows it."""
+    other = first_change(b"o" * 32, {"unsent": True}, None, 1)
+    harm(home, lambda db: db.execute("UPDATE change SET bytes = ?, hash = ? WHERE record = "
+                                     "(SELECT n FROM record WHERE id = 'new')", (other.bytes, other.hash)))
+    (found,) = (await chez.doctor(home, passphrase=PASSPHRASE)).findings
+    assert found.kind == "outbox" and "another device's" in found.meaning
+    await cured(home)
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        entries = await opened._database.write(opened._replica.author.collect)
+        assert not any(other.bytes in item.data for _, entry in entries for item in entry.inner.items)
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+async def test_what_was_made_again_is_found_by_its_words(home: Path, rebuild: bool) -> None:
+    """A full-text index that lost what it had is built anew: it refused whatever was written in the records, also by
+    the repair, which failed."""
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        texts = opened.collection("texts", search=("text",))
+        for id in ("a", "b"):
+            await texts.put({"text": "tea"}, id=id)
+        assert len(await texts.search("tea")) == 2
+
+    def damage(db: Connection) -> None:
+        db.execute("INSERT INTO \"search 1\" (\"search 1\") VALUES ('delete-all')")
+        if not rebuild:
+            db.execute("UPDATE record SET json = json_set(json, '$.other', 1) WHERE id = 'a'")
+
+    harm(home, damage)
+    await (chez.doctor(home, passphrase=PASSPHRASE, rebuild=True) if rebuild else cured(home))
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        found = await opened.collection("texts", search=("text",)).search("tea")
+        assert sorted(hit.record.id for hit in found) == ["a", "b"]
 
 
 async def test_what_is_set_aside_is_told_and_does_no_harm(home: Path) -> None:

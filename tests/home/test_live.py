@@ -14,6 +14,7 @@ import chez
 from chez import field
 from chez.crypto import Kdf
 from chez.errors import InvalidValue
+from chez.query.live import live
 from chez.records.news import News
 from tests.home.pairing import PASSPHRASE, paired
 from tests.relay.within import relay as running_relay
@@ -189,6 +190,29 @@ async def test_the_states_of_one_record_are_shown_forwards(home: chez.Home) -> N
     await asyncio.gather(*(count(first) for first in range(4)))
     for seen in await asyncio.gather(*followers):
         assert seen == sorted(set(seen))
+
+
+class Told:
+    """News that came while the first answer was asked for; the writer saw the state before the one that was answered.
+    """
+
+    seen = ("before",)
+    told = True
+
+    def __init__(self) -> None:
+        self._news = [True, False]
+
+    async def news(self) -> bool:
+        """See `Following`."""
+        return self._news.pop(0)
+
+
+async def test_what_the_writer_saw_before_an_answer_was_read_does_not_come_after_it() -> None:
+    """Two commits came while it was asked for, of which the first alone was told by then: nobody is led back to it."""
+    async def ask() -> str:
+        return "now"
+
+    assert [answer async for answer in live(ask, Told())] == ["now"]
 
 
 async def test_a_record_that_has_no_value_any_more_is_said_to_whoever_follows_it(home: chez.Home) -> None:

@@ -59,6 +59,7 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     `now` is in Unix milliseconds.
     """
     device, done = own_device(db), Mended(renewed=not _RENEWS.isdisjoint(lost or ()))
+    fulltext.reset(db)  # first: one that lacks what a record has refuses whatever is written there
     _spaces_again(db, device.id)
     for (space,) in db.execute("SELECT n FROM space").fetchall():
         here = [(finding.kind, finding.key[1:]) for finding in findings if finding.key and finding.key[0] == space]
@@ -76,8 +77,6 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     if done.renewed:
         (name,) = db.execute("SELECT value FROM meta WHERE key = 'device.name'").fetchone()
         renew(db, device, fresh, name, now, "repaired")
-    if done.records:
-        fulltext.reset(db)
     write_receipt(db, fresh if done.renewed else device, now, "repaired", {
         "findings": len(findings), "records": done.records, "entries": done.entries, "new device": done.renewed})
     return done
