@@ -193,8 +193,10 @@ class RelayList:
 
     def _take(self, db: Connection, url: str, kept: bool, pins: str, token: str) -> None:
         before = _row(db, url)
-        if before.here == _ONLY_HERE or (kept and not before.beside and not _room(db)):
+        if before.here == _ONLY_HERE:
             return
+        if kept and not before.beside and not _room(db):
+            kept = False  # its pins hold all the same: it may be the home's
         after = _Row(before.beside if before.here else kept, before.here, pins, token)
         if after == before:
             return
