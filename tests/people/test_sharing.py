@@ -9,8 +9,11 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.spaces.card import Card
 from chez.spaces.link import SpaceLink
+from chez.spaces.statements import Signed
+from chez.store.database import Connection
 from tests.home.pairing import PASSPHRASE
-from tests.people.persons import persons, roles
+from tests.people.persons import in_step, persons, roles, shared
+from tests.relay.within import relay
 
 
 async def test_an_owner_lets_people_in(tmp_path: Path) -> None:
@@ -195,3 +198,20 @@ async def test_a_person_has_a_name_of_its_own(tmp_path: Path) -> None:
         trip = await home.create_space("Trip")
         (member,) = await trip.members()
         assert (member.name, member.devices, home.name) == ("Anna", ("laptop",), "laptop")
+
+
+async def test_what_is_said_of_another_persons_devices_is_not_said_in_the_private_space(tmp_path: Path) -> None:
+    """What a shared space tells of the person's own devices is copied there; a member's are no matter of it."""
+    async with (relay(tmp_path / "relay") as server,
+                persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta)):
+        trip = await anna.create_space("Trip")
+        await shared(trip, anna, berta)
+        await berta.devices.rename(berta.device_id, "her phone")
+        await in_step(berta, anna)
+
+        def told(db: Connection) -> list[int]:
+            return [n for n, body in db.execute("SELECT space, body FROM statement").fetchall()
+                    if getattr(Signed.kept(body).body, "name", "") == "her phone"]
+
+        found = await anna._database.read(told)
+        assert found and set(found) == {trip._held.space.n}
