@@ -9,10 +9,11 @@ from chez_relay import storage as s
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth
 from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.refusals import NO_CHUNK
 from chez_wire.envelope import entry_id
 from tests.relay.modelled import KilledError
 from tests.relay.promises import PIECES, Told, piece
-from tests.relay.storing import SPACE, create, drop, rotate
+from tests.relay.storing import SPACE, create, drop, rotate, table
 from tests.relay.support import Space, seed
 
 __all__ = ("ALL", "INBOX", "Devices")
@@ -87,10 +88,11 @@ class Devices:
         async with self._owning:
             told.version += 1
             after = Space(f"generation {self._next()}")
-            request = rotate(after, self.random.randrange(4), by=told.keys.keys.admin, previous=told.keys.keys.read)
+            request = rotate(after, count := self.random.randrange(4), by=told.keys.keys.admin,
+                             previous=told.keys.keys.read)
             result, _ = await self._surely(request)
             assert result == s.Done(), result
-            told.keys = after
+            told.keys, told.packets = after, table(count, 1)
             told.version += 1
 
     async def begin_anew(self) -> None:
@@ -101,8 +103,9 @@ class Devices:
             result, _ = await self._surely(s.DropSpace(SPACE.handle, told.keys.keys.admin))
             assert result == s.Done(), result
             told.anew()
-            result, _ = await self._surely(create(self.random.randrange(3)))
+            result, _ = await self._surely(create(count := self.random.randrange(3)))
             assert result == s.Done(), result
+            told.packets = table(count)
             told.version += 1
 
     async def drop(self) -> None:
@@ -164,10 +167,14 @@ class Devices:
         end = max((place[0] for place in told.places.values()), default=0)
         request = s.ReadPage(SPACE.handle, self.random.randint(0, end), self.random.choice((1, 1000, ALL)),
                              told.keys.keys.read)
-        results = await self.ask(request, s.Lookup((SPACE.handle,)))
+        packet = s.ReadPacket(SPACE.handle, told.packets[0].tag) if told.packets else s.Lookup((INBOX.inbox,))
+        results = await self.ask(request, s.Lookup((SPACE.handle,)), packet)
         if results is None or not self._settled(version):
             return
-        page, found = results
+        page, found, known = results
+        assert unheard(known) or known in (
+            s.PacketData(told.packets[0].box) if told.packets else None,
+            s.Found((s.InboxInfo(INBOX.owner_key, INBOX.write_key),))), known
         if isinstance(page, s.Page):
             for one in page.entries:
                 place = told.places.get(entry_id(one.envelope))
@@ -204,14 +211,19 @@ class Devices:
         told, version, keys = self.told, self.told.version, self.told.keys.keys
         before, turns, cuts = dict(told.held), dict(told.turns), self.cuts
         idle = [number for number in told.held if not told.busy[number] and number not in told.letting][-8:]
-        results = await self.ask(s.FindChunks(SPACE.handle, tuple(piece(n).chunk for n in idle), keys.read))
+        chosen = self.random.choice(idle or [0])
+        some = piece(chosen)
+        results = await self.ask(s.FindChunks(SPACE.handle, tuple(piece(n).chunk for n in idle), keys.read),
+                                 s.ReadChunk(SPACE.handle, some.chunk, keys.read))
         if results is None or not self._settled(version) or unheard(results[0]):
             return
-        (found,) = results
+        found, read = results
+        assert unheard(read) or read in (s.ChunkData(some.data), NO_CHUNK), read
         assert isinstance(found, s.FoundChunks), found
         for number, there in zip(idle, found.held, strict=True):
             if number in before and told.turns[number] == turns[number] and cuts % 2 == 0 and cuts == self.cuts:
                 assert there == before[number], f"chunk {number} is {'' if there else 'not '}there"
+                assert number != chosen or not there or read != NO_CHUNK, f"chunk {number} is not handed out"
 
     async def send(self) -> None:
         """Put an item into the inbox, until it is told that it waits there."""

@@ -18,7 +18,7 @@ from chez_wire.packets import PACKET_COST
 from tests.relay.devices import ALL, INBOX, Devices
 from tests.relay.modelled import DONE, Connection, Fate, Modelled
 from tests.relay.promises import check_left, check_log
-from tests.relay.storing import SPACE, create
+from tests.relay.storing import SPACE, create, table
 
 __all__ = ("FAULTS", "Hurt", "Skipping")
 
@@ -92,6 +92,7 @@ class Hurt(Devices):
         self.relays = [await self.opened() for _ in range(2)]
         self._incarnation = self.relays[0].incarnation
         await self._surely(create(2))
+        self.told.packets = table(2)
         await self._surely(INBOX)
 
     async def _finish(self) -> None:

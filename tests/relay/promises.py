@@ -29,6 +29,7 @@ class Told:
 
     version: int = 0
     keys: Space = SPACE
+    packets: tuple[s.SealedPacket, ...] = ()
     places: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     sent: dict[bytes, tuple[bytes, bool]] = field(default_factory=dict)
     named: set[int] = field(default_factory=set)
