@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 
 import chez
+from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
@@ -289,3 +290,11 @@ async def test_a_yes_after_midnight_is_to_what_was_shown(home: chez.Home, monkey
     person = Late("yes")
     given = await verbs.job_grant(home, {"bundle": bundle().encoded, "days": 3}, person)
     assert given["until"] == "2026-12-02" and "2026-12-02" in "\n".join(person.shown[-1]["job"]["words"])
+
+
+async def test_what_nobody_would_see_before_it_leaves_does_not_run(home: chez.Home, runtime: Runtime) -> None:
+    """A grant that shows each result first, where nobody is there to look: refused before anything is spent."""
+    given = await grant(home, bundle())
+    with pytest.raises(NotAllowed):
+        await verbs.job_run(home, {"grant": given.grant.id, "answers": False}, Person("yes"))
+    assert await home.journal.receipts("run") == []
