@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -189,6 +190,20 @@ def test_what_is_wrong_still_is_told_apart() -> None:
     assert chez.Diagnosis(found).left == found[:3]
     assert chez.Diagnosis(found, ("this",)).left == found[1:3]
     assert chez.Diagnosis(found, ("this",), renewed=True).left == found[2:3]
+
+
+async def test_what_was_mended_is_told_whatever_keeps_the_rest_from_being_read_again(
+        home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another command that has the home open by then is no reason to hear nothing of what was done."""
+    @asynccontextmanager
+    async def busy(*_: object, **__: object) -> AsyncIterator[chez.Home]:
+        raise HomeBusy("process 7 has this home open")
+        yield
+
+    harm(home, lambda db: db.execute("DELETE FROM entry WHERE sequence = (SELECT max(sequence) FROM entry)"))
+    monkeypatch.setattr("chez.home.diagnosis.open", busy)
+    mended = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    assert len(mended.done) > 1 and "could not be read again (process 7 has this home open)" in mended.done[-1]
 
 
 async def test_the_journal_is_evidence(home: Path) -> None:

@@ -91,15 +91,15 @@ async def doctor(path: Path | str, *, passphrase: str | None = None, repair: boo
 
 async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -> Diagnosis:
     """Read again from the relay what was lost, if that is possible now."""
-    async with open(folder, passphrase=passphrase) as home:
-        if home.relay is None:
-            said = "no relay is set: what other devices had sent here is not read again"
-        else:
-            try:
+    try:
+        async with open(folder, passphrase=passphrase) as home:
+            if home.relay is None:
+                said = "no relay is set: what other devices had sent here is not read again"
+            else:
                 report = await home.sync()
                 said = f"{report.received:,} entries were read again from {report.relay}"
-            except ChezError as error:
-                said = f"the relay could not be read again ({error.message}): run `chez sync`, or join again"
+    except ChezError as error:
+        said = f"the relay could not be read again ({error.message}): run `chez sync`, or join again"
     return msgspec.structs.replace(diagnosis, done=(*diagnosis.done, said))
 
 
