@@ -24,7 +24,7 @@ from chez_sandbox.manifest import Purpose
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.conftest import fill
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import NOW, TODAY, bundle, grant
+from tests.jobs.test_grants import NOW, TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import run_once
 
 PAGE = Path(__file__).parents[2] / "docs" / "consent.md"
@@ -168,6 +168,20 @@ async def test_each_state_has_its_term(document: dict[str, Any]) -> None:
     assert states == [[given], [given, "dpv:ConsentWithdrawn"], [given, "dpv:ConsentExpired"], ["dpv:ConsentRefused"]]
     left = document["@graph"][-1]
     assert left["dct:isPartOf"]["@id"] == document["@graph"][0]["@id"] and '"watts"' in left["chez:result"]
+
+
+async def test_a_withdrawal_has_the_time_that_the_journal_has(home: chez.Home) -> None:
+    """When it was said on this device; of one that another device said, whose journal has it, the file has none."""
+    for number in (1, 2):
+        await grant(home, bundle(), number)
+    await revoke_grant(home, "01" * 16)
+    await tamper(home, "02" * 16, revoked=True)
+    (receipt,) = await home.journal.receipts("revocation")
+    exported = await export_consents(home, NOW, TODAY)
+    last = {one["dct:identifier"]: one["dpv:hasConsentStatus"][-1] for one in exported["@graph"]}
+    assert {one["@type"] for one in last.values()} == {"dpv:ConsentWithdrawn"}
+    assert last["01" * 16]["dpv:isIndicatedAtTime"] == receipt.time
+    assert "dpv:isIndicatedAtTime" not in last["02" * 16]
 
 
 async def test_a_record_says_what_was_given_and_not_what_was_asked(document: dict[str, Any]) -> None:
