@@ -183,8 +183,10 @@ class Hurt(Devices):
         """Nothing acknowledged is lost or doubled, what was dropped is gone, and quotas count what is there."""
         for _ in range(6):
             await asyncio.sleep(BEGUN)
+            rounds = 0
             while await self.ask(s.Expire()) != [s.Expired(more=False)]:
-                pass
+                rounds += 1
+                assert rounds < 100, "what is due does not come to an end"
         fresh = await self.opened()
         keys = self.told.keys.keys
         asked: list[s.Request] = [s.ReadPage(SPACE.handle, 0, ALL, keys.read), s.ReadUsage(SPACE.handle, keys.read)]
