@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 import chez
 from chez.errors import InvalidValue, NotFound, RelayRefused, StorageFailed
 from chez.home.relay_list import MAX_RELAYS, RelayList, _sound
+from chez.home.transaction import Transaction
+from chez.store.database import Connection
 from tests.home.pairing import paired
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
@@ -324,16 +327,22 @@ async def test_a_token_that_is_said_while_the_home_is_connected_is_used(tmp_path
 
 @pytest.mark.parametrize(("what", "here"), [("add", True), ("set", False), ("set", True), ("remove", True)])
 async def test_what_is_said_of_relays_holds_whoever_waits_for_it(
-        tmp_path: Path, server: Within, what: str, here: bool) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, what: str, here: bool) -> None:
     """Who says it while the home is connected, and is cancelled before it is done, need not say anything again."""
+    said, write = asyncio.Event(), RelayList._write
+
+    async def written(self: RelayList, work: Callable[[Transaction, Connection], Any]) -> Any:
+        said.set()
+        return await write(self, work)
+
     async with relay(tmp_path / "second") as second, persons(tmp_path, "anna") as (anna,):
         await anna.set_relay(server.url)
         if what == "remove":
             await anna.relays.add(second.url)
         async with anna.connect():
+            monkeypatch.setattr(RelayList, "_write", written)
             saying = asyncio.create_task(getattr(anna.relays, what)(second.url, here=here))
-            while not anna._syncing.database._queue and not saying.done():  # noqa: ASYNC110 - nothing announces it
-                await asyncio.sleep(0)
+            await said.wait()  # the store has it then, or soon
             saying.cancel()
             await asyncio.wait([saying])
             assert saying.cancelled()

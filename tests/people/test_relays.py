@@ -49,6 +49,21 @@ async def test_each_relay_has_all_of_it(tmp_path: Path, server: Within) -> None:
             assert await ids(c) == {"before", "of b", "after"}
 
 
+async def test_what_only_a_relay_that_was_left_has_is_pending(tmp_path: Path, server: Within) -> None:
+    """Nobody gets it there any more: `chez status` said that nothing was left to send."""
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
+    async with relay(tmp_path / "second") as second, chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        assert (await home.status()).pending == 0
+        await home.set_relay(server.url)
+        await _put(home, "one")
+        await home.sync()
+        assert (await home.status()).pending == 0
+        await home.set_relay(second.url)
+        assert (await home.status()).pending >= 2  # the record, and what says who is in the space
+        await home.sync()
+        assert (await home.status()).pending == 0
+
+
 async def test_when_one_goes_the_others_go_on_and_it_catches_up(tmp_path: Path) -> None:
     """A relay is killed: both devices go on over the other; back again, it is given what it missed by itself."""
     async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,

@@ -1,5 +1,6 @@
 """What a home says of itself: its collections, how it stands, what a sync did."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
@@ -157,20 +158,26 @@ def home_status(db: Connection, device: bytes, rows: Mapping[int, Sequence[str]]
         "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed JOIN relay ON relay.n = relay "
         "WHERE url NOT LIKE 'lan:%'), "
         "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
-    pending += _near_only(db, device)
+    pending += _not_there(db, device, rows)
     waiting = sum(totals(db, n, urls)[3] for n, urls in rows.items())
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
                       spaces[0].removed, spaces, relays, not spaces[0].removed and shut_out(db, next(iter(rows))))
 
 
-def _near_only(db: Connection, device: bytes) -> int:
-    """How many entries of this device relays on its network were given, and none of those that its spaces are at."""
+def _not_there(db: Connection, device: bytes, rows: Mapping[int, Sequence[str]]) -> int:
+    """How many entries of this device none of the relays that its spaces are at was given, though others were: those of
+    devices on its network, or that the spaces were at before.
+    """
     late: list[int] = []
-    for space, there in db.execute("SELECT space, max(acknowledged) FROM cursor JOIN relay ON relay.n = cursor.relay "
-                                   "WHERE url NOT LIKE 'lan:%' GROUP BY space").fetchall():
+    for space, urls in rows.items():
+        elsewhere, there = db.execute(
+            "SELECT count(*), max(CASE WHEN url IN (SELECT value FROM json_each(?)) THEN acknowledged END) "
+            "FROM cursor JOIN relay ON relay.n = cursor.relay WHERE space = ?", (json.dumps(urls), space)).fetchone()
+        if not urls or not elsewhere:
+            continue
         # From the end of the device's chain, in its index: most often that is where a relay is, others' may be many.
         own = db.execute("SELECT n FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC", (space, device))
-        late += takewhile(there.__lt__, (n for (n,) in own))
+        late += takewhile((there or 0).__lt__, (n for (n,) in own))
     sealed = db.execute("SELECT entry FROM sealed JOIN relay ON relay.n = sealed.relay "
                         "WHERE url NOT LIKE 'lan:%'").fetchall() if late else ()
     return len(set(late) - {n for (n,) in sealed})
