@@ -64,6 +64,24 @@ async def test_what_only_a_relay_that_was_left_has_is_pending(tmp_path: Path, se
         assert (await home.status()).pending == 0
 
 
+async def test_a_link_is_in_step_also_where_another_one_did_the_rest(tmp_path: Path, server: Within) -> None:
+    """What waits in the store for its turn is had over any link: who waited for one that did not have it waited on."""
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
+    async with relay(tmp_path / "second") as second, chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        await _both(home, server.url, second.url)
+        async with home.connect():
+            await home.synced()
+            first, other = home._syncing.links
+            replica = home._spaces.private.replica
+            replica.hear()  # as a link's step of a checkpoint does, in the store's thread
+            async with asyncio.timeout(10):
+                waiting = asyncio.create_task(other.synced())
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                first.wake(replica.space.id)
+                await waiting
+
+
 async def test_when_one_goes_the_others_go_on_and_it_catches_up(tmp_path: Path) -> None:
     """A relay is killed: both devices go on over the other; back again, it is given what it missed by itself."""
     async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,

@@ -357,6 +357,9 @@ class Link:
         """What was sealed is durable: it may be sent."""
         if sealed := self._sealer.after_commit():
             self._database.in_loop(partial(self._ready, sealed))
+        elif self._awaited or self._told == "syncing":
+            # What waited for its turn may have had it over another link, which is all that was left to do here.
+            self._database.in_loop(self._stir)
 
     def after_rollback(self) -> None:
         """The transaction was undone, and with it what it sealed."""
@@ -368,6 +371,10 @@ class Link:
             self._database.in_loop(self.begin_anew)
 
     # --- the loop -----------------------------------------------------------------------
+
+    def _stir(self) -> None:
+        if self._driver is not None:
+            self._driver.stir()
 
     def _ready(self, sealed: list[ForLane]) -> None:
         if self._driver is not None:  # else the next connection finds it in the store
