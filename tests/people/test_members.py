@@ -362,3 +362,27 @@ async def test_what_cannot_be_said_is_refused_before_it_is_kept(tmp_path: Path) 
         assert await roles(trip) == {"anna": "owner"}
     async with open_again(tmp_path / "anna") as anna:
         assert await roles(anna.space("Trip")) == {"anna": "owner"}
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["at-once", "one-after-the-other"])
+async def test_what_was_written_while_the_right_was_gone_counts_for_all_once_it_is_back(
+        tmp_path: Path, server: Within, told: bool) -> None:
+    """Its author was shown it, and the others were not for as long as she wrote nothing more; it is said once."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.collection("notes").put({"n": 1}, id="before")
+        await in_step(berta, anna)
+        await hers.collection("notes").put({"n": 1}, id="late")
+        await trip.set_role("berta", "reader")
+        if told:
+            await in_step(anna, berta)
+            assert "late" not in await values(trip)
+        await trip.set_role("berta", "writer")
+        await in_step(anna, berta, anna)
+        assert await values(trip) == await values(hers) == {"before": {"n": 1}, "late": {"n": 1}}
+        assert not await anna.audit() and not await berta.audit()
+        await in_step(anna, berta)
+        there = len(raw_entries(tmp_path / "relay"))
+        await in_step(berta, anna, berta)
+        assert len(raw_entries(tmp_path / "relay")) == there

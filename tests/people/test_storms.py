@@ -10,7 +10,7 @@ from tests.cuts import open_files
 from tests.people.proxy import behind, proxy
 from tests.people.storms import Storm
 
-SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10)))
+SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12)))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

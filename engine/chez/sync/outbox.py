@@ -17,9 +17,11 @@ from chez.spaces.statements import Remove, Signed
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item, RelayHead, log_name
 from chez.sync.planning import Waiting
+from chez.sync.recount import touched
+from chez.sync.standing import unseconded
 
 __all__ = ("Waits", "change_items", "has_statements", "journal_head", "named_by", "offers", "put_into", "say_last",
-           "seen_last", "take_statements", "unheard", "waiting_changes", "waiting_spaces", "waits")
+           "seen_last", "stand_by", "take_statements", "unheard", "waiting_changes", "waiting_spaces", "waits")
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -79,6 +81,15 @@ def say_last(db: Connection, space: SpaceKeys, device: bytes, at: bytes) -> None
     for one in last_words(space, device, at) if space.epoch.id == at else ():
         db.execute("UPDATE statement SET sent = 0, again = 1 WHERE space = ? AND hash = ? AND again = 0",
                    (space.n, one.hash))
+
+
+def stand_by(db: Connection, space: SpaceKeys, device: bytes) -> None:
+    """Let a device that was given back the right to write say something again, once, in an entry that names that: with
+    one what it wrote meanwhile counts for others too, as it does here. Where that holds no changes nobody misses it.
+    """
+    if touched(db, unseconded(db, space, device)):
+        db.execute("UPDATE statement SET sent = 0, again = 1 WHERE again = 0 AND n = "
+                   "(SELECT max(n) FROM statement WHERE space = ?)", (space.n,))
 
 
 def unheard(db: Connection, space: SpaceKeys) -> bool:

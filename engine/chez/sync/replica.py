@@ -32,7 +32,7 @@ from chez.sync.checkpoints.taking import Reading
 from chez.sync.copied import check_own
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads, note_placed
 from chez.sync.intake import TURN, Intake
-from chez.sync.outbox import has_statements, say_last
+from chez.sync.outbox import has_statements, say_last, stand_by
 from chez.sync.outstanding import outstanding
 from chez.sync.owing import owes, said_by, say_unread, untold
 from chez.sync.received import Received
@@ -118,6 +118,7 @@ class Replica:
             self.recount(db)
         self.discharge(db, relay)
         say_last(db, self.space, self.access.device, self.access.epoch_at(db, relay).id)
+        stand_by(db, self.space, self.access.device)
         announce_missed(db, self.space, self.access.device)
         right = self.space.membership.state.right
         return hidden(db, self.space.n, relay, end, believed=lambda author: right(author) is not None)

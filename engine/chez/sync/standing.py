@@ -11,8 +11,9 @@ Follows from the entries and statements that are here, in whatever order they ca
   who got the right back, and goes on, stands by all that it wrote.
 - A batch counts as a whole or not at all.
 
-This device's own entries count while it may write. When it was taken out they stay here
-as they are: it is shown nothing new that it could differ from.
+This device's own entries count while it may write; where others need more for that, it goes on
+(`unseconded`). When it was taken out they stay here as they are: it is shown nothing new that it
+could differ from.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,7 @@ from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 
-__all__ = ("Flipped", "Fork", "doubtful", "forks_of", "reconsider", "writers")
+__all__ = ("Flipped", "Fork", "doubtful", "forks_of", "reconsider", "unseconded", "writers")
 
 _ALL: Final = 2**62
 
@@ -77,6 +78,14 @@ def reconsider(db: Connection, space: SpaceKeys, device: bytes, authors: Iterabl
         flipped += _Chain(db, space, author).decide(_exempt(space, author) if author == device else False)
     db.executemany("UPDATE entry SET standing = ? WHERE n = ?", [(one.now, one.row) for one in flipped])
     return flipped
+
+
+def unseconded(db: Connection, space: SpaceKeys, device: bytes) -> list[int]:
+    """The rows of entries of this device that count for itself alone: it may write, and made none since that was so."""
+    right = space.membership.state.right(device)
+    if right is None or right < Role.WRITER:
+        return []
+    return [one.row for one in _Chain(db, space, device).decide(exempt=False) if one.now == BEYOND]
 
 
 def forks_of(db: Connection, space: SpaceKeys, author: bytes) -> list[Fork]:

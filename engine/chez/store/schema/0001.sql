@@ -36,7 +36,7 @@ CREATE TABLE statement (
     hash  BLOB NOT NULL,
     body  BLOB NOT NULL,
     sent  INTEGER NOT NULL,           -- 0: still to be put into an entry
-    again INTEGER NOT NULL DEFAULT 0, -- 1: of the last words of this device, which was taken out
+    again INTEGER NOT NULL DEFAULT 0, -- 1: said again, as the last words of a device that was taken out
     UNIQUE (space, hash)
 );
 CREATE INDEX unsent_statement ON statement (space) WHERE sent = 0;
