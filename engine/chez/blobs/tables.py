@@ -232,8 +232,9 @@ def sent(db: Connection, n: int, relay: int, upto: int | None) -> None:
     db.execute("INSERT OR REPLACE INTO blob_relay (blob, relay, sent) VALUES (?, ?, ?)", (n, relay, upto))
 
 
-_THERE: Final = ("EXISTS (SELECT 1 FROM blob_relay AS there JOIN relay ON relay.n = there.relay WHERE there.blob = b.n "
-                 "AND there.sent IS NULL AND relay.url IN (SELECT value FROM json_each(?)))")
+_SENT: Final = ("SELECT 1 FROM blob_relay AS there JOIN relay ON relay.n = there.relay WHERE there.blob = b.n "
+                "AND there.sent IS NULL")
+_THERE: Final = f"EXISTS ({_SENT} AND relay.url IN (SELECT value FROM json_each(?)))"
 
 
 def at_relay(db: Connection, n: int, urls: Sequence[str]) -> bool:
@@ -260,14 +261,14 @@ def unreferenced(db: Connection, space: int) -> bool:
 
 def totals(db: Connection, space: int, urls: Sequence[str]) -> tuple[int, int, int, int]:
     """Blobs known, those of them whole here, sealed bytes held, and those that none of these relays has yet though they
-    are.
+    are; where there are none of these, for a relay is named at each sync, those that no relay has.
     """
+    there, given = (_THERE, (json.dumps(urls),)) if urls else (f"EXISTS ({_SENT})", ())
     whole = "content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.blob = b.n AND held = 0)"
     known, complete, alone = db.execute(
         f"SELECT count(*), coalesce(sum({whole}), 0), coalesce(sum({whole} "
         "AND EXISTS (SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) "
-        f"AND NOT {_THERE}), 0) FROM blob AS b WHERE space = ? AND id IS NOT NULL",
-        (json.dumps(urls), space)).fetchone()
+        f"AND NOT {there}), 0) FROM blob AS b WHERE space = ? AND id IS NOT NULL", (*given, space)).fetchone()
     size: int = db.execute("SELECT coalesce(sum(chunk.size), 0) FROM chunk JOIN blob ON blob.n = chunk.blob "
                            "WHERE held = 1 AND space = ?", (space,)).fetchone()[0]
     return known, complete, size, alone
