@@ -222,6 +222,30 @@ async def test_what_is_added_while_it_is_looked_whether_anything_waits_leaves(
         await sending.until(2)
 
 
+async def test_what_a_record_comes_to_hold_just_after_it_was_looked_what_waits_leaves(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look found nothing to send, and right after it there was nothing either that no record holds."""
+    held = False
+    async with made(tmp_path / "laptop", server.url) as home, home.connect() as link:
+        await link.synced(90)
+        look = Sender.send_waiting
+
+        async def looked(sender: Sender) -> int:
+            nonlocal held
+            sent = await look(sender)
+            if not held:
+                held = True
+                await home.collection("notes").put({"photo": blob}, id="a")
+            return sent
+
+        monkeypatch.setattr(Sender, "send_waiting", looked)
+        blob = await home.blobs.add(content(CHUNK))
+        await home.collection("notes").put({"n": 1}, id="b")  # the link has a turn
+        async with asyncio.timeout(10):
+            while not (await home.blobs.info(blob)).at_relay:
+                await asyncio.sleep(0.01)
+
+
 async def test_what_somebody_released_is_sent_again_though_nothing_else_is(
         tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is heard of that tells nobody who sends attachments: it is looked for now and then."""

@@ -385,8 +385,10 @@ class Blobs:
                 continue
             self._unsent.discard(link)  # first: there may be more while this is sent
             try:
+                # Before it is looked what waits: a record may come to hold one in between.
+                later = await self._database.read(lambda db: tables.unreferenced(db, n))
                 await self.send(link)
-                if await self._database.read(lambda db: tables.unreferenced(db, n)):
+                if later:
                     self._unsent.add(link)
                 pause = FIRST_PAUSE
             except EndedHere:
