@@ -140,9 +140,8 @@ class Modelled:
                     if seq < wanted.get("seq", stream.last + 1):
                         del stream.messages[seq]
             case "STREAM.MSG.DELETE":
-                if stream.messages.pop(wanted["seq"], None) is None:
-                    why = "no message found" if wanted["seq"] <= stream.last else "stream store EOF"
-                    return {"error": {"code": 500, "err_code": 10057, "description": why}}
+                if stream.messages.pop(seq := wanted["seq"], None) is None:
+                    return {"error": _not_there(stream, seq)}
             case _:
                 raise NoRespondersError
         return {"success": True}
@@ -365,6 +364,14 @@ async def _in_time(waited: Awaitable[Any], seconds: float) -> Any:
             return await waited
     except TimeoutError as error:
         raise NatsTimeoutError from error
+
+
+def _not_there(stream: Stream, seq: int) -> dict[str, Any]:
+    """What is said of a message that is to be deleted: removed after one that is there, before them all, or none yet."""
+    if min(stream.messages, default=stream.last + 1) < seq <= stream.last:
+        return {"code": 400, "err_code": 10043, "description": f"sequence {seq} not found"}
+    return {"code": 500, "err_code": 10057,
+            "description": "no message found" if seq <= stream.last else "stream store EOF"}
 
 
 def _copied(stream: Stream) -> Stream:

@@ -9,6 +9,7 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.errors import Code
+from chez_relay.storage.jetstream.attachments import Attachments
 from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.refusals import DAMAGED
@@ -297,24 +298,29 @@ async def test_a_chunk_is_not_let_go_before_whoever_puts_it_counted_it(
         await other.close()
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_chunk_whose_removal_was_begun_goes_with_the_next_round(
-        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relay is killed just before it removes a chunk whose time came: another one does, and gives its room back."""
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """A relay is killed just before or after it removes a chunk whose time came: another one does what is left, and
+    gives its room back."""
     clock = Clock()
     async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
         other = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
-        await store.perform([create(), chunk(1, 600), chunk(2, 300), drop([], [chunk(1, 600)])])
+        await store.perform([create(), chunk(1, 100), chunk(2, 600), chunk(3, 200), drop([], [chunk(2, 600)])])
         clock.now += QUOTAS.grace
+        plain = Attachments.delete
 
-        async def killed(*_: Any) -> None:
+        async def killed(self: Attachments, handle: bytes, seq: int) -> None:
+            if when == "after":
+                await plain(self, handle, seq)
             raise KilledError
 
         with monkeypatch.context() as patched, pytest.raises(KilledError):
-            patched.setattr(store.engine, "delete", killed)
+            patched.setattr(Attachments, "delete", killed)
             await store.perform([s.Expire()])
         assert await other.perform([s.Expire()]) == [s.Expired(more=False)]
         assert await blob_bytes(other) == 300
-        assert len(await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>")) == 1
+        assert len(await messages(other, f"chez.blob.0.{SPACE.handle.hex()}.>")) == 2
         await other.close()
 
 

@@ -167,6 +167,16 @@ async def test_what_is_purged_is_of_its_subject_and_before_its_sequence(engine: 
         assert answer["error"]["err_code"] == 10057
 
 
+async def test_a_message_that_was_deleted_is_deleted_again_without_a_word(engine: Engine) -> None:
+    """After one that is there yet, before them all, and the only one: of each the cluster says something else."""
+    found = await put(engine, A, B, A, A, B)
+    for at, code in ((2, 10043), (0, 10057), (4, 10043), (1, 10057), (3, 10057)):
+        await engine.delete(LOG, found[at])
+        await engine.delete(LOG, found[at])
+        answer = await engine.api(f"STREAM.MSG.DELETE.{LOG}", {"seq": found[at], "no_erase": True})
+        assert answer["error"]["err_code"] == code
+
+
 async def test_an_inbox_has_one_message_under_each_subject(engine: Engine) -> None:
     """The new one replaces the one before."""
     await engine.publish("chez.box.0.s.aa", b"1")

@@ -33,9 +33,11 @@ MARK: Final = "Chez-Mark"
 
 WRONG_LAST: Final = (10071, 10164)
 NOT_FOUND: Final = 404
+NO_SEQUENCE: Final = 10043
+"""Of a message that was removed from between others."""
 
 REMOVED: Final = ("no message found", "stream store EOF")
-"""What is said of a message that is to be removed and is not there; its code is that of other failures as well."""
+"""What is said of another one that is to be removed and is not there; its code is that of other failures as well."""
 
 
 class Conflict(Exception):
@@ -146,7 +148,8 @@ class Engine:
 
     async def _remove(self, name: str, wanted: dict[str, object]) -> None:
         error = (await self.api(name, wanted)).get("error", {})
-        if error and error.get("description") not in REMOVED:  # a stream without a leader says so, and removes nothing
+        # A stream without a leader says so, and removes nothing.
+        if error and error.get("err_code") != NO_SEQUENCE and error.get("description") not in REMOVED:
             raise Unavailable(error.get("description", "refused"))
 
     # --- the API ------------------------------------------------------------------------
