@@ -207,7 +207,8 @@ async def test_an_addition_that_never_began_ends_no_other(home: chez.Home, monke
     def begun(db: Connection, space: int) -> int:
         if full.sign is not None:
             loop.call_soon_threadsafe(lambda: second.append(asyncio.create_task(home.blobs.add(b"second"))))
-            while not home._database._queue:
+            until = time.monotonic() + 20
+            while not home._database._queue and time.monotonic() < until:
                 time.sleep(0.001)
         return begin(db, space)
 

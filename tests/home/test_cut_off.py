@@ -85,7 +85,7 @@ async def test_a_home_that_is_made_is_there_or_not(
             await make()
         await sound(there / "new", *(("a",) if way == "restore" else ()))
 
-    await each_cut(folder, trial, late=late, wanted=of_moments(seed, 2 if way == "create" else 6))
+    assert await each_cut(folder, trial, late=late, wanted=of_moments(seed, 2 if way == "create" else 6)) > 2
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
@@ -120,7 +120,7 @@ async def test_who_gives_up_an_open_home_loses_nothing_that_was_done(folder: Pat
         assert set(done) <= here
         await sound(there / "home", *here)
 
-    await each_cut(folder, trial, late=late, wanted=of_moments(seed, 12))
+    assert await each_cut(folder, trial, late=late, wanted=of_moments(seed, 12)) > 2
 
 
 async def test_who_gives_up_wiping_finds_nothing_left_of_the_home(folder: Path) -> None:

@@ -367,7 +367,7 @@ async def _in_time(waited: Awaitable[Any], seconds: float) -> Any:
 
 
 def _not_there(stream: Stream, seq: int) -> dict[str, Any]:
-    """What is said of a message that is to be deleted: removed after one that is there, before them all, or none yet."""
+    """What is said of a message to be deleted: removed after one that is there, before them all, or not stored yet."""
     if min(stream.messages, default=stream.last + 1) < seq <= stream.last:
         return {"code": 400, "err_code": 10043, "description": f"sequence {seq} not found"}
     return {"code": 500, "err_code": 10057,

@@ -16,6 +16,7 @@ from chez.journal import Journal
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, cost_of, put_file, read_key_file, unwrap_key, wrap_key
 from chez.store.keyring import KeyringStatus, add_key, keyring_status, remove_key
+from chez.tasks import finished
 
 __all__ = ("Keyring", "change_key_file", "note_key_file")
 
@@ -114,19 +115,24 @@ class Keyring:
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
         Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
-        (`StorageFailed`), or who waits gives up, the keyring does not open it.
+        (`StorageFailed`), or who waits gives up before it does, the keyring does not open it.
         """
-        adding = asyncio.ensure_future(asyncio.to_thread(add_key, self._folder, self._database.key))
-        try:
-            backend = await asyncio.shield(adding)
-            await self._journal.append("keyring-added", {"keyring": backend})
-        except BaseException:
-            # No way into a home is left that its journal does not tell of, whoever gives up or whatever fails.
-            await asyncio.wait((adding,))
-            if adding.exception() is None:
-                await asyncio.to_thread(remove_key, self._folder)
-            raise
-        return backend
+        given_up = asyncio.Event()
+
+        async def work() -> str:
+            backend = await asyncio.to_thread(add_key, self._folder, self._database.key)
+            told = False
+            try:
+                if not given_up.is_set():
+                    await self._journal.append("keyring-added", {"keyring": backend})
+                    told = True
+            finally:
+                if not told:
+                    await asyncio.to_thread(remove_key, self._folder)
+            return backend
+
+        # No way into a home is left that its journal does not tell of, however often who waits gives up.
+        return await finished(work(), given_up.set)
 
     async def remove(self) -> bool:
         """The keyring opens this home no longer; whether it did. Works without a keyring, too."""

@@ -224,7 +224,8 @@ class _Rejects:
         except FileExistsError:
             raise InvalidValue(f"{path} is there already", "Name a new file for the rejected rows.") from None
         except OSError as failure:
-            raise _unwritable(path, failure) from None
+            raise StorageFailed(f"{path} can't be written: {failure.strerror}",
+                                "Name another file for the rejected rows; nothing was imported yet.") from None
 
     def write(self, name: str, rejects: list[dict[str, Any]]) -> None:
         """Add a file's rejects. Raises `StorageFailed`."""
@@ -233,18 +234,15 @@ class _Rejects:
                 self._file.writelines(json_text({"file": name, **reject}) + "\n" for reject in rejects)
                 self._file.flush()
             except OSError as failure:
-                raise _unwritable(self._path, failure) from None
+                raise StorageFailed(
+                    f"{self._path} can't be written: {failure.strerror}", "what was imported stays: the same command "
+                    "with another file for the rejected rows lists them again") from None
 
     def close(self) -> None:
         """The file is whole."""
         if self._file is not None:
             with suppress(OSError):  # what it could not take was said
                 self._file.close()
-
-
-def _unwritable(path: Path, failure: OSError) -> StorageFailed:
-    return StorageFailed(f"{path} can't be written: {failure.strerror}", "what was imported stays: the same command "
-                         "lists the rejected rows again; name another file for them")
 
 
 @click.command()

@@ -130,7 +130,7 @@ def doctor(ctx: click.Context, repair: bool, rebuild: bool, as_new_device: bool,
         return
     findings, left, done = _look(ctx, repair or rebuild, rebuild)
     if settings(ctx).json:
-        json_line({"findings": findings, "done": done})
+        json_line({"findings": findings, "left": left, "done": done})
     else:
         _tell(findings, left, done)
     if left:
@@ -138,7 +138,7 @@ def doctor(ctx: click.Context, repair: bool, rebuild: bool, as_new_device: bool,
 
 
 def _tell(findings: list[dict[str, Any]], left: list[dict[str, Any]], done: list[str]) -> None:
-    for one in findings[:FINDINGS_SHOWN]:
+    for one in sorted(findings, key=lambda one: one not in left)[:FINDINGS_SHOWN]:
         say(f"{one['where']}: {one['meaning']}")
         if one in left or not done:
             say(f"    {one['cure']}")

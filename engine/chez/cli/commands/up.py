@@ -162,15 +162,15 @@ def _spawn(chosen: Settings, passphrase: str | None, lock_after: str | None) -> 
         [sys.executable, "-m", "chez.cli", "--home", str(chosen.path), "up", "--from-pipe", *more],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert child.stdin is not None and child.stdout is not None
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.write((passphrase or "").encode())
-        child.stdin.close()
-    with child.stdout:
-        try:
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write((passphrase or "").encode())
+            child.stdin.close()
+        with child.stdout:
             line = _line(child, child.stdout.fileno())
-        except BaseException:  # who is told that it was interrupted, or did not answer, has no owner
-            child.terminate()
-            raise
+    except BaseException:  # who is told that it was interrupted, or did not answer, has no owner
+        child.terminate()
+        raise
     # It outlives this process; the interpreter must not wait for it or warn about it.
     child.returncode = child.returncode if child.poll() is not None else 0
     try:

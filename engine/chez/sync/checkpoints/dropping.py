@@ -152,7 +152,8 @@ class Dropping:
         trusted: set[bytes] = set()
         for said, vouch in chain(db, site.space, log, last):
             gone.update(vouch.release)
-            if is_proven(db, site.space, vouch.manifest) or any(site.counts(db, author, vouch) for _, author in said):
+            if is_proven(db, site.space, vouch.manifest) or any(site.counts(db, author, vouch) and site.speaks(
+                    author, author_of(db, site.space, vouch.manifest)) for _, author in said):
                 trusted.add(vouch.manifest)
         if stands is not None and stands[0] not in trusted:
             return None  # on the word of who made it nothing goes

@@ -24,7 +24,7 @@ class Vouching:
 
     site: Site
     _idle: set[tuple[bytes, frozenset[bytes]]] = field(default_factory=set)
-    """Checkpoints for which there was nothing to say, with the vouches that were open then."""
+    """Checkpoints for which there was nothing to say, with the vouches that were open and good then."""
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to do for the newest checkpoint that a drop could rest on."""
@@ -41,13 +41,13 @@ class Vouching:
         if not site.independent(site.replica.access.device, author):
             return None
         waiting = self._waiting(db)
-        mine = {name: vouch for name, (voucher, vouch) in waiting.items()
-                if vouch.manifest == entry and site.speaks(voucher, author)}
-        if (entry, frozenset(waiting)) in self._idle or (mine and all(
+        good = {name: vouch for name, (voucher, vouch) in waiting.items() if site.speaks(voucher, author)}
+        mine = [vouch for vouch in good.values() if vouch.manifest == entry]
+        if (entry, frozenset(good)) in self._idle or (mine and all(
                 vouch.manifest == entry for _, vouch in waiting.values())):
             return None  # no other drop can have come first
         if self._said(db, entry) or not (ranges := self._ranges(db, manifest)):
-            self._idle.add((entry, frozenset(waiting)))
+            self._idle.add((entry, frozenset(good)))
             return None
         if state_of(db, space.n, entry) != SOUND:
             taking.begin(db, space.n, site.relay, entry, taking.COMPARE)
@@ -58,8 +58,8 @@ class Vouching:
         if not site.bears(db, manifest, answer):
             site.dead.add(entry)
             return Again()
-        if any(vouch.follows == answer.drop for vouch in mine.values()):
-            self._idle.add((entry, frozenset(waiting)))
+        if any(vouch.follows == answer.drop for vouch in mine):
+            self._idle.add((entry, frozenset(good)))
             return None
         return vouch_for(db, site, entry, answer.drop, ranges, [])
 
