@@ -55,7 +55,7 @@ def test_the_tutorials_run(tmp_path: Path) -> None:
                        capture_output=True, timeout=90, check=False)
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
-    assert said.endswith("tea {'title': 'Tea', 'cups': 3}\nsent 2\nthe end\n"), said
+    assert said.endswith("tea {'cups': 3, 'title': 'Tea'}\nsent 2\nthe end\n"), said
 
 
 def test_every_reader_has_a_tutorial() -> None:
