@@ -31,6 +31,7 @@ def results(peers: dict[str, list[float]]) -> Results:
 
 
 @pytest.mark.parametrize("program", [(str(SOURCE / "stores.py"), "sqlite"), ("-m", "benchmarks.store_once")])
+@pytest.mark.slow
 def test_a_store_does_the_whole_work(program: tuple[str, ...], tmp_path: Path) -> None:
     """Each program makes, reads, queries and updates, checks what it finds, and answers again in a new process."""
     found = {}

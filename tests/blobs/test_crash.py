@@ -69,6 +69,7 @@ async def rounds(path: Path, kills: Sequence[int]) -> None:
             await check(home, acknowledged)
 
 
+@pytest.mark.slow
 async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -> None:
     """Additions side by side, and the collector: each attachment whole or absent, and no file is left over."""
     await rounds(path, [1, 9])

@@ -38,6 +38,7 @@ async def _until_alike(one: chez.Space, other: chez.Space, *links: Link) -> None
     raise AssertionError(f"{[link.problems for link in links]} {await shown(one)} {await shown(other)}")
 
 
+@pytest.mark.slow
 async def test_a_full_space_is_written_smaller_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What says that its entries may be dropped finds room; what waited is sent then, on the same connection."""
     monkeypatch.setattr("chez.sync.lookout.TICK", 0.2)

@@ -44,6 +44,7 @@ def plugged(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
+@pytest.mark.slow
 def test_a_broken_package_takes_its_own_commands_away(chez: Chez, plugged: dict[str, str]) -> None:
     """The help shows all others, and why these can't be used; verbs of others are found, and of none it is said why."""
     shown = chez.run("--help", env=plugged).stdout

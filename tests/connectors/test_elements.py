@@ -164,6 +164,7 @@ def test_what_is_too_large_is_passed_over() -> None:
         assert ("longer" in told[0][2]) == (digits > MAX_ELEMENT)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_some_elements() -> None:
     """Many elements, a text without end, brackets without end, and a number without end are held in part only."""
     one = b'{"a": "' + b"x" * 1000 + b'", "b": [1, [2]]}'

@@ -17,7 +17,7 @@ from tests.durability.tape import NO_FAULT, Fault, Recording, walk
 
 __all__ = ("STEP", "Bench", "sample")
 
-STEP = 1 if os.environ.get("CHEZ_EVERY_BOUNDARY") else 8
+STEP = 1 if os.environ.get("CHEZ_EVERY_BOUNDARY") else 12
 """A walk through all boundaries of a scenario tries every eighth, which takes minutes, or each, which takes half
 an hour more: when that variable is set."""
 

@@ -88,7 +88,7 @@ async def test_a_home_that_is_made_is_there_or_not(
     assert await each_cut(folder, trial, late=late, wanted=of_moments(seed, 2 if way == "create" else 6)) > 2
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["early", "late"])
 async def test_who_gives_up_closing_a_home_has_closed_it(folder: Path, late: bool) -> None:
     """No connection, no task and no key of it stays, and it opens again at once."""
     async def trial(there: Path, cutter: Cutter) -> None:
@@ -164,7 +164,7 @@ async def test_who_gives_up_restoring_does_not_wait_for_all_of_it(folder: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.exhaustive)], ids=["early", "late"])
 async def test_who_gives_up_an_import_leaves_no_file_open(folder: Path, late: bool) -> None:
     """At whatever moment; and brought home again each record is there once."""
     contacts = Path(__file__).parents[1] / "data" / "contacts-vcard" / "gmail-list.vcf"

@@ -98,6 +98,7 @@ def bag(found: Everything) -> list[str]:
     return sorted(repr((name, sorted(value.items()))) for (name, _), (value, _) in found.items())
 
 
+@pytest.mark.slow
 async def test_the_same_files_on_two_devices(pair: Pair, once: chez.Home, tmp_path: Path) -> None:
     """A part of a Linky export and a bank's OFX, imported on both offline, are each record once, alike on both."""
     files = (part(tmp_path, 0, 100), DATA / "bank-ofx" / "checking.ofx")

@@ -3,6 +3,8 @@
 from pathlib import Path
 from random import Random
 
+import pytest
+
 import chez
 from tests.home.consistency import problems
 from tests.home.crashing import PASSPHRASE
@@ -10,6 +12,7 @@ from tests.home.keying import typed
 from tests.home.test_crash import app, killed
 
 
+@pytest.mark.slow
 async def test_a_prefix_of_the_keystrokes_survives_a_kill(path: Path) -> None:
     """After each kill the text is the first of the keystrokes, in order, and no fewer than were said to be durable."""
     random = Random(1)

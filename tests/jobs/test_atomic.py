@@ -68,6 +68,7 @@ async def test_of_two_bundles_of_one_version_one_is_granted(home: chez.Home, see
     assert len(granted) == await home.collection(COLLECTION).count() == SEEDS
 
 
+@pytest.mark.slow
 async def test_a_revocation_that_came_first_releases_nothing(home: chez.Home, seeded: Seeded) -> None:
     """Revoking while a result is released: "none" if the revocation was there first, in every order of steps."""
     told = set()

@@ -235,6 +235,7 @@ async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> No
         assert await ids(berta) == set()
 
 
+@pytest.mark.slow
 async def test_two_guests_need_nobody_who_made_the_space(tmp_path: Path) -> None:
     """Two guests of a space, one of whom only reads, meet while no device of who made it is there: what either has, and
     the one writes, is at the other. When who made it comes after all, it has everything from either."""

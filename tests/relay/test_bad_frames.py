@@ -259,7 +259,7 @@ shaped = st.recursive(
 )
 
 
-@settings(max_examples=tries(300))
+@settings(max_examples=tries(200))
 @given(st.lists(st.one_of(
     st.binary(max_size=200), nested, st.just(bytes(2**20 + 1)),
     st.tuples(st.integers(0, 45), st.lists(shaped, max_size=8)).map(

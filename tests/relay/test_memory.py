@@ -142,7 +142,7 @@ ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (
 
 
 @pytest.mark.parametrize("assault", [
-    pytest.param(one, id=one.__name__, marks=() if one in (pings, headers) else pytest.mark.slow) for one in ASSAULTS])
+    pytest.param(one, id=one.__name__, marks=() if one is headers else pytest.mark.slow) for one in ASSAULTS])
 async def test_the_process_stays_within_its_limit(tmp_path: Path, assault: Callable[[int], Awaitable[None]]) -> None:
     """Whatever an address does, the process never takes more than the address may hold, and serves on."""
     limit = ("--set", f"limits.memory_per_address={ADDRESS}", "--set", "limits.ephemeral_burst=10000",

@@ -145,6 +145,7 @@ def test_all_walls_together_leave_nothing() -> None:
     assert report["memory"] == "MemoryError"
 
 
+@pytest.mark.slow
 def test_seccomp_alone_denies_every_call() -> None:
     """Without Landlock and rlimits the filter alone stops everything but memory."""
     standing, report = probe("privileges,seccomp")  # it needs no_new_privs when not root
@@ -245,6 +246,7 @@ def test_the_limit_of_a_files_size_alone_stops_a_write() -> None:
     assert limited(60, 0) == (0, "OSError")
 
 
+@pytest.mark.slow
 def test_the_probe_can_do_it_without_walls() -> None:
     """With no wall the same attempts succeed: the probe is a real one."""
     standing, report = probe("none")

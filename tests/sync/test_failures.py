@@ -146,7 +146,7 @@ async def test_what_takes_connections_and_never_greets_is_given_up(tmp_path: Pat
             assert link.since == began
 
 
-@pytest.mark.parametrize("answers", [0, 1, 2, 3])
+@pytest.mark.parametrize("answers", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 2, 3))])
 async def test_a_relay_that_answers_no_more_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                         answers: int) -> None:
     """It welcomes, answers so many requests and then pings alone: it is told, and tried again."""

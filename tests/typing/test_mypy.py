@@ -12,6 +12,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_programs_are_checked_strictly(tmp_path: Path) -> None:
     """Right programs pass `mypy --strict`, and each mistake in mistakes.py is found."""
     config = tmp_path / "mypy.ini"
