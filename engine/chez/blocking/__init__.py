@@ -1170,7 +1170,7 @@ class Keyring(Front[AsyncKeyring]):
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
         Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
-        (`StorageFailed`), or who waits gives up, the keyring does not open it.
+        (`StorageFailed`), or who waits gives up before it does, the keyring does not open it.
         """
         return self._portal.call(lambda call: self._inner.add())
 
