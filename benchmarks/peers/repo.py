@@ -110,8 +110,8 @@ class Repo:
         return float(seen[-1][1] - began) / 1e9
 
 
-    async def wide(self, count: int, held: int, earlier: int, keys: int) -> float:
-        """As `changes`, in one tick, each of which sets one more field, of so many in turn.
+    async def wide(self, count: int, held: int, earlier: int, keys: int, *, turns: bool) -> float:
+        """As `changes`, or all of them in one tick, each of which sets one more field, of so many in turn.
 
         Both clients hold so many documents before, and the document has so many earlier changes.
         """
@@ -126,7 +126,7 @@ class Repo:
         await b.ask("watch", url=url, upto=earlier + count)
         await a.ask("edit", count=earlier, gap=EARLIER_GAP)
         await asyncio.sleep(ASK_AFTER)
-        began = (await a.ask("wide", count=count, first=earlier, keys=keys))["began"]
+        began = (await a.ask("wide", count=count, first=earlier, keys=keys, turns=turns))["began"]
         seen = (await b.answer())["seen"]
         return float(seen[-1][1] - began) / 1e9
 

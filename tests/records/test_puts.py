@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.errors import InvalidValue
-from chez.records import automerge, puts
+from chez.records import automerge, puts, rows
 from chez.records.automerge import BadChange
 from chez.records.puts import Put
 from chez.records.typed import Form
@@ -76,10 +76,17 @@ def test_puts_together_are_the_changes_that_they_are_alone(
     assert _all_of(together) == _all_of(alone)
 
 
-@given(_rounds)
+@given(_rounds, st.sampled_from((1, 3, 2048)))
 def test_what_stands_is_known_in_the_next_transaction_unless_somebody_else_wrote(
-        rounds: list[tuple[list[dict[str, Any]], str]]) -> None:
-    """Whatever is written in between, here or elsewhere, puts together make the very changes that they make alone."""
+        rounds: list[tuple[list[dict[str, Any]], str]], far: int) -> None:
+    """Whatever is written in between, here or elsewhere, puts together make the very changes that they make alone,
+    however far the document may be behind."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rows, "_FAR", far)
+        _rounds_are_alike(rounds)
+
+
+def _rounds_are_alike(rounds: list[tuple[list[dict[str, Any]], str]]) -> None:
     alone, together = Device(NAMES[0]), Device(NAMES[0])
     pairs = (alone, Device(NAMES[1])), (together, Device(NAMES[1]))
     form = Form("notes", None, 1, None)
@@ -123,6 +130,23 @@ def test_many_puts_of_one_record_are_hardly_asked_of_the_library(monkeypatch: py
     device.store.put_all(device.db, _puts([("r", {"n": n}) for n in range(100)], Form("notes", None, 1, None)))
     assert asked == ["shown", *["written"] * 99, "shown"]
     assert device.stored() == {"n": 99}
+
+
+def test_the_document_of_what_is_put_again_and_again_waits_for_many_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions go by before it takes them in, all at once; of two records in turn, one at each."""
+    device, form, sizes = Device(NAMES[0]), Form("notes", None, 1, None), list[int]()
+    take = automerge.applied
+    monkeypatch.setattr(automerge, "applied", lambda to, new: sizes.append(len(new)) or take(to, new))
+    monkeypatch.setattr(rows, "SNAPSHOT_AFTER", 10_000)
+    monkeypatch.setattr(rows, "_FAR", 100)
+    for id in "rs":
+        device.put({"n": -1, "k": 0}, id)
+    for first in range(0, 160, 20):
+        device.store.put_all(device.db, _puts([("r", {"n": n, "k": n}) for n in range(first, first + 20)], form))
+    assert len(sizes) == 1 and 100 <= sizes[0] < 120
+    device.store.put_all(device.db, _puts([("s", {"n": n, "k": n}) for n in range(5)], form))
+    assert len(sizes) == 2 and 20 < sizes[1] < 60
+    assert device.stored("r") == {"n": 159, "k": 159} and device.stored("s") == {"n": 4, "k": 4}
 
 
 def test_a_history_of_puts_is_snapped_and_loads_again() -> None:
@@ -180,6 +204,7 @@ async def test_what_the_document_refuses_is_left_to_the_library(
         raise BadChange("no")
 
     monkeypatch.setattr(automerge, "applied", refuses)
+    monkeypatch.setattr(rows, "_FAR", 10)
     await asyncio.gather(*(notes.put({"n": n}, id="r") for n in range(1, 20)))
     assert refused and (await notes.get("r")).value == {"n": 19}
     assert len(await notes.history("r")) == 20

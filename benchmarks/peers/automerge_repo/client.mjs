@@ -60,9 +60,12 @@ const verbs = {
       if (n % 10 === 0) await sleep(0) // let the network have its turn
     }
   },
-  wide({ count, first, keys }) { // all in one tick: the network has its turn afterwards
+  async wide({ count, first, keys, turns }) { // without turns in one tick: the network has its own afterwards
     say({ began: now() })
-    for (let n = 1; n <= count; n++) handle.change(doc => { doc.n = first + n; doc[`k${n % keys}`] = n })
+    for (let n = 1; n <= count; n++) {
+      handle.change(doc => { doc.n = first + n; doc[`k${n % keys}`] = n })
+      if (turns && n % 10 === 0) await sleep(0)
+    }
   },
   async edit({ count, gap }) {
     const sent = []

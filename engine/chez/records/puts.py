@@ -154,7 +154,7 @@ def _changed(rows: Rows, streak: _Streak, wanted: Wanted) -> dict[str, Value] | 
 
 def _is_new(rows: Rows, streak: _Streak, key: str) -> bool:
     """Whether no operation stands at a field that the value does not have, as far as the document is at hand."""
-    document = rows.warm(streak.row.n)  # without what is made, which the value has
+    document = rows.behind(streak.row.n)  # without what it is to take in, and what is made, which the value has
     return document is not None and not automerge.has(document, key)
 
 
@@ -163,7 +163,7 @@ def _settle(rows: Rows, db: Connection, streak: _Streak) -> None:
     if not streak.made:
         return
     row, last = streak.row, streak.last
-    if rows.take_in(row.n, streak.made):
-        rows.lead(row.n, Trail(last.actor, last.hash, last.sequence, last.last, streak.stands))
+    if rows.is_warm(row.n):
+        rows.go_on(row.n, streak.made, Trail(last.actor, last.hash, last.sequence, last.last, streak.stands))
     rows.log_made(db, row.n, streak.made, streak.times)
     rows.project(db, row, streak.value, row.tail + len(streak.made))

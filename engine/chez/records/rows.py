@@ -44,6 +44,10 @@ _LOG: Final = ("INSERT INTO change (record, hash, bytes, sequence, last, weight,
 _PENDING: Final = 64
 """Changes on a trail that wait for the document to take them in: bounds how long it then takes, and what is kept."""
 
+_FAR: Final = 2048
+"""The same of the record that is put again and again just now: each time costs the document a walk through its history
+and a look for each field, a few tens of milliseconds in all."""
+
 _ASKED: Final = 64
 """Changes that are looked for in a log at once."""
 _ALL_LOGGED: Final = f"SELECT hash, state, last FROM change WHERE record = ? AND hash IN ({', '.join('?' * _ASKED)})"
@@ -141,6 +145,8 @@ class Rows:
     """The rows of records that were edited last, by space, collection and id."""
     _bursts: dict[int, int] = field(default_factory=dict)
     """The records that were last shown with many changes at once, and with how many."""
+    _far: int = 0
+    """The record whose document many changes may wait for."""
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
@@ -367,7 +373,7 @@ class Rows:
         warm = self._warm.get(n)
         if warm is not None and warm.pending:
             try:
-                self.take_in(n, ())
+                self._take_in(warm)
             except BadChange:  # no trail leads there: the log has what is true
                 del self._warm[n]
                 return None
@@ -390,6 +396,11 @@ class Rows:
         if n not in self._warm:
             return self.load(db, n), ()
         return self._warm[n].document, tuple(self._warm[n].pending)
+
+    def behind(self, n: int) -> Document | None:
+        """A record's document, if it is loaded, which may lack what the trail of the record tells."""
+        warm = self._warm.get(n)
+        return None if warm is None else warm.document
 
     def refused(self, db: Connection, n: int) -> bool:
         """Whether the log of a record that is loaded has changes that were refused."""
@@ -425,16 +436,24 @@ class Rows:
         warm.pending.append(change)
         warm.trail = trail
         self._warm.move_to_end(n)
-        if len(warm.pending) >= _PENDING:
+        if len(warm.pending) >= (_FAR if n == self._far else _PENDING):
             self.warm(n)
 
-    def take_in(self, n: int, changes: Sequence[RawChange]) -> bool:
-        """Let a record's document, if it is loaded, take in what follows all it has. Raises `BadChange`."""
-        warm = self._warm.get(n)
-        if warm is not None:
-            warm.document, warm.pending = automerge.applied(warm.document, [*warm.pending, *changes]), []
-            self._warm.move_to_end(n)
-        return warm is not None
+    def go_on(self, n: int, changes: Sequence[RawChange], trail: Trail) -> None:
+        """As `follow`, of what was put together; of one record at a time many may wait. Raises `BadChange`."""
+        warm = self._warm[n]
+        if self._far != n:
+            self.warm(self._far)
+            self._far = n
+        warm.pending += changes
+        warm.trail = trail
+        self._warm.move_to_end(n)
+        if len(warm.pending) >= _FAR:
+            self._take_in(warm)
+
+    @staticmethod
+    def _take_in(warm: _Warm) -> None:
+        warm.document, warm.pending = automerge.applied(warm.document, warm.pending), []
 
     def drop(self, n: int) -> None:
         """Keep nothing of a record loaded: its log was written anew."""
