@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mnemonic import Mnemonic
 
 from chez.agent import paths
 from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until, within
@@ -58,6 +60,18 @@ def test_no_home_takes_the_place_of_a_folder_that_stays(empty: Chez, tmp_path: P
     assert (here / "new" / "chez.key").exists()
     shutil.rmtree(here)
     assert Chez(Path("."), empty.passphrase_file).error("status")["code"] == "NotFound"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_words_are_not_lost_with_an_output_that_takes_nothing(empty: Chez, form: tuple[str, ...]) -> None:
+    """The home is made by then: standard error has them."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(empty.arguments(*form, "init", "--kdf", "minimum"), stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=90, check=False)
+    told = re.search(r"words are: ((?:\w+ ){23}\w+)", done.stderr)
+    assert done.returncode == 1 and told is not None and empty.home.exists(), done.stderr
+    assert "No space left" in done.stderr and "Traceback" not in done.stderr
+    assert Mnemonic("english").check(told[1])
 
 
 def test_words_go_to_an_owner_only_file(empty: Chez, tmp_path: Path) -> None:

@@ -52,14 +52,20 @@ def init(ctx: click.Context, name: str | None, person: str | None, words_file: P
                             fresh=True, kdf=cost))
     if words_file is not None:
         _write_words(words_file, phrase)
-    if chosen.json:
-        json_line({"home": str(chosen.path), **({"words": phrase} if words_file is None else {})})
-        return
-    say(f"Your home is {chosen.path}")
-    if words_file is not None:
-        say(f"Your 24 recovery words are in {words_file}. Move them off this machine.")
-    elif not asked:
-        words.show_words(phrase)
+    try:
+        if chosen.json:
+            json_line({"home": str(chosen.path), **({"words": phrase} if words_file is None else {})})
+            return
+        say(f"Your home is {chosen.path}")
+        if words_file is not None:
+            say(f"Your 24 recovery words are in {words_file}. Move them off this machine.")
+        elif not asked:
+            words.show_words(phrase)
+    except OSError:
+        # The home exists by now: the words must not be lost with an output that takes nothing.
+        if words_file is None and not asked:
+            say(f"The home is made; its 24 recovery words are: {phrase}", err=True)
+        raise
 
 
 def _write_words(path: Path, phrase: str) -> None:
