@@ -8,7 +8,7 @@ import pytest
 
 from tests.durability.scenarios import SCENARIOS
 from tests.durability.tape import Fault
-from tests.durability.trial import STEP, Bench, sample
+from tests.durability.trial import Bench, sample
 
 every_scenario = pytest.mark.parametrize("bench", SCENARIOS, indirect=True)
 SOME = 2
@@ -27,10 +27,10 @@ def test_some_errors(bench: Bench) -> None:
 @pytest.mark.timeout(900)
 @every_scenario
 def test_an_error_throughout(bench: Bench) -> None:
-    """EIO at each (in steps of `STEP`), until the scenario ends without meeting the fault."""
-    at = min(2, STEP)
+    """EIO at each (in the steps of `Bench.step`), until the scenario ends without meeting the fault."""
+    at = min(2, bench.step)
     while bench.strike(Fault("eio", at)):
-        at += STEP
+        at += bench.step
     assert at > 5
 
 

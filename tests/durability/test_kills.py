@@ -27,10 +27,10 @@ def test_some_kills(bench: Bench) -> None:
 @pytest.mark.timeout(900)
 @every_scenario
 def test_a_kill_throughout(bench: Bench) -> None:
-    """Before each change (in steps of `STEP`), until the scenario ends without meeting the fault."""
+    """Before each change (in the steps of `Bench.step`), until the scenario ends without meeting the fault."""
     at = 1
     while bench.strike(Fault("kill", at)):
-        at += STEP
+        at += bench.step
     assert at > 5
 
 

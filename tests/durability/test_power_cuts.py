@@ -31,11 +31,11 @@ def test_some_power_cuts(bench: Bench) -> None:
 @pytest.mark.parametrize("how", HOWS[:2])
 @every_scenario
 def test_a_power_cut_throughout(bench: Bench, how: How) -> None:
-    """When nothing that is loose is left, and when an arbitrary part of it is; in steps of `STEP`."""
+    """When nothing that is loose is left, and when an arbitrary part of it is; in the steps of `Bench.step`."""
     if bench.scenario.taped:
         at = 1
         while bench.cut(at, how, 1):
-            at += STEP
+            at += bench.step
     else:
         at = bench.cut_everywhere(how, 1)
     assert at > 1 or (STEP > 1 and at == 1)  # in steps, one folder may stand for all that nothing loose is left of

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from tests.durability.images import Disk, How
 from tests.durability.relays import relay
@@ -18,8 +19,11 @@ from tests.durability.tape import NO_FAULT, Fault, Recording, walk
 __all__ = ("STEP", "Bench", "sample")
 
 STEP = 1 if os.environ.get("CHEZ_EVERY_BOUNDARY") else 12
-"""A walk through all boundaries of a scenario tries every eighth, which takes minutes, or each, which takes half
+"""A walk through all boundaries of a scenario tries every twelfth, which takes minutes, or each, which takes half
 an hour more: when that variable is set."""
+
+LONG: Final = ("import", "restore", "salvage")
+"""Scenarios whose trials take the longest: of theirs, a walk that leaves some out tries a third."""
 
 
 class Bench:
@@ -34,6 +38,11 @@ class Bench:
         if not self.prepared.exists():
             self.prepared.mkdir()
             asyncio.run(self.scenario.prepare(self.prepared))
+
+    @property
+    def step(self) -> int:
+        """How far a walk goes from one boundary to the next that it tries."""
+        return STEP * 3 if STEP > 1 and self.name in LONG else STEP
 
     @property
     def folder(self) -> Path:
@@ -95,7 +104,7 @@ class Bench:
         for at, place in enumerate([*found.cuts, len(found.ops)], 1):
             disk.play(found.ops[played:place])
             played = place
-            if at % STEP != 1 % STEP:
+            if at % self.step != 1 % self.step:
                 continue
             disk.leave(self.folder, how, Random(f"{self.name} {at} {seed}"))
             acknowledged = found.acknowledged(place)

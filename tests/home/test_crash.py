@@ -92,7 +92,7 @@ async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.slow),
+@pytest.mark.parametrize("kills", [pytest.param(1, marks=pytest.mark.slow),
                                    pytest.param(8, marks=pytest.mark.exhaustive)])
 async def test_many_kills_of_one_home(path: Path, kills: int) -> None:
     """The same for more rounds, one of them long enough for records to get snapshots."""

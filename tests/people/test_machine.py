@@ -323,7 +323,7 @@ def test_people_agree() -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("histories", [pytest.param(6, marks=pytest.mark.slow),
+@pytest.mark.parametrize("histories", [pytest.param(3, marks=pytest.mark.slow),
                                        pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_people_agree_through_long_histories(histories: int) -> None:
     """In some longer ones, and in many, the same each time."""
