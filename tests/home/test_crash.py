@@ -91,9 +91,9 @@ async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -
     await rounds(path, "quick", [1, *(random.randint(2, 400) for _ in range(2))])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [pytest.param(1, marks=pytest.mark.slow),
-                                   pytest.param(8, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("kills", [2, 8])
 async def test_many_kills_of_one_home(path: Path, kills: int) -> None:
     """The same for more rounds, one of them long enough for records to get snapshots."""
     random = Random(2)

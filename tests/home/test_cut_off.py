@@ -163,8 +163,8 @@ async def test_who_gives_up_restoring_does_not_wait_for_all_of_it(folder: Path) 
     assert told[-1][0] < told[-1][1] / 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("late", [False, pytest.param(True, marks=pytest.mark.exhaustive)], ids=["early", "late"])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
 async def test_who_gives_up_an_import_leaves_no_file_open(folder: Path, late: bool) -> None:
     """At whatever moment; and brought home again each record is there once."""
     contacts = Path(__file__).parents[1] / "data" / "contacts-vcard" / "gmail-list.vcf"
