@@ -62,11 +62,11 @@ def test_no_home_takes_the_place_of_a_folder_that_stays(empty: Chez, tmp_path: P
     assert Chez(Path("."), empty.passphrase_file).error("status")["code"] == "NotFound"
 
 
-@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("form", [("init",), ("--json", "init"), ("init", "--words-file", "/no/such/folder/words")])
 def test_words_are_not_lost_with_an_output_that_takes_nothing(empty: Chez, form: tuple[str, ...]) -> None:
-    """The home is made by then: standard error has them."""
+    """The home is made by then: standard error has them, also where the file for them can't be written."""
     with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run(empty.arguments(*form, "init", "--kdf", "minimum"), stdout=full, stderr=subprocess.PIPE,
+        done = subprocess.run(empty.arguments(*form, "--kdf", "minimum"), stdout=full, stderr=subprocess.PIPE,
                               text=True, timeout=90, check=False)
     told = re.search(r"words are: ((?:\w+ ){23}\w+)", done.stderr)
     assert done.returncode == 1 and told is not None and empty.home.exists(), done.stderr

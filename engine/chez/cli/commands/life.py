@@ -50,9 +50,11 @@ def init(ctx: click.Context, name: str | None, person: str | None, words_file: P
     cost = Kdf.minimum() if kdf == "minimum" else Kdf.moderate()
     asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), person=person, words=phrase,
                             fresh=True, kdf=cost))
-    if words_file is not None:
-        _write_words(words_file, phrase)
+    kept = asked
     try:
+        if words_file is not None:
+            _write_words(words_file, phrase)
+            kept = True
         if chosen.json:
             json_line({"home": str(chosen.path), **({"words": phrase} if words_file is None else {})})
             return
@@ -63,7 +65,7 @@ def init(ctx: click.Context, name: str | None, person: str | None, words_file: P
             words.show_words(phrase)
     except OSError:
         # The home exists by now: the words must not be lost with an output that takes nothing.
-        if words_file is None and not asked:
+        if not kept:
             say(f"The home is made; its 24 recovery words are: {phrase}", err=True)
         raise
 
