@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chez.cli.commands import keeping
 from chez.store.file import connect
 from chez.store.keyfile import read_key
 from tests.cli.support import PASSPHRASE, Chez
@@ -92,6 +94,27 @@ def test_what_no_mending_changes_is_wrong_still(chez: Chez) -> None:
     assert "--repair shows" not in told and told.index("compare it") < told.index("tea")
     found = chez.json("doctor", code=1)
     assert [one["kind"] for one in found["findings"]] == [one["kind"] for one in found["left"]] == ["journal"]
+
+
+def test_what_is_wrong_with_each_of_many_records_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """As many findings as a large home has records: none is looked for among all of them, which took minutes."""
+    class Finding(dict[str, str]):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Finding.compared += 1
+            return dict.__eq__(self, other)
+
+    def findings(count: int) -> list[dict[str, Any]]:
+        return [Finding(where=f"record {n}", meaning="damaged", cure="mend it") for n in range(count)]
+
+    keeping._tell(findings(1000), findings(1000), [])
+    told = capsys.readouterr().out.splitlines()
+    assert Finding.compared == 0 and told[:2] == ["record 0: damaged", "    mend it"] and "960 more" in told[-1]
+    keeping._tell(findings(1000), findings(2)[1:], ["records were made again"])
+    told = capsys.readouterr().out.splitlines()
+    assert told[:3] == ["record 1: damaged", "    mend it", "record 0: damaged"] and told.count("    mend it") == 1
+    assert Finding.compared < 100 and "960 more" in told[-2] and len(told) == 40 + 3
 
 
 def test_doctor_on_a_store_that_does_not_open(chez: Chez) -> None:

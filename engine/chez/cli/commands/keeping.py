@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,9 +139,11 @@ def doctor(ctx: click.Context, repair: bool, rebuild: bool, as_new_device: bool,
 
 
 def _tell(findings: list[dict[str, Any]], left: list[dict[str, Any]], done: list[str]) -> None:
-    for one in sorted(findings, key=lambda one: one not in left)[:FINDINGS_SHOWN]:
+    first = left[:FINDINGS_SHOWN]  # as many are found as there are records: each is not looked for among all of them
+    mended = islice((one for one in findings if one not in left), FINDINGS_SHOWN - len(first))
+    for n, one in enumerate(chain(first, mended)):
         say(f"{one['where']}: {one['meaning']}")
-        if one in left or not done:
+        if n < len(first) or not done:
             say(f"    {one['cure']}")
     if (more := len(findings) - FINDINGS_SHOWN) > 0:
         say(f"… and {more:,} more (--json lists them)")
