@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,33 @@ async def test_no_keyring_opens_a_home_whose_journal_does_not_tell_of_it(
         assert len(await home.journal.receipts("keyring-added")) == 1
     async with chez.open(path):
         pass
+
+
+async def test_no_keyring_opens_a_home_whose_program_ended_while_it_asked(
+        path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C shows nothing while the keyring asks, so it comes again, and ends the loop with all its tasks: the thread
+    goes on, and lets the keyring open nothing."""
+    def adding(folder: Path, key: bytearray) -> str:
+        loop.call_soon_threadsafe(asked.set)
+        assert ended.wait(20)
+        return add_key(folder, key)
+
+    ring, loop, asked, ended = MemoryRing(), asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    use(ring)
+    monkeypatch.setattr(unlocking, "add_key", adding)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(home.keyring.add())
+        await asked.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        for one in asyncio.all_tasks() - before:
+            one.cancel()
+        await asyncio.wait((task,))
+        ended.set()
+        await loop.shutdown_default_executor()  # as a loop's end waits for its threads
+        assert task.cancelled() and not (path / KEYRING_FILE).exists() and ring.kept == {}
+        assert await home.journal.receipts("keyring-added") == []
 
 
 async def test_a_home_opens_without_its_passphrase_once_added(path: Path, use: Ring) -> None:

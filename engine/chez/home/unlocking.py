@@ -7,6 +7,7 @@ tells of a key file that somebody put back.
 """
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -117,10 +118,16 @@ class Keyring:
         Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
         (`StorageFailed`), or who waits gives up before it does, the keyring does not open it.
         """
-        given_up = asyncio.Event()
+        given_up = threading.Event()
+
+        def adding() -> str:
+            backend = add_key(self._folder, self._database.key)
+            if given_up.is_set():  # here, for the loop may have ended: Ctrl-C came again while the keyring asked
+                remove_key(self._folder)
+            return backend
 
         async def work() -> str:
-            backend = await asyncio.to_thread(add_key, self._folder, self._database.key)
+            backend = await asyncio.to_thread(adding)
             told = False
             try:
                 if not given_up.is_set():
