@@ -16,8 +16,9 @@ from tests.cuts import Cutter, each_cut, of_moments
 from tests.fresh import PASSPHRASE, fresh_home
 
 MOMENTS = pytest.mark.parametrize(("late", "seed"), [
-    (False, 1), pytest.param(False, 0, marks=pytest.mark.slow), pytest.param(True, 0, marks=pytest.mark.exhaustive),
-], ids=["some", "all", "all-late"])
+    (False, 1), pytest.param(True, 1, marks=pytest.mark.slow), pytest.param(False, 0, marks=pytest.mark.slow),
+    pytest.param(True, 0, marks=pytest.mark.exhaustive),
+], ids=["some", "some-late", "all", "all-late"])
 """Some of the moments at which a call may be cut, or each."""
 
 
