@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import chez
+from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.forms import Forms
 from chez.sync.checkpoints.heard import manifest_of, vouches
 from chez.sync.checkpoints.site import Site
@@ -144,6 +145,38 @@ async def test_nothing_is_dropped_on_the_word_of_a_device_that_was_taken_out(
             await carl.sync()
             await anna.sync()
             assert ("entries-dropped" in _kinds(await anna.journal.receipts())) == another
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("out", [False, True])
+async def test_nothing_is_released_on_the_word_of_a_device_that_was_taken_out(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, out: bool) -> None:
+    """It vouched for the checkpoint that was dropped on: what that stands for need not be in it, so no other goes."""
+    step, release, mute, waits = Vouching.step, Dropping._release, set[bytes](), [True]
+    monkeypatch.setattr(Vouching, "step", lambda self, db, answer: (
+        None if self.site.replica.access.device in mute else step(self, db, answer)))
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    monkeypatch.setattr(Dropping, "_release", lambda self, *given: None if waits else release(self, *given))
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        hers, _ = await shared(trip, anna, berta, carl)
+        async with join(carl, tmp_path / "phone", "phone", server.url) as phone:
+            mute |= {home.device_id for home in (anna, berta, carl)}
+            for _ in range(2):
+                await written(trip, "anna", 6)
+                for home in (anna, berta, carl, phone):
+                    await home.sync()
+                await hers.checkpoint()
+                await berta.sync()
+                await phone.sync()  # it vouches
+                await anna.sync()  # and drops
+            assert len(await anna.journal.receipts("entries-dropped")) == 2
+            if out:
+                await carl.devices.remove(phone.device_id)
+                await carl.sync()
+            waits.clear()
+            await anna.sync()
+            assert ("chunks-released" in _kinds(await anna.journal.receipts())) == (not out)
 
 
 @pytest.mark.parametrize("ranges", [False, True])
