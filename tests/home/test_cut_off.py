@@ -165,8 +165,9 @@ async def test_who_gives_up_restoring_does_not_wait_for_all_of_it(folder: Path) 
 
 
 @pytest.mark.parametrize(("late", "seed"), [
-    pytest.param(False, 1, marks=pytest.mark.slow), *(pytest.param(late, 0, marks=pytest.mark.exhaustive)
-                                                      for late in (False, True))], ids=["some", "all", "all-late"])
+    *(pytest.param(late, 1, marks=pytest.mark.slow) for late in (False, True)),
+    *(pytest.param(late, 0, marks=pytest.mark.exhaustive) for late in (False, True)),
+], ids=["some", "some-late", "all", "all-late"])
 async def test_who_gives_up_an_import_leaves_no_file_open(folder: Path, late: bool, seed: int) -> None:
     """At whatever moment; and brought home again each record is there once."""
     contacts = Path(__file__).parents[1] / "data" / "contacts-vcard" / "gmail-list.vcf"
