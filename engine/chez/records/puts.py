@@ -5,11 +5,13 @@ same record again and again. Each put is a change of its own. The first is made 
 library, and so it tells which operation now stands at each field it set: this device's own, and
 no other, for an edit replaces all it found there. As long as the next puts set only such fields, or new ones,
 to scalars, their bytes are written here (`encode.encode_again`), the document takes them in
-together, and the projection is written once. Anything else is left to the library. What stands where is kept
-with the document for the next transaction: it holds for as long as each change builds on the one before alone.
+together, some commits later (`Rows.go_on`), and the projection is written once. Anything else is left to the
+library. What stands where is kept with the document for the next transaction: it holds for as long as each change
+builds on the one before alone.
 Of a wide value that is laid over the very one that was put before it, what differs is known (`records.lately`).
 
-Should the document refuse what was written here, all of it is undone, and done again one by one.
+Should the document refuse what was written here, the transaction in which it takes that in is undone, and done again
+one by one; what it took in is byte for byte what the library writes, so that no input is known that it refuses.
 """
 
 from collections.abc import Callable, Iterable, Sequence
