@@ -17,7 +17,7 @@ import chez
 from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, StorageFailed, WrongPassphrase
 from chez.home import unlocking
 from chez.store.keyfile import KEY_FILE
-from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status
+from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status, remove_key
 from tests.home.conftest import PASSPHRASE
 from tests.home.rings import Deaf, Locked, MemoryRing
 from tests.parsers.mutations import attempt, bytes_like
@@ -105,6 +105,27 @@ async def test_no_keyring_opens_a_home_whose_program_ended_while_it_asked(
         await loop.shutdown_default_executor()  # as a loop's end waits for its threads
         assert task.cancelled() and not (path / KEYRING_FILE).exists() and ring.kept == {}
         assert await home.journal.receipts("keyring-added") == []
+
+
+async def test_the_journal_tells_also_where_who_removes_the_keyring_gives_up(
+        path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun is done all the same: the keyring opened the home no longer, and no receipt said so."""
+    def removing(folder: Path) -> bool:
+        loop.call_soon_threadsafe(task.cancel)
+        there = remove_key(folder)
+        loop.call_soon_threadsafe(removed.set)
+        return there
+
+    use(MemoryRing())
+    loop, removed = asyncio.get_running_loop(), asyncio.Event()
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await home.keyring.add()
+        monkeypatch.setattr(unlocking, "remove_key", removing)
+        task = asyncio.create_task(home.keyring.remove())
+        await asyncio.wait((task,))
+        await removed.wait()
+        assert task.cancelled() and not (path / KEYRING_FILE).exists()
+        assert [one.kind for one in await home.journal.receipts()][-1] == "keyring-removed"
 
 
 async def test_a_home_opens_without_its_passphrase_once_added(path: Path, use: Ring) -> None:

@@ -143,10 +143,13 @@ class Keyring:
 
     async def remove(self) -> bool:
         """The keyring opens this home no longer; whether it did. Works without a keyring, too."""
-        there = await asyncio.to_thread(remove_key, self._folder)
-        if there:
-            await self._journal.append("keyring-removed", {})
-        return there
+        async def work() -> bool:
+            there = await asyncio.to_thread(remove_key, self._folder)
+            if there:
+                await self._journal.append("keyring-removed", {})
+            return there
+
+        return await finished(work())  # whoever gives up: the journal tells of what was done
 
     async def status(self) -> KeyringStatus:
         """Whether the keyring opens this home, and if not, why."""
