@@ -14,6 +14,7 @@ import chez
 from chez.blobs import tables
 from chez.blobs.adding import _Addition
 from chez.blobs.reports import BlobInfo
+from chez.blobs.transfer import Fetcher
 from chez.crypto import Kdf
 from chez.errors import BlobDamaged, BlobMissing, InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez.records.reference import Blob
@@ -301,6 +302,28 @@ async def test_what_is_all_here_is_read_by_who_only_reads(path: Path) -> None:
             with pytest.raises(BlobMissing):
                 await read(beside, blob)
         assert (await home.blobs.info(blob)).complete  # it was only looked at
+
+
+async def test_what_the_owner_gives_up_meanwhile_is_read_to_its_end_by_who_only_reads(
+        path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as its files are there; that they are can't be noted, which is no error, and nothing is fetched."""
+    data, asked = content(3 * CHUNK), list[bytes]()
+    monkeypatch.setattr(Fetcher, "begin", lambda self, id: asked.append(id))
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        blob = await home.blobs.add(data)
+        async with chez.open(path, passphrase=PASSPHRASE, read_only=True) as beside:
+            parts = beside.blobs.read(blob)
+            first = await anext(parts)
+            await home._database.write(lambda db: db.execute("UPDATE chunk SET held = 0 WHERE position >= 0"))
+            assert first + b"".join([part async for part in parts]) == data
+            parts = beside.blobs.read(blob, 0, len(data))
+            await home._database.write(lambda db: db.execute("UPDATE chunk SET held = 1"))
+            await anext(parts)
+            await home._database.write(lambda db: db.execute("UPDATE chunk SET held = 0 WHERE position >= 0"))
+            drop(path)
+            with pytest.raises(BlobMissing):
+                await anext(parts)
+    assert asked == []
 
 
 async def test_a_piece_on_a_bad_sector_is_damaged_and_kept_aside(

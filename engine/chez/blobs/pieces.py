@@ -100,7 +100,7 @@ class Reader:
         ahead = await self._listed(position, until)
         for row in ahead:
             # One that was given up a moment ago may still be here: what is not waited for must not be asked for.
-            if not row.held and not self._shared.files.has(row.id):
+            if not (row.held or self._shared.database.read_only or self._shared.files.has(row.id)):
                 self._fetcher.begin(row.id)
         data = await self._piece(ahead[0])
         return await asyncio.to_thread(open_chunk, self.manifest, self._space.id, position, data)
@@ -136,7 +136,8 @@ class Reader:
         except DamagedPiece:
             data, damaged = None, True
         if data is not None:
-            if not row.held:  # it was written before a crash, or for another blob
+            # It was written before a crash, or for another blob; or who owns the home gave it up a moment ago.
+            if not (row.held or self._shared.database.read_only):
                 self._fetched.append((row.position, row.id, len(data)))
             return data
 
