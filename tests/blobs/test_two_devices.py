@@ -28,6 +28,7 @@ from chez.errors import (
     RelayUnreachable,
 )
 from chez.records.reference import Blob
+from chez.store.database import Connection
 from chez.sync.connection import connect
 from chez.sync.entry import padded_size
 from chez_wire.chunks import chunk_id
@@ -244,6 +245,66 @@ async def test_what_a_record_comes_to_hold_just_after_it_was_looked_what_waits_l
         async with asyncio.timeout(10):
             while not (await home.blobs.info(blob)).at_relay:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0.01)
+
+
+async def test_what_is_seen_whole_just_after_it_was_looked_what_waits_leaves(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looked while that was being noted found nothing to send, and did not look again."""
+    async with made(tmp_path / "laptop", server.url) as home, home.connect() as link:
+        blob = await attached(home, content(CHUNK))
+        await link.synced(90)
+        await home.blobs.send(home._syncing.links[0])
+
+        def not_seen(db: Connection) -> None:
+            db.execute("UPDATE blob SET content = NULL")
+            db.execute("DELETE FROM blob_relay")
+
+        await home._database.write(not_seen)
+        note, loop = tables.seen_whole, asyncio.get_running_loop()
+
+        async def look() -> None:
+            turned = asyncio.create_task(home._syncing.links[0].turn())
+            await asyncio.sleep(0)
+            home._syncing.links[0]._stir()
+            await turned
+            for _ in range(10):  # it is the reading connection that is asked
+                await home._database.read(lambda db: None)
+
+        def noting(*args: Any) -> None:
+            asyncio.run_coroutine_threadsafe(look(), loop).result(10)
+            note(*args)
+
+        monkeypatch.setattr(tables, "seen_whole", noting)
+        await read(home, blob)
+        await home.collection("notes").put({"n": 1}, id="b")  # the link has a turn
+        async with asyncio.timeout(10):
+            while not (await home.blobs.info(blob)).at_relay:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.01)
+
+
+async def test_what_the_relay_has_is_not_looked_for_with_every_change(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is pinned, or was in a record until lately, had all of them looked through whenever anything changed."""
+    looks, send = 0, Sender.send_waiting
+
+    async def looking(sender: Sender) -> int:
+        nonlocal looks
+        looks += 1
+        return await send(sender)
+
+    async with made(tmp_path / "laptop", server.url) as home:
+        notes = home.collection("notes")
+        await home.blobs.pin(await attached(home, content(CHUNK)))
+        await home.sync()
+        await notes.put({"n": 0}, id="a")
+        monkeypatch.setattr(Sender, "send_waiting", looking)
+        async with home.connect() as link, asyncio.timeout(10):
+            for n in range(20):
+                await notes.put({"n": n}, id="b")
+                await link.synced(90)
+                for _ in range(10):  # it is the reading connection that is asked
+                    await home._database.read(lambda db: None)
+            assert 0 < looks < 10
 
 
 async def test_what_somebody_released_is_sent_again_though_nothing_else_is(

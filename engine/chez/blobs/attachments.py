@@ -136,8 +136,8 @@ class Blobs:
         await reader.settle()
         if not (reader.whole or self._database.read_only):
             self._used.set()
-            self._unsent |= self._links
             await self._database.write(lambda db: tables.seen_whole(db, reader.n, content.digest()))
+            self._unsent |= self._links  # now: who looked before that found nothing, and does not look again
             self._event()
 
     async def save(self, blob: Blob, path: Path | str, *, overwrite: bool = False,
@@ -386,7 +386,7 @@ class Blobs:
             self._unsent.discard(link)  # first: there may be more while this is sent
             try:
                 # Before it is looked what waits: a record may come to hold one in between.
-                later = await self._database.read(lambda db: tables.unreferenced(db, n))
+                later = await self._database.read(lambda db: tables.unreferenced(db, n, link.relay))
                 await self.send(link)
                 if later:
                     self._unsent.add(link)

@@ -252,11 +252,15 @@ def anything(db: Connection, space: int) -> tuple[bool, bool]:
     return bool(here), bool(anywhere)
 
 
-def unreferenced(db: Connection, space: int) -> bool:
-    """Whether a blob of a space was seen whole here and is in no record: a record may come to hold it."""
-    return db.execute("SELECT 1 FROM blob AS b WHERE space = ? AND content IS NOT NULL AND NOT EXISTS "
-                      "(SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) LIMIT 1",
-                      (space,)).fetchone() is not None
+def unreferenced(db: Connection, space: int, relay: int) -> bool:
+    """Whether a blob of a space that was seen whole here is neither in a record nor at a relay: a record may come to
+    hold it.
+    """
+    return db.execute(
+        "SELECT 1 FROM blob AS b WHERE space = ? AND content IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) "
+        "AND NOT EXISTS (SELECT 1 FROM blob_relay AS there WHERE there.blob = b.n AND relay = ? AND sent IS NULL) "
+        "LIMIT 1", (space, relay)).fetchone() is not None
 
 
 def totals(db: Connection, space: int, urls: Sequence[str]) -> tuple[int, int, int, int]:
