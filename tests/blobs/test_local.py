@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 import chez
-from chez.blobs import tables
+from chez.blobs import saving, tables
 from chez.blobs.adding import _Addition
 from chez.blobs.reports import BlobInfo
 from chez.blobs.transfer import Fetcher
@@ -235,6 +235,25 @@ async def test_saving_is_whole_or_not_at_all(home: chez.Home, path: Path, tmp_pa
     with pytest.raises(BlobMissing):
         await home.blobs.save(blob, tmp_path / "half")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["home", "out"]
+
+
+async def test_who_gives_up_as_the_file_is_made_that_it_is_saved_in_leaves_none(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that makes it hears of nothing: one lay about, under a hidden name."""
+    loop, create, made = asyncio.get_running_loop(), saving._create, asyncio.Event()
+
+    def creating(path: Path) -> BinaryIO:
+        loop.call_soon_threadsafe(task.cancel)
+        file = create(path)
+        loop.call_soon_threadsafe(made.set)
+        return file
+
+    monkeypatch.setattr(saving, "_create", creating)
+    blob = await home.blobs.add(content(CHUNK))
+    task = asyncio.create_task(home.blobs.save(blob, tmp_path / "out"))
+    await asyncio.wait((task,))
+    await made.wait()
+    assert task.cancelled() and [file.name for file in tmp_path.iterdir()] == ["home"]
 
 
 @pytest.mark.parametrize("links", [True, False])

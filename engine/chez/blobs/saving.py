@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from chez.errors import NotAllowed, NotFound
 from chez.store.disk import disk_error, sync_folder
+from chez.tasks import finished
 
 __all__ = ("Target",)
 
@@ -33,7 +34,7 @@ class Target:
             raise _exists(path)
         new = path.parent / f".{path.name[:100]}.{secrets.token_hex(8)}"
         try:
-            file = await asyncio.to_thread(_create, new)
+            file = await _created(new)
         except FileNotFoundError:
             raise NotFound(f"there is no folder {path.parent}") from None
         except OSError as error:
@@ -55,6 +56,20 @@ class Target:
     async def write(self, data: bytes) -> None:
         """Write the next part."""
         await asyncio.to_thread(self._file.write, data)
+
+
+async def _created(path: Path) -> BinaryIO:
+    """The file; none is left where who waits gives up meanwhile."""
+    given_up = asyncio.Event()
+
+    async def work() -> BinaryIO:
+        file = await asyncio.to_thread(_create, path)
+        if given_up.is_set():
+            file.close()
+            path.unlink(missing_ok=True)
+        return file
+
+    return await finished(work(), given_up.set)
 
 
 def _create(path: Path) -> BinaryIO:
