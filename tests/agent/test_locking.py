@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +14,13 @@ import pytest
 import chez
 from chez.agent import paths, protocol, running
 from chez.agent.owner import Owner, serve, serving
+from chez.agent.ui import Ui
+from chez.agent.verbs import Verb
 from chez.cli.client import OwnerGone, exchange
 from chez.crypto import Kdf
 from chez.errors import HomeLocked, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
 from chez.home.lifecycle import opened
+from chez.tasks import finished
 from tests.agent.owning import Face, FakeHome, ask, dial, find, until
 
 
@@ -51,6 +56,62 @@ async def test_leaving_cancels_what_is_left(home: FakeHome) -> None:
     assert home.cancelled.is_set()
     with pytest.raises(OwnerGone):
         await waiting
+
+
+class Stuck:
+    """A verb that waits for a thread, which waits for a person: nobody ends it."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.answered = threading.Event()
+
+    def __call__(self, name: str) -> Verb:
+        return self._verb
+
+    async def _verb(self, home: Any, params: dict[str, Any], ui: Ui) -> Any:
+        self.begun.set()
+        await finished(asyncio.to_thread(self.answered.wait))
+
+
+@asynccontextmanager
+async def stuck(home: FakeHome) -> AsyncIterator[Stuck]:
+    """One, and the person answers at the end."""
+    verb = Stuck()
+    try:
+        yield verb
+    finally:
+        verb.answered.set()
+
+
+async def test_an_owner_ends_also_while_a_keyring_asks(home: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its home was open, and its key in memory, for as long as nobody answered."""
+    monkeypatch.setattr("chez.agent.owner.GRACE", 0.01)
+    async with stuck(home) as verb:
+        async with asyncio.timeout(10), serve(home, find=verb):  # type: ignore[arg-type]
+            waiting = asyncio.create_task(ask(home, "stuck"))
+            await verb.begun.wait()
+        assert not verb.answered.is_set()
+    with pytest.raises(OwnerGone):
+        await waiting
+
+
+async def test_who_hung_up_while_a_keyring_asks_uses_nothing(home: FakeHome) -> None:
+    """The owner locks itself: it did not for as long as nobody answered."""
+    clock = Clock()
+    async with stuck(home) as verb, serve(
+            home, find=verb, lock_after=60, clock=clock) as owner:  # type: ignore[arg-type]
+        with dial(home) as link:
+            waiting = asyncio.create_task(asyncio.to_thread(exchange, link, Face(), "stuck", {}))
+            await verb.begun.wait()
+            link.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(OwnerGone):
+                await waiting
+        async with asyncio.timeout(10):
+            while owner.look() > 0:  # that it hung up is noted a moment later
+                clock.now += 61
+                await asyncio.sleep(0.005)
+        assert not verb.answered.is_set()
+        verb.answered.set()
 
 
 class Clock:

@@ -267,11 +267,11 @@ class Owner:
             await _cancel(ear)
             await client.send(verb.result())
         finally:
-            await _cancel(verb, ear)
-            self._busy.discard(connection)
-            if idle is not None:
+            if idle is not None:  # first: a thread of the verb's may not hear for long that nobody waits for it
                 idle.end(self._clock())
                 self._used.set()
+            await _cancel(verb, ear)
+            self._busy.discard(connection)
         if isinstance(verb.result(), Result):
             for notify in self._after:
                 notify(request.verb)
@@ -311,7 +311,7 @@ class Owner:
                 "locked": self._begun.is_set() and self._home is None}
 
     async def finish(self) -> None:
-        """Take no more clients, let verbs under way end, for a while; then cancel them.
+        """Take no more clients, let verbs under way end, for a while; then cancel them, and wait a while for that.
 
         The home may be closed afterwards. Idempotent.
         """
@@ -328,7 +328,8 @@ class Owner:
             task.cancel()
         if self._busy and self.stopped.is_set():
             await asyncio.wait([task for task in self._busy if task], timeout=GRACE)
-        await _cancel(*self._tasks)
+        # Not for ever: whatever a thread waits for, a keyring's question perhaps, the home is closed.
+        await asyncio.wait((asyncio.ensure_future(_cancel(*self._tasks)),), timeout=GRACE)
 
 
 def _tell(request: Unlocking, error: ChezError | None) -> None:
