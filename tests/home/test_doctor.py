@@ -214,6 +214,19 @@ async def test_the_journal_is_evidence(home: Path) -> None:
         assert finding.kind == "journal"
 
 
+@pytest.mark.parametrize("sound", [True, False])
+async def test_a_mended_home_tells_that_its_journal_did_not_verify(home: Path, sound: bool) -> None:
+    """Where what else is damaged makes it another device, nobody compares the former one's last receipts any more."""
+    if not sound:
+        harm(home, lambda db: db.execute("""UPDATE receipt SET body = '{"forged":1}'"""))
+    harm(home, lambda db: db.execute("UPDATE entry SET inner = x'00' WHERE n = (SELECT max(n) FROM entry)"))
+    mended = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    assert mended.renewed and [one.kind for one in mended.left] == ([] if sound else ["journal"])
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        (receipt,) = await opened.journal.receipts("repaired")
+        assert receipt.body.get("journal") == (None if sound else "not verified")
+
+
 async def test_lost_keys(home: Path) -> None:
     """Without its keys a home is nothing: a typed error says where to go, and nothing is changed."""
     harm(home, lambda db: db.execute("DELETE FROM meta WHERE key = 'device.signing'"))

@@ -196,6 +196,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "Device 'phone' said that wss://r is dialled with any key that is trusted: this one follows."),
     ("repaired", {"findings": 1, "records": 2, "entries": 0, "new device": True},
      "You had this home mended: 1 finding, 2 records made again, 0 damaged entries let go. It is a new device now."),
+    ("repaired", {"findings": 2, "records": 1, "entries": 1, "new device": True, "journal": "not verified"},
+     ("You had this home mended: 2 findings, 1 record made again, 1 damaged entry let go. It is a new device now. The "
+      "receipts before this one did not verify.")),
     ("resumption", {"grant": HASH, "job": "org.sums", "provider": HASH, "pauses": [HASH]},
      "You let grant abababababab of the job 'org.sums' run again."),
     ("revocation", {"grant": HASH, "job": "org.sums", "provider": HASH},

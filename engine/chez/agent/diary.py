@@ -74,8 +74,9 @@ def _device_renewed(body: Body, names: Names) -> str:
 
 def _repaired(body: Body, names: Names) -> str:
     renewed = " It is a new device now." if body["new device"] else ""
+    doubted = " The receipts before this one did not verify." if "journal" in body else ""
     return (f"You had this home mended: {how_many(body['findings'], 'finding')}, {how_many(body['records'], 'record')} "
-            f"made again, {how_many(body['entries'], 'damaged entry', 'damaged entries')} let go.{renewed}")
+            f"made again, {how_many(body['entries'], 'damaged entry', 'damaged entries')} let go.{renewed}{doubted}")
 
 
 def _passphrase_changed(body: Body, names: Names) -> str:

@@ -77,8 +77,11 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     if done.renewed:
         (name,) = db.execute("SELECT value FROM meta WHERE key = 'device.name'").fetchone()
         renew(db, device, fresh, name, now, "repaired")
+    # A new device's journal begins anew, by its witnesses: that the former one's did not verify, nothing else tells.
+    doubted = {"journal": "not verified"} if any(finding.kind == "journal" for finding in findings) else {}
     write_receipt(db, fresh if done.renewed else device, now, "repaired", {
-        "findings": len(findings), "records": done.records, "entries": done.entries, "new device": done.renewed})
+        "findings": len(findings), "records": done.records, "entries": done.entries, "new device": done.renewed,
+        **doubted})
     return done
 
 
