@@ -205,12 +205,12 @@ async def test_of_a_long_row_of_parts_a_share_is_in_each_commit(database: Databa
     asked = [database.submit_part(puts.all, (str(n), True)) for n in range(6000)]
     await asyncio.gather(*asked)
     counts = [len(call) for call in puts.calls]
-    assert counts[:5] == [256, 512, 1024, 1024, 796] and counts[-2] == 256
+    assert counts[:5] == [512, 1024, 1024, 860, 645] and counts[-2] == 512
     assert counts[3:] == sorted(counts[3:], reverse=True)
     puts.calls.clear()
     await asyncio.gather(*[database.submit_part(puts.all, (f"b{n}", True)) if n != 700 else
                            database.submit(lambda db: "") for n in range(3000)])
-    assert [len(call) for call in puts.calls][:4] == [256, 256, 188, 67]
+    assert [len(call) for call in puts.calls][:3] == [512, 188, 323]
 
 
 async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(database: Database) -> None:

@@ -18,7 +18,7 @@ from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
 
-GROUP = 256
+GROUP = 512
 """Writes that share a commit at most."""
 
 
