@@ -129,6 +129,16 @@ async def ask(home: FakeHome, verb: str, face: Face | None = None, **params: Any
     return await asyncio.to_thread(run)
 
 
+async def begun(home: FakeHome) -> "asyncio.Task[Any]":
+    """A request on a connection of its own that waits for the gate; raises what it ended with instead."""
+    asking, inside = asyncio.create_task(ask(home, "wait")), asyncio.create_task(home.entered.wait())
+    await asyncio.wait((asking, inside), return_when=asyncio.FIRST_COMPLETED)
+    inside.cancel()
+    if asking.done():
+        asking.result()
+    return asking
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, at most some seconds."""
     with anyio.fail_after(90):

@@ -21,14 +21,13 @@ from chez.crypto import Kdf
 from chez.errors import HomeLocked, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
 from chez.home.lifecycle import opened
 from chez.tasks import finished
-from tests.agent.owning import Face, FakeHome, ask, dial, find, until
+from tests.agent.owning import Face, FakeHome, ask, begun, dial, find, until
 
 
 async def test_lock_lets_work_finish_and_hangs_up_at_the_very_end(home: FakeHome) -> None:
     """After `lock`: no new clients, verbs under way end, the caller learns when all is closed."""
     async with serve(home, find=find) as owner:  # type: ignore[arg-type]
-        waiting = asyncio.create_task(ask(home, "wait"))
-        await home.entered.wait()
+        waiting = await begun(home)
         idle = dial(home)
         link = dial(home)
         answer = await asyncio.to_thread(exchange, link, Face(), "lock", {})
@@ -51,8 +50,7 @@ async def test_lock_lets_work_finish_and_hangs_up_at_the_very_end(home: FakeHome
 async def test_leaving_cancels_what_is_left(home: FakeHome) -> None:
     """An app that ends without `lock` does not wait for verbs under way."""
     async with serve(home, find=find):  # type: ignore[arg-type]
-        waiting = asyncio.create_task(ask(home, "wait"))
-        await home.entered.wait()
+        waiting = await begun(home)
     assert home.cancelled.is_set()
     with pytest.raises(OwnerGone):
         await waiting
@@ -128,8 +126,7 @@ async def test_an_owner_that_nobody_uses_locks_itself(home: FakeHome) -> None:
     """After so long without a request it answers that it is locked; a verb under way and `touch` are use."""
     clock = Clock()
     async with serve(home, find=find, lock_after=60, clock=clock) as owner:  # type: ignore[arg-type]
-        waiting = asyncio.create_task(ask(home, "wait"))
-        await home.entered.wait()
+        waiting = await begun(home)
         clock.now += 1000
         assert owner.look() > 0 and not owner.locked.is_set()
         home.gate.set()

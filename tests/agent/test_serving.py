@@ -11,7 +11,7 @@ from chez.agent import protocol
 from chez.agent.owner import Owner
 from chez.cli.client import exchange
 from chez.errors import NotAllowed, NotFound
-from tests.agent.owning import Face, FakeHome, ask, dial, until
+from tests.agent.owning import Face, FakeHome, ask, begun, dial, until
 
 
 async def test_a_verb_talks_to_its_person_through_the_socket(home: FakeHome, owner: Owner) -> None:
@@ -23,8 +23,7 @@ async def test_a_verb_talks_to_its_person_through_the_socket(home: FakeHome, own
 
 async def test_requests_follow_each_other_and_run_beside_each_other(home: FakeHome, owner: Owner) -> None:
     """One connection serves many requests, and a waiting one holds up nobody."""
-    waiting = asyncio.create_task(ask(home, "wait"))
-    await home.entered.wait()
+    waiting = await begun(home)
 
     def several() -> list[Any]:
         with dial(home) as link:
