@@ -30,8 +30,8 @@ def results(peers: dict[str, list[float]]) -> Results:
         id: Result(2.0, figure.unit, [3.0, 1.0, 2.0], {}, peers) for id, figure in FIGURES.items()})
 
 
-@pytest.mark.parametrize("program", [(str(SOURCE / "stores.py"), "sqlite"), ("-m", "benchmarks.store_once")])
 @pytest.mark.slow
+@pytest.mark.parametrize("program", [(str(SOURCE / "stores.py"), "sqlite"), ("-m", "benchmarks.store_once")])
 def test_a_store_does_the_whole_work(program: tuple[str, ...], tmp_path: Path) -> None:
     """Each program makes, reads, queries and updates, checks what it finds, and answers again in a new process."""
     found = {}

@@ -223,6 +223,13 @@ async def test_what_is_added_while_it_is_looked_whether_anything_waits_leaves(
         await sending.until(2)
 
 
+async def until_at_relay(home: chez.Home, blob: Blob) -> None:
+    """Wait until the relay has an attachment."""
+    async with asyncio.timeout(10):
+        while not (await home.blobs.info(blob)).at_relay:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.01)
+
+
 async def test_what_a_record_comes_to_hold_just_after_it_was_looked_what_waits_leaves(
         tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """The look found nothing to send, and right after it there was nothing either that no record holds."""
@@ -242,9 +249,7 @@ async def test_what_a_record_comes_to_hold_just_after_it_was_looked_what_waits_l
         monkeypatch.setattr(Sender, "send_waiting", looked)
         blob = await home.blobs.add(content(CHUNK))
         await home.collection("notes").put({"n": 1}, id="b")  # the link has a turn
-        async with asyncio.timeout(10):
-            while not (await home.blobs.info(blob)).at_relay:  # noqa: ASYNC110 - nothing announces it
-                await asyncio.sleep(0.01)
+        await until_at_relay(home, blob)
 
 
 async def test_what_is_seen_whole_just_after_it_was_looked_what_waits_leaves(
@@ -277,9 +282,7 @@ async def test_what_is_seen_whole_just_after_it_was_looked_what_waits_leaves(
         monkeypatch.setattr(tables, "seen_whole", noting)
         await read(home, blob)
         await home.collection("notes").put({"n": 1}, id="b")  # the link has a turn
-        async with asyncio.timeout(10):
-            while not (await home.blobs.info(blob)).at_relay:  # noqa: ASYNC110 - nothing announces it
-                await asyncio.sleep(0.01)
+        await until_at_relay(home, blob)
 
 
 async def test_what_the_relay_has_is_not_looked_for_with_every_change(

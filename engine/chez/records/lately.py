@@ -59,17 +59,13 @@ class Lately:
         name = collection, id
         names = list(value)
         last = self._values.pop(name, None)
-        flat = last is not None and _begins(names, last.names) and _is_flat(last)
+        flat = last is not None and names[:len(last.names)] == last.names and _is_flat(last)
         found = _differing(value, names, last) if last is not None and flat else Checked(check_value(value))
         if len(self._values) >= _KEPT:
             del self._values[next(iter(self._values))]
         still = FLAT >= set(map(type, found.unlike.values())) if found.unlike is not None else None
         self._values[name] = _Last(found.plain, names, still)
         return found
-
-
-def _begins(names: list[str], before: list[str]) -> bool:
-    return names == before or (len(names) > len(before) and names[:len(before)] == before)
 
 
 def _is_flat(last: _Last) -> bool:
