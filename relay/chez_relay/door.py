@@ -14,7 +14,6 @@ import termios
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from types import GeneratorType
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -22,13 +21,12 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.protocol import State
-from websockets.streams import StreamReader
 
 from chez_relay.addresses import PREFIX, Account, Addresses, forwarded
 from chez_relay.counts import Counts
-from chez_relay.framing import begun, framed, message
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
+from chez_wire.framing import begun, between_frames, framed, message
 from chez_wire.lan import is_near
 from chez_wire.limits import MAX_FRAME
 
@@ -56,8 +54,6 @@ READ: Final = 64 * 1024
 """Bytes that one read of a socket makes room for. The event loop's own 256 KiB are memory that the C library asks the
 system for, and gives back, each time, from 128 KiB on: with entries that come one by one a sixth of all that the relay
 does. With TLS it is a record (`chez_relay.handshake`)."""
-
-_BETWEEN_FRAMES: Final = StreamReader.at_eof.__code__
 
 
 class GuestConnection(ServerConnection):
@@ -166,19 +162,14 @@ class GuestConnection(ServerConnection):
 
     @property
     def _between_frames(self) -> bool:
-        """Whether the library has no frame that is not whole: its parser waits for one to begin, or for the end."""
-        if self.protocol.state is not State.OPEN:
-            return False  # what comes behind a Close, or a mistake, it may discard: RFC 6455, sections 1.4 and 7.1.7
-        inner: object = None if self._apart else self.protocol.parser  # it stays there while it is given nothing
-        while isinstance(inner, GeneratorType) and not self._apart:
-            self._apart = inner.gi_code is _BETWEEN_FRAMES
-            inner = inner.gi_yieldfrom
+        """Whether the library waits for a frame to begin; once it does so it stays there while it is given nothing."""
+        self._apart = (self._apart and self.protocol.state is State.OPEN) or between_frames(self.protocol)
         return self._apart
 
     def _taken_whole(self, data: bytes, take: Callable[[bytes], bool]) -> bytes:
         """Have messages handled that `data` begins with, while their client has its turn; what is the library's."""
         at = 0
-        while self._turn and (found := message(data, at)) is not None:
+        while self._turn and (found := message(data, at, masked=True)) is not None:
             if not take(found[0]):
                 return data[at:]
             self._turn -= 1

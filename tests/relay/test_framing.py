@@ -16,8 +16,8 @@ from websockets.utils import apply_mask
 
 from chez_relay.counts import Counts
 from chez_relay.door import TURN, Door, GuestConnection
-from chez_relay.framing import MAX_KEPT, begun, framed, message
 from chez_relay.limits import Limits
+from chez_wire.framing import MAX_KEPT, begun, framed, message
 from chez_wire.limits import MAX_FRAME
 from tests.tries import tries
 
@@ -177,24 +177,29 @@ def test_what_comes_beyond_a_turn_waits() -> None:
 
 @given(st.binary(max_size=40), st.integers(0, 8))
 def test_any_bytes_are_a_frame_or_left_alone(data: bytes, at: int) -> None:
-    """Neither of both looks beyond the end, and what is the beginning of a frame is no frame yet."""
-    found = message(data, at)
-    if found is not None:
-        assert len(data) - at >= found[1] - at >= 6
-    elif data[at:]:
-        rest = data[at:]
-        assert not begun(rest) or message(rest + bytes(MAX_KEPT + 8), 0) is not None
+    """None of these looks beyond the end, and what is the beginning of a frame is no frame yet."""
+    for masked, least in ((True, 6), (False, 2)):
+        found = message(data, at, masked=masked)
+        if found is not None:
+            assert len(data) - at >= found[1] - at >= least
+        elif masked and data[at:]:
+            rest = data[at:]
+            assert not begun(rest) or message(rest + bytes(MAX_KEPT + 8), 0, masked=True) is not None
 
 
 def test_a_frame_that_is_too_large_is_left_to_the_library() -> None:
     """Which refuses it, also where all of it is there at once."""
-    sizes = [None if (found := message(encoded(2, bytes(size)), 0)) is None else len(found[0])
+    sizes = [None if (found := message(encoded(2, bytes(size)), 0, masked=True)) is None else len(found[0])
              for size in (MAX_FRAME, MAX_FRAME + 1)]
     assert sizes == [MAX_FRAME, None]
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_a_message_is_framed_as_the_library_does(size: int) -> None:
-    """At each length of the length."""
-    data = os.urandom(size)
+    """At each length of the length, masked or not; each side reads what the other one sends alone."""
+    data, mask = os.urandom(size), os.urandom(4)
     assert framed(data) == Frame(Opcode.BINARY, data).serialize(mask=False)
+    assert framed(data, mask) == encoded(2, data, mask=mask)
+    assert message(framed(data), 0, masked=False) == (data, len(framed(data)))
+    assert message(framed(data, mask), 0, masked=True) == (data, len(framed(data, mask)))
+    assert message(framed(data), 0, masked=True) is message(framed(data, mask), 0, masked=False) is None

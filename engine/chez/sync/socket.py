@@ -23,6 +23,7 @@ from websockets.uri import parse_uri
 
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import SLOWEST, Pulse, longest_from
+from chez_wire.framing import between_frames, framed, message
 from chez_wire.limits import KIB, MAX_FRAME
 from chez_wire.pins import pin_of
 
@@ -74,7 +75,19 @@ class _Client(ClientConnection):
         """Bytes came, of whatever."""
         self.heard, self.unheard = self.loop.time(), 0
         self.passed += len(data)
-        super().data_received(data)
+        if self.take is not None and not self._in_parts and not len(self.recv_messages.frames) and (
+                between_frames(self.protocol)):
+            data = self._taken_whole(data)
+        if data:
+            super().data_received(data)
+
+    def _taken_whole(self, data: bytes) -> bytes:
+        """Hand over the messages that `data` begins with, while somebody takes them; what is the library's."""
+        at = 0
+        while self.take is not None and (found := message(data, at, masked=False)) is not None:
+            at = found[1]
+            self.take(found[0])
+        return data[at:]
 
     def connection_made(self, transport: Any) -> None:
         """The socket stands."""
@@ -85,11 +98,11 @@ class _Client(ClientConnection):
 
     def process_event(self, event: Any) -> None:
         """The library found the answer to its request, or a frame."""
-        if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             whole = event.fin and not self._in_parts
             self._in_parts = not event.fin
             # Behind what waits already it waits as well.
-            if whole and event.opcode is Opcode.BINARY and not len(self.recv_messages.frames):
+            if self.take is not None and whole and event.opcode is Opcode.BINARY and not len(self.recv_messages.frames):
                 self.take(bytes(event.data))
                 return
         super().process_event(event)
@@ -140,7 +153,7 @@ class Socket:
         if socket.state is not State.OPEN or socket.transport.is_closing() or socket.transport.get_write_buffer_size():
             return False
         socket.sends(len(data))
-        socket.protocol.send_binary(data)
+        socket.protocol.writes.append(framed(data, os.urandom(4)))
         socket.send_data()
         return True
 
