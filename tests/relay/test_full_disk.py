@@ -19,6 +19,7 @@ from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.writeback import PAGE_BYTES
 from chez_wire.frames import Entry
+from chez_wire.limits import MAX_FRAME
 from chez_wire.login import Role
 from tests.relay.support import Process, Space, relay
 from tests.relay.test_operating import STATUS, fetched, status
@@ -158,8 +159,8 @@ async def test_a_relay_with_a_used_up_quota_is_not_ready_until_it_may_write_agai
     async with relay(tmp_path / "data", *STATUS, *often) as process, connect(process.url) as device:
         url = await status(process)
         await log_in(device)
-        size = (tmp_path / "data" / f"{FILE_NAME}-wal").stat().st_size
-        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        # The room that the log was given is beyond it, and so is a frame, with which the relay tries the disk.
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (MAX_FRAME // 2, resource.RLIM_INFINITY))
         acknowledged = await append_until_full(device, 0, 3000)
         codes = set()
         for _ in range(6):

@@ -28,7 +28,7 @@ from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_l
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
-from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack
+from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack, make_room
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("SqliteStorage",)
@@ -273,6 +273,7 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(INCARNATION_BYTES),))
         taken_up(db, random)
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
+        make_room(path.with_name(f"{path.name}-wal"))
     except BaseException:
         db.close()
         raise
