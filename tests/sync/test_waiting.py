@@ -32,7 +32,7 @@ class _Link:
         self._loop.now += after
         for name, more in done.items():
             setattr(self.progress, name, getattr(self.progress, name) + more)
-        await self._turns.tell()
+        self._turns.tell()
         for _ in range(3):
             await asyncio.sleep(0)
 

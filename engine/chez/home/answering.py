@@ -225,17 +225,18 @@ class Answering:
 
     async def _changed(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Wait until there are other invitations to be answered."""
-        before: list[tuple[int, int]] = []
         while True:
-            turns = link.turns
-            known = [self._known(held) for held in self._spaces.all.values()]
-            if known != before:
-                before = known
-                if (await self._open(link.url)).keys() != opened.keys():
-                    return
+            turns, before = link.turns, self._known_of_all()
+            if (await self._open(link.url)).keys() != opened.keys():
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST_PAUSE):
-                    await link.turn(turns)
+                    while self._known_of_all() == before:
+                        await link.turn(turns)
+                        turns = link.turns
+
+    def _known_of_all(self) -> list[tuple[int, int]]:
+        return [self._known(held) for held in self._spaces.all.values()]
 
     def _known(self, held: Held) -> tuple[int, int]:
         """How much is known of a space's members, and of what gives keys: which invitations there are follows."""

@@ -231,10 +231,10 @@ class Driver:
             work, tell = job.work, None
             with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
                 tell = None if work.ahead is None else self._database.glance(work.ahead)
+            if tell is not None:  # before the store's own turn: whoever is told reads no sooner than the loop is left
+                tell()
             done = self._database.submit(job.run, shown_first=work.shown_first, ahead=tell is not None)
             self._begun.append((job, done))
-            if tell is not None:
-                tell()
 
     async def _finish_all(self) -> Exception | None:
         """Let lanes hear what came of all that was begun; what the first raised that ends the connection.
@@ -265,11 +265,20 @@ class Driver:
 
     async def _committed(self, done: "asyncio.Future[Any]") -> Any:
         """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
-        done.add_done_callback(lambda _: self._news.set())
-        while not done.done():
-            await self._news.wait()
-            self._news.clear()
-            await self._send_first()
+        heard = False
+
+        def woken(_: "asyncio.Future[Any]") -> None:
+            if not heard:  # what the same commit sealed may have woken the task before
+                self._news.set()
+
+        done.add_done_callback(woken)
+        try:
+            while not done.done():
+                await self._news.wait()
+                self._news.clear()
+                await self._send_first()
+        finally:
+            heard = True
         return done.result()
 
     def _rest(self, lane: Lane) -> None:
@@ -302,13 +311,13 @@ class Driver:
     def _came(self, message: bytes) -> None:
         if not self._inbox.put(message, 2 * LEAST_WINDOW * len(self.lanes.all)):
             self._socket.take(None)  # a few wait in the socket then, and the others at the relay
-        self._news.set()
         if self._rests and self._gone is None:
             try:  # what comes alone is live: the task's turn takes longer than all that is done here
                 self._hear()
                 self._begin()
             except Exception as error:  # as in `durable`
                 self._gone = error
+        self._news.set()
 
     def _hear(self) -> None:
         """React to the messages that came."""

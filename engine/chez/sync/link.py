@@ -424,7 +424,7 @@ class Link:
             self._disconnected()
             # Not `task.done()`: those who are told here look while this task still runs.
             self._ended = True
-            await asyncio.shield(self._tell())
+            self._tell()
 
     async def _rest(self, stood: float, *, refused: bool) -> None:
         """Wait after a connection that `stood` so long; not after one that was to be begun anew: that is no failure."""
@@ -435,7 +435,7 @@ class Link:
             self._ended = False
         elif anew:
             self.error = None
-            await self._tell()
+            self._tell()
         else:
             await self._wait(self._backoff.pause(stood, random.random()))
 
@@ -443,7 +443,7 @@ class Link:
         """Wait before the next attempt, unless there is a reason to `check`."""
         self.next_try = time.time() + seconds
         self._hurry.clear()
-        await self._tell()
+        self._tell()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
@@ -500,7 +500,7 @@ class Link:
             async with driver:
                 while True:
                     await driver.send()
-                    await self._tell()
+                    self._tell()
                     try:
                         await driver.wait()
                     except OSError as error:
@@ -518,7 +518,7 @@ class Link:
         finally:
             late.cancel()
 
-    async def _tell(self) -> None:
-        if self.status != self._told:
-            self._told, self.since = self.status, time.time()
-        await self._turns.tell()
+    def _tell(self) -> None:
+        if (status := self.status) != self._told:
+            self._told, self.since = status, time.time()
+        self._turns.tell()

@@ -15,19 +15,18 @@ class Turns:
     def __init__(self) -> None:
         self.count = 0
         """How many there were."""
-        self._turn = asyncio.Condition()
+        self._next = asyncio.Event()
 
-    async def tell(self) -> None:
+    def tell(self) -> None:
         """There is one."""
         self.count += 1
-        async with self._turn:
-            self._turn.notify_all()
+        self._next.set()
+        self._next = asyncio.Event()
 
     async def wait(self, after: int | None = None) -> None:
         """Wait for the next one; or, with a `count` that somebody read, for the first one since."""
-        async with self._turn:
-            if after is None or after == self.count:
-                await self._turn.wait()
+        if after is None or after == self.count:
+            await self._next.wait()
 
     async def until(self, reached: Callable[[], bool], progress: Callable[[], Progress],
                     timeout: float | None) -> None:
@@ -42,8 +41,8 @@ class Turns:
             return headway.got_on(now.sent + now.received, now.read)
 
         got_on()  # what was done before is none
-        async with asyncio.timeout(timeout) as limit, self._turn:
+        async with asyncio.timeout(timeout) as limit:
             while not reached():
-                await self._turn.wait()
+                await self._next.wait()
                 if timeout is not None and got_on():
                     limit.reschedule(loop.time() + timeout)
