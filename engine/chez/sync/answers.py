@@ -87,8 +87,8 @@ class Answers:
         """The ref of a new request, whose answer must match `asked`."""
         # Skips what is still in use, so that a ref that wrapped around is never ambiguous.
         while True:
-            self._refs = self._refs % (REFS - 1) + 1
-            if not any(self._refs in used for used in (self._asked, self._replaced, self._followers)):
+            self._refs = ref = self._refs % (REFS - 1) + 1
+            if ref not in self._asked and ref not in self._replaced and ref not in self._followers:
                 break
         self._asked[self._refs] = asked
         return self._refs

@@ -87,9 +87,9 @@ class Channel:
         """Ask which segments are there -> `ChunksFound`."""
         return self._note(self._session.has_chunks(handle, chunks))
 
-    def append(self, handle: bytes, role: Role, envelope: bytes) -> int:
-        """Append one sealed entry -> `AppendDone`."""
-        return self._note(self._session.append(handle, role, envelope))
+    def append(self, handle: bytes, role: Role, envelope: bytes, id: bytes) -> int:
+        """Append one sealed entry, by its envelope's id -> `AppendDone`."""
+        return self._note(self._session.append(handle, role, envelope, id))
 
     def subscribe(self, handle: bytes, after: int, credit: int, *, head: bytes | None = None) -> int:
         """Follow the space from an offset -> `EntriesArrived`, at once and as they come."""

@@ -144,6 +144,16 @@ _glance = msgspec.msgpack.Decoder(_Glance)
 _encoder = msgspec.msgpack.Encoder()
 
 
+_AS_IT_IS: Final = 512
+"""Bytes of an entry that is not compressed: to begin takes ten times as long where the processor has forgotten how."""
+
+_ONE_SEGMENT: Final = zstandard.FRAME_HEADER + b"\xa0"
+"""A frame of one segment, whose size follows in four bytes."""
+
+_LAST_RAW: Final = 1
+"""The last block, and its bytes as they are."""
+
+
 class _Zstd(threading.local):
     """A thread's contexts: making one costs as much as compressing a small entry."""
 
@@ -215,9 +225,9 @@ def sign_entry(inner: Inner, key: crypto.SigningKey, hashes: Sequence[bytes] = (
 
 def folded(inner: Inner, digest: bytes, signature: bytes = b"", hashes: Sequence[bytes] = ()) -> SignedEntry:
     """An entry of which the hash is known; without a signature when a later one of its author's chain stands for it."""
-    written = shortened((item.data for item in inner.items if item.kind == CHANGE), hashes)
-    signed = _Signed(_with(inner, written), signature)
-    return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
+    changes = [item.data for item in inner.items if item.kind == CHANGE]
+    signed = _Signed(_with(inner, shortened(changes, hashes)) if len(changes) > 1 else inner, signature)
+    return SignedEntry(inner, digest, _packed(_encoder.encode(signed)))
 
 
 def check_signature(inner: Inner, digest: bytes, signature: bytes) -> None:
@@ -278,8 +288,19 @@ def _read(packed: bytes) -> tuple[_Signed, SignedEntry]:
         changes = tuple(read_written(item.data for item in signed.inner.items if item.kind == CHANGE))
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
-    inner = _with(signed.inner, [change.bytes for change in changes])
+    inner = _with(signed.inner, [change.bytes for change in changes]) if len(changes) > 1 else signed.inner
     return signed, SignedEntry(inner, entry_hash(inner, [change.hash for change in changes]), packed, changes)
+
+
+def _packed(signed: bytes) -> bytes:
+    """The zstd of signed bytes, of few as they are: one block without a table (RFC 8878, sections 3.1.1 and 3.1.1.2.2).
+
+    Of one small change the hashes and the signature are most; what could be won of the rest is padded away.
+    """
+    size = len(signed)
+    if size > _AS_IT_IS:
+        return _zstd().compressor.compress(signed)
+    return b"".join((_ONE_SEGMENT, size.to_bytes(4, "little"), (size << 3 | _LAST_RAW).to_bytes(3, "little"), signed))
 
 
 def _unpacked(packed: bytes) -> bytes:

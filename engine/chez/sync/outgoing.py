@@ -79,4 +79,4 @@ class Outgoing:
 
     def _append(self, entry: Sealed) -> None:
         role = Role.APPEND if self.writes and not entry.control else Role.CONTROL
-        self.window.sent(self.session.append(self.replica.space.handle, role, entry.envelope), entry)
+        self.window.sent(self.session.append(self.replica.space.handle, role, entry.envelope, entry.id), entry)

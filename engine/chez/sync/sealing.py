@@ -51,8 +51,10 @@ def stranded(space: SpaceKeys, device: bytes, at: Epoch) -> bool:
     The epoch `at`, whose keys a relay has, takes effect, or else it was this person's who started it.
     """
     epoch, state = space.epoch, space.membership.state
+    if state.right(device) is Role.OWNER:
+        return False
     said, there = space.membership.epoch(epoch.id), space.membership.epoch(at.id)
-    if said is None or said.issuer != device or state.right(device) is Role.OWNER or there is None:
+    if said is None or said.issuer != device or there is None:
         return False
     if epoch.id in led_to(space.membership, space.epochs, (at.id,)) or (
             at.admin is not None and space.follows(epoch, at)):

@@ -260,11 +260,14 @@ class ClientSession:
 
         return self._request(ref, build)
 
-    def append(self, handle: bytes, role: Role, envelope: bytes) -> int:
-        """Append one sealed entry under an open role -> `AppendDone`. Safe to repeat, also elsewhere."""
+    def append(self, handle: bytes, role: Role, envelope: bytes, id: bytes | None = None) -> int:
+        """Append one sealed entry under an open role -> `AppendDone`. Safe to repeat, also elsewhere.
+
+        `id` is the envelope's, for who knows it.
+        """
         if len(envelope) > MAX_ENVELOPE:
             raise InvalidValue(f"a sealed entry has at most {MAX_ENVELOPE} bytes, not {len(envelope)}")
-        ref = self._answers.expect(Asked(frames.Appended, handle, entry=entry_id(envelope)))
+        ref = self._answers.expect(Asked(frames.Appended, handle, entry=id or entry_id(envelope)))
         return self._request(ref, lambda: frames.Append(ref, handle, role, envelope))
 
     def subscribe(self, handle: bytes, after: int, credit: int, *, head: bytes | None = None) -> int:
