@@ -104,10 +104,10 @@ class Device:
         await self.home.collection("ticks").put({"n": 0, "t": ""} if text else {"n": 0}, id="tick")
         return {}
 
-    async def edit(self, count: int, gap: float) -> dict[str, Any]:
+    async def edit(self, count: int, gap: float, first: int = 1) -> dict[str, Any]:
         """Change the record `count` times, `gap` seconds apart; when each change began and was durable here."""
         ticks, sent, durable = self.home.collection("ticks"), [], []
-        for number in range(1, count + 1):
+        for number in range(first, first + count):
             sent.append(time.monotonic_ns())
             async with ticks.edit("tick") as draft:
                 draft["n"] = number

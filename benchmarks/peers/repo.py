@@ -88,9 +88,12 @@ class Repo:
                 await c.send("find", url=url)
         return live, found.result() / 1e9 - began
 
-    async def latencies(self, count: int, gap: float) -> list[float]:
-        """Seconds from each change on A until B has it, `gap` seconds apart."""
-        a, b = await self.client("a"), await self.client("b")
+    async def latencies(self, count: int, gap: float, held: int) -> list[float]:
+        """Seconds from each change on A until B has it, `gap` seconds apart.
+
+        Both clients hold so many documents before: by then most of their code has been compiled.
+        """
+        a, b = await self._holding(held)
         url = (await a.ask("one"))["url"]
         await asyncio.sleep(ASK_AFTER)
         await b.ask("watch", url=url, upto=count)
@@ -109,18 +112,12 @@ class Repo:
         seen = (await b.answer())["seen"]
         return float(seen[-1][1] - began) / 1e9
 
-
     async def wide(self, count: int, held: int, earlier: int, keys: int, *, turns: bool) -> float:
         """As `changes`, or all of them in one tick, each of which sets one more field, of so many in turn.
 
         Both clients hold so many documents before, and the document has so many earlier changes.
         """
-        a, b = await self.client("a"), await self.client("b")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_last_found(b, held))
-            await a.ask("create", count=held)
-            for _ in range(held):
-                group.create_task(_asked(b, (await a.answer())["url"]))
+        a, b = await self._holding(held)
         url = (await a.ask("one", text=True))["url"]
         await asyncio.sleep(ASK_AFTER)
         await b.ask("watch", url=url, upto=earlier + count)
@@ -129,6 +126,16 @@ class Repo:
         began = (await a.ask("wide", count=count, first=earlier, keys=keys, turns=turns))["began"]
         seen = (await b.answer())["seen"]
         return float(seen[-1][1] - began) / 1e9
+
+    async def _holding(self, held: int) -> tuple[Talker, Talker]:
+        """Two clients, the first of which made so many documents, and the second of which has found them."""
+        a, b = await self.client("a"), await self.client("b")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_last_found(b, held))
+            await a.ask("create", count=held)
+            for _ in range(held):
+                group.create_task(_asked(b, (await a.answer())["url"]))
+        return a, b
 
 
 async def _asked(client: Talker, url: str) -> None:
