@@ -16,8 +16,7 @@ from typing import Final
 import click
 
 from benchmarks.harness import ROOT
-from benchmarks.processes import Talker, free_port, start, talk, wait_for_port
-from benchmarks.sync import GAP
+from benchmarks.sync import GAP, Trio, edited, started
 
 __all__ = ("main",)
 
@@ -28,35 +27,14 @@ FIRST: Final = 3
 """Of these that are not looked at: those who make them were at rest."""
 
 
-async def side(stack: AsyncExitStack, checkout: Path, folder: Path) -> tuple[Talker, Talker]:
-    """Start a checkout's relay and two devices, paired and connected, which have the record that is to be changed."""
+async def side(stack: AsyncExitStack, checkout: Path, folder: Path) -> Trio:
+    """Start a checkout's relay and two devices, which have the record that is to be changed."""
     folder.mkdir()
-    programs, port = checkout / ".venv/bin", free_port()
-    url = f"ws://127.0.0.1:{port}"
-    await stack.enter_async_context(start(
-        str(programs / "chez-relay"), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder / "relay"),
-        log=folder / "relay.log"))
-    await wait_for_port(port)
-    a, b = [await stack.enter_async_context(talk(
-        str(programs / "python"), "-m", "benchmarks.device", str(folder / name), log=folder / f"{name}.log"))
-        for name in "ab"]
-    await a.ask("create", url=url)
-    await b.ask("join", code=(await a.ask("pair", url=url))["code"], url=url)
-    await a.ask("paired")
-    await a.ask("connect", url=url)
-    await b.ask("connect", url=url)
-    await a.ask("one")
-    await b.ask("has")
-    return a, b
-
-
-async def changed(a: Talker, b: Talker, first: int) -> list[float]:
-    """Milliseconds of each of one turn's changes but the first ones; their numbers begin with `first`."""
-    await b.send("watch", upto=first + CHANGES - 1)
-    sent = (await a.ask("edit", count=CHANGES, gap=GAP, first=first))["sent"]
-    seen = (await b.answer())["seen"]
-    return [(next(at for n, at in seen if n >= number) - began) / 1e6
-            for number, began in enumerate(sent, first)][FIRST:]
+    programs = checkout / ".venv/bin"
+    three = await started(stack, folder, str(programs / "chez-relay"), str(programs / "python"))
+    await three.a.ask("one")
+    await three.b.ask("has")
+    return three
 
 
 async def launched(checkouts: tuple[Path, Path], turns: int, *, turned: bool) -> tuple[list[float], list[float]]:
@@ -68,7 +46,8 @@ async def launched(checkouts: tuple[Path, Path], turns: int, *, turned: bool) ->
             taken: tuple[list[float], list[float]] = [], []
             for turn in range(turns):
                 for n in order if turn % 2 else order[::-1]:
-                    taken[n].append(median(await changed(*sides[n], 1 + turn * CHANGES)))
+                    changes = await edited(sides[n], CHANGES, GAP, 1 + turn * CHANGES)
+                    taken[n].append(median(changes[FIRST:]))
     return taken
 
 

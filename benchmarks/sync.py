@@ -20,7 +20,7 @@ from benchmarks.peers.repo import EARLIER_GAP, attempt, installed
 from benchmarks.processes import Talker, command, free_port, start, talk, wait_for_port
 from benchmarks.store import document, six_fields
 
-__all__ = ("benchmarks", "python")
+__all__ = ("GAP", "Trio", "benchmarks", "edited", "python", "started", "trio")
 
 RECORDS: Final = 1000
 CHANGES: Final = 200
@@ -112,22 +112,26 @@ class Trio:
 @asynccontextmanager
 async def trio(bench: Bench) -> AsyncIterator[Trio]:
     """Start the relay and both devices, pair them and connect them."""
-    folder, port = bench.folder("trio"), free_port()
-    url, data = f"ws://127.0.0.1:{port}", folder / "relay"
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(start(
-            command("chez-relay"), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data),
-            log=folder / "relay.log"))
-        await wait_for_port(port)
-        a, b = [await stack.enter_async_context(talk(
-            *python("benchmarks.device"), str(folder / name), log=folder / f"{name}.log")) for name in "ab"]
-        await a.ask("create", url=url)
-        code = (await a.ask("pair", url=url))["code"]
-        await b.ask("join", code=code, url=url)
-        await a.ask("paired")
-        await a.ask("connect", url=url)
-        await b.ask("connect", url=url)
-        yield Trio(a, b, data)
+        yield await started(stack, bench.folder("trio"), command("chez-relay"), sys.executable)
+
+
+async def started(stack: AsyncExitStack, folder: Path, relay: str, interpreter: str) -> Trio:
+    """As `trio`, by these programs, until the stack ends; the devices are of what `interpreter` imports."""
+    port = free_port()
+    url, data = f"ws://127.0.0.1:{port}", folder / "relay"
+    await stack.enter_async_context(start(
+        relay, "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data), log=folder / "relay.log"))
+    await wait_for_port(port)
+    a, b = [await stack.enter_async_context(talk(
+        interpreter, "-m", "benchmarks.device", str(folder / name), log=folder / f"{name}.log")) for name in "ab"]
+    await a.ask("create", url=url)
+    code = (await a.ask("pair", url=url))["code"]
+    await b.ask("join", code=code, url=url)
+    await a.ask("paired")
+    await a.ask("connect", url=url)
+    await b.ask("connect", url=url)
+    return Trio(a, b, data)
 
 
 def python(module: str) -> tuple[str, ...]:
@@ -185,11 +189,16 @@ async def _edits(bench: Bench, count: int, gap: float) -> list[float]:
     async with trio(bench) as three:
         await three.a.ask("one")
         await three.b.ask("has")
-        await three.b.send("watch", upto=count)
-        sent = (await three.a.ask("edit", count=count, gap=gap))["sent"]
-        seen = (await three.b.answer())["seen"]
+        return await edited(three, count, gap)
+
+
+async def edited(three: Trio, count: int, gap: float, first: int = 1) -> list[float]:
+    """As `_edits`, of the record that is there; the changes' numbers begin with `first`."""
+    await three.b.send("watch", upto=first + count - 1)
+    sent = (await three.a.ask("edit", count=count, gap=gap, first=first))["sent"]
+    seen = (await three.b.answer())["seen"]
     # A value may be overtaken by the next: it is there when a later one is.
-    return [(next(at for n, at in seen if n >= number) - began) / 1e6 for number, began in enumerate(sent, 1)]
+    return [(next(at for n, at in seen if n >= number) - began) / 1e6 for number, began in enumerate(sent, first)]
 
 
 async def _ephemeral(bench: Bench) -> dict[str, Runs]:

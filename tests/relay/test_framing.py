@@ -117,14 +117,18 @@ def streams() -> st.SearchStrategy[list[bytes]]:
         st.builds(encoded, st.integers(0, 15), payloads(), st.sampled_from((0x80, 0xc0, 0x90))),
         st.builds(encoded, st.just(2), payloads(), mask=st.none()),
         st.just(b"\x82\xff" + (MAX_FRAME + 1).to_bytes(8, "big") + b"mask"))
-    whole = st.one_of(st.lists(usual, max_size=8), st.lists(st.one_of(usual, usual, usual, other), max_size=8))
+    return in_parts(st.one_of(st.lists(usual, max_size=8),
+                              st.lists(st.one_of(usual, usual, usual, other), max_size=8)))
 
+
+def in_parts(streams: st.SearchStrategy[list[bytes]]) -> st.SearchStrategy[list[bytes]]:
+    """The bytes of frames, in parts cut anywhere."""
     def cut(frames: list[bytes], at: list[float]) -> list[bytes]:
         data = b"".join(frames)
         ends = sorted({0, len(data), *(int(one * len(data)) for one in at)})
         return [data[first:last] for first, last in pairwise(ends)]
 
-    return st.builds(cut, whole, st.lists(st.floats(0, 1), max_size=6))
+    return st.builds(cut, streams, st.lists(st.floats(0, 1), max_size=6))
 
 
 @settings(max_examples=tries(50))

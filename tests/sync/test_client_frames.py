@@ -1,7 +1,6 @@
 """Frames that a device tells from bytes by itself are what the websocket library would have made of them."""
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from websockets.utils import accept_key
 from chez.sync import socket
 from chez.sync.socket import _Client
 from chez_wire.limits import MAX_FRAME
-from tests.relay.test_framing import Wire, encoded, payloads
+from tests.relay.test_framing import Wire, encoded, in_parts, payloads
 from tests.tries import tries
 
 
@@ -75,14 +74,8 @@ def streams() -> st.SearchStrategy[list[bytes]]:
         st.builds(encoded, st.integers(0, 15), payloads(), st.sampled_from((0x80, 0xc0, 0x90)), mask=st.none()),
         st.builds(encoded, st.just(2), payloads(), mask=st.just(b"mask")),
         st.just(b"\x82\x7f" + (MAX_FRAME + 1).to_bytes(8, "big")))
-    whole = st.one_of(st.lists(usual, max_size=8), st.lists(st.one_of(usual, usual, usual, other), max_size=8))
-
-    def cut(frames: list[bytes], at: list[float]) -> list[bytes]:
-        data = b"".join(frames)
-        ends = sorted({0, len(data), *(int(one * len(data)) for one in at)})
-        return [data[first:last] for first, last in pairwise(ends)]
-
-    return st.builds(cut, whole, st.lists(st.floats(0, 1), max_size=6))
+    return in_parts(st.one_of(st.lists(usual, max_size=8),
+                              st.lists(st.one_of(usual, usual, usual, other), max_size=8)))
 
 
 @settings(max_examples=tries(50))

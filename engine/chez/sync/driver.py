@@ -272,13 +272,11 @@ class Driver:
                 self._news.set()
 
         done.add_done_callback(woken)
-        try:
-            while not done.done():
-                await self._news.wait()
-                self._news.clear()
-                await self._send_first()
-        finally:
-            heard = True
+        while not done.done():
+            await self._news.wait()
+            self._news.clear()
+            await self._send_first()
+        heard = True
         return done.result()
 
     def _rest(self, lane: Lane) -> None:
