@@ -18,10 +18,12 @@ from typing import Any, Final
 
 import msgspec
 from automerge import core
+from msgspec.structs import astuple
 
 from chez.errors import BadEntry, ChezError
 from chez.records.columns import BadColumns, check_columns, read_uleb
 from chez.records.reserved import Raw, fold, is_reserved, operation
+from chez.records.settings import Settings
 from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
@@ -44,7 +46,8 @@ class RawChange(msgspec.Struct, frozen=True, gc=False):
 
     `hash` is the change's SHA-256, `actor` its author's actor id, `sequence` counts the
     actor's changes from 1, `dependencies` are the hashes it builds on, `first` and `last`
-    the numbers of its operations, `weight` how many it has and replaces.
+    the numbers of its operations, `weight` how many it has and replaces. `settings` is what it sets, where that was
+    found while it was read (`records.settings`): of two that are equal one may have it.
     """
 
     hash: bytes
@@ -55,6 +58,13 @@ class RawChange(msgspec.Struct, frozen=True, gc=False):
     last: int
     weight: int
     bytes: bytes
+    settings: Settings | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RawChange) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash(self.bytes)
 
     def __repr__(self) -> str:
         return f"<RawChange {self.hash.hex()[:16]}, {len(self.bytes):,} bytes>"
@@ -114,14 +124,14 @@ def read_change(data: bytes) -> RawChange:
         size, at = read_uleb(data, at + 32 * count)
         actor = data[at : at + size]
         sequence, at = read_uleb(data, at + size)
-        first, last, weight = check_columns(data, at)
+        first, last, weight, found = check_columns(data, at)
     except IndexError:
         raise BadChange("a change is cut short") from None
     except BadColumns as error:
         raise BadChange(f"a change has {error}") from None
     if len(actor) != size:
         raise BadChange("a change is cut short")
-    return RawChange(digest, actor, sequence, dependencies, first, last, weight, data)
+    return RawChange(digest, actor, sequence, dependencies, first, last, weight, data, found)
 
 
 def new(actor: bytes) -> Document:

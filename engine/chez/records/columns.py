@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, ParamSpec, TypeVar
 
-from chez.records.settings import read_settings
+from chez.records.settings import Settings, read_settings
 
 __all__ = ("MAX_OPERATIONS", "BadColumns", "check_columns", "claims_too_much", "read_uleb")
 
@@ -73,11 +73,12 @@ def read_uleb(data: bytes, at: int) -> tuple[int, int]:
     raise BadColumns("a number of more than 64 bits")
 
 
-def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
+def check_columns(data: bytes, at: int) -> tuple[int, int, int, Settings | None]:
     """Check a change's columns; `at` is where its start operation is written.
 
     Returns the numbers of its first and last operation (the last is one less than the
-    first when it has none), and its weight: how many operations it has and replaces.
+    first when it has none), its weight: how many operations it has and replaces; and what it sets, if `read_settings`
+    tells.
     Raises `BadColumns`, and IndexError when the bytes end too soon.
     """
     start, at = read_uleb(data, at)
@@ -85,7 +86,7 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
         raise BadColumns("operations beyond all numbers")
     if (found := read_settings(data, at)) is not None:  # nearly always
         count = len(found[0])
-        return start, start + count - 1, 2 * count - found[3].count(0)
+        return start, start + count - 1, 2 * count - found[3].count(0), found
     _, at = read_uleb(data, at)  # time: signed, of the same length
     size, at = read_uleb(data, at)  # message
     actors, at = read_uleb(data, at + size)
@@ -126,7 +127,7 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
             _check_times(runs, data[at : at + size])
             runs = ()
         at += size
-    return start, start + operations - 1, operations + replaced
+    return start, start + operations - 1, operations + replaced, None
 
 
 def claims_too_much(kind: int, column: bytes) -> bool:

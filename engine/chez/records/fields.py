@@ -54,6 +54,8 @@ def settings(change: RawChange) -> Settings | None:
 
     None for a change that does more, or is told by other bytes.
     """
+    if change.settings is not None:
+        return change.settings
     data, at = change.bytes, 9
     while data[at] >= 0x80:  # its length; all of it was read before
         at += 1

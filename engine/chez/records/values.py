@@ -64,7 +64,7 @@ def check_collection(text: object) -> str:
     """A collection's name: letters, digits, `_`, `.` and `-`, beginning with a letter."""
     ok = isinstance(text, str) and 1 <= len(text) <= MAX_ID and text[0].isalpha()
     reserved = str(text).lower().startswith("sqlite_")  # SQLite keeps these names for itself
-    if not ok or reserved or not all(c.isalnum() or c in "_.-" for c in str(text)):
+    if not ok or reserved or not str(text).replace("_", "").replace(".", "").replace("-", "").isalnum():
         raise InvalidValue(f"{text!r} can't be a collection's name",
                            "Use letters, digits, '_', '.' and '-', beginning with a letter.")
     return str(text)

@@ -11,7 +11,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -27,6 +26,7 @@ from chez.sync.lanes import Lanes
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane
+from chez.sync.work import Work
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
@@ -228,13 +228,17 @@ class Driver:
     def _begin(self) -> None:
         """Give the store the work that there is, and tell at once what is known of what it will show."""
         for job in self.lanes.take():
-            work, tell = job.work, None
-            with suppress(Exception):  # it is for the work itself to find what is wrong: then its space alone stops
-                tell = None if work.ahead is None else self._database.glance(work.ahead)
+            work, tell = job.work, self._ahead(job.work)
             if tell is not None:  # before the store's own turn: whoever is told reads no sooner than the loop is left
                 tell()
             done = self._database.submit(job.run, shown_first=work.shown_first, ahead=tell is not None)
             self._begun.append((job, done))
+
+    def _ahead(self, work: Work) -> Callable[[], None] | None:
+        try:
+            return None if work.ahead is None else self._database.glance(work.ahead)
+        except Exception:  # it is for the work itself to find what is wrong: then its space alone stops
+            return None
 
     async def _finish_all(self) -> Exception | None:
         """Let lanes hear what came of all that was begun; what the first raised that ends the connection.

@@ -411,9 +411,10 @@ class Lanes:
 
     def _check(self) -> None:
         """Raise what the first lane ended with when none goes on."""
-        if self._near and any(lane.state is State.RESTING for lane in self.all):
-            return
-        if self.all and all(lane.state is not State.LIVE for lane in self.all):
+        for lane in self.all:
+            if lane.state is State.LIVE:  # nearly always the first
+                return
+        if self.all and not (self._near and any(lane.state is State.RESTING for lane in self.all)):
             ended = [lane.error for lane in self.all if lane.error is not None]
             # One that only rests is worth another connection.
             raise next((error for error in ended if isinstance(error, RelayUnreachable)), ended[0])

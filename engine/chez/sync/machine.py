@@ -318,8 +318,8 @@ class SyncMachine:
 
     def _rotates(self) -> bool:
         """Whether the relay seems to have the keys of an earlier or void epoch, which this device can replace."""
-        current, there = self.replica.access.current, self._epoch
-        return (self.sealing and not self.replica.access.mute and there is not None and there.id != current.id
+        current, there = self.replica.access.current, self.admission.epoch
+        return (there is not None and there.id != current.id and self.sealing and not self.replica.access.mute
                 and (current.number > there.number or self.replica.space.void(there))
                 and None not in (there.admin_seed, current.admin_seed) and (there.id, current.id) != self._no_rotation)
 

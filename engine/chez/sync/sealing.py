@@ -40,9 +40,10 @@ def epoch_for(space: SpaceKeys, device: bytes, at: Epoch, packed: bytes, kind: i
     can't bring it to the relay, which has one that it does not follow. What tells somebody that its
     rights end is sealed so that they can read it.
     """
-    if kind == STATEMENTS and _takes_rights(read_kept(packed).inner):
+    newest = space.epoch
+    if at.id == newest.id or (kind == STATEMENTS and _takes_rights(read_kept(packed).inner)):
         return at
-    return at if stranded(space, device, at) else space.epoch
+    return at if stranded(space, device, at) else newest
 
 
 def stranded(space: SpaceKeys, device: bytes, at: Epoch) -> bool:

@@ -125,12 +125,12 @@ def _read_on(short: bytes, before: RawChange) -> RawChange:
     """A short change made whole and read. Raises `ValueError`, `BadChange`."""
     data, head = _whole(short, _Head(before.hash, before.actor, before.sequence, before.first, None, 0))
     try:
-        first, last, weight = check_columns(data, head.end - len(uleb(head.start)))
+        first, last, weight, found = check_columns(data, head.end - len(uleb(head.start)))
     except IndexError:
         raise BadChange("a change is cut short") from None
     except BadColumns as error:
         raise BadChange(f"a change has {error}") from None
-    return RawChange(head.hash, head.actor, head.sequence, (before.hash,), first, last, weight, data)
+    return RawChange(head.hash, head.actor, head.sequence, (before.hash,), first, last, weight, data, found)
 
 
 def _tail(hash: bytes, actor: bytes, sequence: int, start: int, rest: bytes) -> tuple[bytes, int]:
