@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from chez_relay.counts import Counts
@@ -24,6 +25,8 @@ from chez_relay.storage import (
     DropSpace,
     Expired,
     FindChunks,
+    Outcome,
+    PromptStorage,
     ReadChunk,
     ReadItems,
     ReadPage,
@@ -86,12 +89,15 @@ class Committer:
     ) -> None:
         self._storage = storage
         self._shared = isinstance(storage, SharedStorage)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._begin = storage.begin if isinstance(storage, PromptStorage) else self._begin_task
+        self._tasks: set[asyncio.Task[list[Result]]] = set()
         self._grown = grown
         self._counts = counts or Counts()
         self._clock = clock
         self._waiting: deque[Waiting] = deque()
-        self._wake = asyncio.Event()
+        self._running = False
+        self._soon = False  # whether a group begins once the loop did all that it has to do now
+        self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -100,42 +106,42 @@ class Committer:
 
         Results keep the order; over a shared store, those that concern one space or inbox do.
         """
-        if not self._waiting:  # else both were done for the first of them
-            self._wake.set()
-            self._idle.clear()
+        first = not self._waiting
         self._waiting.append((request, done, cost(request) if weight is None else weight))
+        if first:  # else both were done for the first of them
+            self._idle.clear()
+            self._stir()
 
     async def idle(self) -> None:
         """Wait until nothing is queued."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Perform groups for ever."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                if not self._shared:
-                    # All are answered before the next group begins. Begun before, it was smaller and had to share the
-                    # interpreter with the answers: near the most that a relay can take, everybody waited longer.
-                    await self._commit(self._group())
-                    continue
-                self._begin(self._group())
-                await asyncio.sleep(0)  # whatever comes in meanwhile is a group again
-                while len(self._under_way) >= GROUPS_AT_ONCE:
-                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            if not self._under_way:
-                self._idle.set()
+        """Perform groups, once, for ever; nobody hears any more of what is under way when this is cancelled."""
+        self._running = True
+        self._stir()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._running = False
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, group: Group) -> None:
-        task = asyncio.get_running_loop().create_task(self._commit(group))
-        self._under_way.add(task)
+    def _stir(self) -> None:
+        """Begin a group, if one may, of what waits and whatever comes in before the loop's next turn."""
+        if self._waiting and self._running and self._under_way < (GROUPS_AT_ONCE if self._shared else 1):
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._next)
 
-        def ended(_: asyncio.Task[None]) -> None:
-            self._under_way.discard(task)
-            self._wake.set()
-
-        task.add_done_callback(ended)
+    def _next(self) -> None:
+        self._soon = False
+        if not self._running:
+            return
+        group = self._group()
+        self._under_way += 1
+        self._perform([request for request, _, _ in group], partial(self._answer, group, self._clock()))
+        self._stir()
 
     def _group(self) -> Group:
         group: Group = []
@@ -145,15 +151,23 @@ class Committer:
             size += waiting[2]
         return group
 
-    async def _commit(self, group: Group) -> None:
-        requests = [request for request, _, _ in group]
-        begun = self._clock()
-        results = await self._performed(requests)
+    def _answer(self, group: Group, begun: float, results: list[Result]) -> None:
+        if not self._running:
+            return
         seconds = self._clock() - begun
+        requests = [request for request, _, _ in group]
         at = 0
         for end in _told_apart(requests):
             self._tell(group[at:end], results[at:end])
             at = end
+        self._under_way -= 1
+        if not self._waiting:
+            if not self._under_way:
+                self._idle.set()
+        elif not self._soon:
+            # All are answered before the next group begins. Begun before, it was smaller and had to share the
+            # interpreter with the answers: near the most that a relay can take, everybody waited longer.
+            self._next()
         self._counts.group(requests, results, seconds)  # nobody waits for that
 
     def _tell(self, group: Group, results: Sequence[Result]) -> None:
@@ -168,29 +182,50 @@ class Committer:
         except Exception as error:
             _told_nobody(error)
 
-    async def _performed(self, requests: Sequence[Request]) -> list[Result]:
-        """The storage's results; where it can't write, what only reads is still answered."""
-        try:
-            results = await self._storage.perform(requests)
-        except StorageFailed as error:
-            _log.error("%s", error)
-        except Exception as error:  # a defect must not end the one task that all connections wait for
-            # Its text could quote what was asked.
-            _log.error("the storage failed on something unexpected (%s)", type(error).__name__)
-        else:
-            well = not self._shared or not any(
-                isinstance(one, Refused) and one.code is Code.STORAGE for one in results)
-            if any(isinstance(one, Expired) and not one.able for one in results):
-                self._can_write(False)
-            elif self._counts.writable or not well or any(map(_written, requests, results)):
-                self._note(requests, well=well)
-            return results
+    def _perform(self, requests: Sequence[Request], told: Callable[[list[Result]], None]) -> None:
+        """Give `told` the storage's results; where it can't write, what only reads is still answered."""
+        self._begin(requests, partial(self._performed, requests, told))
+
+    def _performed(self, requests: Sequence[Request], told: Callable[[list[Result]], None], outcome: Outcome) -> None:
+        if not isinstance(outcome, BaseException):
+            told(outcome)
+            self._note_performed(requests, outcome)  # nobody waits for that
+            return
+        if isinstance(outcome, StorageFailed):
+            _log.error("%s", outcome)
+        else:  # a defect must not end what all connections wait for; its text could quote what was asked
+            _log.error("the storage failed on something unexpected (%s)", type(outcome).__name__)
         self._note(requests, well=False)
         reading = [request for request in requests if isinstance(request, READING)]
         if not reading or len(reading) == len(requests):
-            return [_FAILED] * len(requests)
-        answers = iter(await self._performed(reading))
-        return [next(answers) if isinstance(request, READING) else _FAILED for request in requests]
+            told([_FAILED] * len(requests))
+            return
+
+        def answered(results: list[Result]) -> None:
+            answers = iter(results)
+            told([next(answers) if isinstance(request, READING) else _FAILED for request in requests])
+
+        self._perform(reading, answered)
+
+    def _begin_task(self, requests: Sequence[Request], done: Callable[[Outcome], None]) -> None:
+        """As `PromptStorage.begin`, of any other."""
+        def ended(task: asyncio.Task[list[Result]]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                done(task.exception() or task.result())
+
+        task = asyncio.get_running_loop().create_task(self._storage.perform(requests))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
+
+    def _note_performed(self, requests: Sequence[Request], results: Sequence[Result]) -> None:
+        """Take from a group's results whether the store can be written to."""
+        well = not self._shared or not any(
+            isinstance(one, Refused) and one.code is Code.STORAGE for one in results)
+        if any(isinstance(one, Expired) and not one.able for one in results):
+            self._can_write(False)
+        elif self._counts.writable or not well or any(map(_written, requests, results)):
+            self._note(requests, well=well)
 
     def _note(self, requests: Sequence[Request], *, well: bool) -> None:
         before = self._counts.writable

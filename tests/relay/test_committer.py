@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from chez_relay.committer import Committer, cost
 from chez_relay.counts import Counts
-from chez_relay.errors import StorageFailed
+from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
     AddItem,
@@ -24,12 +25,15 @@ from chez_relay.storage import (
     ReadChunk,
     ReadItems,
     ReadPage,
+    Refused,
     Request,
     Result,
     Stored,
 )
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import OTHER_SPACE_KEYS
+from chez_relay.storage.sqlite import SqliteStorage
+from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MAX_CHUNK
 from tests.relay.storing import INBOX, READ, SPACE, chunk, create, drop, entry, rotate, table
 from tests.relay.support import Space, seed
@@ -147,3 +151,23 @@ def test_what_a_group_added_is_told_once_and_of_what_is_still_there() -> None:
     ):
         added = growth([*(request for request, _ in done), deletion], [*(result for _, result in done), last])
         assert added == Growth({SPACE.handle: credentials}, spaces, (INBOX.inbox,))
+
+
+async def test_what_is_under_way_when_it_ends_is_told_nobody(tmp_path: Path) -> None:
+    """It is done all the same. A store that is closed says so."""
+    told: list[Result] = []
+    storage = await SqliteStorage.open(tmp_path)
+    committer = Committer(storage, lambda _: None)
+    async with running(committer):
+        await asyncio.sleep(0)  # it begins
+        committer.submit(create(), told.append)
+        await asyncio.sleep(0)  # the store was given the group
+    (page,) = await storage.perform([ReadPage(SPACE.handle, 0, 1, READ)])
+    assert page == Page((), GENESIS_HEAD, 0) and not told
+    await storage.close()
+    committer = Committer(storage, lambda _: None)
+    async with running(committer):
+        committer.submit(entry(1), told.append)
+        await committer.idle()
+    (refused,) = told
+    assert isinstance(refused, Refused) and refused.code is Code.STORAGE

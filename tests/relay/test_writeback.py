@@ -100,11 +100,12 @@ async def test_after_the_disk_failed_a_write_back_nothing_is_acknowledged(tmp_pa
     store = await SqliteStorage.open(tmp_path, writing_back=short)
     await store.perform([create(), entry(1)])
 
-    def failed() -> None:
+    def beginning(db: sqlite3.Connection) -> None:
+        working(db)
         store._writing_back.unsound = True
 
-    working = store._writing_back.wrote
-    store._writing_back.wrote = lambda requests: (working(requests), failed())[0]  # type: ignore[method-assign]
+    working = store._writing_back.finish
+    store._writing_back.finish = beginning  # type: ignore[method-assign]
     for number in (2, 3):  # during the commit, and ever after
         with pytest.raises(StorageFailed):
             await store.perform([entry(number)])

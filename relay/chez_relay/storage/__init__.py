@@ -82,7 +82,8 @@ if TYPE_CHECKING:
 __all__ = (
     "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
     "DropEntries", "DropItems", "DropSpace", "Dropped", "Entry", "Expire", "Expired", "FindChunks", "Found",
-    "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas",
+    "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Outcome", "PacketData", "Page",
+    "PromptStorage", "Quotas",
     "ReadChunk", "ReadItems", "ReadPacket", "ReadPage", "ReadUsage", "Refused", "Request", "Result", "RotateSpace",
     "SealedPacket", "SharedStorage", "SpaceInfo", "SpaceKeys", "SpaceUsage", "Storage", "Stored",
 )
@@ -134,6 +135,18 @@ class Storage(Protocol):
 
     async def close(self) -> None:
         """Finish and release the store; a second call does nothing."""
+
+
+Outcome = list[Result] | BaseException
+"""What came of a group: its results in the same order, or why none of it happened (mostly `StorageFailed`)."""
+
+
+@runtime_checkable
+class PromptStorage(Storage, Protocol):
+    """A store that tells what came of a group with no task in between, nor the turns of the loop that one takes."""
+
+    def begin(self, requests: Sequence[Request], done: "Callable[[Outcome], None]") -> None:
+        """As `perform`, of one group at a time; `done` gets what came of it, later, on the loop."""
 
 
 @runtime_checkable

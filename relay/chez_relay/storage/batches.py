@@ -19,6 +19,9 @@ number of rows."""
 
 def together(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cut rows into parts that one statement can write."""
+    if len(rows) == 1:  # as most
+        yield rows
+        return
     first = 0
     for count in TOGETHER:
         while len(rows) - first >= count:

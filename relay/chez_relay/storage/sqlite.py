@@ -23,7 +23,7 @@ from typing import Any, Final
 import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
-from chez_relay.storage import READING, Expire, Expired, Quotas, Request, Result
+from chez_relay.storage import READING, Expire, Expired, Outcome, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_log, without_anothers_log
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
 from chez_relay.storage.migrations import migrate, steps
@@ -114,20 +114,50 @@ class SqliteStorage:
 
     async def perform(self, requests: Sequence[Request]) -> list[Result]:
         """As `Storage.perform`."""
-        reads = all(isinstance(request, READING) for request in requests)
-        if self._unsound and not reads:
-            raise _failed_earlier()
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin(requests, lambda found: None if outcome.done() else outcome.set_result(found))
+        found = await outcome
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def begin(self, requests: Sequence[Request], done: Callable[[Outcome], None]) -> None:
+        """As `PromptStorage.begin`."""
+        loop, reads = asyncio.get_running_loop(), all(isinstance(request, READING) for request in requests)
+        if not self._lock:
+            loop.call_soon(done, StorageFailed("the store is closed", "start the relay again"))
+        elif self._unsound and not reads:
+            loop.call_soon(done, _failed_earlier())
+        else:
+            # aiosqlite's public calls cost one thread hop for each statement, and a future: what its thread is given
+            # here runs a whole group in one hop. This is the only place that uses it.
+            self._db._tx.put_nowait((None, partial(self._run, loop, requests, partial(self._told, reads, done))))
+
+    def _run(self, loop: asyncio.AbstractEventLoop, requests: Sequence[Request],
+             told: Callable[[Sequence[Request], Outcome], None]) -> None:
+        """In the database's thread: perform a group, and have that told on the loop."""
         try:
-            # aiosqlite's public calls cost one thread hop for each statement; its own
-            # `_execute` runs a whole group on the database's thread in one hop. This is
-            # the only place that uses it.
-            results: list[Result] = await self._db._execute(self._group, requests)  # type: ignore[no-untyped-call]
-        except SQLITE_ERRORS as error:
+            results = self._group(requests)
+        except BaseException as error:
+            loop.call_soon_threadsafe(told, requests, error)
+            return
+        loop.call_soon_threadsafe(told, requests, results)
+        self._writing_back.wrote(requests)  # whoever waits is told before
+
+    def _told(self, reads: bool, done: Callable[[Outcome], None], requests: Sequence[Request], found: Outcome) -> None:
+        done(self._outcome(requests, found, reads=reads))
+
+    def _outcome(self, requests: Sequence[Request], found: Outcome, *, reads: bool) -> Outcome:
+        if isinstance(found, BaseException):
+            if not isinstance(found, SQLITE_ERRORS):
+                return found
             self._failed = self._failed or not reads
-            raise _translated(error) from error
+            failed = _translated(found)
+            failed.__cause__ = found
+            return failed
         if self._writing_back.unsound and not reads:
-            raise _failed_earlier()
-        return self._weighed(requests, results) if self._failed and not reads else results
+            return _failed_earlier()
+        return self._weighed(requests, found) if self._failed and not reads else found
 
     def _weighed(self, requests: Sequence[Request], results: list[Result]) -> list[Result]:
         """After writing failed: what was written by somebody's wish is proof that it works again.
@@ -154,7 +184,6 @@ class SqliteStorage:
             self._away = True
             raise StorageFailed("the store's file was removed, or replaced, while the relay serves it",
                                 "end the relay, put what it is to have in place, and start it again")
-        self._writing_back.wrote(requests)
         return results
 
     async def close(self) -> None:
