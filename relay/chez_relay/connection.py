@@ -9,7 +9,6 @@ while they wait, since only the session's cursors remember them.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -298,8 +297,12 @@ class Connection:
         if (writer := self._writer) is not None:
             if self._closing is None:
                 writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+            try:
+                await asyncio.wait((writer,))  # to await it would take a cancellation of this task for the writer's
+            finally:
+                writer.cancel()
+            if not writer.cancelled():
+                writer.result()
 
     def _next(self) -> list[bytes]:
         """What is to be sent now; of what is ephemeral one at a time, for whatever comes up meanwhile goes first."""

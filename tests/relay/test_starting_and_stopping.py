@@ -8,12 +8,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from chez_relay.committer import Committer
+from chez_relay.connection import Connection
 from chez_relay.limits import Limits
 from chez_relay.server import serving
+from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from tests.ports import free_port
 from tests.relay.raw import raw
@@ -125,3 +128,39 @@ async def test_who_connects_at_the_moment_that_a_relay_ends_is_not_left_hanging(
         client.settimeout(20)
         with suppress(ConnectionResetError):
             assert client.recv(1) == b""
+
+
+class TakesNothing:
+    """The socket of a client that has gone, whose answers nobody takes."""
+
+    request = response = take = None
+
+    def __aiter__(self) -> "TakesNothing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    def hold(self, change: int) -> None:
+        """As `GuestConnection.hold`."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """As `GuestConnection.close`: it waits for the other side."""
+        await asyncio.Event().wait()
+
+
+async def test_a_connection_that_waits_for_its_last_answers_ends_when_it_is_told_to() -> None:
+    """Its cancellation is its own, and not taken for that of the task that it waits for, which ends too."""
+    before = asyncio.all_tasks()
+    committer = Committer(MemoryStorage(seed("incarnation")), lambda growth: None)
+    session = RelaySession(names=(), nonce=seed("nonce"), incarnation=seed("incarnation"))
+    connection = Connection(cast("Any", TakesNothing()), session, committer, cast("Any", None))
+    running = asyncio.create_task(connection.run(LONG))
+    connection.close(1008, "a reason")
+    await asyncio.sleep(0.01)
+    assert len(asyncio.all_tasks() - before) == 2 and not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == before

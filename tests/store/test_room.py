@@ -1,6 +1,7 @@
 """Room in the log: its commits let no file grow, and what it holds is what was committed."""
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
@@ -79,34 +80,31 @@ async def test_no_commit_lets_the_log_grow_until_it_is_written_back(tmp_path: Pa
         await database.close()
 
 
-async def test_a_disk_without_room_costs_nothing_but_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't be made is not needed."""
+@pytest.mark.parametrize("why", ["full", "nearly full", "full when it syncs", "little room"])
+async def test_a_disk_without_that_room_costs_nothing_but_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """One that is nearly full takes a part (write(2)), and some tell of it as late as they can: the last of a disk is
+    not for zeros."""
     def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    database = await Database.open(tmp_path / "chez.db", KEY)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", full)
-            await database.make_room()
-        await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room', x'01')"))
-    finally:
-        await database.close()
-    assert _held(tmp_path / "chez.db") == ["room"]
-
-
-async def test_room_that_is_not_there_whole_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is nearly full takes a part (write(2)): the last of it is not for zeros."""
-    def short(file: int, data: bytes, at: int) -> int:
+    def part(file: int, data: bytes, at: int) -> int:
         return write(file, data[:100_000], at)
 
-    write, log = os.pwrite, tmp_path / "chez.db-wal"
+    def little(file: int) -> os.statvfs_result:
+        told = list(look(file))
+        told[4] = 2 * ROOM // told[1]  # f_bavail, in blocks of f_frsize
+        return os.statvfs_result(told)
+
+    write, look, log = os.pwrite, os.fstatvfs, tmp_path / "chez.db-wal"
+    call, instead = {"full": ("pwrite", full), "nearly full": ("pwrite", part), "full when it syncs": ("fsync", full),
+                     "little room": ("fstatvfs", little)}[why]
     database = await Database.open(tmp_path / "chez.db", KEY)
     try:
         await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 1', x'01')"))
         before = log.read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pwrite", short)
+            patch.setattr(os, call, instead)
             await database.make_room()
         assert log.read_bytes() == before
         await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 2', x'01')"))

@@ -4,6 +4,7 @@ What is *shown first* (`store.database`) is committed with `synchronous=NORMAL`:
 nothing, and writes nothing back into the file by itself. Both are done here, in this order.
 """
 
+import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ CHECKPOINT: Final = 2000
 ROOM: Final = 32 + (CHECKPOINT + 64) * (24 + PAGE_BYTES)
 """Bytes of a log of so many pages, and of the transaction with which it gets there (sqlite.org/fileformat2.html, 4.1).
 """
+
+SPARE: Final = 8
+"""Of what the disk has left, the room is one in so many at most."""
 
 
 @dataclass(slots=True)
@@ -67,17 +71,14 @@ class Log:
 
         A commit that lets a file grow makes its sync write the new size as well, into the file system's own journal: a
         quarter more on ext4. To be called between two transactions, by who writes them; SQLite reads up to the first
-        frame that is not of this log. Where it can't be done, commits only take longer.
+        frame that is not of this log. Where it can't be done, or the disk has little room, commits only take longer.
         """
         with suppress(OSError):
             log = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CLOEXEC)
             try:
-                end = os.fstat(log).st_size
-                if end < ROOM:
-                    if os.pwrite(log, bytes(ROOM - end), end) < ROOM - end:
-                        os.ftruncate(log, end)  # the disk is full now, and the last of it is not for zeros
-                    else:
-                        os.fsync(log)
+                end, disk = os.fstat(log).st_size, os.fstatvfs(log)
+                if end < ROOM < disk.f_bavail * disk.f_frsize // SPARE:
+                    _write_zeros(log, end)
             finally:
                 os.close(log)
 
@@ -91,6 +92,17 @@ class Log:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlcipher3.Error:  # what was committed is durable; the next time tries again
             self.unsynced = True
+
+
+def _write_zeros(file: int, end: int) -> None:
+    """Make a log that ends there as long as it comes to be. It is as it was when that fails, with `OSError`."""
+    try:
+        if os.pwrite(file, bytes(ROOM - end), end) < ROOM - end:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, end)
+        raise
 
 
 def _write_over(file: int) -> None:
