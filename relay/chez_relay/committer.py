@@ -152,8 +152,6 @@ class Committer:
         return group
 
     def _answer(self, group: Group, begun: float, results: list[Result]) -> None:
-        if not self._running:
-            return
         seconds = self._clock() - begun
         requests = [request for request, _, _ in group]
         at = 0
@@ -187,6 +185,8 @@ class Committer:
         self._begin(requests, partial(self._performed, requests, told))
 
     def _performed(self, requests: Sequence[Request], told: Callable[[list[Result]], None], outcome: Outcome) -> None:
+        if not self._running:
+            return
         if not isinstance(outcome, BaseException):
             told(outcome)
             self._note_performed(requests, outcome)  # nobody waits for that
@@ -211,8 +211,7 @@ class Committer:
         """As `PromptStorage.begin`, of any other."""
         def ended(task: asyncio.Task[list[Result]]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled():
-                done(task.exception() or task.result())
+            done(asyncio.CancelledError() if task.cancelled() else task.exception() or task.result())
 
         task = asyncio.get_running_loop().create_task(self._storage.perform(requests))
         self._tasks.add(task)

@@ -64,6 +64,8 @@ class SpaceCursor:
 
     def rest(self, page: Page) -> Page:
         """What of the entries just committed is still to be sent."""
+        if page.entries and page.entries[0].offset > self.offset:  # all of them, nearly always
+            return page
         return Page(tuple(entry for entry in page.entries if entry.offset > self.offset), page.head, page.end)
 
     def takes(self, page: Page) -> bool:

@@ -1,6 +1,6 @@
 """A device's own keys, made on it and never leaving it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez import crypto
 
@@ -18,6 +18,11 @@ class DeviceKeys:
     signing: crypto.SigningKey
     sealing: crypto.SealingKey
     former: tuple[crypto.SealingKey, ...] = ()
+    id: bytes = field(init=False)
+    """The device id: the public signing key (32 bytes)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.signing.public)
 
     @classmethod
     def from_seeds(cls, signing: bytes, sealing: bytes, former: bytes = b"") -> "DeviceKeys":
@@ -25,11 +30,6 @@ class DeviceKeys:
         seeds = [former[at : at + 32] for at in range(0, len(former), 32)]
         return cls(crypto.SigningKey.from_seed(signing), crypto.SealingKey.from_seed(sealing),
                    tuple(crypto.SealingKey.from_seed(seed) for seed in seeds))
-
-    @property
-    def id(self) -> bytes:
-        """The device id: the public signing key (32 bytes)."""
-        return self.signing.public
 
     def secret(self, label: str) -> bytes:
         """A 32-byte secret of this device for one purpose."""

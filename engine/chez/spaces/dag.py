@@ -39,6 +39,10 @@ class Dag:
         self.heads.add(statement.hash)
         return number
 
+    def has(self, hashes: Iterable[bytes]) -> bool:
+        """Whether all these statements are here."""
+        return all(map(self._index.__contains__, hashes))
+
     def number(self, hash: bytes) -> int:
         """The number of a statement that is here."""
         return self._index[hash]
@@ -66,9 +70,15 @@ class Dag:
             common &= self._past[number]
         return common
 
+    def top(self, hashes: Iterable[bytes]) -> tuple[int, ...]:
+        """The numbers of statements that are here, but for those that another of them builds on."""
+        return tuple(self.maximal(map(self._index.__getitem__, hashes)))
+
     def maximal(self, numbers: Iterable[int]) -> list[int]:
         """Those that no other of them builds on."""
         some = sorted(set(numbers))
+        if len(some) == 1:
+            return some
         covered = 0
         for number in some:
             covered |= self._past[number]

@@ -125,7 +125,7 @@ class Membership:
             parents = [self._dag.statements[self._dag.number(head)].body for head in statement.heads]
             if not all(isinstance(parent, PersonBody) and parent.person == body.person for parent in parents):
                 return "it builds on what is not about its person"
-        return judge(statement, self.space, self._effects.view(self._top(statement.heads)))
+        return judge(statement, self.space, self._effects.view(self._dag.top(statement.heads)))
 
     # --- the whole ----------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Membership:
 
     def knows(self, heads: Iterable[bytes]) -> bool:
         """Whether all these statements are here, with all they build on."""
-        return all(head in self._dag for head in heads)
+        return self._dag.has(heads)
 
     def before(self, a: bytes, b: bytes) -> bool:
         """Whether statement `b` builds on statement `a`; both are here."""
@@ -230,7 +230,7 @@ class Membership:
     def right(self, device: bytes, heads: Iterable[bytes]) -> Right:
         """What the author of an entry that names these heads (all known) might do, and up to where it counts."""
         with self._alone:
-            numbers = self._top(heads)
+            numbers = self._dag.top(heads)
             key = (device, numbers)
             if key not in self._rights:
                 self._rights[key] = self._right(device, self._effects.view(numbers), self._dag.closure_of(numbers))
@@ -302,9 +302,6 @@ class Membership:
         if self._ends is None:
             self._ends = tuple(sorted(self._dag.number(head) for head in self._dag.heads))
         return self._ends
-
-    def _top(self, heads: Iterable[bytes]) -> tuple[int, ...]:
-        return tuple(self._dag.maximal(self._dag.number(head) for head in heads))
 
     def _state_of(self, top: tuple[int, ...]) -> State:
         """The state of a closed set, given by those of it that no other builds on: on one that was asked for before."""

@@ -99,6 +99,9 @@ class EntriesArrived:
     @property
     def steps(self) -> "Iterator[Entry | Dropped]":
         """Entries and ranges in the order of their offsets."""
+        return self._merged() if self.dropped else iter(self.entries)
+
+    def _merged(self) -> "Iterator[Entry | Dropped]":
         waiting = list(self.dropped)
         for entry in self.entries:
             while waiting and waiting[0].first < entry.offset:
