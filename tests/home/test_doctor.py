@@ -20,7 +20,7 @@ from chez.records.diff import first_change
 from chez.records.encode import encode_fields
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
-from chez.store.file import PAGE_BYTES, connect
+from chez.store.file import connect
 from chez.store.keyfile import read_key
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, seal, sign_entry
 from tests.home.conftest import PASSPHRASE
@@ -28,7 +28,7 @@ from tests.home.test_import_twice import Pair, everything, pair
 
 __all__ = ("pair",)
 
-PAGE = PAGE_BYTES
+PAGE = 4096
 
 
 @pytest.fixture(scope="module")

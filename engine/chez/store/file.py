@@ -1,6 +1,5 @@
 """The file of a store: opened with its key, encrypted under another one, brought to the present schema."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from importlib import resources
@@ -14,16 +13,12 @@ from chez.errors import Damaged, StorageFailed
 from chez.store.ceilings import STATEMENT, lowered
 from chez.store.disk import storage_error
 
-__all__ = ("PAGE_BYTES", "Connection", "check_schema", "connect", "copy_into", "migrate", "rekey", "schema_mark")
+__all__ = ("Connection", "check_schema", "connect", "migrate", "rekey", "schema_mark")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
 
 SCHEMA_VERSION: Final = 1
-
-PAGE_BYTES: Final = 2048
-"""Bytes of one page. A small change touches seven, and each is enciphered, authenticated, written and synced: half of
-SQLCipher's own size is half of that."""
 
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
 """Parameters that are bound as they are, each with a built-in call that says so. The binding asks everybody else how
@@ -53,7 +48,6 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         # What SQLCipher would write to standard error for a damaged page is raised as well.
         db.execute("PRAGMA cipher_log_level = NONE")
         db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
-        db.execute(f"PRAGMA cipher_page_size = {PAGE_BYTES}")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         for pragma in (*(() if read_only else ("journal_mode = WAL",)), "synchronous = FULL", "foreign_keys = ON",
                        "trusted_schema = OFF", "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
@@ -65,24 +59,6 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         db.close()
         raise storage_error(error) from None
     return db
-
-
-def copy_into(db: Connection, path: Path, key: bytes | bytearray) -> None:
-    """Write what an open store holds, as of one moment, into a new file under the same key, without what it has freed.
-
-    Raises what SQLite raises; the file is worth nothing then. (VACUUM INTO would write pages of the size that this
-    process has as its default, whatever the store's own, and what comes of it is no database.)
-    """
-    db.execute("ATTACH DATABASE CAST(? AS TEXT) AS copy KEY ?", (os.fsencode(path), f"x'{key.hex()}'"))
-    for pragma in (f"cipher_page_size = {PAGE_BYTES}", "journal_mode = OFF", "synchronous = OFF"):
-        db.execute(f"PRAGMA copy.{pragma}")
-    db.execute("BEGIN")
-    db.execute("SELECT sqlcipher_export('copy')").fetchone()
-    for pragma in ("user_version", "application_id"):
-        (value,) = db.execute(f"PRAGMA main.{pragma}").fetchone()
-        db.execute(f"PRAGMA copy.{pragma} = {value}")
-    db.execute("COMMIT")
-    db.execute("DETACH DATABASE copy")
 
 
 def rekey(path: Path, old: bytes | bytearray, new: bytes) -> None:

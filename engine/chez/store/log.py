@@ -14,14 +14,13 @@ from typing import Any, Final
 import sqlcipher3
 
 from chez.errors import StorageFailed
-from chez.store.file import PAGE_BYTES
 
 __all__ = ("Log",)
 
-CHECKPOINT: Final = 2000
+CHECKPOINT: Final = 1000
 """Pages in the log from which on it is written back."""
 
-ROOM: Final = 32 + (CHECKPOINT + 64) * (24 + PAGE_BYTES)
+ROOM: Final = 32 + (CHECKPOINT + 64) * (24 + 4096)
 """Bytes of a log of so many pages, and of the transaction with which it gets there (sqlite.org/fileformat2.html, 4.1).
 """
 
