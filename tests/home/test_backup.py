@@ -3,14 +3,18 @@
 import asyncio
 import os
 import sys
+import tempfile
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import chez
 from chez import crypto
 from chez.errors import Damaged, HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.journal import Journal
 from tests.blobs.support import CHUNK as PIECE
 from tests.blobs.support import content, read
 from tests.home.conftest import PASSPHRASE
@@ -79,6 +83,44 @@ async def test_a_backup_is_one_moment_of_a_home_in_use(home: chez.Home, tmp_path
         first, last = [(await again.collection("notes").get(id)).value for id in ("0000", "1999")]
         assert turns > 1 and first["n"] == last["n"]
         assert await again.collection("notes").count() == 2000
+
+
+async def test_who_closes_a_home_ends_its_backup_and_waits_for_that(
+        path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was copied after that was sealed under the wiped key, zeros, which everybody has."""
+    loop, begun, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def gate(*_: object, **options: Any) -> str:
+        loop.call_soon_threadsafe(begun.set)
+        assert goes_on.wait(60)
+        return mkdtemp(**options)
+
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr("chez.home.backup.tempfile.mkdtemp", gate)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        making = asyncio.create_task(home.backup(tmp_path / "backup"))
+        await begun.wait()
+        loop.call_later(0.1, goes_on.set)  # the home is being closed by then
+    with pytest.raises(StorageFailed, match="closed"):
+        await making
+    assert [one.name for one in tmp_path.iterdir()] == ["home"] and not list(path.glob(".backup-*"))
+
+
+async def test_no_backup_is_left_that_the_journal_does_not_tell_of(
+        path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a home that is opened for reading alone none is made."""
+    async with chez.open(path, passphrase=PASSPHRASE, read_only=True) as home:
+        with pytest.raises(NotAllowed, match="reading only"):
+            await home.backup(tmp_path / "backup")
+
+    async def full(*_: object) -> None:
+        raise StorageFailed("the disk is full")
+
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with monkeypatch.context() as patch, pytest.raises(StorageFailed, match="full"):
+            patch.setattr(Journal, "append", full)
+            await home.backup(tmp_path / "backup")
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]
 
 
 async def test_a_backup_of_what_is_damaged_is_not_said_to_be_tried(path: Path, tmp_path: Path) -> None:

@@ -244,7 +244,8 @@ async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(databas
 
 async def test_work_aside_that_begins_as_the_store_is_closed_finds_no_damage(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its connection was opened with the key that was zeros by then: the person was sent to a backup."""
+    """Its connection was opened with the key that was zeros by then: the person was sent to a backup. The key is
+    wiped once nobody works under it."""
     begun, closed = threading.Event(), threading.Event()
 
     def late(path: Path, key: bytearray, *, read_only: bool) -> Connection:
@@ -256,7 +257,11 @@ async def test_work_aside_that_begins_as_the_store_is_closed_finds_no_damage(
     monkeypatch.setattr("chez.store.database.connect", late)
     aside = asyncio.create_task(database.aside(lambda db, check: db.execute("SELECT 1").fetchone()))
     await asyncio.to_thread(begun.wait, 10)
-    await database.close()
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0.01)
+    assert database.key == b"k" * 32
     closed.set()
     with pytest.raises(StorageFailed, match="closed"):
         await aside
+    await closing
+    assert database.key == bytes(32)

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from chez import crypto
-from chez.errors import BadArchive, Damaged, InvalidValue, NotFound, StorageFailed
+from chez.errors import BadArchive, ChezError, Damaged, InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.names import check_path
 from chez.journal import Journal
@@ -88,14 +88,21 @@ class Backup(msgspec.Struct, frozen=True):
     async def write(self, path: Path, verify: bool, progress: OnProgress | None) -> BackupReport:
         """Write a backup; see `Home.backup`."""
         check_path(path)
+        if self.database.read_only:
+            raise NotAllowed("this home was opened for reading only", "Open it without read_only=True: the journal is "
+                             "to tell of a backup.")
         if path.exists() or path.is_symlink():
             raise InvalidValue(f"there is something at {path} already", "A backup is never written over anything.")
         if not path.parent.is_dir():
             raise NotFound(f"there is no folder {path.parent}", "Make it, or choose another; of a disk, plug it in.")
         note = on_loop(progress)
         report = await self.database.aside(lambda db, check: self._write(db, path, verify, note, check))
-        await self.journal.append("backup", {"to": str(path), "bytes": report.bytes, "sha256": report.sha256,
-                                             "verified": verify})
+        try:
+            await self.journal.append("backup", {"to": str(path), "bytes": report.bytes, "sha256": report.sha256,
+                                                 "verified": verify})
+        except ChezError:  # of what nobody knows nothing is left
+            path.unlink(missing_ok=True)
+            raise
         return report
 
     def _write(self, db: Connection, path: Path, verify: bool, note: OnProgress,

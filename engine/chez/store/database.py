@@ -83,6 +83,8 @@ class Database:
     _looked: int = 0
     """and how many it took, counted by that thread."""
     _calls: list[Callable[[], None]] = field(default_factory=list)
+    _aside: dict[threading.Event, asyncio.Event] = field(default_factory=dict)
+    """Of the work that runs on threads of its own: what says that it is unwanted, and that it ended."""
     _ahead: "asyncio.Future[Any] | None" = None
     """The last write of which it was told before it began what it would show."""
     _log: Log = field(init=False)
@@ -112,7 +114,7 @@ class Database:
         `StorageFailed` when the commit itself fails: then nothing of the group is kept.
         """
         if self._closed:
-            raise StorageFailed("this home is closed", "Open it again.")
+            raise _closed()
         # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
         return await self.submit(work)
 
@@ -135,7 +137,7 @@ class Database:
 
     def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         if self._closed:
-            raise StorageFailed("this home is closed", "Open it again.")
+            raise _closed()
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
         self._queue.append(entry)
@@ -175,7 +177,7 @@ class Database:
             await asyncio.wait((self._ahead,))
         self._ahead = None
         if self._closed:
-            raise StorageFailed("this home is closed", "Open it again.")
+            raise _closed()
 
     async def make_room(self) -> None:
         """Somebody is about to write many small transactions: have each of them synced sooner (`store.log`)."""
@@ -201,32 +203,36 @@ class Database:
     async def aside(self, work: Callable[[Connection, Callable[[], None]], T]) -> T:
         """Run long `work` on a connection and a thread of its own: nothing else waits for it.
 
-        A caller that is cancelled waits until `work` has ended: from then on its statements
-        fail, and so does the second argument, which `work` calls between them.
+        A caller that is cancelled waits until `work` has ended, and so does who closes the store: from then on its
+        statements fail, and so does the second argument, which `work` calls between them.
         """
         await self._told()
         unwanted = threading.Event()
 
         def check() -> None:
+            if self._closed:
+                raise _closed()
             if unwanted.is_set():
                 raise StorageFailed("this was cancelled")
 
         def run() -> T:
-            try:
-                db = connect(self.path, self.key, read_only=self.read_only)
-            except ChezError:
-                if self._closed:  # and the key is zeros: nothing is damaged
-                    raise StorageFailed("this home is closed", "Open it again.") from None
-                raise
+            db = connect(self.path, self.key, read_only=self.read_only)
             db.set_progress_handler(unwanted.is_set, 10_000)  # ends the statement when it says yes
             try:
+                check()
                 return work(db, check)
             except sqlcipher3.Error as error:
+                check()
                 raise storage_error(error) from None
             finally:
                 db.close()
 
-        return await finished(asyncio.to_thread(run), unwanted.set)
+        self._aside[unwanted] = ended = asyncio.Event()
+        try:
+            return await finished(asyncio.to_thread(run), unwanted.set)
+        finally:
+            del self._aside[unwanted]
+            ended.set()
 
     async def close(self) -> None:
         """Finish what is queued, then close both connections; also where who closes is cancelled meanwhile."""
@@ -237,6 +243,9 @@ class Database:
         if self._writing:
             self._rested = asyncio.get_running_loop().create_future()
             await self._rested
+        for unwanted, ended in list(self._aside.items()):
+            unwanted.set()
+            await ended.wait()  # it works under the key
         async with self._asking:
             if self._asker is not None:
                 await self._asker.close()
@@ -326,6 +335,10 @@ class Database:
     def _undone(self) -> None:
         if self.after_rollback is not None:
             self.after_rollback()
+
+
+def _closed() -> StorageFailed:
+    return StorageFailed("this home is closed", "Open it again.")
 
 
 def _reading(work: Callable[[Connection], T], db: Connection) -> T:
