@@ -108,7 +108,7 @@ class Committer:
         """
         first = not self._waiting
         self._waiting.append((request, done, cost(request) if weight is None else weight))
-        if first:  # else both were done for the first of them
+        if first:
             self._idle.clear()
             self._stir()
 
@@ -129,7 +129,10 @@ class Committer:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _stir(self) -> None:
-        """Begin a group, if one may, of what waits and whatever comes in before the loop's next turn."""
+        """Begin a group, if one may, of what waits and whatever comes in before the loop's next turn.
+
+        Where something waits, a group is about to begin, or so many are under way that one that is answered begins it.
+        """
         if self._waiting and self._running and self._under_way < (GROUPS_AT_ONCE if self._shared else 1):
             self._soon = True
             asyncio.get_running_loop().call_soon(self._next)
@@ -173,7 +176,7 @@ class Committer:
         for (_, done, _), result in zip(group, results, strict=True):
             try:
                 done(result)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 _told_nobody(error)
         try:
             self._grown(growth([request for request, _, _ in group], results))
@@ -187,6 +190,8 @@ class Committer:
     def _performed(self, requests: Sequence[Request], told: Callable[[list[Result]], None], outcome: Outcome) -> None:
         if not self._running:
             return
+        if not isinstance(outcome, BaseException) and len(outcome) != len(requests):
+            outcome = ValueError("a result for each request")
         if not isinstance(outcome, BaseException):
             told(outcome)
             self._note_performed(requests, outcome)  # nobody waits for that
@@ -255,6 +260,6 @@ def _written(request: Request, result: Result) -> bool:
         not isinstance(result, Stored) or result.fresh)
 
 
-def _told_nobody(error: Exception) -> None:
+def _told_nobody(error: BaseException) -> None:
     """A defect in what one connection does with an answer concerns no other; the text could quote what was asked."""
     _log.error("an answer failed on something unexpected (%s)", type(error).__name__)

@@ -122,6 +122,47 @@ async def test_a_store_that_failed_is_ready_again_when_something_was_written() -
         assert not await ready((Expire(), Expired(more=False, able=False))), "no room is left"
 
 
+class Odd(MemoryStorage):
+    """Does something that no store should, for each group once."""
+
+    def __init__(self, *odd: BaseException | None) -> None:
+        super().__init__(seed("incarnation"))
+        self.odd = list(odd)
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`."""
+        if self.odd and (error := self.odd.pop(0)) is not None:
+            raise error
+        return [Expired(False)] * (len(requests) - (1 if self.odd else 0))
+
+
+async def test_whatever_a_store_does_those_after_are_answered() -> None:
+    """A group that was cancelled, failed on a defect, or got too few results is refused, and ends."""
+    committer = Committer(Odd(asyncio.CancelledError(), KeyError("a secret"), None, None), lambda _: None)
+    told: list[Result] = []
+
+    def cancelled(result: Result) -> None:
+        told.append(result)
+        raise asyncio.CancelledError
+
+    async with running(committer):
+        for number in range(4):
+            committer.submit(Expire(), cancelled)
+            await asyncio.wait_for(committer.idle(), 30)
+            assert len(told) == number + 1
+    assert [isinstance(one, Refused) and one.code is Code.STORAGE for one in told] == [True, True, True, False]
+
+
+async def test_who_asks_a_store_that_is_being_closed_is_told(tmp_path: Path) -> None:
+    """Behind its end nothing is done, and nobody would ever hear of it."""
+    storage = await SqliteStorage.open(tmp_path)
+    closing = asyncio.create_task(storage.close())
+    for _ in range(20):
+        with suppress(StorageFailed):
+            await asyncio.wait_for(storage.perform([ReadPage(SPACE.handle, 0, 1, READ)]), 30)
+    await closing
+
+
 def test_a_request_weighs_what_it_may_hold() -> None:
     """All that it brings, or that its answer may: what a connection makes the relay hold is bounded by that."""
     packets, ids = table(50), tuple(seed(f"{number}") for number in range(50))

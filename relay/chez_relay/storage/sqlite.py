@@ -145,7 +145,11 @@ class SqliteStorage:
         self._writing_back.wrote(requests)  # whoever waits is told before
 
     def _told(self, reads: bool, done: Callable[[Outcome], None], requests: Sequence[Request], found: Outcome) -> None:
-        done(self._outcome(requests, found, reads=reads))
+        try:
+            found = self._outcome(requests, found, reads=reads)
+        except Exception as error:  # somebody waits for it
+            found = error
+        done(found)
 
     def _outcome(self, requests: Sequence[Request], found: Outcome, *, reads: bool) -> Outcome:
         if isinstance(found, BaseException):
@@ -188,15 +192,15 @@ class SqliteStorage:
 
     async def close(self) -> None:
         """Close the file and give up the lock."""
-        if self._lock:
+        lock, self._lock = self._lock, ()  # what is asked for from now on comes too late
+        if lock:
             if not self._unsound:
                 with suppress(*SQLITE_ERRORS):  # nothing is lost where it can't be written
                     await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
             await asyncio.to_thread(self._writing_back.close)
             await self._db.close()
             os.close(self._file)
-            _give_up(self._lock)
-            self._lock = ()
+            _give_up(lock)
 
 
 def _room(folder: Path) -> int:
