@@ -168,6 +168,42 @@ def test_pushes_never_exceed_the_credit(number: int, credit: int) -> None:
         assert before < len(envelopes(reader)) <= before + 4
 
 
+def test_a_page_fits_a_frame_however_much_is_asked_for() -> None:
+    """Of 2 MiB of entries, with a limit of 16 MiB, one page of at most 768 KiB comes, and the next on demand."""
+    world = World(15)
+    link = opened(world)
+    for part in range(8):
+        link.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part, 262_144))
+    world.run()
+    for after in (0, 3, 6):
+        link.client.read(SPACE.handle, after, 16_777_216)
+        for data in link.client.data_to_send():
+            link.apply(link.relay.receive(data))
+        world.perform(link, link.owed.popleft())
+        assert len(link.down[-1]) <= 1_048_576
+    world.run()
+    pages = [[entry.offset for entry in event.entries] for event in kinds(link, EntriesArrived)]
+    assert pages == [[1, 2, 3], [4, 5, 6], [7, 8]]
+
+
+def test_credit_does_not_pile_up() -> None:
+    """However often 16 MiB are allowed, so much is sent until there is new credit, and at most one entry beyond it."""
+    world = World(16)
+    reader = opened(world, Role.READ)
+    reader.client.subscribe(SPACE.handle, 0, 1)
+    for _ in range(100):
+        reader.client.credit(SPACE.handle, 16_777_216)
+    world.run()
+    writer = opened(world)
+    for part in range(20):
+        writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part, 1_000_000))
+    world.run()
+    assert reader.caught is None and len(envelopes(reader)) == 17
+    reader.client.credit(SPACE.handle, 16_777_216)
+    world.run()
+    assert len(envelopes(reader)) == 20
+
+
 def test_inbox_items_come_in_order_and_are_deleted_when_acknowledged() -> None:
     """Put before and during the watch, taken once, gone after the acknowledgement."""
     world = World(9)
