@@ -86,6 +86,15 @@ def test_versions_are_negotiated() -> None:
     assert session.receive(frames.encode(SAMPLES[frames.Hello])) == []
 
 
+@pytest.mark.parametrize("versions", [[1], [9, 1], [1, 9], [9, 1, 7]])
+def test_the_version_in_common_is_chosen_wherever_it_stands(versions: list[int]) -> None:
+    """Whatever else a newer client speaks, and prefers."""
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    (answer,) = session.receive(frames.encode(frames.Hello(versions, seed("c"), NAME)))
+    assert isinstance(answer, Send) and session.state is relay.State.READY
+    assert frames.decode_relay(answer.data) == frames.Welcome(1, seed("n"), seed("i"))
+
+
 def test_what_waits_behind_an_open_is_bounded() -> None:
     """A client that floods while its login is checked is let go; memory stays bounded."""
     session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
@@ -224,6 +233,20 @@ def test_a_lying_relay_is_named(lie: str) -> None:
         with pytest.raises(RelayMisbehaved):
             session.receive(data)
     assert session.state is client.State.BROKEN
+
+
+@pytest.mark.parametrize("lie", [
+    *(frames.Welcome(version, HEAD, HEAD) for version in (0, 2, 9)), frames.Done(1), frames.Met(HEAD, [HEAD] * 64),
+], ids=["version 0", "version 2", "version 9", "Done", "Met"])
+def test_a_relay_that_greets_with_a_lie_is_named(lie: frames.RelayFrame) -> None:
+    """A version that was not offered, or an answer before the greeting: nothing that waits is sent to such a relay."""
+    session = ClientSession(NAME, seed("n"))
+    session.data_to_send()
+    session.open(SPACE.claims(Role.READ))
+    for _ in range(2):
+        with pytest.raises(RelayMisbehaved):
+            session.receive(frames.encode(lie))
+    assert session.state is client.State.BROKEN and session.data_to_send() == []
 
 
 def test_an_end_of_roles_is_believed_once() -> None:
