@@ -7,7 +7,8 @@ describes each frame, its reply and its idempotence.
 `ref` is chosen by the client and repeated in the answer; 0 marks what nobody asked for.
 """
 
-from typing import Annotated, Final
+from types import UnionType
+from typing import Annotated, Final, get_args
 
 import msgspec
 from msgspec import Meta
@@ -354,6 +355,7 @@ RelayFrame = (
 _encoder = msgspec.msgpack.Encoder()
 _client_decoder = msgspec.msgpack.Decoder(ClientFrame)
 _relay_decoder = msgspec.msgpack.Decoder(RelayFrame)
+_number_decoder = msgspec.msgpack.Decoder(int)
 
 
 def encode(frame: ClientFrame | RelayFrame) -> bytes:
@@ -369,7 +371,7 @@ def decode_client(data: bytes) -> ClientFrame:
         frame: ClientFrame = _client_decoder.decode(data)
         return frame
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FrameError(f"no frame a client may send: {error}") from None
+        raise FrameError(_why(data, error, "client", ClientFrame)) from None
 
 
 def decode_relay(data: bytes) -> RelayFrame:
@@ -380,4 +382,25 @@ def decode_relay(data: bytes) -> RelayFrame:
         frame: RelayFrame = _relay_decoder.decode(data)
         return frame
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FrameError(f"no frame a relay may send: {error}") from None
+        raise FrameError(_why(data, error, "relay", RelayFrame)) from None
+
+
+def _why(data: bytes, error: Exception, sender: str, known: UnionType) -> str:
+    """What to say of bytes that are no frame, to whoever may speak a later version of the protocol."""
+    if not data:  # what stands for a message of text, too
+        return "a frame is a binary message, and this one is text, or empty"
+    number = _number(data)
+    if number is None or number in {kind.__struct_config__.tag for kind in get_args(known)}:
+        return f"no frame a {sender} may send: {error}"
+    reader = "relay" if sender == "client" else "device"
+    return f"this {reader} knows no frame {number}: protocol version {PROTOCOL_VERSION} has none from a {sender}"
+
+
+def _number(data: bytes) -> int | None:
+    """The number that an array begins with, whatever follows it; None if there is none."""
+    at = 1 if 0x91 <= data[0] <= 0x9F else {0xDC: 3, 0xDD: 5}.get(data[0], len(data))
+    size = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}.get(data[at], 1) if at < len(data) else 0
+    try:
+        return _number_decoder.decode(data[at:at + size])
+    except msgspec.DecodeError:
+        return None

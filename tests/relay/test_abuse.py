@@ -208,6 +208,25 @@ async def test_what_is_sent_in_one_go_is_answered_in_its_order() -> None:
         assert refused == [*[(ref, Code.OUT_OF_ORDER) for ref in (*range(3 * TURN), *range(5))], (0, Code.MALFORMED)]
 
 
+@pytest.mark.parametrize(("message", "words"), [
+    (b"\x93\x18\x01\x02", "this relay knows no frame 24"), (b"\x91\x1f", "this relay knows no frame 31"),
+    (b"\x92\xcc\xc8\x01", "this relay knows no frame 200"), ("hello", "a frame is a binary message"),
+    (b"", "a frame is a binary message"), (b"hello", "no frame a client may send"),
+], ids=["24", "31", "200", "text", "empty", "no array"])
+async def test_an_unknown_frame_is_refused_by_its_number(message: bytes | str, words: str) -> None:
+    """A client of a later version reads what was not understood, and nothing that it sent behind is carried out."""
+    async with relay() as server, dial(url(server), compression=None) as client:
+        await talk(client, frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))
+        await client.send(message)
+        await client.send(frames.encode(frames.GetUsage(1, SPACE.handle)))
+        answer = frames.decode_relay(await client.recv(decode=False))
+        assert isinstance(answer, frames.Failed) and (answer.ref, answer.code) == (0, Code.MALFORMED)
+        assert answer.message.startswith(words) and not answer.retry
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+        assert (client.close_code, client.close_reason) == (1002, Code.MALFORMED)
+
+
 async def test_a_compression_bomb_meets_no_decompression() -> None:
     """The relay agrees to no compression, and closes on a frame that says it is compressed, unread."""
     bomb = zlib.compress(bytes(50 * MIB), 9)[2:-4]

@@ -84,6 +84,30 @@ def test_bombs_are_refused(data: bytes) -> None:
             decoder(data)
 
 
+@pytest.mark.parametrize(("data", "words"), [
+    (b"\x93\x18\x01\x02", "this relay knows no frame 24"), (b"\x91\x1f", "this relay knows no frame 31"),
+    (b"\x92\xcc\xc8\xc4", "this relay knows no frame 200"), (b"\xdc\x00\x01\x00", "this relay knows no frame 0"),
+    (b"\xdd\x00\x00\x00\x01\xcd\x01\x00", "this relay knows no frame 256"),
+    (b"\x91\xce\x00\x01\x00\x00", "this relay knows no frame 65536"),
+    (b"\x91\xcf" + b"\xff" * 8, "this relay knows no frame 18446744073709551615"),
+    (b"\x91\xff", "this relay knows no frame -1"), (b"\x92\x22\x01", "this relay knows no frame 34"),
+    (b"", "text, or empty"), (b"\x91\x17", "no frame a client may send"), (b"\x90", "no frame a client may send"),
+    (b"\x91", "no frame a client may send"), (b"\x91\xcd\x01", "no frame a client may send"),
+    (b"\xdd\x00", "no frame a client may send"), (b"\x91\xa1x", "no frame a client may send"),
+    (b"hello", "no frame a client may send"), (b"\x91" * 100_000, "no frame a client may send"),
+], ids=lambda one: repr(one)[:40])
+def test_a_refusal_names_the_frame_that_is_unknown(data: bytes, words: str) -> None:
+    """Whoever speaks a later version, or sends text, is told what was not understood."""
+    with pytest.raises(FrameError, match=words):
+        frames.decode_client(data)
+
+
+def test_a_device_names_the_frame_that_it_does_not_know() -> None:
+    """Likewise, of a relay's."""
+    with pytest.raises(FrameError, match="this device knows no frame 49"):
+        frames.decode_relay(b"\x92\x31\x01")
+
+
 def test_the_largest_frames_fit() -> None:
     """The largest envelope, alone or in a page of the largest size, fits a frame."""
     ref, name = 2**32 - 1, bytes(32)
