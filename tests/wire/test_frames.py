@@ -1,8 +1,5 @@
 """The wire formats: golden vectors, round trips, and bytes that are none of it."""
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +9,10 @@ from chez_wire.envelope import HEADER_BYTES, TAG_BYTES, Header, entry_id
 from chez_wire.errors import EnvelopeError, FrameError
 from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME, MAX_INBOX_ITEM, MAX_PAGE
 from chez_wire.login import Role
-from tests.vectors.make_frames import FRAMES, vectors
+from tests.vectors.golden import golden
+from tests.vectors.make_frames import FRAMES, SHORTER, vectors
 
-GOLDEN = Path(__file__).parent.parent / "vectors" / "frames.json"
+VECTORS = golden("frames")
 CLIENT = {kind.__name__ for kind in frames.ClientFrame.__args__}
 RELAY = {kind.__name__ for kind in frames.RelayFrame.__args__}
 
@@ -26,12 +24,34 @@ def decode(data: bytes) -> frames.ClientFrame | frames.RelayFrame:
 
 def test_golden_vectors_hold() -> None:
     """Frames and signed messages encode to the bytes they always had."""
-    assert json.loads(GOLDEN.read_text()) == vectors()
+    assert VECTORS == vectors()
 
 
 def test_every_frame_has_a_vector() -> None:
     """No frame of the protocol is missing from the vectors."""
     assert {type(frame).__name__ for frame in FRAMES} == CLIENT | RELAY
+
+
+def test_every_frame_of_the_vectors_is_in_the_file() -> None:
+    """None stands in another's place: the file's bytes decode to all of them, in order."""
+    assert [decode(bytes.fromhex(data)) for data in VECTORS["frames"].values()] == list(FRAMES)
+
+
+@pytest.mark.parametrize("name", SHORTER)
+def test_a_last_field_may_be_left_out(name: str) -> None:
+    """It has its default then."""
+    assert decode(bytes.fromhex(VECTORS["shorter"][name])) == SHORTER[name][1]
+
+
+@pytest.mark.parametrize(("reader", "name"), [
+    *(("relay", name) for name in VECTORS["refused by a relay"]),
+    *(("device", name) for name in VECTORS["refused by a device"]),
+])
+def test_what_the_vectors_say_is_refused(reader: str, name: str) -> None:
+    """Bytes that are no frame, each for one reason."""
+    decoder = frames.decode_client if reader == "relay" else frames.decode_relay
+    with pytest.raises(FrameError):
+        decoder(bytes.fromhex(VECTORS[f"refused by a {reader}"][name]))
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: type(frame).__name__)
