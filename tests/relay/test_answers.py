@@ -14,7 +14,7 @@ from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions, Place
 from chez_relay.lan.meeting import Acquaintances
 from chez_relay.session import RelaySession
-from chez_relay.storage import AddEntry, Quotas, Refused
+from chez_relay.storage import AddEntry, Found, Quotas, Refused
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import BOXES_FULL, CROWDED, DAMAGED, MUCH_DROPPED
 from chez_wire import frames as f
@@ -36,7 +36,7 @@ from chez_wire.meeting import LEAST_PROOFS, PLAIN_CHANNEL, Side, meeting_proof
 from chez_wire.packets import packets_hash
 from tests.relay.link import NAME
 from tests.relay.support import Space, key, packet, seed
-from tests.wire.page import answers, paragraph, quoted
+from tests.wire.page import answers, paragraph, quoted, section
 
 SPACE, OTHER = Space(), Space("other")
 HANDLE, STORE = SPACE.handle, seed("incarnation")
@@ -50,12 +50,12 @@ Request = TypeVar("Request", f.CreateSpace, f.CreateInbox, f.Rotate, f.DeleteSpa
 
 
 class Allowance:
-    """Everything, until it is used up."""
+    """Everything, until all of it or one thing is used up."""
 
-    left = True
+    spent: str | bool = False
 
     def __getattr__(self, name: str) -> Callable[..., bool]:
-        return lambda *_: self.left
+        return lambda *_: self.spent is not True and self.spent != name
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Case:
     frame: f.ClientFrame
     before: tuple[f.ClientFrame, ...] = ()
     later: float = 0
-    spent: bool = False
-    result: Refused | None = None
+    spent: str | bool = False
+    result: Refused | Found | None = None
     tokens: tuple[str, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
     lan: bool = False
@@ -74,7 +74,11 @@ class Case:
 
     def run(self) -> list[str]:
         """The answers: a refusal's code, else the frame's name."""
-        return [one.code if isinstance(one, f.Failed) else type(one).__name__ for one in self._run()[0]]
+        return [one.code if isinstance(one, f.Failed) else type(one).__name__ for one in self.frames()]
+
+    def frames(self) -> list[f.RelayFrame]:
+        """The answers."""
+        return self._run()[0]
 
     @property
     def asks(self) -> bool:
@@ -93,7 +97,7 @@ class Case:
         asked = False
         for frame in (*self.before, self.frame):
             if last := frame is self.frame:
-                now[0], may.left, out = self.later, not self.spent, []
+                now[0], may.spent, out = self.later, self.spent, []
                 store.perform_now(self.elsewhere)
             effects = session.receive(f.encode(frame))
             while effects:
@@ -276,3 +280,38 @@ def test_whatever_comes_too_early_is_out_of_order(kind: type[msgspec.Struct]) ->
     assert f"`{Code.OUT_OF_ORDER}`" in paragraph("Order of a connection")
     if kind is not f.Hello:
         assert Case(CASES[kind][0].frame).run() == [Code.OUT_OF_ORDER]
+
+
+def test_the_page_names_what_becomes_of_each_claim() -> None:
+    """An `Opened` tells of each why it is not open."""
+    unproven = f.Open(2, [replace(OPEN.claims[0], signature=UNSIGNED)])
+    cases = [Case(OPEN, MADE), Case(OPEN, GREETED), Case(OPEN, (*MADE, DELETE)), Case(unproven, MADE),
+             Case(OPEN, MADE, spent="open_place"), Case(OPEN, MADE, result=Found((DAMAGED,) * len(OPEN.claims)))]
+    met = {claim.error for case in cases for one in case.frames() if isinstance(one, f.Opened) for claim in one.spaces}
+    assert met == {"", *quoted(section(f.Opened).split("the role is open, else")[1].split(".")[0])}
+
+
+def test_the_page_names_what_becomes_of_each_kept_space() -> None:
+    """A `Resumed` tells of each why it did not come back."""
+    cases = [Case(RESUME, GREETED), Case(RESUME, (*MADE, DELETE)), Case(RESUME, (*MADE, ROTATE)),
+             Case(replace(RESUME, offsets=[7]), MADE), Case(RESUME, MADE, spent="open_place"),
+             Case(RESUME, MADE, result=Found((DAMAGED,)))]
+    met = {lost.code for case in cases for one in case.frames() if isinstance(one, f.Resumed) for lost in one.lost}
+    assert met == set(quoted(section(f.Resumed).split("`code`:")[1].split("]")[0]))
+
+
+def test_the_page_names_why_roles_end() -> None:
+    """An `Ended` tells it."""
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=STORE)
+    store, met = MemoryStorage(STORE), set()
+    for credentials in (NEXT.keys.credentials, None):
+        for frame in READY:
+            for effect in session.receive(f.encode(frame)):
+                if isinstance(effect, Ask):
+                    session.completed(effect, store.perform_now([effect.request])[0])
+        (sent,) = session.rotated(HANDLE, credentials)
+        assert isinstance(sent, Send)
+        ended = f.decode_relay(sent.data)
+        assert isinstance(ended, f.Ended)
+        met.add(ended.code)
+    assert met == set(quoted(section(f.Ended).split("`code` (")[1].split(")")[0]))
