@@ -282,6 +282,16 @@ def test_whatever_comes_too_early_is_out_of_order(kind: type[msgspec.Struct]) ->
         assert Case(CASES[kind][0].frame).run() == [Code.OUT_OF_ORDER]
 
 
+def test_the_page_names_what_a_relay_on_a_network_of_its_home_does_not_take() -> None:
+    """Whatever is about a space that was proven is taken there, these frames alone are not."""
+    met = (HELLO, MEET)
+    refused = [type(cases[0].frame).__name__ for cases in CASES.values()
+               if Case(cases[0].frame, met, lan=True).run() == [Code.STRANGER]]
+    assert refused == quoted(paragraph("Meeting").split("it takes no ")[1].split(".")[0])
+    for frame in (replace(GET_PACKET, handle=OTHER.handle), opening(OTHER.handle, {Role.READ: OWNER})):
+        assert Case(frame, met, lan=True).run() == [Code.STRANGER]
+
+
 def test_the_page_names_what_becomes_of_each_claim() -> None:
     """An `Opened` tells of each why it is not open."""
     unproven = f.Open(2, [replace(OPEN.claims[0], signature=UNSIGNED)])
