@@ -16,6 +16,7 @@ from chez_relay.session import MAX_WAITING_BYTES, MAX_WAITING_FRAMES
 from chez_relay.storage import Quotas
 from chez_wire import envelope, fields, limits
 from chez_wire.packets import PACKET_COST
+from tests.vectors.make_frames import hashes
 from tests.wire.page import KINDS, PAGE, clause, paragraph, section
 
 _UNITS: Final = {"": 1, "byte": 1, "bytes": 1, "second": 1, "seconds": 1, "KiB": 2**10, "MiB": 2**20, "days": 86_400}
@@ -42,6 +43,27 @@ def test_every_code_is_on_the_page() -> None:
     """The table of codes lists exactly the codes a relay can answer with."""
     table = PAGE.split("## Codes")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Code)
+
+
+def test_what_is_signed_is_on_the_page() -> None:
+    """Each message has a line with its purpose and as many fields as the code signs, and no other line is there."""
+    lines = PAGE.split("**What is signed.**")[1].split("\n\nA signature is worthless")[0].split("\n- ")[1:]
+    told = {}
+    for line in lines:
+        purpose, *named = re.split(", | and ", line.partition("\n")[0].partition(": `")[2])
+        told[purpose.rstrip("`")] = len(named)
+    signed = [parts(bytes.fromhex(message)) for name, message in hashes().items() if name.endswith("_message")]
+    assert told == {purpose.decode(): len(rest) for purpose, *rest in signed}
+
+
+def parts(message: bytes) -> list[bytes]:
+    """The fields of a message that is signed, each behind its length."""
+    out = []
+    while message:
+        end = 4 + int.from_bytes(message[:4], "big")
+        out.append(message[4:end])
+        message = message[end:]
+    return out
 
 
 # --- limits -----------------------------------------------------------------------------
