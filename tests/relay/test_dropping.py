@@ -14,8 +14,13 @@ from chez.sync.events import ChunksFound, EntriesArrived, Refused
 from chez.sync.following import check_run
 from chez.sync.session import Dropping
 from chez_relay import storage as s
+from chez_relay.config import load
+from chez_relay.doctor import examine
 from chez_relay.errors import Code
 from chez_relay.storage import Expire
+from chez_relay.storage.census import census
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.tables import Tables
 from chez_wire.dropping import NO_DROP, drop_hash, uncovered, united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -197,6 +202,25 @@ def test_who_names_entries_again_and_again_holds_up_nobody(tmp_path: Path) -> No
             pass
         (page,) = tables.perform([s.ReadPage(SPACE.handle, 0, 100_000, SPACE.keys.read)])
         assert isinstance(page, s.Page) and page.dropped == (s.Dropped(1, 1, mine[0]),)
+
+
+def test_what_was_dropped_is_counted_no_more(tmp_path: Path) -> None:
+    """What waits for its grace is still held; what is gone is not, in parts too, and no other space's count changes."""
+    clock = Clock()
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        tables.perform([s.AddSpace(HOSTILE.handle, HOSTILE.keys), create(), *entries(9)])
+        stored = [one.head for one in tables.perform([entry(n) for n in range(6)]) if isinstance(one, s.Stored)]
+        assert tables.perform([drop([s.Dropped(1, 3, stored[2]), s.Dropped(5, 5, stored[4])])]) == [s.Done()]
+        held = [size.entries for size in census(tmp_path).sizes]
+        clock.now += 100
+        while tables.perform([s.Expire()]) == [s.Expired(True)]:
+            pass
+        assert (held, [size.entries for size in census(tmp_path).sizes]) == ([9, 6], [9, 2])
+        assert census(tmp_path).entries == check(tmp_path / FILE_NAME).entries == 11
+        (told,) = [one.text for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))
+                   if one.what == "store"]
+        assert "2 spaces, 11 entries" in told
 
 
 def test_what_a_drop_costs_does_not_grow_with_what_was_dropped_before(tmp_path: Path) -> None:

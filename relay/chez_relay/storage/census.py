@@ -47,13 +47,14 @@ def census(folder: Path) -> Census:
         checked_version(db, len(steps()))
         facts = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
         rows = db.execute(
-            "SELECT last, data_bytes + control_bytes,"
+            "SELECT last - (SELECT coalesce(sum(dropped.last - dropped.first + 1), 0) FROM dropped"
+            " WHERE dropped.space = spaces.space), data_bytes + control_bytes,"
             " (SELECT count(*) FROM chunks WHERE chunks.space = spaces.space), blob_bytes, packets"
             " FROM spaces ORDER BY space").fetchall()
         (inboxes,) = db.execute("SELECT count(*) FROM inboxes").fetchone()
         (items,) = db.execute("SELECT count(*) FROM items").fetchone()
     if (facts is None or type(facts[0]) is not bytes or len(facts[0]) != INCARNATION_BYTES
-            or any(type(number) is not int for row in rows for number in row)):
+            or any(type(number) is not int or number < 0 for row in rows for number in row)):
         raise StoreUnusable("the store is damaged", "`chez-relay check` tells where")
     sizes = tuple(SpaceSize(*row) for row in rows)
     return Census(facts[0].hex(), len(sizes), sum(s.entries for s in sizes), sum(s.bytes for s in sizes),
