@@ -17,11 +17,11 @@ from tests.relay.test_storage import INBOX, READ, SPACE, chunk, create, entry
 __all__ = ("STORING", "WRITING_BACK")
 
 GROUPS: Final[tuple[tuple[s.Request, ...], ...]] = (
-    (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)), (entry(6),),
-    (INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)))
-"""What is asked, a group at a time."""
+    (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)),
+    (INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)), (entry(6),))
+"""What is asked, a group at a time. The last is an entry: one that is lost in a cut at the last word is missed."""
 
-ENTRIES: Final = (0, 1, 5, 5, 6, 6)
+ENTRIES: Final = (0, 1, 5, 5, 5, 6)
 """How many entries there are once each is done."""
 
 CHUNKS: Final = 3
@@ -35,18 +35,18 @@ async def _nothing(folder: Path) -> None:
 async def _store(place: Place) -> None:
     for number, group in enumerate(GROUPS):
         try:
-            await _asked(place.folder, group)
+            await _asked(place, number, group)
         except StorageFailed:  # and from then on of everything, until the relay is started again
             place.relieve()
-            await _asked(place.folder, group)
-        place.say(f"group {number}")
+            await _asked(place, number, group)
 
 
-async def _asked(folder: Path, group: Sequence[s.Request]) -> None:
-    storage = await SqliteStorage.open(folder / "data")
+async def _asked(place: Place, number: int, group: Sequence[s.Request]) -> None:
+    storage = await SqliteStorage.open(place.folder / "data")
     try:
         results = await storage.perform(group)
         assert not any(isinstance(result, s.Refused) for result in results)
+        place.say(f"group {number}")  # before it is closed, which makes durable what the commit only wrote
     finally:
         await storage.close()
 

@@ -460,6 +460,18 @@ async def test_a_failing_group_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 
+async def test_a_commit_returns_once_it_is_on_the_disk(tmp_path: Path) -> None:
+    """The connection that commits writes a log and syncs it each time, also when the store is opened again."""
+    for _ in range(2):
+        store = await SqliteStorage.open(tmp_path)
+        told = []
+        for name in ("journal_mode", "synchronous"):
+            async with store._db.execute(f"PRAGMA {name}") as rows:
+                told += await rows.fetchone() or ()
+        await store.close()
+        assert told == [b"wal", 2]  # 2 is FULL
+
+
 async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
     """Incarnation, spaces, entries, heads and items survive closing and opening."""
     store = await SqliteStorage.open(tmp_path)
