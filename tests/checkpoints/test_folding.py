@@ -186,6 +186,19 @@ def test_a_change_forged_in_anothers_name_has_no_signature() -> None:
         read(reader(WORLD, manifest), [[part]])
 
 
+@pytest.mark.parametrize("purpose", [taking.TAKE, taking.COMPARE])
+@pytest.mark.parametrize("author", [WORLD.owner.keys.id, WORLD.friend.keys.id], ids=["owner", "friend"])
+def test_a_manifest_that_names_another_hash_stands_for_nothing(author: bytes, purpose: int) -> None:
+    """The entries and their signature are the author's, the hash alone is none of theirs: what would go on from it?"""
+    upto = [msgspec.structs.replace(one, hash=bytes(32)) if one.author == author else one
+            for one in MANIFEST.bundles[-1].upto]
+    assert upto != MANIFEST.bundles[-1].upto
+    new = reader(WORLD, one_bundle(MANIFEST, msgspec.structs.replace(MANIFEST.bundles[-1], upto=upto)), purpose)
+    with pytest.raises(BadEntry, match="other entries than"):
+        read(new, [PARTS])
+    assert new.count("entry") == 0
+
+
 def spoken() -> tuple[World, Reader, list[SignedEntry]]:
     """A device that has another one's chain: a change, a statement, a change; and that chain."""
     world = World(3)
