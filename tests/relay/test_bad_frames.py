@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync import session as client
 from chez.sync.events import AppendDone, RolesEnded, Welcomed
+from chez.sync.meeting import Approach
 from chez.sync.session import ClientSession
 from chez_relay import session as relay
-from chez_relay.effects import Ask, Close, Send
+from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions, Place
+from chez_relay.lan.meeting import Acquaintances
 from chez_relay.session import RelaySession
-from chez_relay.storage import Page
+from chez_relay.storage import Found, Page
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, resume_message
@@ -22,6 +24,7 @@ from chez_wire.meeting import LEAST_PROOFS, PLAIN_CHANNEL, Side, meeting_proof
 from tests.relay.link import NAME, World, kinds, opened, refusals
 from tests.relay.support import Space, key, seed
 from tests.tries import tries
+from tests.vectors.make_frames import FRAMES
 
 SPACE = Space()
 
@@ -61,21 +64,120 @@ def test_every_frame_has_a_sample() -> None:
     assert set(SAMPLES) == set(frames.ClientFrame.__args__)
 
 
-@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("state", [relay.State.GREETING, relay.State.READY])
-def test_the_table_decides_which_frames_are_allowed(state: relay.State, kind: type) -> None:
-    """A frame outside the table is answered with out_of_order and changes no state."""
+ALLOWED: dict[relay.State, dict[type, relay.State]] = {
+    relay.State.GREETING: {frames.Hello: relay.State.READY},
+    relay.State.MEETING: {frames.Meet: relay.State.READY},
+    relay.State.READY: {kind: relay.State.READY for kind in SAMPLES if kind not in (frames.Hello, frames.Meet)}
+    | {frames.Open: relay.State.OPENING, frames.Resume: relay.State.OPENING},
+    relay.State.OPENING: {},
+    relay.State.CLOSED: {},
+}
+"""Where each frame leads, said a second time: a session's table that allows more, or leads elsewhere, is noticed."""
+
+
+def relay_in(state: relay.State) -> tuple[RelaySession, list[Effect]]:
+    """A session that came there, and what its last step asked for."""
     kept = KeptSessions(lambda: 0.0)
     kept.at("").keep(key("kept").public, [Place.of(seed(name), {}) for name in ("a", "b")])
-    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), kept=kept.at(""))
-    if state is relay.State.READY:
-        session.receive(frames.encode(SAMPLES[frames.Hello]))
-    effects = session.receive(frames.encode(SAMPLES[kind]))
-    after = relay.TRANSITIONS[state].get(kind)
-    assert session.state is (after or state)
-    codes = [answer.code for effect in effects if isinstance(effect, Send)
-             and isinstance(answer := frames.decode_relay(effect.data), frames.Failed)]
-    assert (Code.OUT_OF_ORDER in codes) is (after is None)
+    known = Acquaintances(bytes, secrets={SPACE.handle: [seed("met")]}) if state is relay.State.MEETING else None
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), kept=kept.at(""), known=known)
+    effects: list[Effect] = []
+    if state is relay.State.CLOSED:
+        effects = session.receive(b"no frame")
+    elif state is not relay.State.GREETING:
+        effects = session.receive(frames.encode(SAMPLES[frames.Hello]))
+    if state is relay.State.OPENING:
+        effects = session.receive(frames.encode(SAMPLES[frames.Open]))
+    assert session.state is state
+    return session, effects
+
+
+def out_of_order(effects: list[Effect]) -> bool:
+    """Whether a frame was answered as one that may not come now."""
+    answers = [frames.decode_relay(effect.data) for effect in effects if isinstance(effect, Send)]
+    return any(isinstance(answer, frames.Failed) and answer.code == Code.OUT_OF_ORDER for answer in answers)
+
+
+@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("state", relay.State, ids=lambda state: state.name)
+def test_the_state_decides_which_frames_are_allowed(state: relay.State, kind: type) -> None:
+    """A frame that may not come now is answered with out_of_order and changes no state. Behind an Open each waits for
+    its answer, and is then what it is where that was; of a connection that ended nothing is read."""
+    session, asked = relay_in(state)
+    effects, allowed = session.receive(frames.encode(SAMPLES[kind])), ALLOWED[state]
+    if state is relay.State.OPENING:
+        assert effects == [] and session.state is state
+        (ask,) = asked
+        assert isinstance(ask, Ask)
+        effects, allowed, state = session.completed(ask, Found((None,))), ALLOWED[relay.State.READY], relay.State.READY
+    if state is relay.State.CLOSED:
+        assert effects == [] and session.state is state
+        return
+    assert session.state is allowed.get(kind, state)
+    assert out_of_order(effects) is (kind not in allowed)
+
+
+ANSWERS: dict[type, frames.RelayFrame] = {
+    type(frame): frame for frame in FRAMES if isinstance(frame, frames.RelayFrame)
+} | {
+    frames.Welcome: frames.Welcome(1, seed("n"), seed("i")),
+    frames.Failed: frames.Failed(0, "version", "no"),
+    frames.Met: frames.Met(seed("i"), [meeting_proof(seed("met"), Side.ANSWERING, NAME, seed("c"), seed("n"),
+                                                     PLAIN_CHANNEL)] * LEAST_PROOFS),
+}
+
+
+TAKEN: dict[client.State, dict[type, client.State]] = {
+    client.State.GREETING: {frames.Welcome: client.State.READY, frames.Failed: client.State.REFUSED},
+    client.State.MEETING: {frames.Met: client.State.READY, frames.Failed: client.State.REFUSED},
+    client.State.READY: {kind: client.State.READY for kind in ANSWERS if kind not in (frames.Welcome, frames.Met)},
+    client.State.REFUSED: {},
+    client.State.BROKEN: {},
+}
+"""Where each of a relay's frames leads a device, said a second time."""
+
+
+def device_in(state: client.State) -> ClientSession:
+    """A device's session that came there, with an append that has no answer yet."""
+    meets = state is client.State.MEETING
+    approach = Approach({SPACE.handle: [seed("met")]}, PLAIN_CHANNEL, entropy=bytes) if meets else None
+    session = ClientSession(NAME, seed("c"), approach)
+    session.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    if state in (client.State.MEETING, client.State.READY):
+        session.receive(frames.encode(ANSWERS[frames.Welcome]))
+    if state is client.State.REFUSED:
+        session.receive(frames.encode(ANSWERS[frames.Failed]))
+    if state is client.State.BROKEN:
+        with pytest.raises(RelayMisbehaved):
+            session.receive(b"no frame")
+    assert session.state is state
+    return session
+
+
+def test_every_answer_has_a_sample() -> None:
+    """A device is tried with each frame that a relay may send."""
+    assert set(ANSWERS) == set(frames.RelayFrame.__args__)
+
+
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("state", client.State, ids=lambda state: state.name)
+def test_the_state_decides_what_a_device_takes(state: client.State, kind: type) -> None:
+    """A relay's frame that may not come now breaks the session, whatever was asked before; one that may is held against
+    what was asked. After a refusal nothing is read, after a break all is an error."""
+    session, told = device_in(state), ""
+    try:
+        heard = session.receive(frames.encode(ANSWERS[kind]))
+    except RelayMisbehaved as error:
+        told = str(error)
+    if state is client.State.REFUSED:
+        assert not told and heard == [] and session.state is state
+    elif state is client.State.BROKEN:
+        assert "goes on" in told and session.state is state
+    elif kind in TAKEN[state]:
+        assert "in state" not in told and session.state is (client.State.BROKEN if told else TAKEN[state][kind])
+        assert not told or state is client.State.READY
+    else:
+        assert f"{kind.__name__} in state {state.name}" in told and session.state is client.State.BROKEN
 
 
 def test_versions_are_negotiated() -> None:
