@@ -24,7 +24,7 @@ class Link:
     """One connection: two sessions, a queue each way, and what the storage still owes.
 
     Each of `step`'s choices moves one thing; TCP keeps order, so an honest link does too.
-    `hostile` frames of the relay are lost, repeated or swapped on the way.
+    With `hostile` the relay's frames are lost, repeated or swapped on the way, with `hostile_up` the device's.
     """
 
     world: "World"
@@ -37,6 +37,7 @@ class Link:
     closed: Close | None = None
     cut: bool = False
     hostile: bool = False
+    hostile_up: bool = False
     caught: RelayMisbehaved | None = None
 
     def apply(self, effects: list[Effect]) -> None:
@@ -65,7 +66,8 @@ class Link:
             return False
         match random.choice(moves):
             case "up":
-                self.apply(self.relay.receive(self.up.popleft()))
+                if (data := _next(self.up, random, self.hostile_up)) is not None:
+                    self.apply(self.relay.receive(data))
             case "owed":
                 self.world.perform(self, self.owed.popleft())
             case _:
@@ -73,20 +75,27 @@ class Link:
         return True
 
     def _deliver(self, random: Random) -> None:
-        data = self.down.popleft()
-        if self.hostile and random.random() < 0.2:
-            match random.randrange(3):
-                case 0:
-                    return
-                case 1:
-                    self.down.appendleft(data)
-                case _:
-                    self.down.append(data)
-                    return
+        if (data := _next(self.down, random, self.hostile)) is None:
+            return
         try:
             self.events += self.client.receive(data)
         except RelayMisbehaved as error:
             self.caught, self.cut = error, True
+
+
+def _next(queue: deque[bytes], random: Random, hostile: bool) -> bytes | None:
+    """The frame that arrives next; None where it is lost, or comes after all others."""
+    data = queue.popleft()
+    if hostile and random.random() < 0.2:
+        match random.randrange(3):
+            case 0:
+                return None
+            case 1:
+                queue.appendleft(data)
+            case _:
+                queue.append(data)
+                return None
+    return data
 
 
 class World:

@@ -17,7 +17,7 @@ from chez_relay.storage import AddItem, Entry, Page, Quotas, ReadPage
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, inbox_of
-from tests.relay.link import World, envelopes, followed, kinds, opened, refusals
+from tests.relay.link import Link, World, envelopes, followed, kinds, opened, refusals
 from tests.relay.support import Space, key, seed
 
 SPACE = Space()
@@ -127,6 +127,40 @@ def test_a_link_that_loses_repeats_and_reorders_is_caught_or_harmless(number: in
     if reader.caught is not None:
         with pytest.raises(RelayMisbehaved):
             reader.client.receive(frames.encode(frames.Done(1)))
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_lost_repeated_and_reordered_on_the_way_up_doubles_nothing(number: int) -> None:
+    """Whatever happens to a device's frames, what it was told is stored is, where it was told. The log has no gap and
+    nothing twice, then and once another connection gave what nobody acknowledged."""
+    world = World(number)
+    rough, other = opened(world, hostile_up=True), opened(world)
+    other.client.subscribe(SPACE.handle, 0, 100_000)
+    wanted = [SPACE.envelope(part) for part in range(8)]
+    for part, envelope in enumerate(wanted):
+        (other if part % 4 == 3 else rough).client.append(SPACE.handle, Role.APPEND, envelope)
+    world.run()
+    acknowledged = kinds(rough, AppendDone)
+    assert_log(world, other, [*acknowledged, *kinds(other, AppendDone)])
+    rough.cut = True
+    again = opened(world)
+    for envelope in wanted:
+        if entry_id(envelope) not in {done.entry for done in acknowledged}:
+            again.client.append(SPACE.handle, Role.APPEND, envelope)
+    world.run()
+    log = assert_log(world, other, [*acknowledged, *kinds(again, AppendDone)])
+    assert sorted(log) == sorted(map(entry_id, wanted))
+
+
+def assert_log(world: World, reader: Link, acknowledged: list[AppendDone]) -> list[bytes]:
+    """The ids of a log's entries, which a reader has in the same places, each once, and which have what is acknowledged
+    where it says."""
+    (page,) = world.storage.perform_now([ReadPage(SPACE.handle, 0, 100_000, SPACE.keys.read)])
+    assert isinstance(page, Page) and [entry.offset for entry in page.entries] == list(range(1, page.end + 1))
+    log = [entry_id(entry.envelope) for entry in page.entries]
+    assert len(set(log)) == len(log) and followed(reader) == list(enumerate(log, 1))
+    assert all(log[done.offset - 1] == done.entry for done in acknowledged)
+    return log
 
 
 def test_control_appends_under_its_own_quota() -> None:
