@@ -202,7 +202,8 @@ def _store(data: Path) -> Iterator[Finding]:
     except RelayError as error:
         yield Finding("store", 2, str(error))
     else:
-        yield Finding("store", 0, f"{found.spaces} spaces, {found.entries} entries (`check` looks at each)")
+        yield Finding("store", 0, f"it opens and counts {found.spaces} spaces, {found.entries} entries; "
+                                  "whether each is whole was not looked at, `chez-relay check` does")
 
 
 def _clock(data: Path, now: float) -> Finding:

@@ -220,7 +220,7 @@ def test_what_was_dropped_is_counted_no_more(tmp_path: Path) -> None:
         assert census(tmp_path).entries == check(tmp_path / FILE_NAME).entries == 11
         (told,) = [one.text for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))
                    if one.what == "store"]
-        assert "2 spaces, 11 entries" in told
+        assert "counts 2 spaces, 11 entries" in told
 
 
 def test_what_a_drop_costs_does_not_grow_with_what_was_dropped_before(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from chez.sync.connection import connect
 from chez_relay import storage as s
+from chez_relay.config import load
+from chez_relay.doctor import examine
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage.backup import backup
 from chez_relay.storage.checking import check
@@ -209,6 +211,25 @@ async def test_a_backup_replaces_nothing_and_is_not_made_of_a_damaged_store(tmp_
     with pytest.raises(StoreUnusable, match="damaged"):
         backup(tmp_path / "data", tmp_path / "copy")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "there"]
+
+
+async def test_of_a_store_with_a_broken_page_each_command_says_what_it_looked_at(tmp_path: Path) -> None:
+    """Zeros amid its entries: the doctor, who reads no entry, promises none and names what does; so does a backup,
+    which is not made; and that finds them."""
+    store = await SqliteStorage.open(tmp_path / "data")
+    await store.perform([create(), *(entry(n, 1000) for n in range(100))])
+    await store.close()
+    path = tmp_path / "data" / FILE_NAME
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(bytes(4096))
+    (found,) = [one for one in examine(load({"data": str(tmp_path / "data"), "listen": "127.0.0.1:0"}, {}))
+                if one.what == "store"]
+    assert found.level == 0 and "not looked at" in found.text and "chez-relay check" in found.text
+    with pytest.raises(StorageFailed, match="can't be copied") as caught:
+        backup(tmp_path / "data", tmp_path / "copy")
+    assert "chez-relay check" in caught.value.hint and not (tmp_path / "copy").exists()
+    assert not check(path).sound
 
 
 async def test_check_and_backup_from_the_command_line(tmp_path: Path) -> None:

@@ -10,13 +10,17 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage.checking import Report, check
 from chez_relay.storage.copies import FILE_NAME, copied, looking, made_another
+from chez_relay.storage.integrity import unsound
 from chez_relay.storage.migrations import checked_version, steps
 
 __all__ = ("backup",)
+
+_DAMAGED: Final = "`chez-relay check` tells where; keep the backups that you have"
 
 
 def backup(folder: Path, target: Path, random: Callable[[int], bytes] = secrets.token_bytes) -> Report:
@@ -35,10 +39,10 @@ def backup(folder: Path, target: Path, random: Callable[[int], bytes] = secrets.
                 made_another(made, random)
                 report = check(made)
                 if not report.sound:
-                    raise StoreUnusable("the store is damaged, so there is no backup of it",
-                                        "`chez-relay check` tells where; keep the backups that you have")
+                    raise StoreUnusable("the store is damaged, so there is no backup of it", _DAMAGED)
         except sqlite3.Error as error:
-            raise StorageFailed(f"the store can't be copied: {error}", "look at the disk's space and health") from error
+            hint = f"{_DAMAGED}, and look at the disk" if unsound(error) else "look at the disk's space and health"
+            raise StorageFailed(f"the store can't be copied: {error}", hint) from error
         except OSError as error:
             raise StorageFailed(f"the backup can't be written: {os.strerror(error.errno or 0)}") from error
     return report
