@@ -142,10 +142,12 @@ def test_a_store_that_another_program_keeps_for_itself_is_told_as_that(tmp_path:
 
 
 @pytest.mark.parametrize("change", [
-    "DELETE FROM facts", "UPDATE facts SET value = x'00'", "UPDATE spaces SET blob_bytes = x'00'"])
+    "DELETE FROM facts", "UPDATE facts SET value = x'00'", "UPDATE spaces SET blob_bytes = x'00'",
+    "INSERT INTO dropped VALUES (1, 1, 9, x'00', x'00')"])
 def test_damage_of_what_is_counted_is_told(tmp_path: Path, change: str) -> None:
-    """A store without its incarnation, or with a counter that is no number: the doctor and `inspect` say that it is
-    damaged and what tells where, and `check` tells; a relay that is started goes on with what is whole."""
+    """A store without its incarnation, with a counter that is no number, or of which more was dropped than it had: the
+    doctor and `inspect` say that it is damaged and what tells where, and `check` tells; a relay that is started goes on
+    with what is whole."""
     with new_store(tmp_path / "relay.sqlite") as db:
         Tables(db, Quotas(), Clock()).perform([create()])
         db.execute("PRAGMA writable_schema = ON")
