@@ -70,12 +70,13 @@ class RelayStatus(msgspec.Struct, frozen=True):
     """How the connection to one relay stands.
 
     `link` as in `SpaceStatus`, `since` when (Unix seconds; None while it is off); `problem` tells why there is no
-    connection, or what keeps a space that other relays have as well from being in step there (it has no room for it),
-    empty if nothing does, and `next_try` when one is tried next (Unix seconds). `lacks` counts the entries that it is
-    still to be given, and the changes that are in no entry yet; None for one that was never reached, which lacks
-    everything, and where that is not asked. `pins` are those of its key, if there are any; `here` says that it is this
-    device's alone, and other devices of the person know nothing of it. `sent` and `received` count the entries that a
-    sync gave to it, and had from it first; None where no sync tells of it.
+    connection, what keeps a space that other relays have as well from being in step there (it has no room for it), or
+    that it has the store of one before it, empty if nothing does, and `next_try` when one is tried next (Unix
+    seconds). `lacks` counts the entries that it is still to be given, and the changes that are in no entry yet; None
+    for one that was never reached, which lacks everything, and where that is not asked. `pins` are those of its key,
+    if there are any; `here` says that it is this device's alone, and other devices of the person know nothing of it.
+    `sent` and `received` count the entries that a sync gave to it, and had from it first; None where no sync tells of
+    it.
     """
 
     url: str

@@ -64,6 +64,19 @@ class Standing:
             error = None if held.replica.access.removed else link.problems.get(held.space.id)
             if error is not None and len(self._routes.urls_of(held.space)) > 1:  # else the space itself is told of
                 return str(error) if held.space.private else f"space {held.space.name!r}: {error}"
+        return self._same_store(link)
+
+    def _same_store(self, link: Link) -> str:
+        """What is told of a relay beside the home's that has the store of one before it.
+
+        It is told, and no more: a relay that calls its store by another's name would else part the home from that one.
+        """
+        urls = self._routes.urls_of(self.held.private.space)
+        before = urls[:urls.index(link.url)] if link.url in urls else []
+        for other in self._links:
+            if other.url in before and link.incarnation and other.incarnation == link.incarnation:
+                return (f"it has the same store as {other.url}, so all is kept twice there. Give relays of one store "
+                        f"one name, and take this one out: chez relay remove {link.url}")
         return ""
 
     def of(self, held: Held) -> SpaceStatus:

@@ -57,6 +57,12 @@ class Connections:
         lanes = self.lanes
         return self._renewed + (lanes is not None and lanes.progress.reset)
 
+    @property
+    def incarnation(self) -> bytes:
+        """What a relay that answered the greeting called its store; empty where there is none."""
+        lanes = self.greeted
+        return b"" if lanes is None else lanes.incarnation
+
     def begin(self, driver: Driver) -> None:
         """There is a connection; what earlier ones told of and nobody opened is found by it."""
         driver.lanes.found, self._unopened = self._unopened, set()

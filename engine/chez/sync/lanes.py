@@ -242,6 +242,11 @@ class Lanes:
     # --- how things stand ---------------------------------------------------------------
 
     @property
+    def incarnation(self) -> bytes:
+        """What the relay called its store in its greeting (32 bytes); none before."""
+        return b"" if self._welcomed is None else self._welcomed.incarnation
+
+    @property
     def welcomed(self) -> bool:
         """Whether the relay answered the greeting."""
         return self._welcomed is not None

@@ -146,6 +146,11 @@ class Link:
         return self._ended
 
     @property
+    def incarnation(self) -> bytes:
+        """What the relay calls its store (32 bytes); empty while it is not connected."""
+        return self._connections.incarnation
+
+    @property
     def relay(self) -> int:
         """The relay's row in the store."""
         return self._relay
