@@ -19,12 +19,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chez_relay.cluster.greeting import NoGreeting, greeted
-from chez_relay.config import Configuration
+from chez_relay.config import EVERYWHERE, Configuration
 from chez_relay.errors import RelayError
-from chez_relay.settings import NATS_PORT
+from chez_relay.settings import NATS_PORT, parse_address
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.tls import pin_in
+from chez_relay.top import fetch
 from chez_wire.limits import MAX_FRAME, MIB
 
 __all__ = ("Finding", "examine")
@@ -40,6 +41,9 @@ NODE_SECONDS: Final = 5.0
 
 OLDEST_NATS: Final = (2, 12)
 """Major and minor number of the first nats-server that has all that a store asks of it."""
+
+MAX_REPLICAS: Final = 5
+"""Nodes that a stream of NATS has at most."""
 
 CLOCKS_APART: Final = 5.0
 """Seconds that clocks of relays and nodes may differ by before it is told."""
@@ -179,6 +183,7 @@ def _streams(settings: Configuration) -> Iterator[Finding]:
         yield Finding("clock", 1, f"it is {abs(found.ahead):.0f} s {way} a node's: inboxes expire by both")
     if not found.streams:
         yield Finding("store", 0, "none yet")
+        yield from _replicas(settings)
     if found.gone:
         yield Finding("store", 2, f"{found.gone} of its {found.streams} streams are gone (docs/operations.md)")
     if found.headless:
@@ -191,6 +196,17 @@ def _streams(settings: Configuration) -> Iterator[Finding]:
         yield Finding("store", 1 if alone else 0,
                       f"{found.streams} streams, {found.bytes // MIB} MiB, each " + (
                           "on one node alone" if alone else f"on {found.replicas} nodes in step"))
+
+
+def _replicas(settings: Configuration) -> Iterator[Finding]:
+    """Whether a store can be made: `serve` waits a minute for nodes that are too few."""
+    wanted, given = settings["cluster.replicas"], len(settings["cluster.nodes"])
+    if wanted > MAX_REPLICAS:
+        yield Finding("replicas", 2, f"cluster.replicas is {wanted}, and no stream of NATS is on more than "
+                                     f"{MAX_REPLICAS} nodes")
+    elif wanted > given:
+        yield Finding("replicas", 1, f"cluster.replicas is {wanted}, and {given} of that many nodes are named in "
+                                     "cluster.nodes: a store is made only where so many run")
 
 
 def _store(data: Path) -> Iterator[Finding]:
@@ -231,13 +247,33 @@ def _reached(settings: Configuration) -> Iterator[Finding]:
     if least < CONNECTION_BYTES:
         yield Finding("memory", 2, f"limits.memory or limits.memory_per_address allows {least} bytes, and one "
                                    f"connection may need {CONNECTION_BYTES // MIB} MiB: large frames end it")
-    yield _port(settings)
+    yield _port("port", "listen", settings["listen"])
+    yield from _pages(settings)
     if settings.nameless:
         yield Finding("names", 2, "none is set, and devices of other machines dial one: name each HOST:PORT of theirs")
 
 
-def _port(settings: Configuration) -> Finding:
-    host, port = settings.address
+def _pages(settings: Configuration) -> Iterator[Finding]:
+    """Where health, readiness and metrics are to be: `serve` ends when it can't have that."""
+    if not settings["status"]:
+        return
+    at, port = parse_address(settings["status"])
+    host, listens = settings.address
+    # "::" is all addresses of IPv6 alone, as asyncio listens on it.
+    if port and port == listens and (at == host or ({at, host} & set(EVERYWHERE) and (":" in at) == (":" in host))):
+        yield Finding("status", 2, f"{settings['status']} is the port of `listen`: set another one")
+        return
+    found = _port("status", "status", settings["status"])
+    if found.level == 1:
+        try:
+            fetch(settings["status"])
+        except RelayError:
+            found = Finding("status", 2, f"another program has {settings['status']}: end it, or set another (status)")
+    yield found
+
+
+def _port(what: str, setting: str, address: str) -> Finding:
+    host, port = parse_address(address)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as trial:
@@ -245,9 +281,9 @@ def _port(settings: Configuration) -> Finding:
             trial.bind((host, port))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return Finding("port", 1, f"{settings['listen']} is in use, by this relay if it runs")
-        return Finding("port", 2, f"{settings['listen']} can't be used: {error.strerror or error}")
-    return Finding("port", 0, f"{settings['listen']} is free")
+            return Finding(what, 1, f"{address} is in use, by this relay if it runs")
+        return Finding(what, 2, f"{address} can't be used ({setting}): {error.strerror or error}")
+    return Finding(what, 0, f"{address} is free")
 
 
 def _secrets(settings: Configuration, now: float) -> Iterator[Finding]:

@@ -15,11 +15,15 @@ from pathlib import Path
 import pytest
 
 from chez_relay.config import load
+from chez_relay.counts import Counts
 from chez_relay.doctor import examine
 from chez_relay.errors import StorageFailed, StoreUnusable
+from chez_relay.metrics import Moment, metrics
+from chez_relay.status import status_pages
 from chez_relay.storage import Quotas
 from chez_relay.storage.census import census
 from chez_relay.storage.checking import check
+from chez_relay.storage.jetstream.survey import Survey
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from tests.relay.certificates import Authority
@@ -108,6 +112,38 @@ def test_the_doctor_looks_for_the_nodes_of_a_cluster() -> None:
     assert [one.level for one in lines if one.what == "node"] == [0, 2]
     assert {one.what for one in lines}.isdisjoint({"fsync", "disk"}) and "word" not in str(lines)
     assert load({"cluster.nodes": "nats://n1.example"}, {})["cluster.nodes"] == ("nats://n1.example:4222",)
+
+
+@pytest.mark.parametrize(("replicas", "level"), [(6, 2), (5, 1), (2, 1), (1, None)])
+def test_the_doctor_knows_a_store_that_no_cluster_could_hold(
+        monkeypatch: pytest.MonkeyPatch, replicas: int, level: int | None) -> None:
+    """Before `serve` waits a minute for it: NATS has a stream on five nodes at most, and on those there are."""
+    async def none_yet(urls: object, prefix: object) -> Survey:
+        return Survey(0)
+
+    monkeypatch.setattr("chez_relay.storage.jetstream.survey.survey", none_yet)
+    with greeting(b"INFO " + json.dumps(INFO).encode() + b"\r\n") as url:
+        assert levels({"cluster.nodes": (url,), "cluster.replicas": replicas}).get("replicas") == level
+
+
+async def test_the_doctor_looks_where_the_status_pages_are_to_be(tmp_path: Path) -> None:
+    """A free address is good, a relay's own pages are there while it runs; what keeps `serve` from starting is bad."""
+    async def level(status: str, listen: str = "127.0.0.1:0") -> int | None:
+        settings: dict[str, object] = {"data": str(tmp_path), "status": status, "listen": listen}
+        return (await asyncio.to_thread(levels, settings)).get("status")
+
+    assert await level("") is None and await level("127.0.0.1:0") == 0
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    assert await level(f"127.0.0.1:{port}") == 0
+    for listen, there in (("127.0.0.1", 2), ("0.0.0.0", 2), ("[::]", 0), ("127.0.0.2", 0)):
+        assert await level(f"127.0.0.1:{port}", f"{listen}:{port}") == there
+    page = metrics(Counts(), Moment(0, 0, 0, False, "1", None, None))
+    async with status_pages("127.0.0.1", 0, lambda: True, lambda: page) as taken:
+        assert await level(f"127.0.0.1:{taken}") == 1
+    with greeting(b"another program\r\n") as url:
+        assert await level(url.removeprefix("nats://")) == 2
+    assert await level("192.0.2.1:8788") == 2
 
 
 def test_the_doctor_knows_a_store_of_a_newer_version(tmp_path: Path) -> None:
