@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
 from chez_relay.cluster.nodes import Cluster, free_ports
 from chez_relay.errors import StorageFailed
-from chez_relay.storage.jetstream.dialling import dial
+from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
 from chez_relay.storage.jetstream.places import Places
@@ -313,6 +314,30 @@ def test_a_relay_that_a_cluster_will_never_let_in_says_why_and_at_once(tmp_path:
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
             assert found.returncode != 0 and told_why in found.stdout, found.stdout
             assert "wrong" not in found.stdout and time.monotonic() - begun < 30
+    finally:
+        cluster.stop()
+
+
+@pytest.mark.slow
+async def test_a_password_with_marks_of_its_own_is_written_as_in_every_address(tmp_path: Path) -> None:
+    """`%40` is an @ in it, over TLS as without; one that is another is refused, as is that text as it is written."""
+    needs_server()
+    cluster = Cluster.at(tmp_path / "nodes")
+    authority = Authority.make(tmp_path)
+    chain, secret = authority.issue()
+    trust = ssl.create_default_context(cafile=str(authority.file))
+    login = 'authorization { user: "re:lay", password: "p@ss/%41" }'
+    for name, more in (("n1", ""), ("n2", f'tls {{ cert_file: "{chain}", key_file: "{secret}" }}')):
+        settings = tmp_path / "nodes" / f"{name}.conf"
+        settings.write_text(f"{settings.read_text()}{login}\n{more}\n")
+    plain, sealed = (node.url.partition("://")[2] for node in cluster.nodes[:2])
+    try:
+        cluster.start("n1", "n2")
+        for scheme, at, options in (("nats", plain, {}), ("tls", sealed, {"tls": trust})):
+            await let_go(await dial([f"{scheme}://re%3Alay:p%40ss%2F%2541@{at}"], 20, **options))
+            for wrong in ("re%3Alay:p%40ss%2F%41", "re%3Alay:p%2540ss%2F%2541", "re%3Alay:wrong", "relay"):
+                with pytest.raises(StorageFailed, match="lets nobody in"):
+                    await let_go(await dial([f"{scheme}://{wrong}@{at}"], 20, **options))
     finally:
         cluster.stop()
 

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -89,13 +90,24 @@ async def _try(
 
 
 class _Returning(Client):
-    """A client that comes back also where a node said why it ended a connection that stood.
+    """A client that says passwords as they are meant, and comes back where a node said why it ended a connection.
 
     nats-py closes itself for ever then, whatever comes after: also when a password is changed back, or was changed at
     one node before the others.
     """
 
     _said = ""
+
+    def _connect_command(self) -> bytes:
+        """What it says first: the user and password of the node's address, in which `%40` stands for an @ (RFC 3986).
+
+        nats-py says them as they are written there.
+        """
+        at = self._current_server.uri if self._current_server is not None else None
+        parts = (None, None) if at is None else (at.username, at.password)
+        user, password = (None if part is None else unquote(part) for part in parts)
+        self.options |= {"user": user, "password": password, "token": user if password is None else None}
+        return super()._connect_command()
 
     async def _process_err(self, err_msg: str) -> None:
         if self.is_closed or PERMISSIONS_ERR in err_msg.lower():
