@@ -61,7 +61,7 @@ def nodes(cluster: Cluster) -> list[str]:
 
 async def leads(store: JetStreamStorage, name: str) -> bool:
     """Try for a while to make a node lead the stream of logs; whether it does."""
-    for _ in range(40):
+    for _ in range(120):
         with suppress(Unavailable):  # between two leaders
             info = await store.engine.api("STREAM.INFO.chez_log_0")
             if info.get("cluster", {}).get("leader") == name:
@@ -128,7 +128,7 @@ async def test_a_damaged_node_that_leads_loses_nothing_for_good(
         for path in files:
             path.write_bytes(damage(path.read_bytes()))
         cluster.start("n2")
-        await leads(store, "n2")
+        assert await leads(store, "n2")
         await a.collection("notes").put({"n": 99}, id="after")
         for home in (a, b, a, b):
             await in_step(home, server.url)

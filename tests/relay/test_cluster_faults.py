@@ -129,7 +129,10 @@ async def test_all_nodes_restart_in_turn(tmp_path: Path) -> None:
 
 
 async def test_all_nodes_are_killed_at_once(tmp_path: Path) -> None:
-    """Power is lost everywhere: what was acknowledged is on the disks, and devices go on when it is back."""
+    """kill -9 of all: what was acknowledged is there when they are back, and devices go on.
+
+    That it would be there after a power cut, too, this does not tell: the system keeps what a killed process wrote.
+    """
     async with scene(tmp_path) as it:
         for _ in range(2):
             it.cluster.stop(number=signal.SIGKILL)
