@@ -17,10 +17,11 @@ from tests.relay.clusters import needs_server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def told(cluster: Cluster) -> list[Finding]:
-    """What is said of nodes and store."""
-    settings = load({"cluster.nodes": cluster.urls, "cluster.shards": 1, "listen": "127.0.0.1:0"}, {})
-    return [one for one in examine(settings) if one.what in ("node", "store", "clock")]
+def told(cluster: Cluster, **more: object) -> list[Finding]:
+    """What is said of nodes and store, with such settings of `cluster`."""
+    said = {f"cluster.{name}": given for name, given in more.items()}
+    settings = load({"cluster.nodes": cluster.urls, "cluster.shards": 1, "listen": "127.0.0.1:0", **said}, {})
+    return [one for one in examine(settings) if one.what in ("node", "store", "clock", "replicas")]
 
 
 def wait_for(cluster: Cluster, condition: Callable[[list[Finding]], bool]) -> list[Finding]:
@@ -50,7 +51,10 @@ def test_the_doctor_tells_how_a_store_on_a_cluster_stands(tmp_path: Path) -> Non
     try:
         cluster.start()
         wait_for(cluster, lambda found: any(one.text == "none yet" for one in found))
+        assert [[one.level for one in told(cluster, replicas=wanted) if one.what == "replicas"]
+                for wanted in (3, 5, 6)] == [[], [1], [2]]
         asyncio.run(_opened_and_closed(cluster))
+        assert not [one for one in told(cluster, replicas=6) if one.what == "replicas"], "the store has its number"
         found = wait_for(cluster, lambda found: all(one.level == 0 for one in found))
         assert "4 streams" in found[-1].text and "on 3 nodes in step" in found[-1].text
         cluster.stop("n2", number=signal.SIGKILL)
