@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from chez import crypto
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
 from chez.store.database import Connection, Database
-from chez.sync import connection
+from chez.sync import connection, lookout
 from chez.sync.beside import Beside
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.connections import Connections
@@ -23,7 +23,6 @@ from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
 from chez.sync.lane import State
 from chez.sync.lanes import Lanes
-from chez.sync.lookout import look_out
 from chez.sync.meeting import Acquaintances
 from chez.sync.patience import LONGEST_PAUSE, Backoff
 from chez.sync.pulse import Pulse
@@ -386,7 +385,7 @@ class Link:
             self._driver.durable(sealed)
 
     async def _run(self) -> None:
-        looking = asyncio.create_task(look_out(self._tick)) if self._retry else None
+        looking = asyncio.create_task(lookout.look_out(self._tick)) if self._retry else None
         try:
             if self._retry:
                 await self._database.make_room()
@@ -457,7 +456,7 @@ class Link:
     def _tick(self, changed: bool) -> None:
         """Now and then; `changed`: the device slept, or is in another network."""
         if changed:
-            self.check()
+            self.check(lookout.ANSWER)
         elif self._driver is not None:  # what came while the program was held is still to be read
             self._driver.listen()
         self.forward(at_once=False)

@@ -8,10 +8,15 @@ from typing import Final
 from chez.sync.network import ways_out
 from chez.sync.patience import Sleep
 
-__all__ = ("look_out",)
+__all__ = ("ANSWER", "look_out")
 
 TICK: Final = 20.0
-"""Seconds between two looks: as often as a connection is pinged."""
+"""Seconds between two looks, which wake no radio: as long as the shortest silence after which a relay is asked whether
+it is there (`pulse.SHORTEST`). Those silences grow, to minutes; after a sleep, or in another network, nobody waits for
+the end of one."""
+
+ANSWER: Final = 5.0
+"""Seconds in which a relay has to answer who slept, or is in another network: the connection was most likely lost."""
 
 
 async def look_out(tick: Callable[[bool], None]) -> None:
