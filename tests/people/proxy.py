@@ -16,6 +16,9 @@ class Proxy:
         self.url = ""
         self.frozen = False
         """Whether what comes is swallowed: a network that is there no more, and tells nobody."""
+        self.page = b""
+        """What everybody who dials is answered with instead of the relay's words: a network that wants one to log in.
+        """
         self.drips = False
         """Whether what comes goes on byte by byte, with pauses: a relay that wants to be waited for."""
         self.rate = 0
@@ -26,6 +29,7 @@ class Proxy:
         self.carried = 0
         """Bytes both ways."""
         self._sides: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
 
     @property
     def name(self) -> str:
@@ -34,6 +38,12 @@ class Proxy:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, both ways, until either side ends."""
+        if self.page:
+            with suppress(OSError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.page)
+            writer.close()
+            return
         host, port = self.target.removeprefix("ws://").split(":")
         try:
             there, back = await asyncio.open_connection(host, int(port))
@@ -47,6 +57,13 @@ class Proxy:
         for side in (back, writer):
             side.close()
         self._sides -= {back, writer}
+        self._forgotten -= {back, writer}
+
+    def forget(self) -> None:
+        """Swallow what comes on the connections that there are, and tell nobody: as what translates addresses does
+        meanwhile for a device that sleeps, or went. New connections are carried.
+        """
+        self._forgotten |= self._sides
 
     def cut(self) -> None:
         """End all connections at once, as a network that goes away."""
@@ -58,7 +75,7 @@ class Proxy:
             while data := await reader.read(65536):
                 self.carried += len(data)
                 await self.passes.wait()
-                if self.frozen:
+                if self.frozen or writer in self._forgotten:
                     continue
                 step = 1 if self.drips else 1024 if self.rate else len(data)
                 for piece in (data[n:n + step] for n in range(0, len(data), step)):

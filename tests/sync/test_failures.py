@@ -25,6 +25,7 @@ from tests.relay.support import Space
 from tests.relay.within import Within, relay
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
+REDIRECTION = b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n"
 
 
 class Silent:
@@ -82,7 +83,7 @@ async def answering(text: bytes) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("text", [
-    PAGE, b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",
+    PAGE, REDIRECTION,
     b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"220 mail.example ESMTP\r\n",
     b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
