@@ -180,18 +180,36 @@ async def test_a_message_in_crumbs_is_refused() -> None:
         await until(lambda: server.counts.let_go["fragments"] == 1)
 
 
-async def test_tiny_frames_by_the_thousand_keep_nobody_waiting() -> None:
-    """While one client sends small frames as fast as it can, another's requests get their turn."""
-    async with relay() as server, raw(server.port) as client:
+async def test_tiny_frames_by_the_thousand_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one client sends small frames as fast as it can, another logs in, and asks: between what it asks and its
+    being looked at the first has two turns at most, though more than a thousand of its frames come with each read."""
+    handled: list[bytes] = []
+    tiny = frames.encode(frames.Credit(seed("nowhere"), 1))
+    receive = RelaySession.receive
+
+    def noted(session: RelaySession, message: bytes) -> list[Effect]:
+        handled.append(message)
+        return receive(session, message)
+
+    monkeypatch.setattr(RelaySession, "receive", noted)
+    async with relay() as server, raw(server.port) as client, dial(url(server), compression=None) as other:
+        hello = frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}")
         await client.upgrade()
-        client.send(frame(BINARY, frames.encode(frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))))
-        tiny = frame(BINARY, frames.encode(frames.Credit(seed("nowhere"), 1))) * 500
-        flooding = asyncio.create_task(flood(client, tiny, 100))
+        client.send(frame(BINARY, frames.encode(hello)))
+        await talk(other, hello)
+        flooding = asyncio.create_task(flood(client, frame(BINARY, tiny) * 3000, 10**6))
+        await until(lambda: handled.count(tiny) > 1000)
+        waits = []
+        for ref in range(1, 21):
+            asked, since = frames.GetUsage(ref, SPACE.handle), len(handled)
+            await talk(other, asked)
+            waits.append(handled.index(frames.encode(asked), since) - since)
         async with connect(url(server)) as device:
-            for _ in range(5):
-                await log_in(device)
+            await log_in(device)
+        assert not flooding.done()
         flooding.cancel()
         await asyncio.gather(flooding, return_exceptions=True)
+    assert max(waits) <= 128, "a read of 64 KiB brings some 1500 of them: that alone gives nobody a turn"
 
 
 async def test_what_is_sent_in_one_go_is_answered_in_its_order() -> None:
