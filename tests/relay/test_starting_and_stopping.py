@@ -12,16 +12,19 @@ from typing import Any, cast
 
 import pytest
 
+from chez.sync.connection import connect
 from chez_relay.committer import Committer
-from chez_relay.connection import Connection
+from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.limits import Limits
 from chez_relay.server import serving
 from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
+from chez_wire.login import Role
 from tests.ports import free_port
-from tests.relay.raw import raw
-from tests.relay.support import relay, seed
+from tests.relay.raw import raw, until
+from tests.relay.support import Space, relay, seed
 from tests.relay.test_operating import STATUS, fetched, status
+from tests.relay.test_rotation_process import Held
 
 LONG = 300.0
 """Seconds that nothing here may take: what is waited for comes long before."""
@@ -91,6 +94,30 @@ async def test_a_relay_that_drains_says_so_and_ends_at_once_when_told_again(tmp_
             process.process.terminate()
             assert await asyncio.wait_for(process.process.wait(), LONG) == 0
             assert time.monotonic() - begun < 20, "the second signal changed nothing"
+
+
+async def test_all_that_was_asked_is_answered_before_a_relay_goes() -> None:
+    """Twenty entries lie at a storage that is slow when the relay drains: all are answered, and then comes 1001."""
+    storage, space = Held(), Space()
+    async with AsyncExitStack() as clients, AsyncExitStack() as served, asyncio.timeout(60):
+        server = await served.enter_async_context(
+            serving(storage, "127.0.0.1", 0, limits=Limits(drain=LONG)))
+        device = await clients.enter_async_context(connect(f"ws://127.0.0.1:{server.port}"))
+        await device.create_space(space.admin, *space.others)
+        await device.open(space.claims(Role.APPEND))
+        storage.free.clear()
+        size = 10_000
+        asked = [device.append_soon(space.handle, Role.APPEND, space.envelope(n, size)) for n in range(20)]
+        await until(lambda: server.load >= 20 * size)  # the relay has them all
+        ending = asyncio.create_task(served.aclose())
+        await until(lambda: not server.ready)
+        assert not (await asyncio.wait(asked, timeout=0.1, return_when=asyncio.FIRST_COMPLETED))[0]
+        storage.free.set()
+        assert [(await one).offset for one in asked] == list(range(1, 21))
+        socket = device._socket._socket
+        await socket.wait_closed()
+        assert socket.close_code == GOING_AWAY
+        await ending
 
 
 async def test_a_relay_told_again_at_the_moment_of_its_last_answer_waits_for_nobody(
