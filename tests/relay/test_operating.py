@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from examples.demo.search import search
 from websockets.exceptions import ConnectionClosed
 
 from chez import inboxes
@@ -23,6 +24,7 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import AppendDone
 from chez_relay import door
 from chez_relay import storage as s
+from chez_relay.cluster.nodes import NODES, Cluster
 from chez_relay.config import load
 from chez_relay.counts import Counts
 from chez_relay.errors import StorageFailed
@@ -33,6 +35,7 @@ from chez_relay.tls import Certificate
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role
 from tests.relay.certificates import Authority
+from tests.relay.clusters import emptied
 from tests.relay.support import Process, Space, key, packet, relay, seed
 
 SPACE = Space()
@@ -124,8 +127,26 @@ async def test_metrics_count_what_was_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["json", "text"])
 async def test_neither_log_nor_metrics_name_anybody_or_anything(tmp_path: Path, layout: str) -> None:
     """After a busy session neither holds a handle, an id, a key, an inbox, a tag, an address or a piece of content."""
-    log = tmp_path / "log"
-    async with relay(tmp_path / "data", *STATUS, "--log-file", str(log), "--set", f"log_format={layout}") as process:
+    await _name_nothing(tmp_path, tmp_path / "data", layout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["json", "text"])
+async def test_neither_log_nor_metrics_of_a_relay_on_a_cluster_name_anything(
+        tmp_path: Path, layout: str, three_nodes: Cluster) -> None:
+    """The same where three nodes keep the store, and of what these log, in any usual encoding: not even a handle."""
+    nodes = [part for url in three_nodes.urls for part in ("--nats", url)]
+    async with emptied(three_nodes):
+        secrets = await _name_nothing(tmp_path, None, layout, *nodes)
+    for name in NODES:
+        logged = (three_nodes.folder / f"{name}.log").read_bytes()
+        assert b"Listening for client connections" in logged and list(search(logged, secrets)) == []
+
+
+async def _name_nothing(folder: Path, data: Path | None, layout: str, *options: str) -> list[bytes]:
+    """Run a busy session, and look for all of it in a relay's log and metrics; what was looked for."""
+    log = folder / "log"
+    async with relay(data, *STATUS, "--log-file", str(log), "--set", f"log_format={layout}", *options) as process:
         url = await status(process)
         await busy(process)
         _, page = await fetched(f"{url}/metrics")
@@ -139,13 +160,14 @@ async def test_neither_log_nor_metrics_name_anybody_or_anything(tmp_path: Path, 
     secrets += [one for n in range(20) for one in (entry_id(SPACE.envelope(n)), SPACE.envelope(n)[:24])]
     for secret in secrets:
         assert secret.hex() not in text and repr(secret)[2:-1] not in text
-    assert "127.0.0.1" not in text and str(tmp_path) not in log.read_text()
+    assert "127.0.0.1" not in text and str(folder) not in log.read_text()
     if layout == "json":
         events = [json.loads(line) for line in log.read_text().splitlines()]
         assert {"at", "level", "event"} <= set(events[0])
         assert {event["level"] for event in events} <= {"info", "warning"}
         assert all(isinstance(value, int) for event in events for name, value in event.items()
                    if name not in ("at", "level", "event"))
+    return secrets
 
 
 async def test_health_and_readiness_are_two_things(tmp_path: Path) -> None:
