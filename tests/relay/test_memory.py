@@ -12,8 +12,9 @@ from chez.sync.connection import connect
 from chez_wire import frames
 from chez_wire.limits import MAX_EPHEMERAL, MAX_FRAME, MIB
 from chez_wire.login import Role
-from tests.relay.raw import Raw, frame
+from tests.relay.raw import Raw, frame, until
 from tests.relay.support import Process, Space, relay, seed
+from tests.relay.test_operating import STATUS, fetched, samples, status
 from tests.relay.test_process import stuck
 
 SPACE = Space()
@@ -155,3 +156,61 @@ async def test_the_process_stays_within_its_limit(tmp_path: Path, assault: Calla
         async with asyncio.timeout(90), connect(process.url) as device:
             await device.create_space(SPACE.admin, *SPACE.others)
         assert peak(process) - before < ADDRESS + SLACK
+
+
+async def behind_proxy(port: int, address: str) -> Raw:
+    """A client that was welcomed, at an address as a trusted proxy names it."""
+    made = Raw(*await asyncio.open_connection("127.0.0.1", port))
+    assert b" 101 " in await made.upgrade(f"X-Forwarded-For: {address}")
+    made.send(frame(2, frames.encode(frames.Hello([1], seed("c"), f"127.0.0.1:{port}"))))
+    head = await made.reader.readexactly(2)
+    await made.reader.readexactly(head[1])
+    return made
+
+
+async def fill(made: Raw, data: bytes) -> None:
+    """Send all of it, or as much as the relay takes."""
+    with suppress(ConnectionError):
+        made.send(data)
+        await made.writer.drain()
+
+
+async def taken(url: str, sent: int) -> tuple[int, int]:
+    """Wait until a relay holds, or let go of with who sent it, so many bytes; how many it holds, and let go of whom."""
+    async with asyncio.timeout(90):
+        while True:
+            found = samples((await fetched(f"{url}/metrics"))[1])
+            load, gone = int(found["chez_relay_load_bytes"]), int(found['chez_relay_let_go_total{why="memory"}'])
+            if load + gone * MAX_FRAME >= sent:
+                return load, gone
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_addresses_together_hold_no_more_than_all_may(tmp_path: Path) -> None:
+    """Twenty addresses, each within its own limit, would hold two and a half times what all may: the process does not
+    grow beyond that, who holds the most is let go each time, and who holds little is answered."""
+    whole, one, addresses = 64 * MIB, 9 * MIB, 20
+    limits = (f"memory={whole}", f"memory_per_address={one}", "frame=600")
+    options = [part for limit in limits for part in ("--set", f"limits.{limit}")]
+    async with relay(tmp_path, *options, *STATUS, "--set", "trusted_proxies=127.0.0.0/8") as process:
+        url, port = await status(process), int(process.url.rpartition(":")[2])
+        before = peak(process)
+        little = await behind_proxy(port, "192.0.2.1")
+        asked = frame(2, frames.encode(frames.GetPacket(7, seed("nowhere"), seed("t"))))
+        little.send(asked[:-1])
+        begun = frame(2, bytes(MAX_FRAME))[:-1]
+        clients = [[await behind_proxy(port, f"198.51.100.{number}") for _ in range(8)] for number in range(addresses)]
+        for count, some in enumerate(clients, 1):
+            for client in some:
+                await fill(client, begun)
+            load, gone = await taken(url, count * 8 * (MAX_FRAME - 1))
+            assert load <= whole
+        assert peak(process) - before < whole + SLACK
+        await until(lambda: sum(client.over for some in clients for client in some) == gone)
+        left = [sum(not client.over for client in some) for some in clients]
+        assert max(left) <= min(left) + 2, "somebody was let go who held less than another"
+        little.send(asked[-1:])
+        assert await little.reader.readuntil(b"unknown")
+        for client in (little, *(client for some in clients for client in some)):
+            client.writer.transport.abort()
