@@ -7,15 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from chez.errors import NotARelay
+from chez.errors import NotARelay, RelayRefused
 from chez.sync.link import Link
-from chez.sync.patience import FIRST_PAUSE
+from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.people.support import turned_until
+from tests.relay.within import relay
 from tests.sync.test_failures import PAGE, REDIRECTION
 
-NOW = 1_700_000_000.0
+NOW = 1000.0
+NAMES = ("anna", "berta", "carla")
 
 
 async def in_step_anew(link: Link, connections: int) -> None:
@@ -42,7 +44,7 @@ async def test_who_slept_or_is_in_another_network_gives_a_dead_connection_up_by_
         before = link.connections
         front.forget()
         await anna.collection("notes").put({"n": 1}, id="into the void")
-        await asyncio.sleep(0.2)  # some looks, at which nothing is to be seen
+        await asyncio.sleep(0.12)  # some looks, at which nothing is to be seen
         assert link.connections == before
         if what == "slept":
             clock.ahead = 60.0
@@ -51,31 +53,43 @@ async def test_who_slept_or_is_in_another_network_gives_a_dead_connection_up_by_
         await in_step_anew(link, before)
 
 
+async def paused(link: Link) -> float:
+    """Wait until a link waits before its next attempt; for how long, by a clock that stands still at `NOW`."""
+    turns = link.turns
+    while link.next_try is None:
+        await link.turn(turns)
+        turns = link.turns
+    return link.next_try - NOW
+
+
 async def test_those_who_lost_the_same_relay_do_not_come_again_at_once(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each draws the pause that it takes: by a clock that stands still no two of them try at the same time."""
-    names = ("anna", "berta", "carla")
-
-    async def lost(link: Link) -> float:
-        turns = link.turns
-        while link.next_try is None:
-            await link.turn(turns)
-            turns = link.turns
-        return link.next_try - NOW
-
     monkeypatch.setattr("chez.sync.link.time", SimpleNamespace(time=lambda: NOW))
-    async with proxy() as front, behind(front, tmp_path / "r"), persons(tmp_path, *names, relay=front.url) as homes:
-        async with (homes[0].connect() as one, homes[1].connect() as two, homes[2].connect() as three,
-                    asyncio.timeout(60)):
-            links = (one, two, three)
-            for link in links:
-                await link.synced(60)
-            waiting = [asyncio.ensure_future(lost(link)) for link in links]
-            await asyncio.sleep(0)
-            front.cut()
-            pauses = await asyncio.gather(*waiting)
-    assert len(set(pauses)) == len(names)
+    async with (proxy() as front, behind(front, tmp_path / "r"), persons(tmp_path, *NAMES, relay=front.url) as homes,
+                homes[0].connect() as one, homes[1].connect() as two, homes[2].connect() as three,
+                asyncio.timeout(60)):
+        links = (one, two, three)
+        for link in links:
+            await link.synced(60)
+        waiting = [asyncio.ensure_future(paused(link)) for link in links]
+        await asyncio.sleep(0)
+        front.cut()
+        pauses = await asyncio.gather(*waiting)
+    assert len(set(pauses)) == len(NAMES)
     assert all(0 < pause <= FIRST_PAUSE * 1.01 for pause in pauses)
+
+
+async def test_those_whom_a_relay_refused_do_not_ask_again_at_once(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its operator gave it another name: each takes a long pause of its own."""
+    monkeypatch.setattr("chez.sync.link.time", SimpleNamespace(time=lambda: NOW))
+    async with (relay(tmp_path / "r", "--name", "relay.example:443") as server,
+                persons(tmp_path, *NAMES, relay=server.url) as homes, homes[0].connect() as one,
+                homes[1].connect() as two, homes[2].connect() as three, asyncio.timeout(60)):
+        pauses = [await paused(link) for link in (one, two, three)]
+        assert all(link.ended and isinstance(link.error, RelayRefused) for link in (one, two, three))
+    assert len(set(pauses)) == len(NAMES) and all(LONGEST_PAUSE / 2 <= pause <= LONGEST_PAUSE for pause in pauses)
 
 
 @pytest.mark.parametrize("page", [PAGE, REDIRECTION], ids=["page", "redirection"])
