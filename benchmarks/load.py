@@ -4,23 +4,30 @@
              with `rate`, so many in all each second instead, how long each took from when it was due, and how late
              this process itself was to send it
     fanout   one client appends, all others follow the space
-    idle     connections that have logged in to a space and follow it stand still until standard input ends
+    lone     so many clients, each in a space of its own, append one entry after the other; with `followers`, so many
+             others follow each space, at another relay if `port_followers` names one
+    login    clients, each with `spaces` spaces that are there already, come all at once, prove two roles at each and
+             follow them
+    idle     connections that have logged in to their spaces and follow them stand still until standard input ends
 
 Without `relay` the server is a bare one: the messages have the same sizes. Prints one JSON line; what was appended
-is asked back from the relay before it counts.
+is asked back from the relay before it counts. `watched` are processes whose processor time is told with it.
 """
 
 import asyncio
 import gc
 import hashlib
 import os
+import ssl
 import sys
 import time
+from collections.abc import Awaitable, Iterable
 from typing import Final, TypeVar
 
 import msgspec
 
 from benchmarks.lines import Line, Listener, Windowed, framed, paced
+from benchmarks.processor import processor
 from chez.crypto import SigningKey
 from chez.sync.events import SpacesOpened
 from chez.sync.session import ClientSession
@@ -33,6 +40,9 @@ __all__ = ("Load", "envelope", "main")
 
 ENTRY_BYTES: Final = 300
 APPENDED: Final = 36
+TOGETHER: Final = 32
+"""Clients that get ready at a time."""
+
 L = TypeVar("L", bound=Line)
 
 
@@ -50,6 +60,12 @@ class Load(msgspec.Struct):
     window: int = 64
     rate: float = 0
     relay: bool = True
+    size: int = ENTRY_BYTES
+    followers: int = 0
+    port_followers: int = 0
+    spaces: int = 1
+    tls: bool = False
+    watched: tuple[int, ...] = ()
 
     @property
     def url(self) -> str:
@@ -61,6 +77,13 @@ def envelope(handle: bytes, number: int, size: int = ENTRY_BYTES) -> bytes:
     """Bytes with the shape of a sealed entry, another one for each number."""
     header = Header(handle, bytes(32), bytes(32), number.to_bytes(24, "big")).encode()
     return header + hashlib.shake_128(number.to_bytes(8, "big")).digest(size - len(header))
+
+
+def _unchecked() -> ssl.SSLContext:
+    """For a relay on loopback whose certificate was made for this run."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Keys:
@@ -77,17 +100,19 @@ class Keys:
 class Login:
     """A client's session over a line, as far as logging in."""
 
-    def __init__(self, line: Line, relay: str, space: int) -> None:
+    def __init__(self, line: Line, relay: str, *spaces: int) -> None:
         self._line = line
-        self.keys = Keys(space)
+        self._spaces = [Keys(space) for space in spaces]
+        self.keys = self._spaces[0]
         self._session = ClientSession(relay, os.urandom(32))
 
     async def open(self, *roles: Role, create: bool) -> int:
-        """Open roles at the space, made first if asked; returns its last offset."""
-        session, keys = self._session, self.keys
+        """Open roles at the spaces, made first if asked; returns the last offset of the first."""
+        session = self._session
         if create:
-            session.create_space(keys.admin, keys.recovery.public, *(key.public for key in keys.roles.values()))
-        session.open([(keys.handle, role, keys.roles[role]) for role in roles])
+            for keys in self._spaces:
+                session.create_space(keys.admin, keys.recovery.public, *(key.public for key in keys.roles.values()))
+        session.open([(keys.handle, role, keys.roles[role]) for keys in self._spaces for role in roles])
         while True:
             self._flush()
             for event in session.receive(await self._line.next()):
@@ -96,28 +121,45 @@ class Login:
                     return event.spaces[0].offset
 
     async def follow(self) -> None:
-        """Subscribe to the space from its beginning, with all the credit there is."""
-        self._session.subscribe(self.keys.handle, 0, MAX_CREDIT)
+        """Subscribe to the spaces from their beginning, with all the credit there is."""
+        for keys in self._spaces:
+            self._session.subscribe(keys.handle, 0, MAX_CREDIT)
         self._flush()
-        self._session.receive(await self._line.next())
+        for _ in self._spaces:
+            self._session.receive(await self._line.next())
 
     def _flush(self) -> None:
         for data in self._session.data_to_send():
             self._line.transport.write(framed(data))
 
 
-async def dial(kind: type[L], load: Load, number: int) -> L:
+async def dial(kind: type[L], load: Load, number: int, port: int = 0) -> L:
     """A line to the server. Each thousand connections come from another address: a relay counts them by it."""
     host = f"127.0.0.{2 + number // 900}"
     _, line = await asyncio.get_running_loop().create_connection(
-        lambda: kind(load.url), "127.0.0.1", load.port, local_addr=(host, 0))
+        lambda: kind(load.url), "127.0.0.1", port or load.port, local_addr=(host, 0),
+        ssl=_unchecked() if load.tls else None)
     await line.opened()
     return line
 
 
-def appends(handle: bytes, first: int, count: int) -> list[bytes]:
+async def together(work: Iterable[Awaitable[None]]) -> None:
+    """All of it, some at a time: a relay over a cluster answers each after some milliseconds."""
+    room = asyncio.Semaphore(TOGETHER)
+
+    async def one(what: Awaitable[None]) -> None:
+        async with room:
+            await what
+
+    async with asyncio.TaskGroup() as tasks:
+        for what in work:
+            tasks.create_task(one(what))
+
+
+def appends(handle: bytes, first: int, count: int, size: int = ENTRY_BYTES) -> list[bytes]:
     """The frames that append so many entries after the first so many."""
-    return [framed(encode(Append(2**31 + n, handle, Role.APPEND, envelope(handle, first + n)))) for n in range(count)]
+    return [framed(encode(Append(2**31 + n, handle, Role.APPEND, envelope(handle, first + n, size))))
+            for n in range(count)]
 
 
 async def append(load: Load) -> dict[str, object]:
@@ -172,14 +214,76 @@ async def fanout(load: Load) -> dict[str, object]:
     return {"seconds": max(ends) - began, "taken": []}
 
 
-async def idle(load: Load) -> dict[str, object]:
+async def lone(load: Load) -> dict[str, object]:
     """See the module."""
-    for number in range(load.clients):
-        line = await dial(Line, load, number)
+    lines: list[Windowed] = []
+    listeners: list[Listener] = []
+    beside = load.port_followers or load.port
+
+    async def ready(number: int) -> None:
+        line = await dial(Windowed, load, number)
+        handle = bytes(32)
         if load.relay:
             login = Login(line, f"127.0.0.1:{load.port}", number)
+            await login.open(Role.APPEND, create=True)
+            handle = login.keys.handle
+        for other in range(load.followers):
+            listener = await dial(Listener, load, load.clients + load.followers * number + other, beside)
+            reader = Login(listener, f"127.0.0.1:{beside}", number)
+            await reader.open(Role.READ, create=False)
+            await reader.follow()
+            listener.listen(load.each, handle)
+            listeners.append(listener)
+        line.frames, line.kind = appends(handle, 0, load.each, load.size), APPENDED if load.relay else None
+        line.begin()
+        lines.append(line)
+
+    await together(map(ready, range(load.clients)))
+    gc.collect()
+    gc.disable()
+    before, began = [*map(processor, load.watched)], time.perf_counter()
+    for line in lines:
+        line.send(1)
+    await asyncio.gather(*(line.done for line in lines), *(listener.done for listener in listeners))
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "busy": _since(load, before)}
+
+
+def _since(load: Load, before: list[float]) -> list[float]:
+    return [processor(pid) - then for pid, then in zip(load.watched, before, strict=True)]
+
+
+async def login(load: Load) -> dict[str, object]:
+    """See the module."""
+    name = f"127.0.0.1:{load.port}"
+
+    async def come(number: int, create: bool) -> None:
+        line = await dial(Line, load, number)
+        one = Login(line, name, *range(number * load.spaces, (number + 1) * load.spaces))
+        await one.open(Role.READ, Role.APPEND, create=create)
+        await one.follow()
+        line.transport.close()
+
+    await together(come(number, True) for number in range(load.clients))
+    before, began = [*map(processor, load.watched)], time.perf_counter()
+    await together(come(number, False) for number in range(load.clients))
+    return {"seconds": time.perf_counter() - began, "busy": _since(load, before)}
+
+
+async def idle(load: Load) -> dict[str, object]:
+    """See the module."""
+    lines = []
+
+    async def stand(number: int) -> None:
+        line = await dial(Line, load, number)
+        lines.append(line)
+        if load.relay:
+            first = load.first + number * load.spaces
+            login = Login(line, f"127.0.0.1:{load.port}", *range(first, first + load.spaces))
             await login.open(Role.READ, Role.APPEND, create=True)
             await login.follow()
+
+    await together(map(stand, range(load.clients)))
     print("{}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     return {}
@@ -188,7 +292,8 @@ async def idle(load: Load) -> dict[str, object]:
 def main() -> None:
     """Do what the first argument says."""
     load = msgspec.json.decode(sys.argv[1], type=Load)
-    print(msgspec.json.encode(asyncio.run({"append": append, "fanout": fanout, "idle": idle}[load.do](load))).decode())
+    kinds = {"append": append, "fanout": fanout, "lone": lone, "login": login, "idle": idle}
+    print(msgspec.json.encode(asyncio.run(kinds[load.do](load))).decode())
 
 
 if __name__ == "__main__":

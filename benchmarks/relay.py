@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks.certificate import certificate
 from benchmarks.disk import written
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.load import ENTRY_BYTES, Load, envelope
 from benchmarks.memory import resident
 from benchmarks.processes import command, finish, free_port, start, wait_for_port
 
-__all__ = ("CLIENTS", "WINDOW", "benchmarks", "rate")
+__all__ = ("CLIENTS", "LONE_BYTES", "LONE_CLIENTS", "WINDOW", "benchmarks", "loaded", "rate", "standing")
 
 CLIENTS: Final = 50
 WINDOW: Final = 64
@@ -28,6 +29,13 @@ SECONDS: Final = 4
 STEADY: Final = 10_000
 FANOUT: Final = 4000
 IDLE: Final = 1000
+LONE_CLIENTS: Final = 400
+LONE_APPENDS: Final = 40
+LONE_BYTES: Final = 1300
+"""A sealed entry of the usual size: the padding's floor of 1 KiB, header and signature."""
+LONE_FOLLOWERS: Final = 2
+COMING: Final = 400
+SPACES: Final = 3
 PACED: Final = "the same frames, as fast, through a bare websocket server"
 STORED: Final = (f"{PACED} that puts all that came meanwhile into bare SQLite, WAL, synchronous=FULL, and then sends "
                  "each back")
@@ -37,6 +45,9 @@ LATE: Final = "how late the load was to send an entry to the relay (99th percent
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
     load = f"{CLIENTS} clients, each in a space of its own, {ENTRY_BYTES}-byte entries, one a frame"
+    lone = (f"{LONE_CLIENTS} clients, each in a space of its own, {LONE_BYTES:,}-byte entries, one of a client "
+            f"unanswered, {LONE_CLIENTS * LONE_APPENDS:,} in all")
+    lone_used = "Processor time of the relay's process, all its threads and the system's part"
     return (
         Benchmark((
             Figure("relay.append", "entries/s", "more", f"Entries acknowledged, each durable: {load}, {WINDOW} of a "
@@ -46,6 +57,24 @@ def benchmarks() -> tuple[Benchmark, ...]:
                     "sqlite": f"as many rows of {ENTRY_BYTES} bytes with an id into bare SQLite, WAL, "
                               f"synchronous=FULL, {WINDOW * CLIENTS // 4} in a transaction"}),
         ), _append),
+        Benchmark((
+            Figure("relay.append_lone", "entries/s", "more", "Entries acknowledged, each durable, that come alone: "
+                   f"{lone}. `relay.append` has {WINDOW} of a space under way at a time, which are checked and stored "
+                   "together.", None,
+                   {"echo": "the same frames, each sent back by a bare websocket server"}),
+            Figure("relay.append_lone_used", "µs", "less", f"{lone_used}, for each of these entries.", None,
+                   {"echo": "the bare server's"}),
+            Figure("relay.fanout_lone", "deliveries/s", "more", f"The same with {LONE_FOLLOWERS} other connections "
+                   "that follow each space: entries that reached a follower, durable before. `relay.fanout` has many "
+                   f"entries in one push to {CLIENTS}; here each is a push of its own.", None),
+            Figure("relay.fanout_lone_used", "µs", "less", f"{lone_used}, for each of these deliveries: what it took "
+                   "beyond the appends, by the figure before.", None),
+        ), _lone),
+        Benchmark((
+            Figure("relay.login_used", "µs", "less", f"{lone_used}, for a client that comes, proves two roles at each "
+                   f"of {SPACES} spaces that are there, follows them and goes: {COMING} clients, some at a time, no "
+                   "TLS. The relay knows none of them from before.", None),
+        ), _coming),
         Benchmark((
             Figure("relay.append_p99", "ms", "less", "99th percentile from when an entry is due until it is "
                    f"acknowledged, durable, at {STEADY:,} entries a second, half of the rate that `relay.append` is to "
@@ -71,15 +100,16 @@ def benchmarks() -> tuple[Benchmark, ...]:
             Figure("relay.idle_memory", "KB", "less", f"Memory of the relay's process for each of {IDLE:,} connections "
                    "that have opened two roles of a space of their own, follow it and stand still.", None,
                    {"echo": "a connection to a bare websocket server"}, {"echo": 1.5}),
+            Figure("relay.idle_memory_tls", "KB", "less", "The same where the relay itself has TLS.", None),
         ), _idle),
     )
 
 
 @asynccontextmanager
-async def _relay(bench: Bench) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def _relay(bench: Bench, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     folder, port = bench.folder("relay"), free_port()
     async with start(command("chez-relay"), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder / "data"),
-                     log=folder / "relay.log") as process:
+                     *options, log=folder / "relay.log") as process:
         await wait_for_port(port)
         yield process, port
 
@@ -92,7 +122,7 @@ async def _bare(kind: str, *files: Path) -> AsyncIterator[tuple[asyncio.subproce
         yield process, port
 
 
-async def _load(bench: Bench, **what: Any) -> dict[str, Any]:
+async def loaded(bench: Bench, **what: Any) -> dict[str, Any]:
     """What a load found. Raises `BenchmarkFailed` with its last words."""
     log = bench.folder("load") / "log"
     argument = msgspec.json.encode(Load(**what)).decode()
@@ -111,7 +141,7 @@ async def _load(bench: Bench, **what: Any) -> dict[str, Any]:
 
 async def rate(bench: Bench, port: int, relay: bool, each: int = APPENDS) -> float:
     """Messages a second that a server took, `each` of every client."""
-    found = await _load(bench, do="append", port=port, clients=CLIENTS, each=each, window=WINDOW, relay=relay)
+    found = await loaded(bench, do="append", port=port, clients=CLIENTS, each=each, window=WINDOW, relay=relay)
     return float(CLIENTS * each / found["seconds"])
 
 
@@ -124,6 +154,34 @@ async def _append(bench: Bench) -> dict[str, Runs]:
             echo = await rate(bench, port, False)
         runs.add(ours, echo=echo, sqlite=await asyncio.to_thread(_rows, bench.folder("sqlite")))
     return {"relay.append": runs}
+
+
+async def _lone(bench: Bench) -> dict[str, Runs]:
+    rates, used, deliveries, pushes = Runs(), Runs(), Runs(), Runs()
+    count = LONE_CLIENTS * LONE_APPENDS
+    what: dict[str, Any] = {"do": "lone", "clients": LONE_CLIENTS, "each": LONE_APPENDS, "size": LONE_BYTES}
+    for _ in range(bench.runs):
+        async with _relay(bench) as (process, port):
+            ours = await loaded(bench, **what, port=port, watched=(process.pid,))
+        async with _bare("echo") as (process, port):
+            echo = await loaded(bench, **what, port=port, watched=(process.pid,), relay=False)
+        async with _relay(bench) as (process, port):
+            pushed = await loaded(bench, **what, port=port, watched=(process.pid,), followers=LONE_FOLLOWERS)
+        rates.add(count / ours["seconds"], echo=count / echo["seconds"])
+        used.add(ours["busy"][0] / count * 1e6, echo=echo["busy"][0] / count * 1e6)
+        deliveries.add(count * LONE_FOLLOWERS / pushed["seconds"])
+        pushes.add((pushed["busy"][0] - ours["busy"][0]) / count / LONE_FOLLOWERS * 1e6)
+    return {"relay.append_lone": rates, "relay.append_lone_used": used, "relay.fanout_lone": deliveries,
+            "relay.fanout_lone_used": pushes}
+
+
+async def _coming(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    for _ in range(bench.runs):
+        async with _relay(bench) as (process, port):
+            found = await loaded(bench, do="login", port=port, clients=COMING, spaces=SPACES, watched=(process.pid,))
+        runs.add(found["busy"][0] / COMING * 1e6)
+    return {"relay.login_used": runs}
 
 
 def _rows(folder: Path) -> float:
@@ -148,7 +206,7 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
 
     async def paced(port: int, rate: float, relay: bool, first: int = 0) -> tuple[float, float]:
         """The 99th percentile of the entries, and of how late the load was."""
-        found = await _load(bench, do="append", port=port, clients=CLIENTS, each=int(rate * SECONDS / CLIENTS),
+        found = await loaded(bench, do="append", port=port, clients=CLIENTS, each=int(rate * SECONDS / CLIENTS),
                             first=first, rate=rate, relay=relay)
         return _p99(found["taken"]), _p99(found["late"])
 
@@ -182,7 +240,7 @@ async def _fanout(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
 
     async def delivered(port: int, relay: bool) -> float:
-        found = await _load(bench, do="fanout", port=port, clients=CLIENTS, each=FANOUT, window=WINDOW, relay=relay)
+        found = await loaded(bench, do="fanout", port=port, clients=CLIENTS, each=FANOUT, window=WINDOW, relay=relay)
         return float(CLIENTS * FANOUT / found["seconds"])
 
     for _ in range(bench.runs):
@@ -194,21 +252,26 @@ async def _fanout(bench: Bench) -> dict[str, Runs]:
 
 
 async def _idle(bench: Bench) -> dict[str, Runs]:
-    runs = Runs()
+    runs, tls = Runs(), Runs()
+    files = await asyncio.to_thread(certificate, bench.folder("tls"))
+    options = ("--set", f"tls_certificate={files[0]}", "--set", f"tls_key={files[1]}")
     for _ in range(bench.runs):
         async with _relay(bench) as (process, port):
-            ours = await _standing(bench, process, port, True)
+            ours = await standing(bench, process.pid, port=port, clients=IDLE)
         async with _bare("echo") as (process, port):
-            runs.add(ours, echo=await _standing(bench, process, port, False))
-    return {"relay.idle_memory": runs}
+            runs.add(ours, echo=await standing(bench, process.pid, port=port, clients=IDLE, relay=False))
+        async with _relay(bench, *options) as (process, port):
+            tls.add(await standing(bench, process.pid, port=port, clients=IDLE, tls=True))
+    return {"relay.idle_memory": runs, "relay.idle_memory_tls": tls}
 
 
-async def _standing(bench: Bench, server: asyncio.subprocess.Process, port: int, relay: bool) -> float:
+async def standing(bench: Bench, server: int, **what: Any) -> float:
     """Kilobytes of a server for each connection of a load that stands still."""
-    before = resident(server.pid)
-    load = msgspec.json.encode(Load(do="idle", port=port, clients=IDLE, relay=relay)).decode()
+    before = resident(server)
+    load = Load(do="idle", **what)
     log = bench.folder("load") / "log"
-    async with start(sys.executable, "-m", "benchmarks.load", load, log=log, talks=True) as process:
+    argument = msgspec.json.encode(load).decode()
+    async with start(sys.executable, "-m", "benchmarks.load", argument, log=log, talks=True) as process:
         if process.stdout is None or not await process.stdout.readline():
             raise BenchmarkFailed(f"the load failed: {log.read_text()[-2000:]}")
-        return (resident(server.pid) - before) * 1e3 / IDLE
+        return (resident(server) - before) * 1e3 / load.clients
