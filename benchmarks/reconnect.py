@@ -22,7 +22,9 @@ QUIET: Final = 0.5
 
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
-    what = f"by a device with {SPACES:,} spaces whose connection was cut, and to which nothing is new"
+    what = (f"by a device with {SPACES:,} spaces whose connection was cut, and to which nothing is new. That holds "
+            "while the relay has kept the session; where it has not, as after its own restart, it costs what `first` "
+            "does")
     login = "the same, of whom the relay keeps nothing: every role proven, every space subscribed to"
     return (Benchmark((
         Figure("sync.idle_reconnect", "KB", "less", f"Bytes both ways through a TCP proxy, HTTP included, {what}.", 100,
@@ -30,7 +32,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
         Figure("sync.idle_reconnect_turns", "round trips", "less", "How often it waits for the relay: the websocket's "
                f"handshake, the greeting, and all else, {what}.", 3, {"first": login}),
         Figure("sync.idle_reconnect_time", "ms", "less", "From the connection to the proxy until every space is "
-               f"in step, {what}; relay and device each a process, on loopback.", None, {"first": login}),
+               f"in step, relay and device each a process, on loopback: {what}.", None, {"first": login}),
     ), _measured),)
 
 
