@@ -20,7 +20,7 @@ from benchmarks.load import ENTRY_BYTES, Load, envelope
 from benchmarks.memory import resident
 from benchmarks.processes import command, finish, free_port, start, wait_for_port
 
-__all__ = ("CLIENTS", "LONE_BYTES", "LONE_CLIENTS", "WINDOW", "benchmarks", "loaded", "rate", "standing")
+__all__ = ("CLIENTS", "LONE_BYTES", "LONE_CLIENTS", "SPACES", "WINDOW", "benchmarks", "loaded", "rate", "standing")
 
 CLIENTS: Final = 50
 WINDOW: Final = 64
@@ -36,6 +36,7 @@ LONE_BYTES: Final = 1300
 LONE_FOLLOWERS: Final = 2
 COMING: Final = 400
 SPACES: Final = 3
+"""Of a client that logs in, as of a device in `benchmarks.capacity`."""
 PACED: Final = "the same frames, as fast, through a bare websocket server"
 STORED: Final = (f"{PACED} that puts all that came meanwhile into bare SQLite, WAL, synchronous=FULL, and then sends "
                  "each back")

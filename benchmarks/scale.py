@@ -276,7 +276,7 @@ def _beside(found: list[Side]) -> list[str]:
         "connections, each of which follows its spaces and keeps the silences that devices keep; and one relay process",
         "that has as much of the world as its processor may be used for. Processes and clusters do one piece of work",
         "after the other, each as long as was measured (`benchmarks/played.py`). Rates and processors are times the",
-        "number of clusters.",
+        "number of clusters. Waits are those for a turn: networks and discs come on top.",
         "",
         "| | model | simulated | may part by |",
         "|---|---:|---:|---:|",

@@ -10,6 +10,7 @@ from benchmarks import capacity, scale
 from benchmarks.capacity import BLOCK_BYTES, FIGURES, PROCESS_CONNECTIONS, Costs, World, need, pings, waiting
 from benchmarks.harness import ROOT, Result, Results
 from benchmarks.played import seat
+from benchmarks.relay import LONE_BYTES, SPACES
 from benchmarks.scale import PART, commits, fewest, group_model, herd, page, sides
 
 COSTS = Costs(together=20_000, lone=8_000, cluster=1_000, append=2e-4, nodes=3e-4, deliver=5e-5, ping=2e-5, login=1e-3,
@@ -100,7 +101,8 @@ def test_silences_and_waits_at_their_ends() -> None:
 
 
 def test_every_constant_is_a_figure() -> None:
-    """What the model reads is measured with all else."""
+    """What the model reads is measured with all else, with the entries and the spaces that the world has."""
+    assert (World().entry_bytes, World().spaces) == (LONE_BYTES, SPACES)
     assert {figure.id for benchmark in cli.every() for figure in benchmark.figures} >= set(FIGURES)
 
 
