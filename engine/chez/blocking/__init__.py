@@ -1284,6 +1284,11 @@ class Link(Front[AsyncLink]):
         """Whether it ended by itself: for good, or until `next_try`."""
         return self._inner.ended
 
+    @property
+    def incarnation(self) -> bytes:
+        """What the relay calls its store (32 bytes); empty while it is not connected."""
+        return self._inner.incarnation
+
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
         self._portal.do(lambda: self._inner.wake(space))
