@@ -1,7 +1,5 @@
 """Room in the store's log: its commits let no file grow, and what it holds is what was acknowledged."""
 
-import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.writeback import ROOM_BYTES
+from tests.disks import WITHOUT_ROOM, take_room
 from tests.relay.test_storage import create, entry
 
 
@@ -57,27 +56,13 @@ async def test_what_was_acknowledged_is_there_however_often_a_relay_was_killed(t
         assert report.entries == count
 
 
-@pytest.mark.parametrize("why", ["full", "nearly full", "full when it syncs", "little room"])
+@pytest.mark.parametrize("why", WITHOUT_ROOM)
 async def test_a_disk_without_that_room_costs_nothing_but_time(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    """One that is nearly full takes a part (write(2)), and some tell of it as late as they can: the last of a disk is
-    not for zeros."""
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def part(file: int, data: bytes, at: int) -> int:
-        return write(file, data[:100_000], at)
-
-    def little(file: int) -> os.statvfs_result:
-        told = list(look(file))
-        told[4] = 2 * ROOM_BYTES // told[1]  # f_bavail, in blocks of f_frsize
-        return os.statvfs_result(told)
-
-    write, look, log = os.pwrite, os.fstatvfs, tmp_path / f"{FILE_NAME}-wal"
-    call, instead = {"full": ("pwrite", full), "nearly full": ("pwrite", part), "full when it syncs": ("fsync", full),
-                     "little room": ("fstatvfs", little)}[why]
+    """The last of a disk is not for zeros."""
+    log = tmp_path / f"{FILE_NAME}-wal"
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, instead)
+        take_room(patch, why, ROOM_BYTES)
         store = await SqliteStorage.open(tmp_path)
     assert log.stat().st_size < 100_000
     await store.perform([create()])

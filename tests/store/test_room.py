@@ -1,8 +1,6 @@
 """Room in the log: its commits let no file grow, and what it holds is what was committed."""
 
 import asyncio
-import errno
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from chez.store.database import Connection, Database
 from chez.store.file import connect
 from chez.store.log import CHECKPOINT, ROOM
+from tests.disks import WITHOUT_ROOM, take_room
 
 KEY = bytes(32)
 
@@ -80,31 +79,17 @@ async def test_no_commit_lets_the_log_grow_until_it_is_written_back(tmp_path: Pa
         await database.close()
 
 
-@pytest.mark.parametrize("why", ["full", "nearly full", "full when it syncs", "little room"])
+@pytest.mark.parametrize("why", WITHOUT_ROOM)
 async def test_a_disk_without_that_room_costs_nothing_but_time(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    """One that is nearly full takes a part (write(2)), and some tell of it as late as they can: the last of a disk is
-    not for zeros."""
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def part(file: int, data: bytes, at: int) -> int:
-        return write(file, data[:100_000], at)
-
-    def little(file: int) -> os.statvfs_result:
-        told = list(look(file))
-        told[4] = 2 * ROOM // told[1]  # f_bavail, in blocks of f_frsize
-        return os.statvfs_result(told)
-
-    write, look, log = os.pwrite, os.fstatvfs, tmp_path / "chez.db-wal"
-    call, instead = {"full": ("pwrite", full), "nearly full": ("pwrite", part), "full when it syncs": ("fsync", full),
-                     "little room": ("fstatvfs", little)}[why]
+    """The last of a disk is not for zeros."""
+    log = tmp_path / "chez.db-wal"
     database = await Database.open(tmp_path / "chez.db", KEY)
     try:
         await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 1', x'01')"))
         before = log.read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr(os, call, instead)
+            take_room(patch, why, ROOM)
             await database.make_room()
         assert log.read_bytes() == before
         await database.write(lambda db: db.execute("INSERT INTO meta (key, value) VALUES ('room 2', x'01')"))
