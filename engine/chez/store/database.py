@@ -114,7 +114,7 @@ class Database:
         `StorageFailed` when the commit itself fails: then nothing of the group is kept.
         """
         if self._closed:
-            raise _closed()
+            raise _home_closed()
         # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
         return await self.submit(work)
 
@@ -137,7 +137,7 @@ class Database:
 
     def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         if self._closed:
-            raise _closed()
+            raise _home_closed()
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
         self._queue.append(entry)
@@ -177,7 +177,7 @@ class Database:
             await asyncio.wait((self._ahead,))
         self._ahead = None
         if self._closed:
-            raise _closed()
+            raise _home_closed()
 
     async def make_room(self) -> None:
         """Somebody is about to write many small transactions: have each of them synced sooner (`store.log`)."""
@@ -211,7 +211,7 @@ class Database:
 
         def check() -> None:
             if self._closed:
-                raise _closed()
+                raise _home_closed()
             if unwanted.is_set():
                 raise StorageFailed("this was cancelled")
 
@@ -337,7 +337,7 @@ class Database:
             self.after_rollback()
 
 
-def _closed() -> StorageFailed:
+def _home_closed() -> StorageFailed:
     return StorageFailed("this home is closed", "Open it again.")
 
 
