@@ -70,9 +70,14 @@ async def emptied(cluster: Reached, **options: Any) -> AsyncIterator[JetStreamSt
 
 
 async def lose(cluster: Reached, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
-    """Remove messages from their streams, and wait until no node has them: each applies that in its own time."""
+    """Remove messages from their streams, and wait until no node has them."""
     for kept in lost:
         await patiently(store.engine, lambda kept=kept: store.engine.delete(_stream(kept.subject), kept.seq))  # type: ignore[misc]
+    await gone(cluster, lost)
+
+
+async def gone(cluster: Reached, lost: Sequence[Kept]) -> None:
+    """Wait until no node has messages that were removed: each applies that in its own time."""
     async with AsyncExitStack() as stack:
         for url in cluster.urls:  # which node answers a read is the choice of the one that is asked
             there = await JetStreamStorage.open([url])

@@ -11,7 +11,7 @@ from chez_relay.errors import Code
 from chez_relay.storage.jetstream import boxes
 from chez_relay.storage.jetstream.engine import Kept
 from chez_relay.storage.jetstream.store import JetStreamStorage
-from tests.relay.clusters import Reached, emptied, messages
+from tests.relay.clusters import Reached, emptied, gone, messages
 from tests.relay.storing import INBOX, codes, create, entry
 from tests.relay.support import seed
 from tests.relay.test_cluster_drops import before_next
@@ -109,7 +109,9 @@ async def test_an_item_that_is_taken_while_it_is_read_is_not_called_damaged(
         assert await one.perform([INBOX, s.AddItem(INBOX.inbox, b"item", INBOX.write_key)]) == [s.Done()] * 2
 
         async def take() -> None:
+            (item,) = await messages(one, f"chez.box.0.i.{INBOX.inbox.hex()}.>")
             assert await two.perform([s.DropItems(INBOX.inbox, 1)]) == [s.Done()]
+            await gone(cluster, [item])  # a node that has it yet would answer with it, and rightly
 
         async with before_next(one, "lasts", take, monkeypatch):
             assert await one.perform([s.ReadItems(INBOX.inbox, 0, 1000)]) == [s.ItemPage((), 1)]
