@@ -1,13 +1,13 @@
 """Group commit: whatever all connections wait for goes to the storage together.
 
 One fsync then serves everybody who asked while the one before was under way; with one
-client alone a group has one request and waits for nobody.
+client alone a group has one request and waits for nobody. Where more waits than a group
+has room for, addresses take turns (`chez_relay.turns`).
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -38,6 +38,7 @@ from chez_relay.storage import (
     Storage,
     Stored,
 )
+from chez_relay.turns import Turns
 from chez_wire.limits import MAX_CHUNK
 
 __all__ = ("Committer", "cost")
@@ -54,8 +55,7 @@ GROUPS_AT_ONCE: Final = 32
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""
 
-Waiting = tuple[Request, Callable[[Result], None], int]
-Group = list[Waiting]
+Group = list[tuple[Request, Callable[[Result], None]]]
 
 _FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
 _log = logging.getLogger("chez_relay")
@@ -94,20 +94,22 @@ class Committer:
         self._grown = grown
         self._counts = counts or Counts()
         self._clock = clock
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: Turns[tuple[Request, Callable[[Result], None]]] = Turns()
         self._running = False
         self._soon = False  # whether a group begins once the loop did all that it has to do now
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, request: Request, done: Callable[[Result], None], weight: int | None = None) -> None:
-        """Queue a request; `done` gets its result once it is durable. `weight` is its `cost`, for who knows it.
+    def submit(self, request: Request, done: Callable[[Result], None], weight: int | None = None,
+               who: object = None) -> None:
+        """Queue a request; `done` gets its result once it is durable.
 
-        Results keep the order; over a shared store, those that concern one space or inbox do.
+        `weight` is its `cost`, for who knows it, and `who` stands for the address that asks. Results of one who asks
+        keep the order; over a shared store, those that concern one space or inbox do.
         """
         first = not self._waiting
-        self._waiting.append((request, done, cost(request) if weight is None else weight))
+        self._waiting.put(who, (request, done), cost(request) if weight is None else weight)
         if first:
             self._idle.clear()
             self._stir()
@@ -141,22 +143,14 @@ class Committer:
         self._soon = False
         if not self._running:
             return
-        group = self._group()
+        group = self._waiting.take(MAX_GROUP, MAX_GROUP_BYTES)
         self._under_way += 1
-        self._perform([request for request, _, _ in group], partial(self._answer, group, self._clock()))
+        self._perform([request for request, _ in group], partial(self._answer, group, self._clock()))
         self._stir()
-
-    def _group(self) -> Group:
-        group: Group = []
-        size = 0
-        while self._waiting and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
-            group.append(waiting := self._waiting.popleft())
-            size += waiting[2]
-        return group
 
     def _answer(self, group: Group, begun: float, results: list[Result]) -> None:
         seconds = self._clock() - begun
-        requests = [request for request, _, _ in group]
+        requests = [request for request, _ in group]
         at = 0
         for end in _told_apart(requests):
             self._tell(group[at:end], results[at:end])
@@ -173,13 +167,13 @@ class Committer:
 
     def _tell(self, group: Group, results: Sequence[Result]) -> None:
         """Answer, then say what grew."""
-        for (_, done, _), result in zip(group, results, strict=True):
+        for (_, done), result in zip(group, results, strict=True):
             try:
                 done(result)
             except (Exception, asyncio.CancelledError) as error:
                 _told_nobody(error)
         try:
-            self._grown(growth([request for request, _, _ in group], results))
+            self._grown(growth([request for request, _ in group], results))
         except Exception as error:
             _told_nobody(error)
 

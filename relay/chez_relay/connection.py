@@ -236,7 +236,7 @@ class Connection:
     def _submit(self, ask: Ask) -> None:
         weight = cost(ask.request)
         self._hold(weight)
-        self._committer.submit(ask.request, _Done(self, ask, weight), weight)
+        self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.account)
 
     def done(self, ask: Ask, weight: int, result: Result) -> None:
         """The storage answered what weighed so much until then."""
