@@ -9,6 +9,7 @@
     login    clients, each with `spaces` spaces that are there already, come all at once, prove two roles at each and
              follow them
     idle     connections that have logged in to their spaces and follow them stand still until standard input ends
+    flood    as append, until standard input ends, which has to be before the last is sent
 
 Without `relay` the server is a bare one: the messages have the same sizes. Prints one JSON line; what was appended
 is asked back from the relay before it counts. `watched` are processes whose processor time is told with it.
@@ -49,7 +50,8 @@ L = TypeVar("L", bound=Line)
 class Load(msgspec.Struct):
     """What to do: `clients` connections, `each` messages a client, `window` of them unanswered or `rate` a second.
 
-    They come after `first`, which an earlier load put into the same spaces.
+    They come after `first`, which an earlier load put into the same spaces; another load's spaces are others from
+    `space` on, and its addresses others from 127.0.0.`address` on.
     """
 
     do: str
@@ -64,6 +66,8 @@ class Load(msgspec.Struct):
     followers: int = 0
     port_followers: int = 0
     spaces: int = 1
+    space: int = 0
+    address: int = 2
     tls: bool = False
     watched: tuple[int, ...] = ()
 
@@ -135,7 +139,7 @@ class Login:
 
 async def dial(kind: type[L], load: Load, number: int, port: int = 0) -> L:
     """A line to the server. Each thousand connections come from another address: a relay counts them by it."""
-    host = f"127.0.0.{2 + number // 900}"
+    host = f"127.0.0.{load.address + number // 900}"
     _, line = await asyncio.get_running_loop().create_connection(
         lambda: kind(load.url), "127.0.0.1", port or load.port, local_addr=(host, 0),
         ssl=_unchecked() if load.tls else None)
@@ -162,19 +166,26 @@ def appends(handle: bytes, first: int, count: int, size: int = ENTRY_BYTES) -> l
             for n in range(count)]
 
 
-async def append(load: Load) -> dict[str, object]:
-    """See the module."""
+async def appending(load: Load) -> list[tuple[Windowed, Login | None]]:
+    """Clients that are about to append, and what each logged in by."""
     lines = [await dial(Windowed, load, n) for n in range(load.clients)]
     name = f"127.0.0.1:{load.port}"
-    logins = [Login(line, name, n) for n, line in enumerate(lines)] if load.relay else []
-    for login in logins:
+    logins = [Login(line, name, load.space + n) if load.relay else None for n, line in enumerate(lines)]
+    for login in filter(None, logins):
         await login.open(Role.APPEND, create=True)
-    for number, line in enumerate(lines):
-        handle = logins[number].keys.handle if logins else bytes(32)
-        line.frames, line.kind = appends(handle, load.first, load.each), APPENDED if logins else None
+    for line, login in zip(lines, logins, strict=True):
+        handle = login.keys.handle if login else bytes(32)
+        line.frames, line.kind = appends(handle, load.first, load.each), APPENDED if login else None
         line.begin()
     gc.collect()
     gc.disable()  # it makes no cycles worth the while, and looking for some stops all clients at once
+    return list(zip(lines, logins, strict=True))
+
+
+async def append(load: Load) -> dict[str, object]:
+    """See the module."""
+    clients = await appending(load)
+    lines = [line for line, _ in clients]
     began = time.perf_counter()
     if load.rate:
         await paced(lines, load.rate, began)
@@ -183,12 +194,24 @@ async def append(load: Load) -> dict[str, object]:
             line.send(load.window)
     await asyncio.gather(*(line.done for line in lines))
     seconds = time.perf_counter() - began
-    for login, line in zip(logins, lines, strict=False):
+    for line, login in clients:
         line.frames = ()
-        held = await login.open(Role.READ, create=False)
-        assert held == load.first + load.each, f"the relay holds {held} of {load.first} and {load.each}"
+        if login:
+            held = await login.open(Role.READ, create=False)
+            assert held == load.first + load.each, f"the relay holds {held} of {load.first} and {load.each}"
     return {"seconds": seconds, "taken": [one for line in lines for one in line.taken],
             "late": [one for line in lines for one in line.late]}
+
+
+async def flood(load: Load) -> dict[str, object]:
+    """See the module."""
+    lines = [line for line, _ in await appending(load)]
+    for line in lines:
+        line.send(load.window)
+    print("{}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    assert all(line.sent < load.each for line in lines), "there was not enough of it"
+    return {}
 
 
 async def fanout(load: Load) -> dict[str, object]:
@@ -292,7 +315,7 @@ async def idle(load: Load) -> dict[str, object]:
 def main() -> None:
     """Do what the first argument says."""
     load = msgspec.json.decode(sys.argv[1], type=Load)
-    kinds = {"append": append, "fanout": fanout, "lone": lone, "login": login, "idle": idle}
+    kinds = {"append": append, "fanout": fanout, "lone": lone, "login": login, "idle": idle, "flood": flood}
     print(msgspec.json.encode(asyncio.run(kinds[load.do](load))).decode())
 
 

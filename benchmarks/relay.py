@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +37,10 @@ LONE_FOLLOWERS: Final = 2
 COMING: Final = 400
 SPACES: Final = 3
 """Of a client that logs in, as of a device in `benchmarks.capacity`."""
+FLOOD: Final = 100
+FLOODED: Final = 500
+"""Entries that each of those who flood has unanswered."""
+BESIDE: Final = 40
 PACED: Final = "the same frames, as fast, through a bare websocket server"
 STORED: Final = (f"{PACED} that puts all that came meanwhile into bare SQLite, WAL, synchronous=FULL, and then sends "
                  "each back")
@@ -90,6 +94,14 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    "these (write_bytes of /proc/PID/io), its log and its file together.", None,
                    {"bare": "the bare server that puts them into bare SQLite, where they are found by nothing"}),
         ), _paced),
+        Benchmark((
+            Figure("relay.append_beside", "ms", "less", f"From when one entry of {ENTRY_BYTES} bytes is due until it "
+                   f"is acknowledged, durable, the median of {BESIDE}, twenty a second, while {FLOOD} clients of "
+                   f"another address have {FLOODED} entries unanswered each, {FLOOD * FLOODED:,} in all, and send "
+                   "another for each answer.", None,
+                   {"same": "the same beside a flood from its own address, whose turns it shares",
+                    "quiet": "the same while nobody floods"}),
+        ), _beside),
         Benchmark((
             Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
                    f"bytes, {WINDOW} unanswered, {CLIENTS} follow the space: entries that reached a follower, durable "
@@ -230,6 +242,40 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
         entries = STEADY * SECONDS
         disk.add(ours_written / entries, bare=bare_written / entries)
     return {"relay.append_p99": steady, "relay.append_p99_most": half, "relay.append_written": disk}
+
+
+async def _beside(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    what: dict[str, Any] = {"do": "append", "clients": 1, "each": BESIDE, "rate": 20, "space": FLOOD}
+
+    async def taken(port: int, address: int) -> float:
+        found = await loaded(bench, **what, port=port, address=address)
+        return median(found["taken"]) * 1e3
+
+    for _ in range(bench.runs):
+        async with _relay(bench) as (_, port):
+            quiet = await taken(port, 3)
+        found = []
+        for address in (3, 2):
+            async with _relay(bench) as (_, port), _flood(bench, port):
+                found.append(await taken(port, address))
+        runs.add(found[0], same=found[1], quiet=quiet)
+    return {"relay.append_beside": runs}
+
+
+@asynccontextmanager
+async def _flood(bench: Bench, port: int) -> AsyncIterator[None]:
+    """Clients pile up entries meanwhile."""
+    load = Load(do="flood", port=port, clients=FLOOD, each=2500, window=FLOODED)
+    log = bench.folder("load") / "log"
+    argument = msgspec.json.encode(load).decode()
+    async with start(sys.executable, "-m", "benchmarks.load", argument, log=log, talks=True) as process:
+        if process.stdout is None or process.stdin is None or not await process.stdout.readline():
+            raise BenchmarkFailed(f"the flood failed: {log.read_text()[-2000:]}")
+        yield
+        process.stdin.close()
+        if await process.wait():
+            raise BenchmarkFailed(f"the flood failed: {log.read_text()[-2000:]}")
 
 
 def _p99(seconds: list[float]) -> float:

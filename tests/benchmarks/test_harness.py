@@ -108,8 +108,9 @@ def test_the_real_figures_are_complete() -> None:
         "open.first_query", "scan.rss", "feed.rate", "text.trace", "text.open", "text.resume",
         *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk")),
         "keys.join", "keys.epoch_1000", "keys.membership_verify", "keys.recover",
-        "relay.append", "relay.append_cluster", "relay.append_lone", "relay.append_cluster_lone", "relay.append_p99",
-        "relay.append_p99_most", "relay.append_written", "relay.fanout", "relay.idle_memory", "sync.changes_wide",
+        "relay.append", "relay.append_beside", "relay.append_cluster", "relay.append_lone", "relay.append_cluster_lone",
+        "relay.append_p99", "relay.append_p99_most", "relay.append_written", "relay.fanout",
+        "relay.idle_memory", "sync.changes_wide",
         *(f"connector.{name}" for name, _ in BUILT_IN),
         "sync.changes_10000", "sync.bootstrap_100k", "sync.idle_reconnect", "relay.bytes_checkpointed"}
     assert named <= set(ids)
