@@ -1,6 +1,7 @@
 """A home's relay on its network as a process, without the home."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -38,7 +39,8 @@ def has_ipv6() -> bool:
         return False
 
 
-needs_ipv6: Final = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+needs_ipv6: Final = pytest.mark.skipif(
+    not (has_ipv6() or os.environ.get("CI")), reason="this machine has no IPv6")  # in CI the test fails for it
 
 
 @dataclass

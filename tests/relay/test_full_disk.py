@@ -21,6 +21,7 @@ from chez_relay.storage.writeback import PAGE_BYTES
 from chez_wire.frames import Entry
 from chez_wire.limits import MAX_FRAME
 from chez_wire.login import Role
+from tests.missing import leave_out
 from tests.relay.support import Process, Space, relay
 from tests.relay.test_operating import STATUS, fetched, status
 
@@ -52,7 +53,7 @@ async def cramped(folder: Path, *options: str, room: int = ROOM) -> AsyncIterato
     """A relay whose data folder has so much room, and where that folder is to be found from here."""
     folder.mkdir()
     if why := cannot_mount(folder):
-        pytest.skip(why)
+        leave_out(why)
     command = (*mounting(folder, room), sys.executable, "-m", "chez_relay")
     async with relay(folder, *options, command=command) as process:
         yield process, Path(f"/proc/{process.process.pid}/root{folder}")
