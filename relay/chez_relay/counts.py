@@ -51,7 +51,8 @@ class Counts:
         Code.FLOOD, Code.MALFORMED, Code.VERSION, Code.WRONG_RELAY))
     """Connections that were dropped, by what they did or did not."""
     handshakes_failed: int = 0
-    """Connections that came to no agreement on TLS: too slow, too large, something else, or a client's own no."""
+    """Connections that came to no agreement on TLS: too slow, too large, something else, or a client's own no; none
+    that its client ended before it said anything."""
     requests: Counter[type] = field(default_factory=lambda: _at_zero(*get_args(Request)))
     """Requests to the storage, by kind."""
     refused: Counter[Code] = field(default_factory=lambda: _at_zero(

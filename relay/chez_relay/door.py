@@ -282,7 +282,7 @@ class Door:
         """What agrees on TLS with a socket that was accepted; None where the relay speaks without."""
         if self.tls is None:
             return None
-        return Handshake(self.tls, guest, lambda: self._disagreed(guest), seconds=self._limits.hello,
+        return Handshake(self.tls, guest, lambda tried: self._disagreed(guest, tried), seconds=self._limits.hello,
                          closing=self._limits.drain)
 
     def knocked(self, guest: GuestConnection) -> bool:
@@ -379,8 +379,8 @@ class Door:
         self.left(guest)
         return False
 
-    def _disagreed(self, guest: GuestConnection) -> None:
-        self.counts.handshakes_failed += 1
+    def _disagreed(self, guest: GuestConnection, tried: bool) -> None:
+        self.counts.handshakes_failed += tried
         self.left(guest)
 
     def _is_proxy(self, host: str) -> bool:

@@ -45,18 +45,19 @@ else:
 class Handshake(_Library):
     """The TLS side of a socket, the relay's; `connection_made` of who serves it is called when both sides agreed.
 
-    `failed` is called instead when that came to nothing. `seconds` is for agreeing, `closing` for the other side's
-    word that it has read to the end.
+    `failed` is called instead when that came to nothing: with False where the other side left before its first byte, as
+    who dials several addresses at once, or looks whether the relay is there, does. `seconds` is for agreeing, `closing`
+    for the other side's word that it has read to the end.
     """
 
     max_size = RECORD
 
-    def __init__(self, context: ssl.SSLContext, server: asyncio.Protocol, failed: Callable[[], None], *,
+    def __init__(self, context: ssl.SSLContext, server: asyncio.Protocol, failed: Callable[[bool], None], *,
                  seconds: float, closing: float) -> None:
         # Nobody waits for it: there is no future to tell.
         super().__init__(asyncio.get_running_loop(), server, context, None, server_side=True,  # type: ignore[arg-type]
                          ssl_handshake_timeout=seconds, ssl_shutdown_timeout=closing)  # type: ignore[arg-type]
-        self._failed: Callable[[], None] | None = failed
+        self._failed: Callable[[bool], None] | None = failed
         self._arrived = 0
         self._socket: asyncio.Transport | None = None
         self._below: asyncio.Transport | None = None
@@ -124,4 +125,4 @@ class Handshake(_Library):
         super().connection_lost(exc)
         failed, self._failed, self._socket, self._below = self._failed, None, None, None
         if failed is not None:
-            failed()
+            failed(self._arrived > 0 or not isinstance(exc, ConnectionResetError))

@@ -45,8 +45,8 @@ def _counted(counts: Counts) -> Iterator[str]:
     yield from _one("connections_total", "counter", "Connections that were let in.", counts.connections)
     yield from _by("turned_away_total", "Connections that were not, by the limit they met.", "limit",
                    counts.turned_away)
-    yield from _one("handshakes_failed_total", "counter", "TLS handshakes that came to nothing, whoever ended them.",
-                    counts.handshakes_failed)
+    yield from _one("handshakes_failed_total", "counter",
+                    "TLS handshakes that began and came to nothing, whoever ended them.", counts.handshakes_failed)
     yield from _by("let_go_total", "Connections that were dropped, by why.", "why", counts.let_go)
     kinds = {kind.__name__: number for kind, number in counts.requests.items()}
     yield from _by("requests_total", "Requests to the storage, by kind.", "kind", kinds)

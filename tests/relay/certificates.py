@@ -52,12 +52,14 @@ class Authority:
     def file(self) -> Path:
         return self.folder / "authority.pem"
 
-    def issue(self, serial: int = 2, ends: int = 2090, key: Key | None = None) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 that ends with the year before, with its key; replaces the one before it."""
+    def issue(self, serial: int = 2, ends: int = 2090, key: Key | None = None,
+              name: str = "localhost.example") -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 and a name that ends with the year before, with its key; replaces the one before.
+        """
         key = key or ec.generate_private_key(ec.SECP256R1())
         # Python 3.13 trusts none that does not say it (RFC 5280, 4.2.1.1).
         signed = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(name)])
         made = (x509.CertificateBuilder().subject_name(_name("a relay")).issuer_name(self.certificate.subject)
                 .public_key(key.public_key()).serial_number(serial).not_valid_before(BEGIN)
                 .not_valid_after(datetime.datetime(ends, 1, 1, tzinfo=datetime.UTC))

@@ -21,6 +21,7 @@ from websockets.protocol import State
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
+from chez.sync.dialling import reached
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import SLOWEST, Pulse, longest_from
 from chez_wire.framing import between_frames, framed, message
@@ -47,6 +48,15 @@ system and gives back each time; little is read where a change is live."""
 
 class _Dial(dial):
     """Follows no redirection: a relay is where it is said to be, and a login is bound to that name."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        """A connection by whichever of the relay's addresses takes it first.
+
+        To a proxy the library's own way leads, and to a link-local address, which is the only one.
+        """
+        if self.proxy is None and "host" not in self.create_connection_kwargs:
+            self.create_connection_kwargs["sock"] = await reached(self.ws_uri.host, self.ws_uri.port)
+        return await super().open_tcp_connection()
 
     def process_redirect(self, exc: Exception) -> Exception:
         """What was answered, whatever it was."""
