@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from chez_relay.bounds import MOST_AT_REST
 from chez_relay.buckets import Bucket
 from chez_relay.limits import Limits
 
-__all__ = ("MOST_AT_REST", "PREFIX", "Account", "Addresses", "Guest", "address_of", "forwarded")
+__all__ = ("PREFIX", "Account", "Addresses", "Guest", "address_of", "forwarded")
 
 PREFIX: Final = 64
 """Bits of an IPv6 address that tell customers apart: each has 2^64 addresses at least (RFC 6177)."""
-
-
-MOST_AT_REST: Final = 4096
-"""Accounts above which those at rest are forgotten at once, a kilobyte each: on one network everybody has as many
-addresses as he likes. Where more are not at rest, when they are twice as many again."""
 
 _WITH_PORT: Final = re.compile(r"\[([^]]*)\](?::[0-9]+)?|([^:]*):[0-9]+")
 """How some proxies write whom they speak for: with the port, which each connection has another of, or in brackets."""

@@ -23,32 +23,17 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from chez_relay.addresses import PREFIX, Account, Addresses, forwarded
+from chez_relay.bounds import MAX_FRAGMENTS, MAX_REQUEST, MAX_UNSENT, SPARE
 from chez_relay.counts import Counts
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
 from chez_wire.framing import begun, between_frames, framed, message
 from chez_wire.lan import is_near
-from chez_wire.limits import MAX_FRAME
 
 __all__ = ("Door", "GuestConnection")
 
-MAX_FRAGMENTS: Final = 16
-"""Websocket fragments of one message. Devices send none, and each takes some two hundred bytes, however small;
-newer versions of the library stop at 4096."""
-
-MAX_UNSENT: Final = 4 * MAX_FRAME
-"""Bytes that the socket has not taken. The relay itself waits from 32 KiB on; pongs don't, which answer
-whoever pings and never reads."""
-
 TURN: Final = 64
 """Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
-
-MAX_REQUEST: Final = 16 * 1024
-"""Bytes before there is a websocket: a device's request takes less than one kilobyte, and what a proxy adds is a few
-more. The library would hold a megabyte of headers."""
-
-SPARE: Final = 32
-"""Connections above the limit that get an answer (HTTP 429) instead of nothing."""
 
 READ: Final = 64 * 1024
 """Bytes that one read of a socket makes room for. The event loop's own 256 KiB are memory that the C library asks the

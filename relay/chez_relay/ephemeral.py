@@ -6,9 +6,9 @@ a log, and for a slow reader only a few of the newest, behind everything else th
 
 import hashlib
 from collections import deque
-from typing import Final
 
 from chez_relay.allowances import May
+from chez_relay.bounds import MAX_PASSING
 from chez_relay.effects import Effect, PassOn
 from chez_relay.errors import Code
 from chez_relay.replies import fail
@@ -18,11 +18,7 @@ from chez_wire.errors import EnvelopeError
 from chez_wire.frames import encode
 from chez_wire.login import Role
 
-__all__ = ("MAX_PASSING", "Passing", "broadcast", "called")
-
-MAX_PASSING: Final = 64 * 1024
-"""Bytes of ephemeral messages that wait for one reader: four of the largest, fifty of the smallest. What a reader did
-not get to in so many is out of date."""
+__all__ = ("Passing", "broadcast", "called")
 
 
 def called(nonce: bytes, handle: bytes) -> bytes:

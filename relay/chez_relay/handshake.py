@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from chez_relay.bounds import MAX_HELLO
+
 __all__ = ("Handshake",)
 
 RECORD: Final = 16 * 1024
@@ -20,9 +22,6 @@ RECORD: Final = 16 * 1024
 
 PIECE: Final = 64 * 1024
 """Bytes sealed at a time."""
-
-MAX_HELLO: Final = 32 * 1024
-"""Bytes that a client may send before both sides agree. Its part takes two kilobytes; the library would hold 128."""
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from collections.abc import Collection
 from typing import Final
 
 from chez_relay.allowances import ANYTHING, May
+from chez_relay.bounds import MAX_WAITING_BYTES, MAX_WAITING_FRAMES
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.entitled import Entitled
 from chez_relay.ephemeral import broadcast, called
@@ -76,19 +77,12 @@ from chez_wire.frames import (
     Welcome,
     decode_client,
 )
-from chez_wire.limits import ID_BYTES, MAX_FRAME
+from chez_wire.limits import ID_BYTES
 
-__all__ = ("MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "TRANSITIONS", "RelaySession", "State")
+__all__ = ("TRANSITIONS", "RelaySession", "State")
 
 PROTOCOL_ERROR: Final = 1002
 POLICY_VIOLATION: Final = 1008
-
-MAX_WAITING_BYTES: Final = 4 * MAX_FRAME
-"""Bytes of frames that may wait behind an Open: a burst, not a way to fill memory. (A shell
-that stops reading while `busy` never comes near it.)"""
-
-MAX_WAITING_FRAMES: Final = 4096
-"""Frames that may wait behind an Open: small frames cost more memory than their bytes."""
 
 
 class RelaySession:

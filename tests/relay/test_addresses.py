@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez_relay.addresses import MOST_AT_REST, Addresses, address_of, forwarded
+from chez_relay.addresses import Addresses, address_of, forwarded
+from chez_relay.bounds import MOST_AT_REST
 from chez_relay.limits import Limits
 from tests.relay.storing import Clock
 

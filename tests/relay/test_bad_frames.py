@@ -11,6 +11,7 @@ from chez.sync.events import AppendDone, RolesEnded, Welcomed
 from chez.sync.meeting import Approach
 from chez.sync.session import ClientSession
 from chez_relay import session as relay
+from chez_relay.bounds import MAX_WAITING_BYTES, MAX_WAITING_FRAMES
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.errors import Code
 from chez_relay.kept import KeptSessions, Place
@@ -212,8 +213,8 @@ def test_what_waits_behind_an_open_is_bounded() -> None:
         while twin.state is not relay.State.CLOSED:
             twin.receive(data)
             sent += 1
-        assert sent <= relay.MAX_WAITING_FRAMES + 1
-        assert sent * len(data) <= relay.MAX_WAITING_BYTES + len(data)
+        assert sent <= MAX_WAITING_FRAMES + 1
+        assert sent * len(data) <= MAX_WAITING_BYTES + len(data)
 
 
 def test_frames_behind_several_opens_are_handled_in_their_order() -> None:

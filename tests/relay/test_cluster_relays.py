@@ -21,11 +21,12 @@ from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
+from chez_relay.bounds import MOST_WAITING
 from chez_relay.cluster.nodes import Cluster, free_ports
 from chez_relay.errors import StorageFailed
 from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine
-from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
+from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EphemeralArrived
+from chez_relay.bounds import MAX_PASSING
 from chez_relay.counts import Counts
-from chez_relay.ephemeral import MAX_PASSING, Passing
+from chez_relay.ephemeral import Passing
 from chez_relay.errors import Code
 from chez_relay.limits import Limits
 from chez_relay.metrics import Moment, metrics

@@ -8,11 +8,9 @@ import msgspec
 import pytest
 from msgspec import Meta, inspect
 
-from chez_relay.door import MAX_FRAGMENTS, MAX_REQUEST
-from chez_relay.ephemeral import MAX_PASSING
+from chez_relay.bounds import MAX_FRAGMENTS, MAX_PASSING, MAX_REQUEST, MAX_WAITING_BYTES, MAX_WAITING_FRAMES
 from chez_relay.errors import Code
 from chez_relay.limits import Limits
-from chez_relay.session import MAX_WAITING_BYTES, MAX_WAITING_FRAMES
 from chez_relay.storage import Quotas
 from chez_wire import envelope, fields, limits
 from chez_wire.packets import PACKET_COST

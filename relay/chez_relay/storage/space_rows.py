@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from chez_relay.bounds import MAX_CACHED_SPACES
 from chez_relay.storage import (
     AddSpace,
     Done,
@@ -33,9 +34,6 @@ __all__ = ("PLACES", "SWEEP_ROWS", "Room", "SpaceRow", "SpaceRows", "slice_room"
 
 PLACES: Final = 2**32
 """Places of entries for each space: see the schema."""
-
-MAX_CACHED_SPACES: Final = 16_384
-"""Spaces remembered between groups, about 1 KB each."""
 
 _UPDATES: Final = {
     # As in `entry_rows`, FAIL lets SQLite write down nothing beforehand: a failure undoes the whole group.

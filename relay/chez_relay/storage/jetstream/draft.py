@@ -1,10 +1,10 @@
 """What requests make of a space: decided without I/O, from its state alone, into one block."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 import msgspec
 
+from chez_relay.bounds import MAX_DROPS
 from chez_relay.storage import (
     AddChunk,
     AddEntry,
@@ -41,9 +41,6 @@ from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
 
 __all__ = ("Change", "Draft")
-
-MAX_DROPS: Final = 16_384
-"""Ranges and chunks that one space may have dropped, or wait to be: a block holds them all, and has 1 MiB."""
 
 Change = AddSpace | RotateSpace | DropSpace | AddEntry | AddChunk | DropEntries
 replace = msgspec.structs.replace

@@ -14,14 +14,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from chez_relay.bounds import MOST_WAITING
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.ephemeral import SENDER_BYTES
 
-__all__ = ("MOST_WAITING", "Ephemerals")
-
-MOST_WAITING: Final = 1024
-"""Messages that wait for the cluster, or come from it to one space, before more are let go: 16 MiB at most."""
+__all__ = ("Ephemerals",)
 
 ORIGIN_BYTES: Final = 8
 _HEAD: Final = ORIGIN_BYTES + SENDER_BYTES

@@ -6,24 +6,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from chez_relay.bounds import MAX_VIEW_BYTES, MAX_VIEWS
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import Block, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.log import View
 from chez_relay.storage.jetstream.places import Places
-from chez_wire.limits import MIB
 
 __all__ = ("Views",)
 
-MAX_VIEWS: Final = 16_384
-"""Spaces remembered, about 1 KB each beside their ids."""
-
-MAX_VIEW_BYTES: Final = 128 * MIB
-"""Bytes remembered of all spaces beside that: their ids (eight million entries are half of it), where their blocks are,
-and what was dropped there."""
-
 SPARE_EVERY: Final = 64
-"""Looks at spaces after which it is seen to that: each may have brought 3 MB of what was dropped."""
+"""Looks at spaces after which it is seen to `MAX_VIEW_BYTES`: each may have brought 3 MB of what was dropped."""
 
 LOOKS: Final = 6
 """Times that any node is asked for a block that seems to be gone: of three, most likely all were."""
