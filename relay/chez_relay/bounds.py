@@ -9,8 +9,9 @@ from typing import Final
 from chez_wire.limits import KIB, MAX_FRAME, MIB
 
 __all__ = (
-    "MAX_CACHED_SPACES", "MAX_DROPS", "MAX_FRAGMENTS", "MAX_HELLO", "MAX_PASSING", "MAX_REQUEST", "MAX_UNSENT",
-    "MAX_VIEWS", "MAX_VIEW_BYTES", "MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "SPARE",
+    "GROUPS_AT_ONCE", "MAX_CACHED_SPACES", "MAX_DROPS", "MAX_FRAGMENTS", "MAX_GROUP", "MAX_GROUP_BYTES", "MAX_HELLO",
+    "MAX_PASSING", "MAX_REQUEST", "MAX_UNSENT", "MAX_VIEWS", "MAX_VIEW_BYTES", "MAX_WAITING_BYTES",
+    "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "SPARE", "TAKEN", "TURN", "WINDOW",
 )
 
 # Before there is a websocket
@@ -32,6 +33,15 @@ as many addresses as he likes. Where more are not at rest, when they are twice a
 
 # What one connection may have the relay hold, or do
 
+WINDOW: Final = 2 * MAX_FRAME
+"""Load above which a connection waits: one page under way and one being prepared."""
+
+TURN: Final = 64
+"""Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
+
+TAKEN: Final = 4096
+"""Bytes that a client takes at least between two looks, if any wait for it; else it is stalled."""
+
 MAX_FRAGMENTS: Final = 16
 """Websocket fragments of one message. Devices send none, and each takes some two hundred bytes, however small;
 newer versions of the library stop at 4096."""
@@ -50,6 +60,17 @@ MAX_WAITING_FRAMES: Final = 4096
 MAX_PASSING: Final = 64 * KIB
 """Bytes of ephemeral messages that wait for one reader: four of the largest, fifty of the smallest. What a reader did
 not get to in so many is out of date."""
+
+# What all of them have done together
+
+MAX_GROUP: Final = 1024
+"""Requests in one group: bounds how long a commit, and the loop after it, takes."""
+
+MAX_GROUP_BYTES: Final = 8 * MIB
+"""Bytes written or read by one group, for the same reason."""
+
+GROUPS_AT_ONCE: Final = 32
+"""Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""
 
 # What all of them may have a store remember, or a space drop
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from chez_relay.bounds import GROUPS_AT_ONCE, MAX_GROUP, MAX_GROUP_BYTES
 from chez_relay.counts import Counts
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
@@ -42,15 +43,6 @@ from chez_relay.turns import Turns
 from chez_wire.limits import MAX_CHUNK
 
 __all__ = ("Committer", "cost")
-
-MAX_GROUP: Final = 1024
-"""Requests in one group: bounds how long a commit, and the loop after it, takes."""
-
-MAX_GROUP_BYTES: Final = 8 * 1024 * 1024
-"""Bytes written or read by one group, for the same reason."""
-
-GROUPS_AT_ONCE: Final = 32
-"""Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""
 
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""

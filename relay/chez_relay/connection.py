@@ -14,26 +14,19 @@ from typing import Final, Protocol
 import msgspec
 from websockets.exceptions import ConnectionClosed
 
+from chez_relay.bounds import TAKEN, TURN, WINDOW
 from chez_relay.committer import Committer, cost
-from chez_relay.door import TURN, GuestConnection
+from chez_relay.door import GuestConnection
 from chez_relay.effects import Ask, Close, Effect, Follow, PassOn, Send
 from chez_relay.ephemeral import Passing
 from chez_relay.errors import Code
 from chez_relay.session import RelaySession, State
 from chez_relay.storage import Credentials, Page, Result
-from chez_wire.limits import MAX_FRAME
 
 __all__ = ("GOING_AWAY", "POLICY_VIOLATION", "Connection", "Followers")
 
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
-
-WINDOW: Final = 2 * MAX_FRAME
-"""Load above which a connection waits: one page under way and one being prepared."""
-
-
-TAKEN: Final = 4096
-"""Bytes that a client takes at least between two looks, if any wait for it."""
 
 BATCH_BYTES: Final = 16 * 1024
 """Bytes of frames that go to the socket together: many answers are one write, a page is one of its own."""

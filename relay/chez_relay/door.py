@@ -23,7 +23,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from chez_relay.addresses import PREFIX, Account, Addresses, forwarded
-from chez_relay.bounds import MAX_FRAGMENTS, MAX_REQUEST, MAX_UNSENT, SPARE
+from chez_relay.bounds import MAX_FRAGMENTS, MAX_REQUEST, MAX_UNSENT, SPARE, TURN
 from chez_relay.counts import Counts
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
@@ -31,9 +31,6 @@ from chez_wire.framing import begun, between_frames, framed, message
 from chez_wire.lan import is_near
 
 __all__ = ("Door", "GuestConnection")
-
-TURN: Final = 64
-"""Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
 
 READ: Final = 64 * 1024
 """Bytes that one read of a socket makes room for. The event loop's own 256 KiB are memory that the C library asks the

@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from chez.crypto import SigningKey
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
-from chez_relay.door import READ, TURN
+from chez_relay.bounds import TURN
+from chez_relay.door import READ
 from chez_relay.effects import Effect
 from chez_relay.errors import Code
 from chez_relay.limits import Limits

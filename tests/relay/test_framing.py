@@ -14,8 +14,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import apply_mask
 
+from chez_relay.bounds import TURN
 from chez_relay.counts import Counts
-from chez_relay.door import TURN, Door, GuestConnection
+from chez_relay.door import Door, GuestConnection
 from chez_relay.limits import Limits
 from chez_wire.framing import MAX_KEPT, begun, framed, message
 from chez_wire.limits import MAX_FRAME
