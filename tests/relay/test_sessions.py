@@ -16,6 +16,7 @@ from chez_relay.errors import Code
 from chez_relay.storage import AddItem, Entry, Page, Quotas, ReadPage
 from chez_wire import frames
 from chez_wire.envelope import entry_id
+from chez_wire.limits import MAX_CREDIT
 from chez_wire.login import Role, inbox_of
 from tests.relay.link import Link, World, envelopes, followed, kinds, opened, refusals
 from tests.relay.support import Space, key, seed
@@ -236,6 +237,31 @@ def test_credit_does_not_pile_up() -> None:
     reader.client.credit(SPACE.handle, 16_777_216)
     world.run()
     assert len(envelopes(reader)) == 20
+
+
+def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
+    """What the relay has sent and the reader has not seen counts on one side alone: both hold to the lesser credit."""
+    world = World(17)
+    writer = opened(world)
+    for part in range(36):
+        writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part, 1_000_000))
+    world.run()
+    reader = world.connect()
+    reader.client.open(SPACE.claims(Role.READ))
+    world.run()
+    reader.client.subscribe(SPACE.handle, 0, MAX_CREDIT)
+    for _ in range(3):  # each time all that is allowed is on its way, and the reader allows as much again
+        for data in reader.client.data_to_send():
+            reader.apply(reader.relay.receive(data))
+        while reader.owed:
+            world.perform(reader, reader.owed.popleft())
+        reader.client.credit(SPACE.handle, MAX_CREDIT)
+    assert MAX_CREDIT <= sum(map(len, reader.down)) < MAX_CREDIT + 1_100_000
+    world.run()
+    assert reader.caught is None and len(envelopes(reader)) == 17
+    reader.client.credit(SPACE.handle, MAX_CREDIT)
+    world.run()
+    assert reader.caught is None and len(envelopes(reader)) == 34
 
 
 def test_inbox_items_come_in_order_and_are_deleted_when_acknowledged() -> None:

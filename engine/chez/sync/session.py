@@ -283,13 +283,18 @@ class ClientSession:
         return self._request(ref, lambda: frames.Subscribe(ref, handle, after, credit))
 
     def credit(self, handle: bytes, credit: int) -> None:
-        """Allow more bytes on a subscription: what arrived before is durable here. Has no answer."""
+        """Allow more bytes on a subscription: what arrived before is durable here. Has no answer.
+
+        No more than is left to 16 MiB as it is counted here. The relay, which has counted what is still on its way,
+        would let more pile up than this side knows of, and be blamed for sending it.
+        """
         check_credit(credit)
         following = self._answers.following(handle)
         if following is None:
             raise InvalidValue("there is no subscription to this space on this connection")
-        following.credit = min(following.credit + credit, MAX_CREDIT)
-        self._request(0, lambda: frames.Credit(handle, credit))
+        if (allowed := min(credit, MAX_CREDIT - following.credit)) > 0:
+            following.credit += allowed
+            self._request(0, lambda: frames.Credit(handle, allowed))
 
     def read(self, handle: bytes, after: int, limit: int = MAX_PAGE) -> int:
         """Read one page of entries after an offset -> `EntriesArrived`."""
