@@ -10,8 +10,8 @@ from chez_wire.limits import KIB, MAX_FRAME, MIB
 
 __all__ = (
     "GROUPS_AT_ONCE", "MAX_CACHED_SPACES", "MAX_DROPS", "MAX_FRAGMENTS", "MAX_GROUP", "MAX_GROUP_BYTES", "MAX_HELLO",
-    "MAX_PASSING", "MAX_REQUEST", "MAX_UNSENT", "MAX_VIEWS", "MAX_VIEW_BYTES", "MAX_WAITING_BYTES",
-    "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "SPARE", "TAKEN", "TURN", "WINDOW",
+    "MAX_PASSING", "MAX_REPLICAS", "MAX_REQUEST", "MAX_SHARDS", "MAX_UNSENT", "MAX_VIEWS", "MAX_VIEW_BYTES",
+    "MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "SPARE", "TAKEN", "TURN", "WINDOW",
 )
 
 # Before there is a websocket
@@ -91,3 +91,11 @@ MAX_DROPS: Final = 16_384
 MOST_WAITING: Final = 1024
 """Ephemeral messages that wait for the cluster, or come from it to one space, before more are let go: 16 MiB at most.
 """
+
+# How a store on a cluster may be made
+
+MAX_REPLICAS: Final = 5
+"""Nodes that a stream of NATS has at most."""
+
+MAX_SHARDS: Final = 1024
+"""Streams of each kind: three thousand are all looked for when the store is opened."""

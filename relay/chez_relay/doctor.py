@@ -42,9 +42,6 @@ NODE_SECONDS: Final = 5.0
 OLDEST_NATS: Final = (2, 12)
 """Major and minor number of the first nats-server that has all that a store asks of it."""
 
-MAX_REPLICAS: Final = 5
-"""Nodes that a stream of NATS has at most."""
-
 CLOCKS_APART: Final = 5.0
 """Seconds that clocks of relays and nodes may differ by before it is told."""
 
@@ -201,10 +198,7 @@ def _streams(settings: Configuration) -> Iterator[Finding]:
 def _replicas(settings: Configuration) -> Iterator[Finding]:
     """Whether a store can be made: `serve` waits a minute for nodes that are too few."""
     wanted, given = settings["cluster.replicas"], len(settings["cluster.nodes"])
-    if wanted > MAX_REPLICAS:
-        yield Finding("replicas", 2, f"cluster.replicas is {wanted}, and no stream of NATS is on more than "
-                                     f"{MAX_REPLICAS} nodes")
-    elif wanted > given:
+    if wanted > given:
         yield Finding("replicas", 1, f"cluster.replicas is {wanted}, and {given} of that many nodes are named in "
                                      "cluster.nodes: a store is made only where so many run")
 

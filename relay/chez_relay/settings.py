@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from chez_relay.bounds import MAX_REPLICAS, MAX_SHARDS
 from chez_relay.errors import BadConfiguration
 from chez_relay.limits import Limits, reasons
 from chez_relay.storage import Quotas
@@ -131,6 +132,15 @@ def _count(value: object) -> int:
     return number
 
 
+def _up_to(most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if (number := _count(value)) > most:
+            raise ValueError
+        return number
+
+    return parse
+
+
 def _size(value: object) -> int:
     found = re.fullmatch(r"([0-9]{1,19}) ?([A-Za-z]*)", value) if isinstance(value, str) else None
     number = int(found[1]) * _UNITS.get(found[2].upper(), -1) if found else value
@@ -170,9 +180,10 @@ _CLUSTER: Final = (
     Setting("cluster.nodes", "nats://HOST:PORT, ...", _list_of(_node), (),
             "The nodes of a NATS cluster: the store is there, shared by relays, instead of in a data folder."),
     Setting("cluster.prefix", "a word", _word, "chez", "What the names of the store's streams begin with."),
-    Setting("cluster.shards", "a number", _count, 4,
+    Setting("cluster.shards", f"1 to {MAX_SHARDS}", _up_to(MAX_SHARDS), 4,
             "Of each kind of stream, over which spaces are spread. A store keeps the number that it was made with."),
-    Setting("cluster.replicas", "a number", _count, 3, "Nodes that have each stream. A store keeps this, too."),
+    Setting("cluster.replicas", f"1 to {MAX_REPLICAS}", _up_to(MAX_REPLICAS), 3,
+            "Nodes that have each stream; NATS has it on five at most. A store keeps this, too."),
 )
 
 _QUOTAS: Final = {

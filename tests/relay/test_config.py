@@ -2,14 +2,17 @@
 
 import os
 import tempfile
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chez_relay.cli import main
 from chez_relay.config import Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration
 from chez_relay.limits import Limits, reasons
@@ -90,13 +93,24 @@ def variable_of(name: str) -> str:
     ("data", "a\0b"), ("cluster.nodes", "nats://host:port"), ("cluster.nodes", "nats://host:99999"),
     ("log_format", "xml"), ("quotas.space_bytes", "5 parsecs"), ("quotas.space_bytes", -1), ("limits.hello", 0),
     ("limits.hello", "nan"), ("limits.hello", True), ("limits.connections", "many"), ("limits.connections", 0),
-    ("limits.connections", 2.5), ("quotas.inbox_items", "1" * 5000), ("limits.hello", float("inf")),
+    ("limits.connections", 2.5), ("cluster.replicas", 6), ("cluster.replicas", "0"), ("cluster.shards", 1025),
+    ("quotas.inbox_items", "1" * 5000), ("limits.hello", float("inf")),
 ])
 def test_a_value_that_makes_no_sense_is_named_with_what_is_wanted(name: str, bad: object) -> None:
     """Each kind of setting refuses what it does not take, with its name and what it wants."""
     with pytest.raises(BadConfiguration) as caught:
         load({name: bad}, {})
     assert name in caught.value.message and SETTINGS[name].wants in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "most"), [("cluster.replicas", 5), ("cluster.shards", 1024)])
+def test_a_store_that_no_cluster_can_hold_is_refused_before_any_is_dialled(name: str, most: int) -> None:
+    """At once, where `serve` would wait a minute for the cluster; what it can hold is taken."""
+    assert load({name: str(most)}, {})[name] == most
+    begun = time.monotonic()
+    run = CliRunner().invoke(main, ["serve", "--nats", "nats://127.0.0.1:1", "--set", f"{name}={most + 1}"])
+    assert time.monotonic() - begun < 30
+    assert run.exit_code == 1 and f"{name} wants 1 to {most}, not '{most + 1}'" in run.output
 
 
 @pytest.mark.parametrize("text", ["limits.hello = 1" + "0" * 400, "limits.connections = 0x" + "f" * 5000,

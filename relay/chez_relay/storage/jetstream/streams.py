@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from chez_relay.bounds import MAX_SHARDS
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
 
@@ -16,8 +17,6 @@ __all__ = ("NOT_FOUND", "Opened", "configurations", "opened", "record", "renew",
 FORMAT: Final = 1
 NOT_FOUND: Final = 10059
 """The server's code for a stream that is not there."""
-
-MAX_SHARDS: Final = 1024
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
