@@ -16,7 +16,7 @@ from benchmarks.relay import CLIENTS, LONE_BYTES, LONE_CLIENTS, WINDOW, loaded, 
 from chez_relay.cluster.nodes import NODES, Cluster
 from chez_relay.errors import ClusterFailed
 
-__all__ = ("benchmarks",)
+__all__ = ("READY_SECONDS", "benchmarks", "three_nodes")
 
 APPENDS: Final = 400
 PUBLISHED: Final = CLIENTS * APPENDS
@@ -63,7 +63,8 @@ def benchmarks() -> tuple[Benchmark, ...]:
 
 
 @asynccontextmanager
-async def _cluster(bench: Bench) -> AsyncIterator[tuple[Cluster, Client]]:
+async def three_nodes(bench: Bench) -> AsyncIterator[tuple[Cluster, Client]]:
+    """A cluster of its own that has a leader, with a connection to it."""
     try:
         cluster = Cluster.at(bench.folder("cluster"))
         cluster.start()
@@ -109,7 +110,7 @@ async def _relay(bench: Bench, cluster: Cluster) -> AsyncIterator[tuple[int, int
 async def _append(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
     for _ in range(bench.runs):
-        async with _cluster(bench) as (cluster, client):
+        async with three_nodes(bench) as (cluster, client):
             bare = await _published(client, CLIENTS, WINDOW, APPENDS, ENTRY_BYTES)
             async with _relay(bench, cluster) as (_, port):
                 runs.add(await rate(bench, port, True, APPENDS), nats=bare)
@@ -121,12 +122,12 @@ async def _lone(bench: Bench) -> dict[str, Runs]:
     count = LONE_CLIENTS * LONE_APPENDS
     what: dict[str, Any] = {"do": "lone", "clients": LONE_CLIENTS, "each": LONE_APPENDS, "size": LONE_BYTES}
     for _ in range(bench.runs):
-        async with _cluster(bench) as (cluster, client):
+        async with three_nodes(bench) as (cluster, client):
             bare = await _published(client, LONE_CLIENTS, 1, LONE_APPENDS, LONE_BYTES)
             serving = [pid for name in NODES if (pid := cluster.process(name))]
             async with _relay(bench, cluster) as (relay, port):
                 ours = await loaded(bench, **what, port=port, watched=(relay, *serving))
-        async with _cluster(bench) as (cluster, _), _relay(bench, cluster) as (_, port), \
+        async with three_nodes(bench) as (cluster, _), _relay(bench, cluster) as (_, port), \
                 _relay(bench, cluster) as (other, beside):
             pushed = await loaded(bench, **what, port=port, watched=(other,), followers=LONE_FOLLOWERS,
                                   port_followers=beside)
@@ -143,7 +144,7 @@ async def _lone(bench: Bench) -> dict[str, Runs]:
 async def _followed(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
     for _ in range(bench.runs):
-        async with _cluster(bench) as (cluster, _), _relay(bench, cluster) as (relay, port):
+        async with three_nodes(bench) as (cluster, _), _relay(bench, cluster) as (relay, port):
             one, more = [await standing(bench, relay, port=port, clients=STANDING, spaces=spaces, first=first)
                          for spaces, first in ((1, 0), (FOLLOWED + 1, STANDING))]
             runs.add((more - one) / FOLLOWED)

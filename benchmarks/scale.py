@@ -27,7 +27,7 @@ from chez.sync.patience import Backoff
 __all__ = ("PART", "Side", "commits", "fewest", "group_model", "herd", "main", "page", "sides")
 
 MOST_IN_GROUP: Final = 1024
-"""As `chez_relay.committer` has it."""
+"""As `chez_relay.bounds` has it."""
 
 SECONDS: Final = 30
 """Of the busiest minute, that are played."""
