@@ -11,7 +11,8 @@ from chez_wire.limits import KIB, MAX_FRAME, MIB
 __all__ = (
     "GROUPS_AT_ONCE", "MAX_CACHED_SPACES", "MAX_DROPS", "MAX_FRAGMENTS", "MAX_GROUP", "MAX_GROUP_BYTES", "MAX_HELLO",
     "MAX_PASSING", "MAX_REPLICAS", "MAX_REQUEST", "MAX_SHARDS", "MAX_UNSENT", "MAX_VIEWS", "MAX_VIEW_BYTES",
-    "MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "SPARE", "TAKEN", "TURN", "WINDOW",
+    "MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "MOST_AT_REST", "MOST_WAITING", "QUANTUM", "SPARE", "TAKEN", "TURN",
+    "WINDOW",
 )
 
 # Before there is a websocket
@@ -68,6 +69,10 @@ MAX_GROUP: Final = 1024
 
 MAX_GROUP_BYTES: Final = 8 * MIB
 """Bytes written or read by one group, for the same reason."""
+
+QUANTUM: Final = 16 * KIB
+"""Bytes of one address's turn where several wait: ten entries of the usual size. What weighs more is paid for by turns
+that are passed over."""
 
 GROUPS_AT_ONCE: Final = 32
 """Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""

@@ -6,12 +6,11 @@ held up: it is no limit of how often.
 """
 
 from collections import deque
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ("QUANTUM", "Turns")
+from chez_relay.bounds import QUANTUM
 
-QUANTUM: Final = 16 * 1024
-"""Bytes of one turn: ten entries of the usual size. What weighs more is paid for by turns that are passed over."""
+__all__ = ("Turns",)
 
 T = TypeVar("T")
 

@@ -13,11 +13,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 
 from chez.sync.session import ClientSession
+from chez_relay.bounds import QUANTUM
 from chez_relay.committer import cost
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage import ReadUsage, Request, Result
 from chez_relay.storage.memory import MemoryStorage
-from chez_relay.turns import QUANTUM, Turns
+from chez_relay.turns import Turns
 from chez_wire import frames
 from chez_wire.login import Role
 from tests.relay.raw import until
