@@ -14,7 +14,7 @@ from chez_relay.storage.writeback import WriteBack
 from tests.durability.scene import Place, Scenario
 from tests.relay.test_storage import INBOX, READ, SPACE, chunk, create, entry
 
-__all__ = ("STORING", "WRITING_BACK")
+__all__ = ("ENTRIES", "GROUPS", "STORING", "WRITING_BACK", "stored")
 
 GROUPS: Final[tuple[tuple[s.Request, ...], ...]] = (
     (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)),
@@ -51,7 +51,8 @@ async def _asked(place: Place, number: int, group: Sequence[s.Request]) -> None:
         await storage.close()
 
 
-async def _stored(folder: Path, acknowledged: Sequence[str]) -> None:
+async def stored(folder: Path, acknowledged: Sequence[str]) -> None:
+    """What must hold of the store in `folder`/data after so many groups: it is whole, and goes on."""
     done = len(acknowledged)
     storage = await SqliteStorage.open(folder / "data")
     try:
@@ -83,7 +84,7 @@ async def _entries(storage: SqliteStorage) -> int:
     return len(page.entries)
 
 
-STORING = Scenario(_nothing, _store, _stored)
+STORING = Scenario(_nothing, _store, stored)
 
 
 async def _write_much(place: Place) -> None:
@@ -106,4 +107,4 @@ async def _write_much(place: Place) -> None:
         await storage.close()
 
 
-WRITING_BACK = Scenario(_nothing, _write_much, _stored)
+WRITING_BACK = Scenario(_nothing, _write_much, stored)

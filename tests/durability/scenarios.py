@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.durability import keeping, records, relaying, syncing
+from tests.durability import keeping, records, relaying, syncing, upgrading
 from tests.durability.scene import PASSPHRASE, Place, Scenario
 
 __all__ = ("PASSPHRASE", "SCENARIOS", "Place", "Scenario")
@@ -23,4 +23,5 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "send": syncing.SENDING,
     "relay": relaying.STORING,
     "relay log": relaying.WRITING_BACK,
+    "upgrade": upgrading.UPGRADING,
 }

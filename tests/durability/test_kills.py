@@ -34,6 +34,17 @@ def test_a_kill_throughout(bench: Bench) -> None:
     assert at > 5
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bench", ["upgrade"], indirect=True)
+def test_a_kill_at_every_step_of_an_upgrade(bench: Bench) -> None:
+    """Before each change of a file: a step that is left out might be the one at which the store is neither."""
+    at = 1
+    while bench.strike(Fault("kill", at)):
+        at += 1
+    assert at > 100
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 @every_scenario
