@@ -1,12 +1,13 @@
 """A space's checkpoints on one connection: steps of the desk, and what they ask of the relay. No I/O.
 
 One step at a time: its transaction, then what it asks of the relay, then the next step, until
-nothing is left to do.
+nothing is left to do. What follows a transaction may raise `RelayUnreachable`, which ends the connection.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from chez.errors import RelayUnreachable
 from chez.sync.channel import Channel
 from chez.sync.checkpoints.desk import Desk
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Drop, Errand, Get, Look, Put, Send
@@ -139,6 +140,12 @@ class Course:
         self.busy = False
         return self.idle()
 
+    def _not_now(self, event: Refused, *, waits: bool) -> list[Work]:
+        """Segments are asked for again with the next connection: without them not all is here that is to be."""
+        if waits:
+            raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
+        return self._on()
+
     def _let_go(self) -> None:
         self._nobodys |= self._refs.keys()
         self._refs.clear()
@@ -148,6 +155,8 @@ class Course:
         errand = self._errand
         self._let_go()
         match errand:
+            case Get() if event.retry:
+                return [Work(self.desk.not_now, lambda waits: self._not_now(event, waits=waits))]
             case Get():
                 return [Work(self.desk.missing, self._done)]
             case Look(ids):

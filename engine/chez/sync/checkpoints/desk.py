@@ -109,6 +109,17 @@ class Desk:
             taking.clear(db, self.replica.space.n, self.relay)
             self.replica.hear()
 
+    def not_now(self, db: Connection) -> bool:
+        """The relay can't hand out segments just now: whether something here waits for them.
+
+        Then what was read of the checkpoint stays, and is gone on with; else it is for another time.
+        """
+        now = taking.reading(db, self.replica.space, self.relay)
+        if now is None or now.purpose != taking.TAKE or self.site.holds(db, now.manifest):
+            self.missing(db)
+            return False
+        return True
+
     def put(self, db: Connection, ids: Iterable[bytes]) -> None:
         """The relay holds these segments."""
         making.stored(db, self.replica.space.n, list(ids))
