@@ -47,16 +47,17 @@ class Front(Proxy):
 
 
 @asynccontextmanager
-async def fronted(cluster: Cluster) -> AsyncIterator[Front]:
-    """Two relays on the cluster, behind one name."""
+async def fronted(cluster: Cluster, *options: str, command: Sequence[str] = ()) -> AsyncIterator[Front]:
+    """Two relays on the cluster, with options of `chez-relay serve`, behind one name."""
     front = Front()
     async with contextlib.AsyncExitStack() as stack:
         server = await asyncio.start_server(front.carry, "127.0.0.1", 0)
         stack.enter_context(closing(server))
         front.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        options = [part for url in cluster.urls for part in ("--nats", url)]
+        nodes = [part for url in cluster.urls for part in ("--nats", url)]
         for _ in range(2):
-            front.relays.append(await stack.enter_async_context(relay(None, *options, "--name", front.name)))
+            front.relays.append(await stack.enter_async_context(
+                relay(None, *nodes, *options, "--name", front.name, command=command)))
         yield front
 
 
