@@ -54,11 +54,18 @@ async def fronted(cluster: Cluster, *options: str, command: Sequence[str] = ()) 
         server = await asyncio.start_server(front.carry, "127.0.0.1", 0)
         stack.enter_context(closing(server))
         front.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        nodes = [part for url in cluster.urls for part in ("--nats", url)]
         for _ in range(2):
-            front.relays.append(await stack.enter_async_context(
-                relay(None, *nodes, *options, "--name", front.name, command=command)))
+            await stack.enter_async_context(another(cluster, front, *options, command=command))
         yield front
+
+
+@asynccontextmanager
+async def another(cluster: Cluster, front: Front, *options: str, command: Sequence[str] = ()) -> AsyncIterator[None]:
+    """One more relay behind the name, with options of `chez-relay serve`."""
+    nodes = [part for url in cluster.urls for part in ("--nats", url)]
+    async with relay(None, *nodes, *options, "--name", front.name, command=command) as one:
+        front.relays.append(one)
+        yield
 
 
 async def arrives(homes: Sequence[chez.Home], there: set[str]) -> None:
