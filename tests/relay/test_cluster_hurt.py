@@ -10,8 +10,13 @@ from typing import Any, Final
 
 import pytest
 
+from chez_relay.fanout import Growth
 from chez_relay.storage.jetstream import due, log, spaces, store
+from chez_relay.storage.jetstream.news import LOOK_SECONDS
+from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.relay.hurt import FAULTS, Hurt, Skipping
+from tests.relay.modelled import Fate, Modelled
+from tests.relay.storing import SPACE, create, entry
 
 REQUESTS: Final = 127
 """Of the script: something may happen to each."""
@@ -84,3 +89,35 @@ def test_whatever_happens_to_two_requests_all_that_was_acknowledged_holds(
 def test_the_script_has_as_many_requests_as_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few more or less are no matter; of a script that asks for much more a part would not be tried."""
     assert abs(run(0, lambda hurt: hurt.step_by_step({}), monkeypatch) - REQUESTS) < 10
+
+
+def test_a_relay_that_is_asked_nothing_finds_that_its_node_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with another one: who only follows a space there is told of what is stored at other relays."""
+    cluster = Modelled()
+    cluster.fate = lambda client, _: Fate(leaderless=client.cut_off is not None)
+    monkeypatch.setattr(store, "dial", cluster.dial)
+
+    async def act() -> None:
+        here, away = [await JetStreamStorage.open(cluster.urls, shards=1) for _ in range(2)]
+        ends: asyncio.Queue[int] = asyncio.Queue()
+
+        def grown(growth: Growth) -> None:
+            for page in growth.spaces.values():
+                ends.put_nowait(page.end)
+
+        hearing = asyncio.create_task(here.hear(grown))
+        here.follow(SPACE.handle)
+        await away.perform([create(), entry(1)])
+        assert await ends.get() == 1
+        client: Any = here._client
+        client.cut_off = cluster.former()
+        await away.perform([entry(2)])
+        async with asyncio.timeout(2 * LOOK_SECONDS):
+            while await ends.get() != 2:
+                pass
+        hearing.cancel()
+        for relay in (here, away):
+            await relay.close()
+
+    with asyncio.Runner(loop_factory=Skipping) as runner:
+        runner.run(act())

@@ -22,6 +22,7 @@ from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import Block, State, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
+from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
 
@@ -67,7 +68,8 @@ class News:
                     await self._look.wait()
             self._look.clear()
             with suppress(Unavailable, RelayError):
-                await self._look_at_store()
+                # A node that is cut off tells nothing, and goes on talking to us: where nobody asks, this finds out.
+                await patiently(self._engine, self._look_at_store)
             names = list(self._ends)
             for at in range(0, len(names), LOOK_AT_ONCE):
                 await asyncio.gather(*(self._check(name) for name in names[at:at + LOOK_AT_ONCE]))
