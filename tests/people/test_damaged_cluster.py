@@ -1,6 +1,5 @@
 """One node's disk of a cluster is damaged, and that node made to lead: what the engine loses, devices bring back."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,11 +10,10 @@ import pytest
 import chez
 from chez.errors import RelayUnreachable
 from chez_relay.cluster.nodes import Cluster
-from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.home.pairing import paired
 from tests.people.support import ids, join
-from tests.relay.clusters import cluster, lose, messages, needs_server
+from tests.relay.clusters import cluster, leads, lose, messages, needs_server
 from tests.relay.clusters import emptied as emptied_store
 from tests.relay.support import relay
 
@@ -57,18 +55,6 @@ async def made(folder: Path) -> AsyncIterator[tuple[Cluster, JetStreamStorage]]:
 def nodes(cluster: Cluster) -> list[str]:
     """The options of a relay on a cluster."""
     return [part for url in cluster.urls for part in ("--nats", url)]
-
-
-async def leads(store: JetStreamStorage, name: str) -> bool:
-    """Try for a while to make a node lead the stream of logs; whether it does."""
-    for _ in range(120):
-        with suppress(Unavailable):  # between two leaders
-            info = await store.engine.api("STREAM.INFO.chez_log_0")
-            if info.get("cluster", {}).get("leader") == name:
-                return True
-            await store.engine.api("STREAM.LEADER.STEPDOWN.chez_log_0", {"placement": {"preferred": name}})
-        await asyncio.sleep(0.25)
-    return False
 
 
 async def in_step(home: chez.Home, url: str) -> None:

@@ -1,10 +1,11 @@
 """A real cluster of three nodes for tests, and stores on it."""
 
+import asyncio
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +13,13 @@ import pytest
 
 from chez_relay.cluster.nodes import NODES, Cluster, find_server
 from chez_relay.errors import ClusterFailed
-from chez_relay.storage.jetstream.engine import Kept
+from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.missing import leave_out
+
+ESTABLISHED = "01"
+"""What Linux calls that state of a connection."""
 
 
 class Reached(Protocol):
@@ -67,6 +71,18 @@ async def emptied(cluster: Reached, **options: Any) -> AsyncIterator[JetStreamSt
         await store.close()
 
 
+async def leads(store: JetStreamStorage, name: str) -> bool:
+    """Try for a while to make a node lead the stream of logs; whether it does."""
+    for _ in range(120):
+        with suppress(Unavailable):  # between two leaders
+            info = await store.engine.api("STREAM.INFO.chez_log_0")
+            if info.get("cluster", {}).get("leader") == name:
+                return True
+            await store.engine.api("STREAM.LEADER.STEPDOWN.chez_log_0", {"placement": {"preferred": name}})
+        await asyncio.sleep(0.25)
+    return False
+
+
 async def lose(cluster: Reached, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
     """Remove messages from their streams, and wait until no node has them."""
     for kept in lost:
@@ -96,6 +112,20 @@ async def messages(store: JetStreamStorage, subject: str) -> list[Kept]:
 def _stream(subject: str) -> str:
     """The stream that a subject lies in."""
     return "_".join(subject.split(".")[:3])
+
+
+def peers(process: int) -> set[int]:
+    """The ports that a process is connected to by IPv4, as Linux tells them."""
+    sockets: set[str] = set()
+    for one in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed just now
+            sockets.add(os.readlink(one))
+    found: set[int] = set()
+    for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]:
+        _, _, peer, state, *_, inode = line.split()[:10]
+        if state == ESTABLISHED and f"socket:[{inode}]" in sockets:
+            found.add(int(peer.partition(":")[2], 16))
+    return found
 
 
 async def _without(store: JetStreamStorage, lost: Kept) -> None:
