@@ -12,7 +12,8 @@ import base64
 import copy
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -90,6 +91,10 @@ class Modelled:
     def __init__(self, remembered: int = 0) -> None:
         self.now = 0.0
         self.streams: dict[str, Stream] = {}
+        self.lacking: dict[str, set[int]] = {}
+        """Sequences that the node that leads a stream lacks, for its disk is damaged, until another one leads. It gives
+        two of three answers that any node may give."""
+        self._turns = itertools.count()
         self.fate: Callable[[Connection, str], Fate] = lambda *_: DONE
         self._remembered = remembered
         self._before: dict[str, list[Stream]] = {}
@@ -110,6 +115,21 @@ class Modelled:
 
         Raises `NoRespondersError` where nobody answers on a subject, `TimeoutError` where a quorum is wanting.
         """
+        with self._led():
+            return self._performed(subject, data, headers, seen)
+
+    @contextmanager
+    def _led(self) -> Iterator[None]:
+        """What is done by the nodes that lead, with what these have."""
+        hidden = [(stream, {seq: stream.messages.pop(seq) for seq in self.lacking[name] & stream.messages.keys()})
+                  for name, stream in self.streams.items() if name in self.lacking]
+        try:
+            yield
+        finally:
+            for stream, messages in hidden:
+                stream.messages = dict(sorted((stream.messages | messages).items()))
+
+    def _performed(self, subject: str, data: bytes, headers: dict[str, str], seen: dict[str, Stream]) -> dict[str, Any]:
         for stream in seen.values():
             for seq in [seq for seq, one in stream.messages.items() if one.until <= self.now]:
                 del stream.messages[seq]
@@ -135,6 +155,8 @@ class Modelled:
         match verb:
             case "STREAM.DELETE":
                 del self.streams[name]
+            case "STREAM.LEADER.STEPDOWN":
+                self.lacking.pop(name, None)
             case "STREAM.PURGE":
                 for seq in stream.under(wanted["filter"]):
                     if seq < wanted.get("seq", stream.last + 1):
@@ -149,6 +171,11 @@ class Modelled:
     def direct(self, name: str, wanted: dict[str, Any], seen: dict[str, Stream],
                behind: int) -> list[tuple[dict[str, str], bytes]]:
         """The parts of an answer that any node gives, which is behind by so many changes."""
+        with self._led() if name in self.lacking and next(self._turns) % 3 else nullcontext():
+            return self._direct(name, wanted, seen, behind)
+
+    def _direct(self, name: str, wanted: dict[str, Any], seen: dict[str, Stream],
+                behind: int) -> list[tuple[dict[str, str], bytes]]:
         stream = seen[name]
         if behind and seen is self.streams and (before := self._before.get(name)):
             stream = before[-min(behind, len(before))]

@@ -47,6 +47,13 @@ async def seqs(engine: Engine, subjects: str, stream: str = LOG) -> list[int]:
     return found
 
 
+async def leader(engine: Engine) -> str:
+    """The node that leads the stream of logs. Raises `Unavailable` where none does."""
+    if found := (await engine.api(f"STREAM.INFO.{LOG}"))["cluster"].get("leader"):
+        return str(found)
+    raise Unavailable
+
+
 async def test_sequences_rise_by_one_over_all_subjects_and_what_is_removed(engine: Engine) -> None:
     """A stream gives each of its messages the next number, also when all before it are gone."""
     first, second, third = await put(engine, A, B, A)
@@ -249,3 +256,16 @@ async def test_nobody_answers_where_no_stream_is(engine: Engine) -> None:
         for expected in (None, 0):
             with pytest.raises(Unavailable, match="NoResponders"):
                 await engine.publish("chez.nothing", b"1", expected=expected)
+
+
+async def test_a_node_that_leads_lets_another_one_lead(cluster: Reached, engine: Engine) -> None:
+    """All that it led others to store is there, and more is stored; asked again at once, nobody lets go."""
+    seq, = await put(engine, A)
+    before = await leader(engine)
+    await engine.unseat(LOG)
+    after = await patiently(engine, lambda: leader(engine))
+    assert isinstance(cluster, Modelled) or after != before
+    assert await patiently(engine, lambda: seqs(engine, A)) == [seq]
+    assert await patiently(engine, lambda: put(engine, B)) == [seq + 1]
+    await engine.unseat(LOG)
+    assert await leader(engine) == after

@@ -8,6 +8,7 @@ stream, which may be behind (who asks says how far it must be, or checks what it
 import asyncio
 import base64
 import json
+import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -25,6 +26,9 @@ __all__ = ("Conflict", "Engine", "Kept", "Unavailable")
 REQUEST_SECONDS: Final = 2.0
 """For an answer: a new leader is found in seconds, and whoever asks tries again."""
 
+UNSEAT_SECONDS: Final = 10.0
+"""Between two times that a leader is unseated: until there is another one, all of its stream waits."""
+
 NEVER: Final = str(2**63 - 1)
 """A sequence that no message has: a publication that expects it is never stored, and its refusal tells the last one."""
 
@@ -38,6 +42,8 @@ NO_SEQUENCE: Final = 10043
 
 REMOVED: Final = ("no message found", "stream store EOF")
 """What is said of another one that is to be removed and is not there; its code is that of other failures as well."""
+
+_log = logging.getLogger("chez_relay")
 
 
 class Conflict(Exception):
@@ -66,6 +72,7 @@ class Engine:
         self._nats = nats
         self._seconds = seconds
         self._moved = -math.inf
+        self._unseated: dict[str, float] = {}
 
     # --- writing ------------------------------------------------------------------------
 
@@ -165,6 +172,14 @@ class Engine:
         if now - self._moved >= seconds:
             self._moved = now
             await self._nats.force_reconnect()
+
+    async def unseat(self, stream: str) -> None:
+        """Ask who leads a stream, and lacks what other nodes have of it, to let another one lead."""
+        now = asyncio.get_running_loop().time()
+        if now - self._unseated.get(stream, -math.inf) >= UNSEAT_SECONDS:
+            self._unseated[stream] = now
+            _log.error("the node that leads %s lacks what others have of it: another one is to lead", stream)
+            await self.api(f"STREAM.LEADER.STEPDOWN.{stream}")
 
     async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]], *,
                    most: int = DEFAULT_SUB_PENDING_MSGS_LIMIT) -> Callable[[], Awaitable[None]]:

@@ -1,11 +1,13 @@
 """Reading the log of one space: blocks checked against one another, pages, and which entries are there.
 
 Blocks are read from any node that holds the stream, and every one is held against the chain
-of heads; what one node lacks or has damaged, the stream's leader is asked for.
+of heads; what one node lacks or has damaged, the stream's leader is asked for, and where that
+one does, the others.
 """
 
 import bisect
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +19,7 @@ from chez_relay.storage.jetstream.places import Places
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.limits import MAX_DROPPED, MIB
 
-__all__ = ("INDEX_EVERY", "Log", "View")
+__all__ = ("INDEX_EVERY", "LOOKS", "Log", "View")
 
 INDEX_EVERY: Final = 4096
 """Entries between two indexes (32 KiB each): a relay that never saw a space reads so many entries at most."""
@@ -33,6 +35,9 @@ FETCH_BYTES: Final = 2 * MIB
 
 NEAR: Final = 256
 """Entries over which reading on costs less than looking for the block that has the next one."""
+
+LOOKS: Final = 6
+"""Times that any node is asked for a block that seems to be gone: of three, most likely all were."""
 
 NOTHING: Final = Drops()
 
@@ -239,9 +244,9 @@ class Log:
         if after >= last:
             return
         seq = await self._find(state, after + 1)
-        leader = False
+        in_vain = 0
         while after < last:
-            if leader:
+            if in_vain == 1:
                 one = await self._engine.next(self._stream, self._subject, seq)
                 fetched = [] if one is None else [one]
             else:
@@ -251,6 +256,8 @@ class Log:
                 block = decode_block(kept.data, kept.seq)
                 if block is None or not _fits(block, state, after, head):
                     break
+                if passed == 0 and in_vain > 1:
+                    await self._had_elsewhere(kept.seq)
                 passed += 1
                 seq = kept.seq + 1
                 if not block.envelopes or block.state.end <= after:
@@ -263,9 +270,9 @@ class Log:
                     break
             if size <= 0:
                 return
-            if passed == 0 and leader:
+            in_vain = 0 if passed else in_vain + 1
+            if in_vain > LOOKS:
                 raise Damaged
-            leader = passed == 0
         if after == state.end and head != state.head:
             raise Damaged
 
@@ -288,6 +295,12 @@ class Log:
             near = at < len(spans) and spans[at][0] <= begin + NEAR
             if at < len(spans) and not near:
                 begin = spans[at][0]
+
+    async def _had_elsewhere(self, seq: int) -> None:
+        """Another node has a block that the leader did not give: one that lacks it is unseated."""
+        with suppress(Unavailable):
+            if await self._engine.at(self._stream, seq) is None:
+                await self._engine.unseat(self._stream)
 
     async def _fetched(self, seq: int, size: int) -> list[Kept]:
         try:

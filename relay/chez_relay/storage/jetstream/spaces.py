@@ -127,9 +127,10 @@ class Spaces:
                 told = told_by(view)
                 try:
                     if not view.loaded:
-                        await self.views.load(handle)
-                        if view.seq < view.seen:
-                            await self.views.surely(handle)
+                        await self.views.led(handle)
+                    if view.seq == 0 and not sure:
+                        await self.views.surely(handle)
+                        sure = True
                     for after, results in tries.sent.items():
                         if await self._arrived(handle, after, tries.mark):
                             return results  # an answer was lost: counted again, its chunks would count twice

@@ -10,16 +10,13 @@ from chez_relay.bounds import MAX_VIEW_BYTES, MAX_VIEWS
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import Block, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
-from chez_relay.storage.jetstream.log import View
+from chez_relay.storage.jetstream.log import LOOKS, View
 from chez_relay.storage.jetstream.places import Places
 
 __all__ = ("Views",)
 
 SPARE_EVERY: Final = 64
 """Looks at spaces after which it is seen to `MAX_VIEW_BYTES`: each may have brought 3 MB of what was dropped."""
-
-LOOKS: Final = 6
-"""Times that any node is asked for a block that seems to be gone: of three, most likely all were."""
 
 _log = logging.getLogger("chez_relay")
 
@@ -83,11 +80,27 @@ class Views:
         view = self.view(handle)
         if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
             return view
-        await self.load(handle)
-        return await self.surely(handle) if view.seq < view.seen else view
+        return await self.led(handle)
+
+    async def led(self, handle: bytes) -> View:
+        """A space as the stream's leader has it, and with all that this relay saw.
+
+        A leader that lacks the last block, for its disk is damaged, lets nobody write another one: it is unseated, and
+        `Unavailable` raised.
+        """
+        view = await self.load(handle)
+        if view.seq < view.seen:
+            view = await self.surely(handle)
+            if await self._engine.newest(self._places.log(handle)) < view.seq:
+                await self._engine.unseat(self._places.stream("log", handle))
+                raise Unavailable("the leader lacks what other nodes have")
+        return view
 
     async def surely(self, handle: bytes) -> View:
-        """A view that has all that was acknowledged before: a quorum has just agreed with who leads."""
+        """A view that has all that was acknowledged before: a quorum has just agreed with who leads.
+
+        Of a space that seems not to be there, any node is asked several times: it would be made anew over what is.
+        """
         agreed = await self.barrier(self._places.shard(handle))
         view = self.view(handle)
         seen, nearest = view.seen, await self._nearest(handle, agreed)
@@ -95,7 +108,7 @@ class Views:
             self._take(view, nearest)
         else:
             await self.load(handle)
-        if view.seq < seen:
+        if view.seq < max(seen, 1):
             await self._check_loss(handle, view, seen, agreed)
         return view
 
@@ -114,6 +127,8 @@ class Views:
             if nearest is not None and nearest.seq >= seen:
                 self._take(view, nearest)
                 return
+        if seen == 0:
+            return
         view.loaded = False
         if (await self.load(handle)).seq < seen:
             view.seen = view.seq

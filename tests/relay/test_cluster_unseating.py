@@ -1,0 +1,71 @@
+"""The node that leads has a damaged disk, and lacks what the others have: nothing is lost, and another one leads.
+
+The cluster is one in memory; test_damaged_cluster.py damages the disk of a real node.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.storage.jetstream.store import JetStreamStorage
+from tests.relay.conftest import modelled
+from tests.relay.modelled import Modelled
+from tests.relay.storing import READ, SPACE, create, entry
+
+LOG = "chez_log_0"
+
+
+@asynccontextmanager
+async def opened(cluster: Modelled) -> AsyncIterator[JetStreamStorage]:
+    """A relay's store."""
+    store = await JetStreamStorage.open(cluster.urls, shards=1)
+    yield store
+    await store.close()
+
+
+def blocks(cluster: Modelled) -> list[int]:
+    """The sequences of a space's blocks."""
+    return cluster.streams[LOG].under("chez.log.0.s.*")
+
+
+async def entries(store: JetStreamStorage) -> list[int]:
+    """The offsets that a reader is told."""
+    (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 1 << 20, READ)])
+    assert isinstance(page, s.Page) and page.end == len(page.entries)
+    return [one.offset for one in page.entries]
+
+
+@pytest.mark.parametrize(("lost", "saw"), [
+    pytest.param(slice(-1, None), True, id="the last block, which the relay saw"),
+    pytest.param(slice(None), True, id="all that the relay saw"),
+    pytest.param(slice(None), False, id="all, and the relay saw nothing"),
+    pytest.param(slice(2, 4), True, id="some that the relay saw"),
+    pytest.param(slice(2, 4), False, id="some, and the relay saw nothing"),
+])
+async def test_what_the_leader_lacks_and_others_have_is_not_lost(
+        monkeypatch: pytest.MonkeyPatch, lost: slice, saw: bool) -> None:
+    """A space is read on and written on, and made once more it stays as it is; a node leads that has all of it."""
+    cluster = modelled(monkeypatch)
+    async with opened(cluster) as first:
+        assert await put(first, [create(), *map(entry, range(6))]) == list(range(1, 7))
+        async with opened(cluster) as fresh:
+            store = first if saw else fresh
+            cluster.lacking[LOG] = set(blocks(cluster)[lost])
+            assert await put(store, [create()]) == [] and await entries(store) == list(range(1, 7))
+            assert await put(store, [*map(entry, range(8))]) == list(range(1, 9))
+            assert LOG not in cluster.lacking, "it leads on"
+            assert await entries(first) == await entries(fresh) == list(range(1, 9))
+            assert first.incarnation == fresh.incarnation
+
+
+async def put(store: JetStreamStorage, requests: Sequence[s.Request]) -> list[int]:
+    """The offsets of what is stored by requests of their own, each of which makes a block."""
+    found: list[int] = []
+    for one in requests:
+        (result,) = await store.perform([one])
+        assert isinstance(result, s.Done | s.Stored), result
+        if isinstance(result, s.Stored):
+            found.append(result.offset)
+    return found
