@@ -63,12 +63,13 @@ class Scene:
 
     async def reached(self, one: Process) -> str:
         """The node that a relay is connected to."""
-        while True:
-            ports = peers(one.process.pid)
-            for node in self.cluster.nodes:
-                if node.client in ports:
-                    return node.name
-            await asyncio.sleep(0.1)  # it is on its way to another
+        async with asyncio.timeout(SECONDS):
+            while True:
+                ports = peers(one.process.pid)
+                for node in self.cluster.nodes:
+                    if node.client in ports:
+                        return node.name
+                await asyncio.sleep(0.1)  # it is on its way to another
 
     async def in_step(self) -> None:
         """Wait until each stream has a leader and two nodes that are in step with it."""
