@@ -1,6 +1,7 @@
 """A real cluster of three nodes for tests, and stores on it."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
