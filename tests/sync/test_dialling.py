@@ -5,14 +5,17 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect as dial
 
 from chez.errors import RelayUnreachable, WrongPin
 from chez.sync.connection import connect, open_socket
 from chez.sync.dialling import NoAddress, reached
+from chez.sync.socket import _Dial
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.tls import Certificate, pin_in
@@ -71,6 +74,13 @@ async def test_an_address_that_says_nothing_holds_nobody_up(monkeypatch: pytest.
             begun = asyncio.get_running_loop().time()
             async with connect(f"ws://{NAME}"):
                 assert 0.5 <= asyncio.get_running_loop().time() - begun < 5
+
+
+def test_what_is_replaced_of_the_library_is_there() -> None:
+    """In a version that dials by another name nothing of this would ever be called, and nobody would hear of it."""
+    ours, theirs = _Dial.__dict__, dial.__dict__
+    assert [name for name, one in ours.items() if isfunction(one) and name not in theirs] == []
+    assert "create_connection_kwargs" in vars(dial("ws://relay.example"))
 
 
 async def test_what_was_dialled_besides_ends_with_the_first_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
