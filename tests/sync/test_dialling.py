@@ -19,6 +19,7 @@ from chez.sync.socket import _Dial
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.tls import Certificate, pin_in
+from tests.lan.support import has_ipv6
 from tests.relay.certificates import Authority
 from tests.relay.raw import until
 from tests.relay.support import seed
@@ -111,6 +112,21 @@ async def test_the_next_address_is_held_to_the_same_name_and_pins(
             lead(monkeypatch, gone, ("127.0.0.1", server.port), name="other.example")
             with pytest.raises(RelayUnreachable, match="not to be trusted"):
                 await open_socket("wss://other.example")
+
+
+async def test_an_address_waits_for_no_name_that_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay on this network is reached while the network's DNS answers nothing, and each thread waits for it."""
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        if family == socket.AF_INET6 and not has_ipv6():
+            continue
+        with socket.create_server((host, 0), family=family) as there:
+            async with asyncio.timeout(10):
+                with await reached(host, there.getsockname()[1]) as made:
+                    assert made.getpeername() == there.getsockname()
 
 
 async def test_what_all_addresses_say_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

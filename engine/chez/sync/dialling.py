@@ -5,6 +5,7 @@ loops of other makers have none.
 """
 
 import asyncio
+import ipaddress
 import socket
 from itertools import zip_longest
 from typing import Any, Final
@@ -29,8 +30,7 @@ async def reached(host: str, port: int) -> socket.socket:
 
     Raises `OSError`: the only address's own, or `NoAddress`.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    left = iter(_in_turns(found))
+    left = iter(_in_turns(await _looked_up(host, port)))
     tries: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:
@@ -49,6 +49,15 @@ async def reached(host: str, port: int) -> socket.socket:
             one.add_done_callback(_let_go)
             one.cancel()
     raise errors[0] if len(errors) == 1 else NoAddress(errors)
+
+
+async def _looked_up(host: str, port: int) -> list[Any]:
+    """What a name stands for; an address stands for itself, and does not wait for names that are being looked up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
 
 
 async def _connected(family: int, kind: int, protocol: int, _: str, address: Any) -> socket.socket:
