@@ -6,7 +6,7 @@ afresh. Time is an argument of the whole (`clock`), and nothing here does I/O.
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -85,7 +85,7 @@ class Account:
     def idle(self, now: float) -> bool:
         """Whether nothing is to be remembered of it."""
         buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral, self.kept, self.logins)
-        return not self.guests and not self.places and all(bucket.full(now) for bucket in buckets)
+        return not self.guests and not self.places and not self.held and all(bucket.full(now) for bucket in buckets)
 
 
 class Addresses:
@@ -126,16 +126,19 @@ class Addresses:
         self._accounts = {name: account for name, account in self._accounts.items() if not account.idle(now)}
 
     def hold(self, account: Account, guest: Guest, change: int) -> None:
-        """Note that more (or less) is held for a guest; above a limit whoever holds the most is let go."""
+        """Note that more (or less) is held for a guest; above a limit whoever holds the most is let go.
+
+        It may have left: what it has asked the store for is held until that is answered, and its address's.
+        """
         guest.held += change
         account.held += change
         self.held += change
         if change > 0:
             if account.held > self._limits.memory_per_address:
-                max(account.guests, key=lambda one: one.held).leave("memory")
+                _let_go(account.guests)
             elif self.held > self._limits.memory:
-                worst = max(self._accounts.values(), key=lambda one: one.held)
-                max(worst.guests, key=lambda one: one.held).leave("memory")
+                there = [one for one in self._accounts.values() if one.guests]
+                _let_go(max(there, key=lambda one: one.held).guests if there else ())
 
     def take(self, bucket: Bucket, count: int = 1) -> bool:
         """Take tokens of an account's bucket, as `Bucket.take` does."""
@@ -147,3 +150,9 @@ class Addresses:
             return False
         account.places += 1
         return True
+
+
+def _let_go(guests: Collection[Guest]) -> None:
+    """End the one that holds the most, if any is there."""
+    if guests:
+        max(guests, key=lambda one: one.held).leave("memory")

@@ -228,12 +228,14 @@ class Connection:
 
     def _submit(self, ask: Ask) -> None:
         weight = cost(ask.request)
+        self._socket.ask(weight)
         self._hold(weight)
-        self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.account)
+        self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.payer)
 
     def done(self, ask: Ask, weight: int, result: Result) -> None:
         """The storage answered what weighed so much until then."""
         effects: list[Effect] = []
+        self._socket.ask(-weight)
         try:
             effects = self._session.completed(ask, result)
         finally:  # whatever comes of it, the storage holds it no more

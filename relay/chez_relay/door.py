@@ -43,14 +43,18 @@ class GuestConnection(ServerConnection):
 
     # Places for these alone: one more in the instance's dictionary would double that.
     __slots__ = ("_apart", "_arrived", "_fragments", "_handshake", "_kept", "_load", "_queued", "_turn", "_waiting",
-                 "account", "began", "held", "met", "take")
+                 "account", "asked", "began", "held", "met", "payer", "take")
 
     door: "Door"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.account: Account | None = None
+        self.payer: Account | None = None
+        """Its address's, also when it has left: what it asked the store for is held until that is answered."""
         self.held = 0
+        self.asked = 0
+        """How much of that the store has been asked for."""
         self.began: float | None = None
         """When the frame or message began that is not whole yet."""
         self.met: Callable[[], bool] = lambda: False
@@ -204,6 +208,12 @@ class GuestConnection(ServerConnection):
         if self.account is not None:
             self.door.addresses.hold(self.account, self, change)
 
+    def ask(self, change: int) -> None:
+        """More, or less, is asked of the store, and part of what is held."""
+        self.asked += change
+        if self.account is None and self.payer is not None:
+            self.door.addresses.hold(self.payer, self, change)
+
     def leave(self, why: str) -> None:
         """End it at once."""
         if not self.transport.is_closing():
@@ -322,10 +332,10 @@ class Door:
         return guest.account
 
     def left(self, guest: GuestConnection) -> None:
-        """A connection ended, or is about to: nothing is held for it any more."""
+        """A connection ended, or is about to: nothing is held for it any more but what it asked the store for."""
         self.guests.pop(guest, None)
         if guest.account is not None:
-            self.addresses.hold(guest.account, guest, -guest.held)
+            self.addresses.hold(guest.account, guest, guest.asked - guest.held)
             guest.account.guests.discard(guest)
             guest.account = None
 
@@ -348,7 +358,7 @@ class Door:
     def _assign(self, guest: GuestConnection, host: str) -> None:
         account = self.addresses.at(host)
         account.guests.add(guest)
-        guest.account = account  # it holds nothing yet: that is weighed from now on
+        guest.account = guest.payer = account  # it holds nothing yet: that is weighed from now on
 
     def _refused(self, guest: GuestConnection, limit: str) -> Response:
         self.counts.turned_away[limit] += 1

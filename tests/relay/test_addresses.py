@@ -77,6 +77,10 @@ def test_accounts_are_forgotten_once_all_came_back() -> None:
     addresses.forget_idle()
     assert len(addresses) == 1
     account.places -= 1
+    addresses.hold(account, gone := Visitor(), 1)  # what it asked for is under way, or what comes next began afresh
+    addresses.forget_idle()
+    assert addresses.at("192.0.2.7") is account
+    addresses.hold(account, gone, -1)
     addresses.forget_idle()
     assert len(addresses) == 0
 
@@ -120,3 +124,8 @@ def test_whoever_holds_the_most_is_let_go() -> None:
     assert addresses.held == 150 and not far.left
     addresses.hold(one, small, 1)
     assert far.left == "memory" and not small.left
+    other.guests.clear()  # what it asked for is under way all the same
+    addresses.hold(other, far, 1)
+    assert addresses.held == 152 and not small.left
+    addresses.hold(one, small, 1)
+    assert small.left == "memory"

@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect as dial
 from chez.sync.session import ClientSession
 from chez_relay.bounds import QUANTUM
 from chez_relay.committer import cost
+from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage import ReadUsage, Request, Result
 from chez_relay.storage.memory import MemoryStorage
@@ -190,3 +191,31 @@ async def test_a_flood_of_one_address_keeps_no_other_waiting(
                 await socket.recv()
     assert sum(map(len, storage.groups)) == len(floods) * EACH + 1
     assert found == 1 if at_once else found > 3
+
+
+async def test_what_waits_is_held_also_of_who_left() -> None:
+    """Whoever piles up, ends the connections and goes on by others has no more waiting than an address may."""
+    storage, mine, others = Gated(), Space("mine"), [Space(f"flood {n}") for n in range(4)]
+    most = 3 * EACH * WEIGHT
+    limits = Limits(memory_per_address=most)
+    async with serving(storage, "127.0.0.1", 0, limits=limits) as server, AsyncExitStack() as stack:
+        floods = [await stack.enter_async_context(asking(server, space, "127.0.0.2", "")) for space in others]
+        lone = await stack.enter_async_context(asking(server, mine, "127.0.0.3", ""))
+        for socket, space in zip(floods[:3], others, strict=False):
+            for number in range(EACH):
+                await socket.send(frames.encode(frames.GetUsage(number, space.handle)))
+        await until(lambda: server.load == most)
+        for socket in floods[:3]:
+            socket.transport.abort()
+        await until(lambda: server.connections == 2)
+        assert server.load == most
+        await lone.send(frames.encode(frames.GetUsage(1, mine.handle)))
+        await floods[3].send(frames.encode(frames.GetUsage(1, others[3].handle)))
+        await until(lambda: server.connections == 1)
+        assert server.counts.let_go["memory"] == 1
+        storage.gate.set()
+        await lone.recv()
+        await until(lambda: server.load == 0)
+        assert sum(map(len, storage.groups)) == 3 * EACH + 2
+        found = {one: number for number, group in enumerate(storage.groups) for one in group}
+        assert found[mine.handle] == 1 and found[others[3].handle] > 3, "what it asked last keeps its place, too"
