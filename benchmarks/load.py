@@ -211,6 +211,7 @@ async def flood(load: Load) -> dict[str, object]:
     print("{}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     assert all(line.sent < load.each for line in lines), "there was not enough of it"
+    assert not any(line.done.done() for line in lines), "a part of it was let go, or refused"
     return {}
 
 
