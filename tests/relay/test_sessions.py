@@ -264,6 +264,32 @@ def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
     assert reader.caught is None and len(envelopes(reader)) == 34
 
 
+@pytest.mark.parametrize("seen", [1, 2, 5])
+def test_more_credit_than_there_is_room_for_is_given_in_part(seen: int) -> None:
+    """As much as arrived of what is on its way: no more is ever under way than both sides count, and all of it comes.
+    """
+    world = World(17)
+    writer = opened(world)
+    for part in range(36):
+        writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part, 1_000_000))
+    world.run()
+    reader = world.connect()
+    reader.client.open(SPACE.claims(Role.READ))
+    world.run()
+    reader.client.subscribe(SPACE.handle, 0, MAX_CREDIT)
+    while len(envelopes(reader)) < 36:
+        before = len(envelopes(reader))
+        for data in reader.client.data_to_send():
+            reader.apply(reader.relay.receive(data))
+        while reader.owed:
+            world.perform(reader, reader.owed.popleft())
+        assert sum(map(len, reader.down)) < MAX_CREDIT + 1_100_000
+        for _ in range(min(seen, len(reader.down))):
+            reader.events += reader.client.receive(reader.down.popleft())
+        assert len(envelopes(reader)) > before, "nothing comes any more"
+        reader.client.credit(SPACE.handle, MAX_CREDIT)
+
+
 def test_inbox_items_come_in_order_and_are_deleted_when_acknowledged() -> None:
     """Put before and during the watch, taken once, gone after the acknowledgement."""
     world = World(9)

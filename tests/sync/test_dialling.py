@@ -129,6 +129,21 @@ async def test_an_address_waits_for_no_name_that_is_looked_up(monkeypatch: pytes
                     assert made.getpeername() == there.getsockname()
 
 
+async def test_a_link_local_address_is_dialled_on_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the only one, and the interface is said to nobody."""
+    dialled = []
+
+    async def create_connection(_: object, host: str = "", port: int = 0, **more: Any) -> None:
+        dialled.append((host, port, more.get("sock"), more.get("server_hostname")))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", create_connection)
+    for scheme, named in (("ws", None), ("wss", "fe80::1")):
+        with pytest.raises(RelayUnreachable, match="nothing listens there"):
+            await open_socket(f"{scheme}://[fe80::1%lo]:4711")
+        assert dialled.pop() == ("fe80::1%lo", 4711, None, named)
+
+
 async def test_what_all_addresses_say_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each refuses: that, once. One can't be reached besides: both. One says nothing: that it was waited for."""
     lead(monkeypatch, free(), free())
