@@ -72,7 +72,7 @@ MAX_GROUP_BYTES: Final = 8 * MIB
 
 QUANTUM: Final = 16 * KIB
 """Bytes of one address's turn where several wait: ten entries of the usual size. What weighs more is paid for by turns
-that are passed over."""
+that are passed over, as long as something else of that address waits behind it."""
 
 GROUPS_AT_ONCE: Final = 32
 """Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""
