@@ -81,11 +81,13 @@ class Account:
     guests: set[Guest] = field(default_factory=set)
     places: int = 0
     held: int = 0
+    left: int = 0
+    """Bytes that the store was asked for by connections that have left, until it answers."""
 
     def idle(self, now: float) -> bool:
         """Whether nothing is to be remembered of it."""
         buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral, self.kept, self.logins)
-        return not self.guests and not self.places and not self.held and all(bucket.full(now) for bucket in buckets)
+        return not self.guests and not self.places and not self.left and all(bucket.full(now) for bucket in buckets)
 
 
 class Addresses:
@@ -98,6 +100,7 @@ class Addresses:
         self._accounts: dict[str, Account] = {}
         self._most = MOST_AT_REST
         self.held = 0
+        self.left = 0
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -128,17 +131,23 @@ class Addresses:
     def hold(self, account: Account, guest: Guest, change: int) -> None:
         """Note that more (or less) is held for a guest; above a limit whoever holds the most is let go.
 
-        It may have left: what it has asked the store for is held until that is answered, and its address's.
+        What those who left have asked for may be as much again. If it counted as what is held for those who are here,
+        nothing would be gained by letting one go, before the store has answered, and so all would have to.
         """
         guest.held += change
         account.held += change
         self.held += change
         if change > 0:
-            if account.held > self._limits.memory_per_address:
+            if _above(self._limits.memory_per_address, account):
                 _let_go(account.guests)
-            elif self.held > self._limits.memory:
+            elif _above(self._limits.memory, self):
                 there = [one for one in self._accounts.values() if one.guests]
                 _let_go(max(there, key=lambda one: one.held).guests if there else ())
+
+    def keep(self, account: Account, change: int) -> None:
+        """Note that more (or less) is asked of the store by those of an address who have left."""
+        account.left += change
+        self.left += change
 
     def take(self, bucket: Bucket, count: int = 1) -> bool:
         """Take tokens of an account's bucket, as `Bucket.take` does."""
@@ -150,6 +159,10 @@ class Addresses:
             return False
         account.places += 1
         return True
+
+
+def _above(most: int, held: Account | Addresses) -> bool:
+    return held.held > most or held.held + held.left > 2 * most
 
 
 def _let_go(guests: Collection[Guest]) -> None:

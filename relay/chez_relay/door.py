@@ -212,7 +212,7 @@ class GuestConnection(ServerConnection):
         """More, or less, is asked of the store, and part of what is held."""
         self.asked += change
         if self.account is None and self.payer is not None:
-            self.door.addresses.hold(self.payer, self, change)
+            self.door.addresses.keep(self.payer, change)
 
     def leave(self, why: str) -> None:
         """End it at once."""
@@ -335,7 +335,8 @@ class Door:
         """A connection ended, or is about to: nothing is held for it any more but what it asked the store for."""
         self.guests.pop(guest, None)
         if guest.account is not None:
-            self.addresses.hold(guest.account, guest, guest.asked - guest.held)
+            self.addresses.hold(guest.account, guest, -guest.held)
+            self.addresses.keep(guest.account, guest.asked)
             guest.account.guests.discard(guest)
             guest.account = None
 

@@ -142,7 +142,7 @@ class RelayServer:
     @property
     def load(self) -> int:
         """Bytes that all connections together make the relay hold."""
-        return self.door.addresses.held
+        return self.door.addresses.held + self.door.addresses.left
 
     @property
     def followed(self) -> int:

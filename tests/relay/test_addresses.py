@@ -77,10 +77,10 @@ def test_accounts_are_forgotten_once_all_came_back() -> None:
     addresses.forget_idle()
     assert len(addresses) == 1
     account.places -= 1
-    addresses.hold(account, gone := Visitor(), 1)  # what it asked for is under way, or what comes next began afresh
+    addresses.keep(account, 1)  # what it asked for is under way, or what comes next began afresh
     addresses.forget_idle()
     assert addresses.at("192.0.2.7") is account
-    addresses.hold(account, gone, -1)
+    addresses.keep(account, -1)
     addresses.forget_idle()
     assert len(addresses) == 0
 
@@ -124,8 +124,19 @@ def test_whoever_holds_the_most_is_let_go() -> None:
     assert addresses.held == 150 and not far.left
     addresses.hold(one, small, 1)
     assert far.left == "memory" and not small.left
-    other.guests.clear()  # what it asked for is under way all the same
-    addresses.hold(other, far, 1)
-    assert addresses.held == 152 and not small.left
-    addresses.hold(one, small, 1)
-    assert small.left == "memory"
+
+
+def test_what_those_who_left_wait_for_may_be_as_much_again() -> None:
+    """Of one address and of all; what makes room for nobody lets nobody go before."""
+    for limit, others in ((200, 0), (300, 1)):
+        addresses = Addresses(SMALL, Clock())
+        accounts = [addresses.at("192.0.2.1"), *(addresses.at("192.0.2.2") for _ in range(others))]
+        here = Visitor()
+        accounts[0].guests.add(here)
+        addresses.keep(accounts[-1], limit - 10)
+        addresses.hold(accounts[0], here, 10)
+        assert not here.left
+        addresses.hold(accounts[0], here, 1)
+        assert here.left == "memory"
+        accounts[0].guests.clear()  # who left while it was handled, and there is nobody else
+        addresses.hold(accounts[0], here, 1)
