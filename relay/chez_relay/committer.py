@@ -17,16 +17,20 @@ from chez_relay.counts import Counts
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
+    PAGES,
     READING,
     AddChunk,
     AddEntry,
     AddItem,
     AddSpace,
+    ChunkData,
     DropEntries,
     DropSpace,
     Expired,
     FindChunks,
+    ItemPage,
     Outcome,
+    Page,
     PromptStorage,
     ReadChunk,
     ReadItems,
@@ -47,7 +51,11 @@ __all__ = ("Committer", "cost")
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""
 
-Group = list[tuple[Request, Callable[[Result], None]]]
+PRICE: Final = 512
+"""What a page is charged before it is read: the rest is owed when it is known how much that was."""
+
+Waiting = tuple[Request, Callable[[Result], None], object]
+Group = list[Waiting]
 
 _FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
 _log = logging.getLogger("chez_relay")
@@ -86,7 +94,7 @@ class Committer:
         self._grown = grown
         self._counts = counts or Counts()
         self._clock = clock
-        self._waiting: Turns[tuple[Request, Callable[[Result], None]]] = Turns()
+        self._waiting: Turns[Waiting] = Turns()
         self._running = False
         self._soon = False  # whether a group begins once the loop did all that it has to do now
         self._under_way = 0
@@ -101,7 +109,8 @@ class Committer:
         keep the order; over a shared store, those that concern one space or inbox do.
         """
         first = not self._waiting
-        self._waiting.put(who, (request, done), cost(request) if weight is None else weight)
+        self._waiting.put(who, (request, done, who), cost(request) if weight is None else weight,
+                          PRICE if isinstance(request, PAGES) else None)
         if first:
             self._idle.clear()
             self._stir()
@@ -137,35 +146,42 @@ class Committer:
             return
         group = self._waiting.take(MAX_GROUP, MAX_GROUP_BYTES)
         self._under_way += 1
-        self._perform([request for request, _ in group], partial(self._answer, group, self._clock()))
+        self._perform([request for request, _, _ in group], partial(self._answer, group, self._clock()))
         self._stir()
 
     def _answer(self, group: Group, begun: float, results: list[Result]) -> None:
         seconds = self._clock() - begun
-        requests = [request for request, _ in group]
+        requests = [request for request, _, _ in group]
         at = 0
         for end in _told_apart(requests):
             self._tell(group[at:end], results[at:end])
             at = end
         self._under_way -= 1
-        if not self._waiting:
-            if not self._under_way:
-                self._idle.set()
-        elif not self._soon:
-            # All are answered before the next group begins. Begun before, it was smaller and had to share the
-            # interpreter with the answers: near the most that a relay can take, everybody waited longer.
-            self._next()
+        if self._waiting:
+            self._charge(group, results)
+            if not self._soon:
+                # All are answered before the next group begins. Begun before, it was smaller and had to share the
+                # interpreter with the answers: near the most that a relay can take, everybody waited longer.
+                self._next()
+        elif not self._under_way:
+            self._idle.set()
         self._counts.group(requests, results, seconds)  # nobody waits for that
+
+    def _charge(self, group: Group, results: Sequence[Result]) -> None:
+        """Have addresses owe what was read for them."""
+        for (request, _, who), result in zip(group, results, strict=True):
+            if isinstance(request, PAGES):
+                self._waiting.owe(who, _read(result))
 
     def _tell(self, group: Group, results: Sequence[Result]) -> None:
         """Answer, then say what grew."""
-        for (_, done), result in zip(group, results, strict=True):
+        for (_, done, _), result in zip(group, results, strict=True):
             try:
                 done(result)
             except (Exception, asyncio.CancelledError) as error:
                 _told_nobody(error)
         try:
-            self._grown(growth([request for request, _ in group], results))
+            self._grown(growth([request for request, _, _ in group], results))
         except Exception as error:
             _told_nobody(error)
 
@@ -230,6 +246,19 @@ class Committer:
                 _log.info("the store can be written to again")
             else:
                 _log.error("the store can't be written to: the relay is not ready")
+
+
+def _read(result: Result) -> int:
+    """How many bytes a page has."""
+    match result:
+        case Page(entries=entries):
+            return sum(len(one.envelope) for one in entries)
+        case ItemPage(items=items):
+            return sum(len(one.item) for one in items)
+        case ChunkData(data=data):
+            return len(data)
+        case _:
+            return 0
 
 
 def _told_apart(requests: Sequence[Request]) -> list[int]:

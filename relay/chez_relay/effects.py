@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from chez_relay.errors import Code
-from chez_relay.storage import ReadChunk, ReadItems, ReadPage, Request
+from chez_relay.storage import PAGES, Request
 
 __all__ = ("Ask", "Close", "Effect", "Follow", "PassOn", "Send")
 
@@ -37,7 +37,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     @property
     def pages(self) -> bool:
         """Whether the answer is a page, up to a frame in size."""
-        return isinstance(self.request, ReadPage | ReadItems | ReadChunk)
+        return isinstance(self.request, PAGES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Deficit round robin in which who had nothing waiting comes first (RFC 8290, section 4, of flows of packets). So whoever
 asks for one thing now and then waits for next to nothing of what others pile up, and where nobody else waits nobody is
-held up: it is no limit of how often.
+held up: it is no limit of how often. What something costs may be known only once it is done, and is owed then.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ class _Flow(Generic[T]):
 
     def __init__(self, who: object) -> None:
         self.who = who
-        self.items: deque[tuple[T, int]] = deque()
+        self.items: deque[tuple[T, int, int]] = deque()
         self.credit = QUANTUM
 
 
@@ -39,14 +39,24 @@ class Turns(Generic[T]):
         """How much waits."""
         return self._count
 
-    def put(self, who: object, item: T, weight: int) -> None:
-        """Have `item` wait, which weighs so many bytes, one at least."""
+    def put(self, who: object, item: T, weight: int, price: int | None = None) -> None:
+        """Have `item` wait, which weighs so many bytes; its turn is charged a price, the same if none is given."""
         flow = self._flows.get(who)
         if flow is None:
             flow = self._flows[who] = _Flow(who)
             self._new.append(flow)
-        flow.items.append((item, weight))
+        flow.items.append((item, weight, weight if price is None else price))
         self._count += 1
+
+    def owe(self, who: object, price: int) -> None:
+        """What was taken out for one of them cost so much beside its price. Where nothing waits nobody owes it."""
+        if price <= 0 or not self._count:
+            return
+        flow = self._flows.get(who)
+        if flow is None:
+            flow = self._flows[who] = _Flow(who)
+            self._old.append(flow)
+        flow.credit -= price
 
     def take(self, most: int, size: int) -> list[T]:
         """Take out what is next: so many at most, until they weigh so many bytes."""
@@ -54,9 +64,9 @@ class Turns(Generic[T]):
         while self._count and len(taken) < most and size > 0:
             flow = self._turn()
             while flow.items and flow.credit > 0 and len(taken) < most and size > 0:
-                item, weight = flow.items.popleft()
+                item, weight, price = flow.items.popleft()
                 taken.append(item)
-                flow.credit -= weight
+                flow.credit -= price
                 size -= weight
                 self._count -= 1
         if not self._count:
@@ -66,15 +76,27 @@ class Turns(Generic[T]):
 
     def _turn(self) -> _Flow[T]:
         """Whose turn it is: it has credit, and something waits."""
+        passed = 0
         while True:
             queue = self._new or self._old
             flow = queue[0]
             if flow.items and flow.credit > 0:
                 return flow
             queue.popleft()
-            if flow.items or queue is self._new:  # who asks anew each time would always be new, and come first
-                if flow.credit <= 0:
-                    flow.credit += QUANTUM
+            if flow.credit <= 0:
+                flow.credit += QUANTUM
+                self._old.append(flow)
+            elif flow.items or queue is self._new:  # who asks anew each time would always be new, and come first
                 self._old.append(flow)
             else:
                 del self._flows[flow.who]
+            passed += 1
+            if passed > len(self._flows):
+                self._pass_over()
+                passed = 0
+
+    def _pass_over(self) -> None:
+        """All who wait owe something: as many turns at once as it takes until one of them has credit in the next."""
+        turns = max(0, -max(flow.credit for flow in self._old if flow.items) // QUANTUM)
+        for flow in self._old:
+            flow.credit += turns * QUANTUM

@@ -25,16 +25,19 @@ from chez_relay.storage import (
     ReadChunk,
     ReadItems,
     ReadPage,
+    ReadUsage,
     Refused,
     Request,
     Result,
+    SpaceUsage,
     Stored,
 )
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import OTHER_SPACE_KEYS
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.envelope import GENESIS_HEAD
-from chez_wire.limits import MAX_CHUNK
+from chez_wire.limits import MAX_CHUNK, MAX_PAGE
+from chez_wire.usage import Used
 from tests.relay.storing import INBOX, READ, SPACE, chunk, create, drop, entry, rotate, table
 from tests.relay.support import Space, seed
 
@@ -151,6 +154,38 @@ async def test_whatever_a_store_does_those_after_are_answered() -> None:
             await asyncio.wait_for(committer.idle(), 30)
             assert len(told) == number + 1
     assert [isinstance(one, Refused) and one.code is Code.STORAGE for one in told] == [True, True, True, False]
+
+
+class Reading(MemoryStorage):
+    """Each page has so many bytes; notes which spaces a group was about."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(seed("incarnation"))
+        self.size = size
+        self.groups: list[list[bytes]] = []
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`."""
+        self.groups.append([one.handle for one in requests if isinstance(one, ReadPage | ReadUsage)])
+        page = Page((Entry(1, bytes(self.size)),) if self.size else (), seed("head"), 1)
+        usage = SpaceUsage(*[Used(0, 0)] * 3)
+        return [page if isinstance(one, ReadPage) else usage for one in requests]
+
+
+@pytest.mark.parametrize("size", [0, MAX_PAGE])
+async def test_a_page_costs_an_address_what_was_read_for_it(size: int) -> None:
+    """Who reads little has all of it at once beside others who wait; who reads much waits for as much of theirs."""
+    storage, reader, other = Reading(size), seed("reader"), seed("other")
+    committer = Committer(storage, lambda _: None)
+    for _ in range(6000):
+        committer.submit(ReadUsage(other, READ), lambda _: None, who="other")
+    for _ in range(20):
+        committer.submit(ReadPage(reader, 0, MAX_PAGE, READ), lambda _: None, who="reader")
+    async with running(committer):
+        await committer.idle()
+    last = max(number for number, group in enumerate(storage.groups) if reader in group)
+    before = sum(group.count(other) for group in storage.groups[:last])
+    assert before > 5000 if size else before < 1500
 
 
 async def test_who_asks_a_store_that_is_being_closed_is_told(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ WEIGHT = cost(ReadUsage(bytes(32), bytes(32)))
 
 @given(st.lists(st.one_of(
     st.tuples(st.just("put"), st.sampled_from("abcd"), WEIGHTS),
-    st.tuples(st.just("take"), st.integers(0, 20), st.integers(0, 10 * QUANTUM)))))
+    st.tuples(st.just("take"), st.integers(0, 20), st.integers(0, 10 * QUANTUM)),
+    st.tuples(st.just("owe"), st.sampled_from("abcd"), st.integers(0, 10**12)))))
 def test_all_that_waits_comes_once_and_in_the_order_of_who_asked(
         steps: list[tuple[str, str, int] | tuple[str, int, int]]) -> None:
     """No more at a time than is wanted, and something while anything waits."""
@@ -45,6 +46,8 @@ def test_all_that_waits_comes_once_and_in_the_order_of_who_asked(
             item = (str(one), number, two)
             waiting[str(one)].append(item)
             turns.put(one, item, two)
+        elif verb == "owe":
+            turns.owe(one, two)
         else:
             there, most = len(turns), int(one)
             taken = turns.take(most, two)
@@ -116,6 +119,48 @@ def test_what_is_left_of_a_turn_is_not_added_to_the_next() -> None:
     assert turns.take(18, ALL) == ["a"] * 8 + ["b"] + ["a"] * 8 + ["b"]
 
 
+@pytest.mark.parametrize(("waiting", "rests"), [(20, 0), (1, 0), (1, 1)])
+def test_what_is_known_later_is_owed(waiting: int, rests: int) -> None:
+    """Pages cost what was read for them, also who asks for one after the other, and rests before he does: beside them
+    entries go on as fast."""
+    turns, got, page = Turns[str](), Counter[str](), 40 * QUANTUM
+    asks = deque([waiting, *[0] * rests])
+    for _ in range(20_000):
+        turns.put("writer", "writer", 1000)
+    while got["writer"] < 19 * 10**6:
+        for _ in range(asks.popleft()):
+            turns.put("reader", "reader", page, 500)
+        taken = Counter(turns.take(100, 8 * page))
+        asks.append(taken["reader"])
+        turns.owe("reader", taken["reader"] * page)
+        got.update(reader=taken["reader"] * page, writer=taken["writer"] * 1000)
+    assert 0.8 * got["writer"] < got["reader"] < got["writer"] + 8 * page
+
+
+def test_pages_that_bring_nothing_cost_next_to_nothing() -> None:
+    """Who comes back asks for a page of each space, and most are empty: that is one turn, whatever they might weigh."""
+    turns = Turns[str]()
+    for other in range(100):
+        for _ in range(100):
+            turns.put(other, "", 1000)
+    turns.take(100 * 20, ALL)
+    for _ in range(30):
+        turns.put("back", "back", 40 * QUANTUM, 500)
+    assert turns.take(30, ALL) == ["back"] * 30
+
+
+def test_debts_of_many_are_passed_over_at_once() -> None:
+    """Who owes the least comes first, and it takes no turn after turn to find that out."""
+    turns = Turns[int]()
+    for one in range(1000):
+        for _ in range(3):
+            turns.put(one, one, QUANTUM)
+    turns.take(1000, ALL)
+    for one in range(1000):
+        turns.owe(one, 10**15 + (one - 500) ** 2 * QUANTUM)
+    assert turns.take(1, ALL) == [500] and set(turns.take(3, ALL)) <= {499, 500, 501}
+
+
 def test_nobody_is_remembered_of_whom_nothing_waits() -> None:
     """Addresses come without end."""
     class Who:
@@ -130,6 +175,7 @@ def test_nobody_is_remembered_of_whom_nothing_waits() -> None:
         del asked, who
         while turns:
             turns.take(count, ALL)
+            turns.owe(Who(), 1)
         assert not any(one() for one in left)
 
 

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from chez_relay.storage.requests import (
+    PAGES,
     READING,
     AddChunk,
     AddEntry,
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
     from chez_relay.fanout import Growth
 
 __all__ = (
-    "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
+    "PAGES", "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
     "DropEntries", "DropItems", "DropSpace", "Dropped", "Entry", "Expire", "Expired", "FindChunks", "Found",
     "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Outcome", "PacketData", "Page",
     "PromptStorage", "Quotas",

@@ -8,8 +8,8 @@ import msgspec
 from chez_wire.frames import Dropped, SealedPacket
 
 __all__ = (
-    "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "Credentials", "DropEntries", "DropItems",
-    "DropSpace", "Expire", "FindChunks", "Lookup", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
+    "PAGES", "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "Credentials", "DropEntries",
+    "DropItems", "DropSpace", "Expire", "FindChunks", "Lookup", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
     "ReadUsage", "Request", "RotateSpace", "SpaceKeys",
 )
 
@@ -220,5 +220,8 @@ Request = (
     AddSpace | RotateSpace | DropSpace | DropEntries | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem
     | ReadItems | DropItems | AddChunk | ReadChunk | FindChunks | ReadUsage | Expire
 )
+PAGES: Final = (ReadPage, ReadItems, ReadChunk)
+"""Those whose answer is a page: up to a frame in size, and how much is known once it is read."""
+
 READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket, ReadUsage)
 """Requests that change nothing: they are answered also while nothing can be written."""
