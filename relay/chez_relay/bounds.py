@@ -71,8 +71,8 @@ MAX_GROUP_BYTES: Final = 8 * MIB
 """Bytes written or read by one group, for the same reason."""
 
 QUANTUM: Final = 16 * KIB
-"""Bytes of one address's turn where several wait: ten entries of the usual size. What weighs more is paid for by turns
-that are passed over, as long as something else of that address waits behind it."""
+"""Bytes of one address's turn where several wait: ten entries of the usual size. What costs more is paid for by turns
+that are passed over."""
 
 GROUPS_AT_ONCE: Final = 32
 """Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""

@@ -175,8 +175,10 @@ def test_nobody_is_remembered_of_whom_nothing_waits() -> None:
         del asked, who
         while turns:
             turns.take(count, ALL)
-            turns.owe(Who(), 1)
-        assert not any(one() for one in left)
+            left.append(weakref.ref(one := Who()))
+            turns.owe(one, 1)
+            del one
+        assert not any(who() for who in left)
 
 
 class Gated(MemoryStorage):
