@@ -266,7 +266,7 @@ async def _beside(bench: Bench) -> dict[str, Runs]:
 @asynccontextmanager
 async def _flood(bench: Bench, port: int) -> AsyncIterator[None]:
     """Clients pile up entries meanwhile."""
-    load = Load(do="flood", port=port, clients=FLOOD, each=2500, window=FLOODED)
+    load = Load(do="flood", port=port, clients=FLOOD, each=4000, window=FLOODED)
     log = bench.folder("load") / "log"
     argument = msgspec.json.encode(load).decode()
     async with start(sys.executable, "-m", "benchmarks.load", argument, log=log, talks=True) as process:
