@@ -177,6 +177,7 @@ async def test_a_node_stands_still_and_goes_on(tmp_path: Path) -> None:
             await it.load.more(100)
 
 
+@pytest.mark.exhaustive
 async def test_a_node_stands_still_while_others_are_killed(tmp_path: Path) -> None:
     """The one that led stands still, who leads then is killed: without a quorum nothing is acknowledged.
 
@@ -202,7 +203,8 @@ async def test_a_node_stands_still_while_others_are_killed(tmp_path: Path) -> No
         await it.in_step()
 
 
-@pytest.mark.parametrize("leading", [True, False], ids=["leads", "does not lead"])
+@pytest.mark.parametrize("leading", [
+    pytest.param(True, id="leads"), pytest.param(False, id="does not lead", marks=pytest.mark.exhaustive)])
 async def test_a_node_is_parted_from_the_others(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leading: bool) -> None:
     """A node with relays is cut off: who is asked something there asks another node, and who only listens finds out.
