@@ -102,6 +102,13 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    {"same": "the same beside a flood from its own address, whose turns it shares",
                     "quiet": "the same while nobody floods"}),
         ), _beside),
+        *_crowds(),
+    )
+
+
+def _crowds() -> tuple[Benchmark, ...]:
+    """Those of many who follow a space, or stand still."""
+    return (
         Benchmark((
             Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
                    f"bytes, {WINDOW} unanswered, {CLIENTS} follow the space: entries that reached a follower, durable "
@@ -266,16 +273,8 @@ async def _beside(bench: Bench) -> dict[str, Runs]:
 @asynccontextmanager
 async def _flood(bench: Bench, port: int) -> AsyncIterator[None]:
     """Clients pile up entries meanwhile."""
-    load = Load(do="flood", port=port, clients=FLOOD, each=4000, window=FLOODED)
-    log = bench.folder("load") / "log"
-    argument = msgspec.json.encode(load).decode()
-    async with start(sys.executable, "-m", "benchmarks.load", argument, log=log, talks=True) as process:
-        if process.stdout is None or process.stdin is None or not await process.stdout.readline():
-            raise BenchmarkFailed(f"the flood failed: {log.read_text()[-2000:]}")
+    async with _under_way(bench, Load(do="flood", port=port, clients=FLOOD, each=4000, window=FLOODED)):
         yield
-        process.stdin.close()
-        if await process.wait():
-            raise BenchmarkFailed(f"the flood failed: {log.read_text()[-2000:]}")
 
 
 def _p99(seconds: list[float]) -> float:
@@ -316,9 +315,19 @@ async def standing(bench: Bench, server: int, **what: Any) -> float:
     """Kilobytes of a server for each connection of a load that stands still."""
     before = resident(server)
     load = Load(do="idle", **what)
+    async with _under_way(bench, load):
+        return (resident(server) - before) * 1e3 / load.clients
+
+
+@asynccontextmanager
+async def _under_way(bench: Bench, load: Load) -> AsyncIterator[None]:
+    """A load that goes on until this block ends. Raises `BenchmarkFailed` with its last words, also at its end."""
     log = bench.folder("load") / "log"
     argument = msgspec.json.encode(load).decode()
     async with start(sys.executable, "-m", "benchmarks.load", argument, log=log, talks=True) as process:
-        if process.stdout is None or not await process.stdout.readline():
+        if process.stdout is None or process.stdin is None or not await process.stdout.readline():
             raise BenchmarkFailed(f"the load failed: {log.read_text()[-2000:]}")
-        return (resident(server) - before) * 1e3 / load.clients
+        yield
+        process.stdin.close()
+        if await process.wait():
+            raise BenchmarkFailed(f"the load failed: {log.read_text()[-2000:]}")

@@ -83,10 +83,9 @@ class Turns(Generic[T]):
             if flow.items and flow.credit > 0:
                 return flow
             queue.popleft()
-            if flow.credit <= 0:
+            if owes := flow.credit <= 0:
                 flow.credit += QUANTUM
-                self._old.append(flow)
-            elif flow.items or queue is self._new:  # who asks anew each time would always be new, and come first
+            if owes or flow.items or queue is self._new:  # who asks anew each time would always be new, and come first
                 self._old.append(flow)
             else:
                 del self._flows[flow.who]

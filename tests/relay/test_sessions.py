@@ -239,8 +239,8 @@ def test_credit_does_not_pile_up() -> None:
     assert len(envelopes(reader)) == 20
 
 
-def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
-    """What the relay has sent and the reader has not seen counts on one side alone: both hold to the lesser credit."""
+def behind() -> tuple[World, Link]:
+    """A reader who begins to follow a space of 36 MB, with all the credit there is."""
     world = World(17)
     writer = opened(world)
     for part in range(36):
@@ -250,11 +250,22 @@ def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
     reader.client.open(SPACE.claims(Role.READ))
     world.run()
     reader.client.subscribe(SPACE.handle, 0, MAX_CREDIT)
+    return world, reader
+
+
+def relay_works(world: World, reader: Link) -> None:
+    """The relay gets what the reader says, and sends what it may; none of that arrives yet."""
+    for data in reader.client.data_to_send():
+        reader.apply(reader.relay.receive(data))
+    while reader.owed:
+        world.perform(reader, reader.owed.popleft())
+
+
+def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
+    """What the relay has sent and the reader has not seen counts on one side alone: both hold to the lesser credit."""
+    world, reader = behind()
     for _ in range(3):  # each time all that is allowed is on its way, and the reader allows as much again
-        for data in reader.client.data_to_send():
-            reader.apply(reader.relay.receive(data))
-        while reader.owed:
-            world.perform(reader, reader.owed.popleft())
+        relay_works(world, reader)
         reader.client.credit(SPACE.handle, MAX_CREDIT)
     assert MAX_CREDIT <= sum(map(len, reader.down)) < MAX_CREDIT + 1_100_000
     world.run()
@@ -268,21 +279,10 @@ def test_credit_given_while_entries_are_on_their_way_blames_nobody() -> None:
 def test_more_credit_than_there_is_room_for_is_given_in_part(seen: int) -> None:
     """As much as arrived of what is on its way: no more is ever under way than both sides count, and all of it comes.
     """
-    world = World(17)
-    writer = opened(world)
-    for part in range(36):
-        writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part, 1_000_000))
-    world.run()
-    reader = world.connect()
-    reader.client.open(SPACE.claims(Role.READ))
-    world.run()
-    reader.client.subscribe(SPACE.handle, 0, MAX_CREDIT)
+    world, reader = behind()
     while len(envelopes(reader)) < 36:
         before = len(envelopes(reader))
-        for data in reader.client.data_to_send():
-            reader.apply(reader.relay.receive(data))
-        while reader.owed:
-            world.perform(reader, reader.owed.popleft())
+        relay_works(world, reader)
         assert sum(map(len, reader.down)) < MAX_CREDIT + 1_100_000
         for _ in range(min(seen, len(reader.down))):
             reader.events += reader.client.receive(reader.down.popleft())
