@@ -1,6 +1,7 @@
 """Attachments between two devices and a real relay process: sent, fetched lazily, resumed, refused, tampered with."""
 
 import asyncio
+import errno
 import re
 import sqlite3
 import sys
@@ -450,6 +451,27 @@ async def test_a_piece_damaged_here_is_fetched_again(tmp_path: Path, server: Wit
         assert await read(home, blob) == data
         assert len(list((home.path / "blobs" / "damaged").iterdir())) == 4
         assert (await home.blobs.info(blob)).complete
+
+
+async def test_what_cannot_be_read_just_now_is_sent_later(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails while an attachment is to be sent: it waits still, as the status says, and goes with the next
+    sync."""
+    plain = Path.open
+
+    def opened(at: Path, *mode: Any) -> Any:
+        if failing and "blobs" in at.parts:
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(at, *mode)
+
+    async with made(tmp_path / "laptop", server.url) as laptop, joined(tmp_path / "phone", laptop) as phone:
+        blob = await attached(laptop, content(CHUNK + 1))
+        monkeypatch.setattr(Path, "open", opened)
+        for failing in (True, False):
+            await laptop.sync()
+            assert (await laptop.blobs.status()).waiting == int(failing)
+        await phone.sync()
+        assert await read(phone, blob) == content(CHUNK + 1)
 
 
 async def test_a_member_that_lies_about_the_content_is_caught(tmp_path: Path, server: Within) -> None:

@@ -24,7 +24,7 @@ from chez.store.disk import disk_error, sync_folder
 from chez_wire.chunks import chunk_id
 from chez_wire.limits import ID_BYTES, MAX_CHUNK
 
-__all__ = ("FOLDER", "DamagedPiece", "PieceFiles")
+__all__ = ("FOLDER", "DamagedPiece", "PieceFiles", "UnreadablePiece")
 
 FOLDER: Final = "blobs"
 _NEW, _DAMAGED = "new", "damaged"
@@ -32,9 +32,16 @@ _NEW, _DAMAGED = "new", "damaged"
 NAMES: Final = 512
 """Ids that `names` gives at a time."""
 
+READINGS: Final = 3
+"""Of a file before it is given up: a disk fails now and then, and another thread may just have mended the file."""
+
 
 class DamagedPiece(Exception):
     """A file's bytes are not those of its name; it was put aside."""
+
+
+class UnreadablePiece(DamagedPiece):
+    """The disk does not give a file's bytes, which may be good: it stays, until a fetched one replaces it."""
 
 
 @dataclass(slots=True)
@@ -88,22 +95,28 @@ class PieceFiles:
     def read(self, id: bytes) -> bytes | None:
         """A piece's bytes, None when it is not there.
 
-        Raises `DamagedPiece` when they are others, `StorageFailed` when the disk refuses.
+        Raises `DamagedPiece` when they are others, `UnreadablePiece` on a bad sector, `StorageFailed` when the disk
+        refuses.
         """
-        try:
-            with self.path(id).open("rb") as file:
-                data = file.read(MAX_CHUNK + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno == errno.EIO:  # an unreadable sector is a damaged piece
-                self._set_aside(id)
-                raise DamagedPiece from None
-            raise disk_error(error, "an attachment can't be read") from None
-        if chunk_id(data) != id:
-            self._set_aside(id)
-            raise DamagedPiece
-        return data
+        unreadable = False
+        for _ in range(READINGS):
+            try:
+                with self.path(id).open("rb") as file:
+                    data = file.read(MAX_CHUNK + 1)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise disk_error(error, "an attachment can't be read") from None
+                unreadable = True
+                continue
+            if chunk_id(data) == id:
+                return data
+            unreadable = False
+        if unreadable:
+            raise UnreadablePiece
+        self._set_aside(id)
+        raise DamagedPiece
 
     def remove(self, id: bytes) -> None:
         """Remove a piece; it may be gone already. It is for good after `settle`. Raises `StorageFailed`."""

@@ -3,7 +3,8 @@
     manifest -> (pages ->) chunks
 
 Each piece's bytes must have the id that the one before lists, and open at its place. A
-file that fails its hash is put aside and fetched again, as if it had not been there.
+file that fails its hash is put aside and fetched again, as if it had not been there; one
+that the disk does not give is fetched, too, and counts as held again once it is read.
 """
 
 import asyncio
@@ -150,7 +151,7 @@ class Reader:
         except BlobMissing as error:
             if damaged:
                 raise BlobDamaged(f"a piece of the attachment is damaged on this disk; {error.message}",
-                                  "It was kept aside, and is fetched again when a relay has it.") from error
+                                  "It was kept, and is fetched again when a relay has it.") from error
             raise
         await asyncio.to_thread(self._shared.files.write, row.id, data)
         self._fetched.append((row.position, row.id, len(data)))

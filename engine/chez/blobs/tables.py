@@ -195,7 +195,7 @@ def hold(db: Connection, n: int, pieces: Iterable[Piece]) -> None:
 
 
 def forget_piece(db: Connection, id: bytes) -> None:
-    """The file of a piece is not there, or was put aside: no blob holds it."""
+    """The file of a piece is not there, was put aside, or can't be read: no blob holds it."""
     db.execute("UPDATE chunk SET held = 0 WHERE id = ?", (id,))
 
 

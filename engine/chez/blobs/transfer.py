@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from chez.blobs import tables
-from chez.blobs.files import DamagedPiece
+from chez.blobs.files import DamagedPiece, UnreadablePiece
 from chez.blobs.format import MANIFEST, chunk_count, page_count
 from chez.blobs.shared import Shared
 from chez.errors import BlobMissing, ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -265,6 +265,8 @@ class Sender:
     async def _read(self, row: tables.Row) -> bytes | None:
         try:
             data = await asyncio.to_thread(self._shared.files.read, row.id)
+        except UnreadablePiece:
+            return None  # it still waits: the next sync asks the disk again
         except DamagedPiece:
             data = None
         if data is None:
