@@ -4,14 +4,16 @@ import asyncio
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import HomeBusy, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
+from chez.errors import Damaged, HomeBusy, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
 from chez.store.keyfile import KEY_FILE, cost_of, read_key
+from tests.cuts import Cutter, each_cut
 from tests.home.changing import NEW, OLD
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +101,66 @@ async def test_a_failing_disk_leaves_the_old_one(home: chez.Home, path: Path, mo
     assert read_key(path, OLD) and await home.journal.receipts("passphrase-changed") == []
     await home.change_passphrase(OLD, NEW)
     assert read_key(path, NEW)
+
+
+@pytest.mark.parametrize("error", [StorageFailed("the disk is full"), Damaged("malformed"), MemoryError()])
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_a_receipt_that_is_not_written_leaves_the_old_one(path: Path, error: Exception, given_up: bool) -> None:
+    """Whatever its commit fails with, and also where who waits gives up meanwhile: the old one opens the home, and the
+    next change is an ordinary one."""
+    def failing(db: object) -> None:
+        assert read_key(path, NEW)
+        if given_up:
+            loop.call_soon_threadsafe(task.cancel)
+            time.sleep(0.05)
+        raise error
+
+    loop = asyncio.get_running_loop()
+    async with chez.open(path, passphrase=OLD) as home:
+        home._database.before_commit, before = failing, home._database.before_commit
+        task = asyncio.create_task(home.change_passphrase(OLD, NEW))
+        await asyncio.wait((task,))
+        assert read_key(path, OLD)
+        assert task.cancelled() if given_up else isinstance(task.exception(), StorageFailed | Damaged)
+        home._database.before_commit = before
+        await home.change_passphrase(OLD, NEW)
+    assert await kinds(path, NEW) == ["home-created", "passphrase-changed"]
+
+
+async def test_a_disk_that_fails_again_when_the_old_one_is_put_back(
+        home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one is in place, though not durably yet: nobody is told that it is the new one."""
+    def failing(db: object) -> None:
+        monkeypatch.setattr("chez.store.keyfile.sync_folder", failing_folder)
+        raise StorageFailed("the disk is full")
+
+    def failing_folder(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    home._database.before_commit = failing
+    with pytest.raises(StorageFailed, match="the disk is full"):
+        await home.change_passphrase(OLD, NEW)
+    assert read_key(path, OLD)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_gives_up_finds_it_changed_or_as_it_was(path: Path, late: bool) -> None:
+    """Given up at any moment: when that is heard one of the two opens the home, and the journal has a receipt of the
+    new one; nothing goes on after."""
+    found = set()
+
+    async def trial(path: Path, cutter: Cutter) -> None:
+        async with chez.open(path, passphrase=OLD) as home:
+            await cutter(home.change_passphrase(OLD, NEW))
+            at_once, receipts = (path / KEY_FILE).read_bytes(), await home.journal.receipts("passphrase-changed")
+            await home.collection("notes").put({}, id="a")  # after all that was being written
+            assert (path / KEY_FILE).read_bytes() == at_once
+            assert await home.journal.receipts("passphrase-changed") == receipts
+        assert await opens(path, NEW if receipts else OLD) and not await opens(path, OLD if receipts else NEW)
+        found.add(bool(receipts))
+
+    await each_cut(path, trial, late=late)
+    assert found == {False, True}
 
 
 @pytest.mark.slow

@@ -2099,9 +2099,10 @@ def change_passphrase(path: Path | str, old: str, new: str, *, kdf: crypto.Kdf |
     """Let `new` open a home instead of `old`; of an open home see `Home.change_passphrase`.
 
     Only the key file is written: the store and its key stay. Killed at any instant, one of
-    the two opens the home. Copies of the old key file, backups among them, go on opening
-    with the old passphrase. `kdf` is what guessing costs; by default as it was. Raises
-    `InvalidValue` for an empty passphrase, and as `open` does.
+    the two opens the home; who gives up finds it changed, with its receipt, or as it was.
+    Copies of the old key file, backups among them, go on opening with the old passphrase.
+    `kdf` is what guessing costs; by default as it was. Raises `InvalidValue` for an empty
+    passphrase, and as `open` does.
     """
     alone(lambda call: async_change_passphrase(path, old, new, kdf=kdf))
 

@@ -8,6 +8,7 @@ tells of a key file that somebody put back.
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,11 @@ async def change_key_file(folder: Path, database: Database, journal: Journal, ol
         return wrap_key(unwrap_key(before, old), new, cost)
 
     after = await asyncio.to_thread(wrapped)
+    given_up = threading.Event()
 
     def work(db: Connection) -> None:
+        if given_up.is_set():
+            raise NotAllowed("the change of the passphrase was given up", "Nothing is changed.")
         # Transactions follow each other: of two changes at once, one finds that it came second.
         if read_key_file(folder) != before:
             raise NotAllowed("the passphrase was changed meanwhile", "Try again, with the one that it is now.")
@@ -45,21 +49,24 @@ async def change_key_file(folder: Path, database: Database, journal: Journal, ol
         _remember(db, after)
         put_file(folder / KEY_FILE, after)
 
-    try:
-        await database.write(work)
-    except StorageFailed:
-        await asyncio.to_thread(_put_back, folder, before, after)
-        raise
+    async def put() -> None:
+        try:
+            await database.write(work)
+        except Exception:  # of the work, or of its commit
+            await asyncio.to_thread(_put_back, folder, before, after)
+            raise
+
+    await finished(put(), given_up.set)  # whoever gives up: it is done, or as it was
 
 
 def _put_back(folder: Path, before: bytes, after: bytes) -> None:
     """The transaction failed: who is told so must find the passphrase as it was."""
     if read_key_file(folder) == after:
-        try:
+        with suppress(StorageFailed):  # the disk may fail once the file is there
             put_file(folder / KEY_FILE, before)
-        except StorageFailed as error:
-            raise StorageFailed(f"the passphrase is the new one, and its receipt is missing: {error.message}",
-                                "The receipt is written when the home opens next.") from None
+        if read_key_file(folder) == after:
+            raise StorageFailed("the passphrase is the new one, and its receipt is missing",
+                                "Check the disk. The receipt is written when the home opens next.")
 
 
 async def note_key_file(folder: Path, database: Database, journal: Journal) -> None:
