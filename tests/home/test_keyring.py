@@ -1,11 +1,13 @@
 """A home opens by the operating system's keyring where its person said so, and only with both halves."""
 
 import asyncio
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keyring
 import pytest
@@ -14,7 +16,15 @@ from keyring.backend import KeyringBackend
 from keyring.backends import fail
 
 import chez
-from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, StorageFailed, WrongPassphrase
+from chez.errors import (
+    ChezError,
+    Damaged,
+    HomeLocked,
+    KeyringUnavailable,
+    NotAllowed,
+    StorageFailed,
+    WrongPassphrase,
+)
 from chez.home import unlocking
 from chez.store.keyfile import KEY_FILE
 from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status, remove_key
@@ -50,14 +60,14 @@ async def test_no_keyring_opens_a_home_whose_journal_does_not_tell_of_it(
         path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch, given_up: int) -> None:
     """The disk was too full for the receipt, or who added it gave up while the keyring asked, once or more: it
     opened the home, and the journal said nothing of that."""
-    def adding(folder: Path, key: bytearray) -> str:
+    def adding(folder: Path, key: bytearray) -> Any:
         if given_up and not done.is_set():
             for _ in range(given_up):
                 loop.call_soon_threadsafe(task.cancel)
                 time.sleep(0.02)
-        name = add_key(folder, key)
+        done_so = add_key(folder, key)
         loop.call_soon_threadsafe(done.set)
-        return name
+        return done_so
 
     def full(*_: object) -> None:
         raise StorageFailed("the disk is full")
@@ -84,12 +94,12 @@ async def test_no_keyring_opens_a_home_whose_program_ended_while_it_asked(
         path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C shows nothing while the keyring asks, so it comes again, and ends the loop with all its tasks: the thread
     goes on, and lets the keyring open nothing."""
-    def adding(folder: Path, key: bytearray) -> str:
+    def adding(folder: Path, key: bytearray) -> Any:
         loop.call_soon_threadsafe(asked.set)
         assert ended.wait(20)
-        name = add_key(folder, key)
+        done_so = add_key(folder, key)
         loop.call_soon_threadsafe(added.set)
-        return name
+        return done_so
 
     ring, loop, ended = MemoryRing(), asyncio.get_running_loop(), threading.Event()
     asked, added = asyncio.Event(), asyncio.Event()
@@ -132,6 +142,79 @@ async def test_the_journal_tells_also_where_who_removes_the_keyring_gives_up(
         await removed.wait()
         assert task.cancelled() and not (path / KEYRING_FILE).exists()
         assert [one.kind for one in await home.journal.receipts()][-1] == "keyring-removed"
+
+
+@pytest.mark.parametrize("word", ["add", "remove"])
+async def test_a_process_killed_before_the_receipt_has_one_written_by_the_next(
+        path: Path, tmp_path: Path, use: Ring, word: str) -> None:
+    """The file was in place, or gone, and the journal said the opposite for ever; the opening that sees it says so."""
+    def copying(db: object) -> None:
+        shutil.copytree(path, tmp_path / "killed")
+
+    use(MemoryRing())
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        if word == "remove":
+            await home.keyring.add()
+        home._database.before_commit = copying
+        await getattr(home.keyring, word)()
+    for _ in range(2):
+        async with chez.open(tmp_path / "killed", passphrase=PASSPHRASE if word == "remove" else None) as home:
+            kinds = [one.kind for one in await home.journal.receipts()]
+            assert kinds[1:] == (["keyring-file-changed"] if word == "add" else ["keyring-added", "keyring-removed"])
+            assert (await home.journal.verify()).ok
+
+
+async def test_receipts_come_in_the_order_of_what_was_done(
+        path: Path, use: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added and removed at once, whichever the keyring answers first: the last receipt says how it is."""
+    def adding(folder: Path, key: bytearray) -> Any:
+        added = add_key(folder, key)
+        loop.call_soon_threadsafe(there.set)
+        time.sleep(0.05)
+        return added
+
+    use(MemoryRing())
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    monkeypatch.setattr(unlocking, "add_key", adding)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        add = asyncio.create_task(home.keyring.add())
+        await there.wait()
+        assert await home.keyring.remove()
+        await add
+        assert [one.kind for one in await home.journal.receipts()][1:] == ["keyring-added", "keyring-removed"]
+        assert not (await home.keyring.status()).added
+
+
+async def test_a_second_add_whose_receipt_fails_leaves_the_first(path: Path, use: Ring) -> None:
+    """The journal says that the keyring opens the home, and so it does still; a removal whose receipt fails says what
+    is, and the receipt is written by the next one."""
+    def full(*_: object) -> None:
+        raise StorageFailed("the disk is full")
+
+    ring = MemoryRing()
+    await added(path, ring, use)
+    kept = dict(ring.kept)
+    async with chez.open(path) as home:
+        home._database.before_commit, before = full, home._database.before_commit
+        with pytest.raises(StorageFailed):
+            await home.keyring.add()
+        assert ring.kept == kept and (await home.keyring.status()).opens
+        with pytest.raises(StorageFailed, match="opens this home no longer"):
+            await home.keyring.remove()
+        assert not (await home.keyring.status()).added
+        home._database.before_commit = before
+        assert not await home.keyring.remove()
+        assert [one.kind for one in await home.journal.receipts()][1:] == ["keyring-added", "keyring-removed"]
+
+
+async def test_who_only_reads_changes_no_way_in(path: Path, use: Ring) -> None:
+    """It can write no receipt, so it neither adds nor removes: either took away what opened the home."""
+    await added(path, MemoryRing(), use)
+    async with chez.open(path, read_only=True) as beside:
+        for call in (beside.keyring.add, beside.keyring.remove):
+            with pytest.raises(NotAllowed, match="reading only"):
+                await call()
+        assert (await beside.keyring.status()).opens
 
 
 async def test_a_home_opens_without_its_passphrase_once_added(path: Path, use: Ring) -> None:

@@ -146,6 +146,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      ("This home opened with a key file that it had not seen: its passphrase was changed in a copy, or an older key "
      "file was put in place; each guess costs 256 MiB.")),
     ("keyring-added", {"keyring": "Secret Service"}, "You let the system's keyring (Secret Service) open this home."),
+    ("keyring-file-changed", {},
+     "The system's keyring may open this home: it has a file for that, of which the journal had not told."),
     ("keyring-removed", {}, "The keyring opens this home no longer."),
     ("member-added", {"person": HASH, "name": "berta", "role": "writer", "space": TRIP},
      "You let 'berta' into 'Trip', as writer."),

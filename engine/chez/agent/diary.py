@@ -294,6 +294,8 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
         f"You revoked invitation {body['invitation'][:SHORT]} to {names.space(body)}."),
     "key-file-changed": _key_file_changed,
     "keyring-added": _says("You let the system's keyring ({keyring}) open this home."),
+    "keyring-file-changed": _says("The system's keyring may open this home: it has a file for that, of which the "
+                                  "journal had not told."),
     "keyring-removed": _says("The keyring opens this home no longer."),
     "member-added": _member_added,
     "member-removed": _says("You took {name!r} out of {where}."),

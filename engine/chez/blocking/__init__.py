@@ -1169,13 +1169,18 @@ class Keyring(Front[AsyncKeyring]):
     def add(self) -> str:
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
-        Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
-        (`StorageFailed`), or who waits gives up before it does, the keyring does not open it.
+        Raises `KeyringUnavailable` when there is none, or it refuses; `NotAllowed` where the home is open for
+        reading only. Where the journal can't tell of it (`StorageFailed`), or who waits gives up before it does, all
+        stays as it was.
         """
         return self._portal.call(lambda call: self._inner.add())
 
     def remove(self) -> bool:
-        """The keyring opens this home no longer; whether it did. Works without a keyring, too."""
+        """The keyring opens this home no longer; whether it did. Works without a keyring, too.
+
+        Raises `StorageFailed`, also where it is done and the journal can't tell of it yet; `NotAllowed` where the
+        home is open for reading only.
+        """
         return self._portal.call(lambda call: self._inner.remove())
 
     def status(self) -> KeyringStatus:

@@ -40,7 +40,7 @@ from chez.home.relay_list import take_told
 from chez.home.replying import type_code
 from chez.home.returning import forget_when_heard, kept
 from chez.home.twins import note_place
-from chez.home.unlocking import note_key_file
+from chez.home.unlocking import note_key_files
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
@@ -228,7 +228,7 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
                 # A full disk keeps no home from opening: the next time tries again.
                 with suppress(StorageFailed):
                     await unfinished.remove(database, home.journal)
-                    await note_key_file(folder, database, home.journal)
+                    await note_key_files(folder, database, home.journal)
                     await note_place(database, folder)
                     await forget_when_heard(database, home._spaces, home.device_id)
                 await home._spaces.start()

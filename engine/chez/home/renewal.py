@@ -85,7 +85,8 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     # Of the epochs that begin before others hear of the new device only the former has packets.
     seeds = b"".join(key.seed for key in (former.sealing, *former.former)[:FORMERS])
     db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('device.former', ?)", (seeds,))
-    db.execute("DELETE FROM meta WHERE key = 'key.file'")  # a restored home has a key file of its own
+    # A restored home has a key file of its own, and no keyring opens it.
+    db.execute("DELETE FROM meta WHERE key IN ('key.file', 'keyring.file')")
     copied.forget(db)
     twins.forget(db)
     close_accounts(db)

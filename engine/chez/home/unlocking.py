@@ -1,9 +1,9 @@
 """What opens a home beside its store: the passphrase changed, the keyring added and removed; each with a receipt.
 
-The store holds the digest of the key file. The file is put in place inside the transaction
-that writes the receipt, so a crash can leave a new file without its receipt and nothing
-worse; the next opening sees that the digest differs, and writes what it saw. That also
-tells of a key file that somebody put back.
+The store holds the digests of the key file and of the keyring's. A file is in place before the
+transaction that writes the receipt ends, so a crash can leave a new file without its receipt and
+nothing worse; the next opening sees that the digest differs, and writes what it saw. That also
+tells of a file that somebody put back.
 """
 
 import asyncio
@@ -17,12 +17,23 @@ from chez.errors import Damaged, InvalidValue, NotAllowed, StorageFailed
 from chez.journal import Journal
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, cost_of, put_file, read_key_file, unwrap_key, wrap_key
-from chez.store.keyring import KeyringStatus, add_key, keyring_status, remove_key
+from chez.store.keyring import (
+    Added,
+    KeyringStatus,
+    add_key,
+    forget_key,
+    keyring_file,
+    keyring_status,
+    put_back,
+    remove_key,
+)
 from chez.tasks import finished
 
-__all__ = ("Keyring", "change_key_file", "note_key_file")
+__all__ = ("Keyring", "change_key_file", "note_key_files")
 
-_SEEN: Final = "key.file"
+_KEY: Final = "key.file"
+_KEYRING: Final = "keyring.file"
+"""Where the store holds the digests. Without the one nothing was seen yet, without the other there is no such file."""
 
 
 async def change_key_file(folder: Path, database: Database, journal: Journal, old: str, new: str,
@@ -46,7 +57,7 @@ async def change_key_file(folder: Path, database: Database, journal: Journal, ol
         if read_key_file(folder) != before:
             raise NotAllowed("the passphrase was changed meanwhile", "Try again, with the one that it is now.")
         journal.record(db, "passphrase-changed", _told(after))
-        _remember(db, after)
+        _remember(db, _KEY, after)
         put_file(folder / KEY_FILE, after)
 
     async def put() -> None:
@@ -69,22 +80,21 @@ def _put_back(folder: Path, before: bytes, after: bytes) -> None:
                                 "Check the disk. The receipt is written when the home opens next.")
 
 
-async def note_key_file(folder: Path, database: Database, journal: Journal) -> None:
-    """Write a receipt when the key file is not the one that the store knows. Called when a home opens for writing."""
-    data = await asyncio.to_thread(read_key_file, folder)
-
-    def known(db: Connection) -> bytes | None:
-        row = db.execute("SELECT value FROM meta WHERE key = ?", (_SEEN,)).fetchone()
-        return None if row is None else bytes(row[0])
-
-    seen = await database.read(known)
-    if seen == _digest(data):
+async def note_key_files(folder: Path, database: Database, journal: Journal) -> None:
+    """Write receipts when the files are not those that the store knows. Called when a home opens for writing."""
+    key, ring = await asyncio.to_thread(lambda: (read_key_file(folder), keyring_file(folder)))
+    now = (_digest(key), None if ring is None else _digest(ring))
+    seen = await database.read(lambda db: (_seen(db, _KEY), _seen(db, _KEYRING)))
+    if seen == now:
         return
 
     def work(db: Connection) -> None:
-        if seen is not None:
-            journal.record(db, "key-file-changed", _told(data))
-        _remember(db, data)
+        if seen[0] not in (None, now[0]):
+            journal.record(db, "key-file-changed", _told(key))
+        if seen[1] != now[1]:
+            journal.record(db, "keyring-removed" if ring is None else "keyring-file-changed", {})
+        _remember(db, _KEY, key)
+        _remember(db, _KEYRING, ring)
 
     await database.write(work)
 
@@ -97,8 +107,16 @@ def _told(data: bytes) -> dict[str, int | bool]:
     return {"passes": cost.operations, "memory": cost.memory}
 
 
-def _remember(db: Connection, data: bytes) -> None:
-    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SEEN, _digest(data)))
+def _seen(db: Connection, name: str) -> bytes | None:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (name,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _remember(db: Connection, name: str, data: bytes | None) -> None:
+    if data is None:
+        db.execute("DELETE FROM meta WHERE key = ?", (name,))
+    else:
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (name, _digest(data)))
 
 
 def _digest(data: bytes) -> bytes:
@@ -115,6 +133,8 @@ class Keyring:
         self._folder = folder
         self._database = database
         self._journal = journal
+        self._one = asyncio.Lock()
+        """One change at a time: receipts are in the order of what they tell."""
 
     def __repr__(self) -> str:
         return f"<Keyring of {self._folder}>"
@@ -122,41 +142,70 @@ class Keyring:
     async def add(self) -> str:
         """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
 
-        Raises `KeyringUnavailable` when there is none, or it refuses. Where the journal can't tell of it
-        (`StorageFailed`), or who waits gives up before it does, the keyring does not open it.
+        Raises `KeyringUnavailable` when there is none, or it refuses; `NotAllowed` where the home is open for
+        reading only. Where the journal can't tell of it (`StorageFailed`), or who waits gives up before it does, all
+        stays as it was.
         """
+        self._check()
         given_up = threading.Event()
 
-        def adding() -> str:
-            backend = add_key(self._folder, self._database.key)
+        def adding() -> Added:
+            added = add_key(self._folder, self._database.key)
             if given_up.is_set():  # here, for the loop may have ended: Ctrl-C came again while the keyring asked
-                remove_key(self._folder)
-            return backend
+                put_back(self._folder, added.before)
+            return added
 
         async def work() -> str:
-            backend = await asyncio.to_thread(adding)
-            told = False
-            try:
-                if not given_up.is_set():
-                    await self._journal.append("keyring-added", {"keyring": backend})
-                    told = True
-            finally:
-                if not told:
-                    await asyncio.to_thread(remove_key, self._folder)
-            return backend
+            added = await asyncio.to_thread(adding)
 
-        # No way into a home is left that its journal does not tell of, however often who waits gives up.
-        return await finished(work(), given_up.set)
+            def told(db: Connection) -> None:
+                if given_up.is_set():
+                    raise NotAllowed("adding to the keyring was given up", "Nothing is changed.")
+                self._journal.record(db, "keyring-added", {"keyring": added.backend})
+                _remember(db, _KEYRING, keyring_file(self._folder))
+
+            try:
+                await self._database.write(told)
+            except BaseException:
+                await asyncio.to_thread(put_back, self._folder, added.before)
+                raise
+            await asyncio.to_thread(forget_key, added.before)
+            return added.backend
+
+        async with self._one:
+            # No way into a home is left that its journal does not tell of, however often who waits gives up.
+            return await finished(work(), given_up.set)
 
     async def remove(self) -> bool:
-        """The keyring opens this home no longer; whether it did. Works without a keyring, too."""
+        """The keyring opens this home no longer; whether it did. Works without a keyring, too.
+
+        Raises `StorageFailed`, also where it is done and the journal can't tell of it yet; `NotAllowed` where the
+        home is open for reading only.
+        """
+        self._check()
+
         async def work() -> bool:
             there = await asyncio.to_thread(remove_key, self._folder)
-            if there:
-                await self._journal.append("keyring-removed", {})
+
+            def told(db: Connection) -> None:
+                if there or _seen(db, _KEYRING) is not None:
+                    self._journal.record(db, "keyring-removed", {})
+                    _remember(db, _KEYRING, None)
+
+            try:
+                await self._database.write(told)
+            except StorageFailed as error:
+                raise StorageFailed(f"the keyring opens this home no longer, and its receipt is missing: "
+                                    f"{error.message}", "The receipt is written when the home opens next.") from None
             return there
 
-        return await finished(work())  # whoever gives up: the journal tells of what was done
+        async with self._one:
+            return await finished(work())  # whoever gives up: the journal tells of what was done
+
+    def _check(self) -> None:
+        if self._database.read_only:
+            raise NotAllowed("this home was opened for reading only",
+                             "Open it without read_only=True: the journal is to tell of it.")
 
     async def status(self) -> KeyringStatus:
         """Whether the keyring opens this home, and if not, why."""

@@ -21,11 +21,14 @@ from typing import Any, Final
 import msgspec
 
 from chez import crypto
-from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable
+from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, StorageFailed
 from chez.store.disk import disk_error, erase
 from chez.store.keyfile import put_file, read_key
 
-__all__ = ("KEYRING_FILE", "KeyringStatus", "add_key", "database_key", "keyring_key", "keyring_status", "remove_key")
+__all__ = (
+    "KEYRING_FILE", "Added", "KeyringStatus", "add_key", "database_key", "forget_key", "keyring_file", "keyring_key",
+    "keyring_status", "put_back", "remove_key",
+)
 
 KEYRING_FILE: Final = "chez.keyring"
 SERVICE: Final = "chez"
@@ -51,6 +54,13 @@ class KeyringStatus(msgspec.Struct, frozen=True):
     opens: bool
     backend: str = ""
     problem: str = ""
+
+
+class Added(msgspec.Struct, frozen=True):
+    """The keyring that opens a home now, and the bytes of the file by which one did before."""
+
+    backend: str
+    before: bytes | None
 
 
 def database_key(folder: Path, passphrase: str | None) -> bytes:
@@ -82,28 +92,40 @@ def keyring_key(folder: Path) -> bytes:
                       "Unlock it with the passphrase, and run `chez keyring add` again.") from None
 
 
-def add_key(folder: Path, key: bytes | bytearray) -> str:
-    """Let the keyring open this home from now on; give the keyring's name.
+def add_key(folder: Path, key: bytes | bytearray) -> Added:
+    """Let the keyring open this home from now on. `put_back` undoes it, `forget_key` makes it final.
 
     Raises `KeyringUnavailable`, also when the keyring takes the secret and does not give it
     back, and `StorageFailed`; what opened the home before does so still, then.
     """
-    before = _id(folder)
+    before = keyring_file(folder)
     secret, id = crypto.random_bytes(crypto.KEY_BYTES), crypto.random_bytes(ID_BYTES).hex()
     nonce = crypto.random_bytes(crypto.NONCE_BYTES)
     file = _File(1, id, nonce.hex(), "")
     file.wrapped = crypto.encrypt(secret, nonce, bytes(key), _associated(file)).hex()
+    backend = _backend()
     _asked(lambda library: library.set_password(SERVICE, id, secret.hex()))
     if _asked(lambda library: library.get_password(SERVICE, id)) != secret.hex():
-        raise KeyringUnavailable(f"the keyring ({_backend()}) does not keep what it is given",
+        raise KeyringUnavailable(f"the keyring ({backend}) does not keep what it is given",
                                  "Set up another keyring, or go on with the passphrase.")
     try:
         put_file(folder / KEYRING_FILE, msgspec.json.format(msgspec.json.encode(file)))
     except ChezError:
+        with suppress(ChezError):
+            put_back(folder, before)
         _forget(id)
         raise
-    _forget(before)
-    return _backend()
+    return Added(backend, before)
+
+
+def put_back(folder: Path, before: bytes | None) -> None:
+    """Let the file be as it was before it was added, and the keyring forget what was. Raises `StorageFailed`."""
+    now = keyring_file(folder)
+    if before is None:
+        remove_key(folder)
+    elif now != before:
+        put_file(folder / KEYRING_FILE, before)
+        forget_key(now)
 
 
 def remove_key(folder: Path) -> bool:
@@ -111,29 +133,39 @@ def remove_key(folder: Path) -> bool:
 
     Never fails for the keyring: the file goes first. Raises `StorageFailed`.
     """
-    path = folder / KEYRING_FILE
-    id = _id(folder)
+    path, file = folder / KEYRING_FILE, None
     there = path.exists()
+    with suppress(StorageFailed):  # what can't be read is removed all the same
+        file = keyring_file(folder)
     try:
         erase(path)
     except OSError as error:
         raise disk_error(error, f"{KEYRING_FILE} can't be removed") from None
-    _forget(id)
+    forget_key(file)
     return there
 
 
-def _id(folder: Path) -> str | None:
+def keyring_file(folder: Path) -> bytes | None:
+    """The bytes of a home's file for the keyring, None where there is none. Raises `StorageFailed`."""
     try:
-        return _read(folder).id
-    except ChezError:
+        return (folder / KEYRING_FILE).read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise disk_error(error, f"{KEYRING_FILE} can't be read") from None
 
 
-def _forget(id: str | None) -> None:
+def forget_key(file: bytes | None) -> None:
+    """The keyring keeps no secret for a file that is in place no longer, where it does that."""
+    if file is not None:
+        with suppress(ChezError):
+            _forget(_parsed(file).id)
+
+
+def _forget(id: str) -> None:
     """Remove an entry, where the keyring does it; without its file it opens nothing."""
-    if id is not None:
-        with suppress(KeyringUnavailable):
-            _asked(lambda library: library.delete_password(SERVICE, id))
+    with suppress(KeyringUnavailable):
+        _asked(lambda library: library.delete_password(SERVICE, id))
 
 
 def keyring_status(folder: Path) -> KeyringStatus:
@@ -189,10 +221,21 @@ def _associated(file: _File) -> bytes:
 
 def _read(folder: Path) -> _File:
     try:
-        file = msgspec.json.decode((folder / KEYRING_FILE).read_bytes(), type=_File)
+        return _parsed((folder / KEYRING_FILE).read_bytes())
+    except OSError as error:
+        raise _unreadable(error) from None
+
+
+def _parsed(data: bytes) -> _File:
+    try:
+        file = msgspec.json.decode(data, type=_File)
         if file.version != 1 or len(bytes.fromhex(file.id)) != ID_BYTES:
             raise ValueError(f"version {file.version}")
         return file
-    except (OSError, ValueError) as error:
-        raise Damaged(f"{KEYRING_FILE} can't be read ({type(error).__name__})",
-                      "Unlock the home with its passphrase, and run `chez keyring add` again.") from None
+    except ValueError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> Damaged:
+    return Damaged(f"{KEYRING_FILE} can't be read ({type(error).__name__})",
+                   "Unlock the home with its passphrase, and run `chez keyring add` again.")
