@@ -1,6 +1,7 @@
 """Backups: what is in them comes out again, and nothing stays by half."""
 
 import asyncio
+import errno
 import os
 import sys
 import tempfile
@@ -204,6 +205,40 @@ async def test_what_is_in_the_way_stays(home: chez.Home, tmp_path: Path) -> None
     with pytest.raises(StorageFailed):
         await home.backup(Path("/proc/backup"))
     assert not (tmp_path / "again").exists() and not list(home.path.glob(".backup-*"))
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_comes_into_the_way_at_the_last_moment_stays(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, taken: bool) -> None:
+    """Whoever made a file of that name just before the backup got it keeps it, also on a disk without hard links; where
+    nobody did the backup is there all the same."""
+    def coming(name: str) -> Any:
+        true = getattr(os, name)
+
+        def call(source: Any, target: Any, **options: Any) -> None:
+            if taken and not path.exists():
+                path.write_bytes(b"another's")
+            if name == "link" and not links:
+                raise OSError(errno.EPERM, "Operation not permitted")
+            true(source, target, **options)
+
+        return call
+
+    path = tmp_path / "backup"
+    with monkeypatch.context() as patch:
+        for name in ("link", "rename", "replace"):
+            patch.setattr(os, name, coming(name))
+        if taken:
+            with pytest.raises(InvalidValue, match="by now"):
+                await home.backup(path)
+        else:
+            await home.backup(path)
+    if taken:
+        assert path.read_bytes() == b"another's" and await home.journal.receipts("backup") == []
+    else:
+        await restored(path, tmp_path / "again")
+    assert {one.name for one in tmp_path.iterdir()} <= {"again", "backup", "home"}
 
 
 @pytest.mark.slow

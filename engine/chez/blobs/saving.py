@@ -1,7 +1,6 @@
 """Writing an attachment's content to a file of the person's: whole, or not at all."""
 
 import asyncio
-import errno
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chez.errors import NotAllowed, NotFound
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error, name_file, sync_folder
 from chez.tasks import finished
 
 __all__ = ("Target",)
@@ -79,22 +78,11 @@ def _create(path: Path) -> BinaryIO:
 def _finish(file: BinaryIO, new: Path, path: Path, overwrite: bool) -> None:
     file.flush()
     os.fsync(file.fileno())
-    if overwrite or not _linked(new, path):
+    if overwrite:
         new.replace(path)
+    else:
+        name_file(new, path)
     sync_folder(path.parent)
-
-
-def _linked(new: Path, path: Path) -> bool:
-    """Give a file its name unless one came up there meanwhile; False on a disk without hard links."""
-    try:
-        os.link(new, path)  # where a rename would write over what is there
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, "exists") from None
-        return False
-    return True
 
 
 def _exists(path: Path) -> NotAllowed:

@@ -34,7 +34,7 @@ from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.store.checks import store_problems
 from chez.store.database import Connection, Database
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error, name_file, sync_folder
 from chez.store.file import connect
 from chez.store.keyfile import KEY_FILE
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
@@ -125,9 +125,10 @@ class Backup(msgspec.Struct, frozen=True):
                     (scratch / STORE_FILE).unlink()
                     self._verify(file, scratch, size, note, check)
                 whole = file.seek(0, os.SEEK_END)
-            if path.exists():
-                raise InvalidValue(f"there is something at {path} by now", "A backup is never written over anything.")
             _put_in_place(fresh, path)
+        except FileExistsError:
+            raise InvalidValue(f"there is something at {path} by now",
+                               "A backup is never written over anything.") from None
         except OSError as error:
             raise disk_error(error, f"{path} can't be made") from None
         finally:
@@ -185,7 +186,7 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 def _put_in_place(fresh: Path, path: Path) -> None:
-    fresh.rename(path)
+    name_file(fresh, path)
     try:
         sync_folder(path.parent)
     except OSError:

@@ -8,7 +8,7 @@ from typing import Final
 
 from chez.errors import Damaged, StorageFailed
 
-__all__ = ("disk_error", "erase", "is_of_the_file", "make_folders", "storage_error", "sync_folder")
+__all__ = ("disk_error", "erase", "is_of_the_file", "make_folders", "name_file", "storage_error", "sync_folder")
 
 _OF_THE_FILE: Final = frozenset((8, 10, 11, 13, 14, 26))
 """SQLITE_READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB (sqlite.org/rescode.html)."""
@@ -51,6 +51,24 @@ def make_folders(path: Path) -> None:
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def name_file(file: Path, path: Path) -> None:
+    """Rename a file, but never over what is there, or came there meanwhile. Raises FileExistsError, OSError."""
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links: an empty file holds the name meanwhile
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            file.replace(path)
+        except OSError:
+            path.unlink()
+            raise
+        return
+    with suppress(OSError):  # it has its name
+        file.unlink()
 
 
 def sync_folder(path: Path) -> None:
