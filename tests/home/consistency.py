@@ -1,5 +1,7 @@
 """Whether a home's store agrees with itself."""
 
+import sqlcipher3
+
 from chez.query import fulltext
 from chez.records import automerge
 from chez.records.values import Value, from_json, shows
@@ -11,7 +13,7 @@ def problems(db: Connection, actor: bytes) -> list[str]:
     found = [f"integrity: {row}" for row in db.execute("PRAGMA integrity_check").fetchall() if row != ("ok",)]
     found += [f"page: {row}" for row in db.execute("PRAGMA cipher_integrity_check").fetchall()]
     found += [f"reference: {row}" for row in db.execute("PRAGMA foreign_key_check").fetchall()]
-    found += fulltext.problems(db)
+    found += full_text(db)
     fields = set(db.execute("SELECT collection, name FROM field").fetchall())
     for n, collection, id, json, kinds, deleted in db.execute(
             "SELECT n, collection, id, json, kinds, deleted FROM record "
@@ -22,6 +24,17 @@ def problems(db: Connection, actor: bytes) -> list[str]:
             found.append(f"{collection}/{id}: the projection is not what the log gives")
         if not {(collection, name) for name in shown} <= fields:
             found.append(f"{collection}/{id}: a field is missing in the list of fields")
+    return found
+
+
+def full_text(db: Connection) -> list[str]:
+    """What FTS5 finds wrong with the full-text indexes, in each word, and what the doctor does."""
+    found = [f"full text of {collection}: {why}" for collection, why in fulltext.problems(db)]
+    for n, collection in db.execute("SELECT n, collection FROM search").fetchall():
+        try:
+            db.execute(f"INSERT INTO \"search {n}\" (\"search {n}\", rank) VALUES ('integrity-check', 1)")
+        except sqlcipher3.Error as error:
+            found.append(f"full text of {collection}: {error}")
     return found
 
 

@@ -280,6 +280,35 @@ async def test_what_was_made_again_is_found_by_its_words(home: Path, rebuild: bo
         assert sorted(hit.record.id for hit in found) == ["a", "b"]
 
 
+@pytest.mark.parametrize("damage", [
+    "INSERT INTO \"search 1\" (\"search 1\") VALUES ('delete-all')",
+    "INSERT INTO \"search 1\" (\"search 1\", rowid, c0) SELECT 'delete', n, 'tea' FROM record WHERE id = 'a'",
+    ("INSERT INTO \"search 1\" (\"search 1\", rowid, c0) SELECT 'delete', n, 'tea' FROM record WHERE id = 'a'; "
+     "INSERT INTO \"search 1\" (rowid, c0) SELECT n, 'milk' FROM record WHERE id = 'a'"),
+    "DELETE FROM \"search 1_docsize\" WHERE id = (SELECT n FROM record WHERE id = 'a')",
+    "DROP TABLE \"search 1\""])
+async def test_a_full_text_index_that_is_not_of_its_records_is_told(home: Path, damage: str) -> None:
+    """It found nothing, what is not there, or failed; the doctor says so beside an owner, which may write meanwhile,
+    and makes it anew."""
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        texts = opened.collection("texts", search=("text",))
+        await texts.put_many([{"text": "tea"} for _ in range(1200)])
+        for id in ("a", "b"):
+            await texts.put({"text": "tea"}, id=id)
+        await texts.search("tea")
+        assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings == ()
+    harm(home, lambda db: db.executescript(damage))
+    async with chez.open(home, passphrase=PASSPHRASE):
+        (found,) = (await chez.doctor(home, passphrase=PASSPHRASE)).findings
+        assert (found.kind, found.where) == ("search", "the full-text index of 'texts'")
+    mended = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    assert mended.done == ("full-text indexes are made anew, by the next search",) and not mended.left
+    assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings == ()
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        assert len(await opened.collection("texts", search=("text",)).search("tea", limit=2000)) == 1202
+    assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings == ()
+
+
 async def test_what_is_set_aside_is_told_and_does_no_harm(home: Path) -> None:
     """Quarantined entries are shown with their reasons."""
     harm(home, lambda db: db.execute("INSERT INTO quarantine (space, reason, bytes) VALUES (1, 'it lies', x'00')"))

@@ -14,6 +14,7 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue, Misuse
 from chez.query import fulltext
 from tests.home.conftest import PASSPHRASE
+from tests.home.consistency import full_text
 from tests.relay.within import relay as running_relay
 from tests.tries import tries
 
@@ -27,7 +28,7 @@ async def ids(notes: Any, words: str, **options: Any) -> list[str]:
 
 async def problems(home: chez.Home) -> list[str]:
     """What is wrong with the full-text indexes of a home."""
-    return await home._database.write(fulltext.problems)
+    return await home._database.write(full_text)
 
 
 async def test_the_best_come_first_with_what_was_found(home: chez.Home) -> None:
@@ -215,7 +216,7 @@ async def test_a_damaged_index_is_found_and_made_anew(home: chez.Home) -> None:
     await notes.put_many([{"t": f"tea n{n}"} for n in range(20)], ids=[f"{n:02d}" for n in range(20)])
     await home._database.write(lambda db: db.execute(
         "INSERT INTO \"search 1\" (\"search 1\", rowid, c0) VALUES ('delete', 3, 'tea n2')"))
-    assert [problem.split(":")[0] for problem in await problems(home)] == ["full text of notes"]
+    assert [problem.split(":")[0] for problem in await problems(home)] == ["full text of notes"] * 2
     await home._database.write(fulltext.reset)
     assert len(await ids(notes, "tea")) == 20 and await problems(home) == []
 

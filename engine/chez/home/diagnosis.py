@@ -175,8 +175,8 @@ def _keep(store: Path, kept: Path) -> None:
 
 
 def _beyond_the_file(db: Connection) -> list[Finding]:
-    """What is found in a store whose references lead nowhere in places."""
-    return [finding for finding in examine(db) if finding.kind != "store"]
+    """What is found in a store whose references lead nowhere in places; its full-text indexes are made anew anyway."""
+    return [finding for finding in examine(db) if finding.kind not in ("store", "search")]
 
 
 def _cure(db: Connection, found: list[Finding], step: Callable[[int, int], Any], *, everything: bool,
@@ -216,6 +216,8 @@ def _told(found: list[Finding], mended: Mended, saved: Salvage | None = None, ke
         done.append(f"the damaged store is kept as {kept}")
     if mended.records:
         done.append(f"{mended.records:,} records were made again from the log")
+    if any(finding.kind == "search" for finding in found):
+        done.append("full-text indexes are made anew, by the next search")
     if mended.entries:
         done.append(f"{mended.entries:,} damaged entries were let go")
     if mended.renewed:

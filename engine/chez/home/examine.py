@@ -5,6 +5,7 @@
     copy        another copy of the home writes in this device's name, or may: it is on this machine
     record      a record's document can't be read
     projection  what queries see of a record is not what its document holds
+    search      the full-text index of a collection is not what its records give
     entry       an author's chain of entries has a gap or an entry that fails its checks
     outbox      changes that nothing will send, or that are not this device's to send
     journal     the receipts do not verify
@@ -27,6 +28,7 @@ from chez.home.renewal import own_device
 from chez.journal import verify_journal
 from chez.keys.device import DeviceKeys
 from chez.phrasing import how_many
+from chez.query import fulltext
 from chez.records import automerge
 from chez.records.counting import BEYOND
 from chez.records.derived import DEVICE_ID
@@ -41,7 +43,7 @@ from chez.sync.entry import CHANGES, GENESIS, read_kept, read_signed, signature_
 
 __all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
 
-Kind = Literal["store", "keys", "copy", "record", "projection", "entry", "outbox", "journal", "set-aside",
+Kind = Literal["store", "keys", "copy", "record", "projection", "search", "entry", "outbox", "journal", "set-aside",
                "disk", "clock"]
 """What a finding is about (see the module)."""
 
@@ -103,7 +105,7 @@ def _examined(db: Connection, step: Callable[[int, int], Any]) -> list[Finding]:
         return [Finding("keys", "the device and its spaces", why,
                         "restore a backup, or join again from another device")]
     try:
-        return [*_copies(db), *_records(db, device.id, step), *_chains(db, device.id, spaces),
+        return [*_copies(db), *_records(db, device.id, step), *_search(db), *_chains(db, device.id, spaces),
                 *_outbox(db, device.id), *_journal(db, device), *_set_aside(db)]
     except sqlcipher3.Error as error:
         return [Finding("store", "the file", str(error), f"{_REPAIR} saves all that can be read into a new file")]
@@ -149,6 +151,12 @@ def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> 
                               f"{_REPAIR} makes it known", key)
         if done % 256 == 0 or done == total:
             step(done, total)
+
+
+def _search(db: Connection) -> Iterator[Finding]:
+    for collection, why in fulltext.problems(db):
+        yield Finding("search", f"the full-text index of {collection!r}", f"words may not be found, or be found where "
+                      f"they are not ({why})", f"{_REPAIR} makes it anew")
 
 
 def _chains(db: Connection, device: bytes, spaces: list[int]) -> Iterator[Finding]:
