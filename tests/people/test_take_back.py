@@ -259,6 +259,22 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Within) ->
     assert again.expelled == () and again.problem == ""
 
 
+async def test_a_device_that_is_out_by_the_words_is_told_once(tmp_path: Path, server: Within) -> None:
+    """Run again, as who was cut off does: the journal has one receipt of each device that went, and one of each run."""
+    async with founded(tmp_path, server.url) as (a, words):
+        for name in ("b", "c"):
+            async with join(a, tmp_path / name, name, server.url) as other:
+                await other.sync()
+        await a.sync()
+    for expel in (["b"], ["b"], ["b", "c"]):
+        result = await taken_back(tmp_path / "a", words, expel=expel)
+        assert sorted(info.name for info in result.expelled) == expel and result.problem == ""
+    async with open_again(tmp_path / "a") as a:
+        receipts = await a.journal.receipts()
+        assert [one.body["name"] for one in receipts if one.kind == "device-removed"] == ["b", "c"]
+        assert len([one for one in receipts if one.kind == "home-taken-back"]) == 3
+
+
 @pytest.mark.slow
 async def test_who_was_taken_out_by_a_device_that_stays_stays_out(tmp_path: Path, server: Within) -> None:
     """The words bring no device back that another one, which is not in wrong hands, had taken out: that one is named

@@ -84,14 +84,16 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
 
 
 def expel_by_root(db: Connection, spaces: Sequence[SpaceKeys], root: crypto.SigningKey, staying: bytes,
-                  gone: Collection[bytes]) -> None:
-    """Say, as the person's root, that these devices are out of these spaces, the private one first.
+                  gone: Collection[bytes]) -> set[bytes]:
+    """Say, as the person's root, that these devices are out of these spaces, the private one first; of which it is new.
 
     What they had let in stays, but for those that are `gone` too. Where they had taken out the
     device that is `staying`, the root speaks as one who never heard of it, nor of what builds
     on it: so that is void. Epochs and records are the caller's to see to.
     """
     members, person = spaces[0].membership, root.public
+    told = {one.body.device for one in members.person_log(person)
+            if isinstance(one.body, Expel) and one.body.issuer == person}
     heads = members.person_heads(person, *sorted(gone))
     if members.state.right(staying) is None:
         heads = _unheard(members, person, gone)[:MAX_HEADS]
@@ -99,6 +101,7 @@ def expel_by_root(db: Connection, spaces: Sequence[SpaceKeys], root: crypto.Sign
              for id in sorted(gone)]
     for word in words:
         say_everywhere(db, spaces, word)
+    return set(gone) - told
 
 
 def _staying(members: Membership, person: bytes, gone: bytes, going: Collection[bytes]) -> list[bytes]:

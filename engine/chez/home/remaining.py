@@ -139,8 +139,8 @@ class _Taking:
         for held in every:
             held.replica.refresh(db)
             copy_person(db, held.space.n, held.space.membership)
-        expel_by_root(db, [held.space for held in every], self.person.root, self.home.device_id,
-                      {info.id for info in gone})
+        new = expel_by_root(db, [held.space for held in every], self.person.root, self.home.device_id,
+                            {info.id for info in gone})
         private = self.home._spaces.private.space.membership
         if private.state.right(self.home.device_id) is None:
             raise NotAllowed("a device that stays had taken out this one",
@@ -149,7 +149,7 @@ class _Taking:
             self._begin_anew(db, held, gone)
         journal = self.home.journal
         journal.record(db, "home-taken-back", {"relay": self.url})
-        for info in gone:
+        for info in [info for info in gone if info.id in new]:
             journal.record(db, "device-removed", {"device": info.id.hex(), "name": info.name})
 
     def _begin_anew(self, db: Connection, held: Held, gone: Sequence[DeviceInfo]) -> None:
