@@ -1,6 +1,9 @@
 """Shorthands for tests of runs."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,33 @@ import msgspec
 import pytest
 
 from chez_sandbox.runtime.host import Limits, RunResult, Runtime, Table
+from tests.missing import leave_out
 
-LOOKS_INSIDE = pytest.mark.skipif(os.geteuid() != 0, reason="a worker's walls hide what it has open from all but root")
+ROOT = Path(__file__).resolve().parents[2]
+APART = ("unshare", "--user", "--map-root-user")
+"""A command in front of another, which is root then in a namespace of its own, where the system lets people be that."""
 
 READINGS = Table("readings", ("at", "watts"), tuple((at, 200 + at % 7) for at in range(5000)))
+
+
+def looks_inside(test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test that looks into a worker, whose walls hide what it has open from all but root: who is not, is so apart."""
+    if os.geteuid() == 0:
+        return test
+
+    def apart(request: pytest.FixtureRequest) -> None:
+        try:
+            possible = subprocess.run([*APART, "true"], capture_output=True, text=True, timeout=90)
+        except FileNotFoundError:
+            leave_out("only root looks into a worker, and there is no unshare here")
+        if possible.returncode != 0:
+            leave_out(f"only root looks into a worker, and nobody becomes that here: {possible.stderr.strip()}")
+        words = [*APART, sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", request.node.nodeid]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=250)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    apart.__name__, apart.__doc__ = test.__name__, test.__doc__
+    return apart
 
 
 async def run(

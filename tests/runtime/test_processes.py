@@ -26,7 +26,7 @@ from chez_sandbox.runtime.process import Child
 from tests.tries import tries
 
 from .conftest import KEY
-from .jobs import LOOKS_INSIDE, component, job, run, workers, zygotes
+from .jobs import component, job, looks_inside, run, workers, zygotes
 
 LOOP = job("1", "while True: pass")
 LONG = {"fuel": 10**15, "seconds": 50.0}
@@ -49,7 +49,7 @@ def test_no_key_can_be_in_the_process(module: str) -> None:
     assert not loaded & {"chez", "nacl", "sqlcipher3", "automerge", "cffi", "keyring", "asyncio"}
 
 
-@LOOKS_INSIDE
+@looks_inside
 async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
     """A worker has an empty environment; open are three null streams, its channel and the sealed code. It yields, and
     its clock stands behind the filter as well."""

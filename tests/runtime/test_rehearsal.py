@@ -20,7 +20,7 @@ from chez_sandbox.runtime.process import Child
 from chez_sandbox.runtime.rehearsal import Pages, stand_by
 from chez_sandbox.runtime.spare import Allowance, Spares, Standing
 
-from .jobs import LOOKS_INSIDE, job, run
+from .jobs import job, looks_inside, run
 from .test_hostile_jobs import run_bare
 from .test_processes import until
 from .test_spare import Ended, open_files, stood_by, warm
@@ -94,7 +94,7 @@ def test_an_instance_made_ahead_uses_fuel_that_is_counted(bare: tuple[wasmtime.E
     assert made.store.get_fuel() == limits.fuel - done.fuel  # it is this instance that ran
 
 
-@LOOKS_INSIDE
+@looks_inside
 async def test_a_waiting_worker_closes_what_it_looked_at(warm: Runtime) -> None:
     """Once it stood by, open are three null streams, the channel and the sealed code, as in any worker."""
     worker = await stood_by()
