@@ -48,7 +48,7 @@ def _replace(data: Path, entries: list[tuple[bytes, bytes]]) -> None:
 async def test_a_relay_that_is_back_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                everywhere: bool) -> None:
     """The next attempt would be made in minutes: whoever asks does not wait for it, of two relays neither."""
-    monkeypatch.setattr("chez.sync.link.Backoff", partial(Backoff, first=200.0, longest=200.0))
+    monkeypatch.setattr("chez.sync.pauses.Backoff", partial(Backoff, first=200.0, longest=200.0))
     async with relay(tmp_path / "first") as first, persons(tmp_path, "anna", relay=first.url) as (anna,):
         async with relay(tmp_path / "second") as second:
             await anna.relays.add(second.url)
@@ -68,7 +68,7 @@ async def test_a_relay_that_is_back_is_reached(tmp_path: Path, monkeypatch: pyte
 
 async def test_a_relay_that_is_away_still_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried, and what came of that is said."""
-    monkeypatch.setattr("chez.sync.link.Backoff", partial(Backoff, first=200.0, longest=200.0))
+    monkeypatch.setattr("chez.sync.pauses.Backoff", partial(Backoff, first=200.0, longest=200.0))
     async with relay(tmp_path / "relay") as server, persons(tmp_path, "anna", relay=server.url) as (anna,):
         async with anna.connect() as link:
             await link.synced(30)

@@ -161,7 +161,7 @@ async def test_reseeding_repairs_a_rollback_while_the_home_is_connected(
 
 async def test_a_relay_that_is_put_right_is_met_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It showed a store that was rolled back, and has the right one again: nobody has to ask for it."""
-    monkeypatch.setattr("chez.sync.link.LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr("chez.sync.pauses.LONGEST_PAUSE", 1.0)
     async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
         await _put(a, "early", front.url)
         await _copied(first, tmp_path / "old")
@@ -184,7 +184,7 @@ async def test_a_relay_that_is_put_right_is_met_again(tmp_path: Path, monkeypatc
 async def test_a_space_that_leaves_a_bad_relay_leaves_the_others_to_be_tried_again(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is moved away while the relay is at fault: when it is put right the others are in step by themselves."""
-    monkeypatch.setattr("chez.sync.link.LONGEST_PAUSE", 3.0)
+    monkeypatch.setattr("chez.sync.pauses.LONGEST_PAUSE", 3.0)
     async with proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "other") as other, \
             paired(tmp_path, front.url) as (a, b):
         await a.set_relay(front.url)

@@ -114,7 +114,7 @@ async def _at_both(folder: Path, one: str, two: str) -> None:
 async def test_a_relay_that_never_comes_to_its_end_keeps_others_waiting_for_a_while_only(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is about, a home that begins is in step with another one soon."""
-    monkeypatch.setattr("chez.sync.link.LONGEST_WAIT", 1.0)
+    monkeypatch.setattr("chez.sync.kept.LONGEST_WAIT", 1.0)
     async with proxy() as one, proxy() as two, behind(one, tmp_path / "one"), behind(two, tmp_path / "two"):
         await _at_both(tmp_path, one.url, two.url)
         one.passes.clear()

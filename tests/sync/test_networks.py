@@ -65,7 +65,7 @@ async def paused(link: Link) -> float:
 async def test_those_who_lost_the_same_relay_do_not_come_again_at_once(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each draws the pause that it takes: by a clock that stands still no two of them try at the same time."""
-    monkeypatch.setattr("chez.sync.link.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr("chez.sync.pauses.time", SimpleNamespace(time=lambda: NOW))
     async with (proxy() as front, behind(front, tmp_path / "r"), persons(tmp_path, *NAMES, relay=front.url) as homes,
                 homes[0].connect() as one, homes[1].connect() as two, homes[2].connect() as three,
                 asyncio.timeout(60)):
@@ -83,7 +83,7 @@ async def test_those_who_lost_the_same_relay_do_not_come_again_at_once(
 async def test_those_whom_a_relay_refused_do_not_ask_again_at_once(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where its operator gave it another name: each takes a long pause of its own."""
-    monkeypatch.setattr("chez.sync.link.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr("chez.sync.pauses.time", SimpleNamespace(time=lambda: NOW))
     async with (relay(tmp_path / "r", "--name", "relay.example:443") as server,
                 persons(tmp_path, *NAMES, relay=server.url) as homes, homes[0].connect() as one,
                 homes[1].connect() as two, homes[2].connect() as three, asyncio.timeout(60)):

@@ -1241,11 +1241,6 @@ class Link(Front[AsyncLink]):
         return self._inner.since
 
     @property
-    def next_try(self) -> float | None:
-        """Unix seconds of when it is connected to next, while that is waited for."""
-        return self._inner.next_try
-
-    @property
     def status(self) -> str:
         """In one word, how this link stands."""
         return self._inner.status
@@ -1253,6 +1248,11 @@ class Link(Front[AsyncLink]):
     def status_of(self, space: bytes) -> str:
         """The same of one space, by its id."""
         return self._portal.do(lambda: self._inner.status_of(space))
+
+    @property
+    def next_try(self) -> float | None:
+        """Unix seconds of when it is connected to next, while that is waited for."""
+        return self._inner.next_try
 
     @property
     def connections(self) -> int:

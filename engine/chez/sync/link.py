@@ -5,12 +5,10 @@ meanwhile, and hands on to the connection that there is what the home has for it
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chez import crypto
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
@@ -21,10 +19,11 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.connections import Connections
 from chez.sync.driver import Driver, Found, Said
 from chez.sync.keeping import Keeping
+from chez.sync.kept import Kept
 from chez.sync.lane import State
 from chez.sync.lanes import Lanes
 from chez.sync.meeting import Acquaintances
-from chez.sync.patience import LONGEST_PAUSE, Backoff
+from chez.sync.pauses import Pauses
 from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
 from chez.sync.sealer import ForLane, Sealer
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 __all__ = ("Link",)
 
 T = TypeVar("T")
-
-LONGEST_WAIT: Final = 60.0
-"""Seconds for which other relays wait at most until this one was read, after a start: it may be slow, or be so on
-purpose. Where somebody waits for one of them, half as long as they do at most."""
 
 
 class Link:
@@ -65,17 +60,14 @@ class Link:
         """Why it is not connected, or why something can't be sent."""
         self.since: float = time.time()
         """Unix seconds of when the status became what it is."""
-        self.next_try: float | None = None
-        """Unix seconds of when it is connected to next, while that is waited for."""
         self._database = database
-        self._replicas: list[Replica] = []
+        self._kept = Kept(relay, near=known is not None)
         self._relay = relay
         self._retry = retry
         self._found = found
         self._said = said
-        self._backoff = Backoff()
+        self._pauses = Pauses(self._tell)
         self._pulse = Pulse()
-        self._hurry = asyncio.Event()
         self._keeping = keeping
         self._known = known
         self._connections = Connections()
@@ -87,7 +79,7 @@ class Link:
         self._told, self._ended = "", False
         self._anew = False  # whether its connection was ended to begin another one
         self._closed = False
-        self._beside = Beside(url, lambda space: any(replica.space.id == space for replica in self._replicas))
+        self._beside = Beside(url, self._kept.has)
         for replica in replicas:
             self.add(replica)
 
@@ -108,6 +100,11 @@ class Link:
         if lane is None or lane.idle:
             return self.status if lane is None else "synced"
         return "syncing" if lane.state is State.LIVE and not lane.stuck else "failed"
+
+    @property
+    def next_try(self) -> float | None:
+        """Unix seconds of when it is connected to next, while that is waited for."""
+        return self._pauses.until
 
     @property
     def connections(self) -> int:
@@ -165,21 +162,16 @@ class Link:
 
     def add(self, replica: Replica) -> None:
         """Keep one more space in step, from now on; again is fine."""
-        if replica in self._replicas:
+        if replica in self._kept:
             return
-        self._replicas.append(replica)
-        relays, relay = replica.relays, self._relay
-        relays.kept.add(relay)
-        relays.read_first(relay, partial(self.wake, replica.space.id), near=self.near)
-        if not self.near:
-            self._loop.call_later(LONGEST_WAIT, partial(relays.was_read, relay, whole=False))
+        self._kept.add(replica, partial(self.wake, replica.space.id))
         if self._driver is not None:
             self._driver.lanes.add(replica)
             self._driver.stir()
 
     def keeps(self, replica: Replica) -> bool:
         """Whether a space is kept in step over this link."""
-        return replica in self._replicas
+        return replica in self._kept
 
     async def beside(self, space: bytes, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do something of a space, by its id, at the relay over another connection, as long as it is kept in step here.
@@ -206,9 +198,8 @@ class Link:
 
     def drop(self, replica: Replica) -> None:
         """Keep a space in step no more."""
-        if replica in self._replicas:
-            self._replicas.remove(replica)
-            self._forget(replica)
+        if replica in self._kept:
+            self._kept.drop(replica)
             self._beside.drop(replica.space.id)
         if self._driver is not None:
             self._driver.lanes.drop(replica)
@@ -224,11 +215,6 @@ class Link:
         """Whether the relay is another device's, on this network."""
         return self._known is not None
 
-    def _forget(self, replica: Replica) -> None:
-        if not self.near:  # a device is met again: what it lacks meanwhile is to be known then
-            replica.relays.kept.discard(self._relay)
-        replica.relays.let_go(self._relay)
-
     def start(self) -> None:
         """Begin, in a task of its own."""
         self._task = asyncio.create_task(self._run())
@@ -241,8 +227,7 @@ class Link:
                 await stop(self._task)
         finally:
             await self._beside.close()
-            for replica in self._replicas:
-                self._forget(replica)
+            self._kept.close()
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says. One that `ended` is begun again."""
@@ -253,11 +238,9 @@ class Link:
             driver.end(ConnectionError("begun anew"))
         elif self._ended and self._retry and not self._closed:  # who looks at several may come after its end
             self._ended, self.error = False, None
-            self._backoff.begin_anew()
+            self._pauses.hurry()
             if self.next_try is None:
                 self.start()
-            else:
-                self._hurry.set()
 
     def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
@@ -265,9 +248,8 @@ class Link:
         Called by itself where that can be noticed; for an app that is told of it by the operating
         system. A connection whose relay does not answer within `seconds` is given up.
         """
-        self._backoff.begin_anew()
+        self._pauses.hurry()
         self._pulse.begin_anew()
-        self._hurry.set()
         if self._driver is not None:
             self._driver.check(seconds)
 
@@ -289,8 +271,7 @@ class Link:
             self.begin_anew()
         elif self.next_try is not None:
             self.error = None
-            self._backoff.begin_anew()
-            self._hurry.set()
+            self._pauses.hurry()
 
     async def turn(self, after: int | None = None) -> None:
         """Wait until something was done, or how this link stands changed; that may be nothing of interest.
@@ -312,7 +293,8 @@ class Link:
             return self._idle
 
         await self._until(reached, timeout)
-        if self._replicas and (error := self.problems.get(self._replicas[0].space.id)) is not None:
+        first = self._kept.first
+        if first is not None and (error := self.problems.get(first.space.id)) is not None:
             raise error
 
     async def reached(self, space: bytes, timeout: float, *, said: bool = False) -> None:
@@ -335,7 +317,7 @@ class Link:
         self._awaited += 1
         if self._driver is not None:
             self._driver.gathered()
-        late = None if timeout is None else self._loop.call_later(timeout / 2, self._wait_no_more)
+        late = None if timeout is None else self._loop.call_later(timeout / 2, self._kept.wait_no_more)
         try:
             await self._turns.until(reached, lambda: self.progress, timeout)
         except TimeoutError:
@@ -345,11 +327,6 @@ class Link:
             self._awaited -= 1
             if late is not None:
                 late.cancel()
-
-    def _wait_no_more(self) -> None:
-        """Somebody waits for this relay, and is to have something of it: others kept it waiting long enough."""
-        for replica in self._replicas:
-            replica.relays.wait_no_more(self._relay)
 
     # --- called in the writer's thread --------------------------------------------------
 
@@ -416,7 +393,7 @@ class Link:
                     refused = True
                 finally:
                     self._disconnected()
-                    self._unreached()
+                    self._kept.unreached()
                 if not self._retry and (refused or not self._anew):
                     return
                 await self._rest(stood, refused=refused)
@@ -433,25 +410,15 @@ class Link:
     async def _rest(self, stood: float, *, refused: bool) -> None:
         """Wait after a connection that `stood` so long; not after one that was to be begun anew: that is no failure."""
         anew, self._anew = self._anew, False
-        if refused:  # its operator may see to it, and nobody here hears of that
+        if refused:
             self._ended = True
-            await self._wait(LONGEST_PAUSE * random.uniform(0.5, 1.0))
+            await self._pauses.refused()
             self._ended = False
         elif anew:
             self.error = None
             self._tell()
         else:
-            await self._wait(self._backoff.pause(stood, random.random()))
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait before the next attempt, unless there is a reason to `check`."""
-        self.next_try = time.time() + seconds
-        self._hurry.clear()
-        self._tell()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        self.next_try = None
+            await self._pauses.lost(stood)
 
     def _tick(self, changed: bool) -> None:
         """Now and then; `changed`: the device slept, or is in another network."""
@@ -469,13 +436,7 @@ class Link:
 
     def _disconnected(self) -> None:
         if self._connections.end():
-            for replica in self._replicas:
-                replica.relays.end(self._relay)
-
-    def _unreached(self) -> None:
-        """Nobody waits for what this relay has."""
-        for replica in self._replicas:
-            replica.relays.was_read(self._relay, whole=False)
+            self._kept.disconnected()
 
     async def _dial(self) -> "Socket":
         while True:
@@ -495,7 +456,7 @@ class Link:
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping, gathers=True)
-        for replica in self._replicas:
+        for replica in self._kept:
             lanes.add(replica)
         driver = Driver(self._database, lanes, socket, self._found, self._said, self._keeping)
         self._connections.begin(driver)
