@@ -1,6 +1,8 @@
 """A space that ends: forgotten by who left or was taken out, deleted by who is alone in it."""
 
+import shutil
 import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import chez
 from chez.errors import ChezError, NotAllowed, NotFound, RelayUnreachable
 from chez.home.erasing import erase
+from chez.home.syncing import Syncing
 from chez.spaces.space import load_space
 from chez.store.database import Connection
 from chez_relay.storage.sqlite import FILE_NAME
@@ -162,6 +165,52 @@ async def test_a_space_is_deleted_everywhere(tmp_path: Path, server: Within) -> 
         with sqlite3.connect(tmp_path / "relay" / FILE_NAME) as db:
             (spaces,) = db.execute("SELECT count(*) FROM spaces").fetchone()
         assert spaces == 2
+
+
+async def test_a_space_that_came_and_ended_meanwhile_is_nowhere(tmp_path: Path, server: Within) -> None:
+    """Another device hears in one sync that a space was made, and that it was deleted: it has none."""
+    async with paired(tmp_path, server.url) as (a, b):
+        for home in (a, b):
+            await home.set_relay(server.url)
+        await in_step(a, b)
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"n": 1})
+        await a.sync()
+        await trip.delete()
+        await a.sync()
+        report = await b.sync()
+        assert report.problems == () and [space.name for space in await b.spaces()] == ["private"]
+
+
+@pytest.mark.parametrize("again", ["opened", "synced"])
+async def test_what_was_told_of_spaces_is_done_by_whoever_comes_next(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, again: str) -> None:
+    """A device that was cut off when it had read that spaces were made and deleted opens and erases them later on."""
+    async with paired(tmp_path, server.url) as (a, b), AsyncExitStack() as stack:
+        for home in (a, b):
+            await home.set_relay(server.url)
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"n": 1})
+        await in_step(a, b)
+        await trip.delete()
+        await a.create_space("House")
+        await a.sync()
+
+        async def cut_off(self: Syncing, n: int) -> None:
+            raise RelayUnreachable("the line is cut")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Syncing, "found", cut_off)
+            with pytest.raises(RelayUnreachable):
+                await b.sync()
+        if again == "opened":
+            copy = tmp_path / "as it was killed"
+            shutil.copytree(tmp_path / "b", copy)
+            b = await stack.enter_async_context(open_again(copy))
+        else:
+            await b.sync()
+        assert [space.name for space in await b.spaces()] == ["private", "House"]
+        assert set((await b.status()).spaces[1:]) == {b.space("House").status()}
 
 
 async def test_deleting_needs_the_relay_and_to_be_alone(tmp_path: Path) -> None:

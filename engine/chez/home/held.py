@@ -106,7 +106,10 @@ class HeldSpaces:
             await held.blobs.close()
 
     async def open(self, n: int) -> Held | None:
-        """There is a space in row `n`, or more of it than before; returns it if it is new here."""
+        """There is a space in row `n`, or more of it than before; returns it if it is new here.
+
+        Raises `NotFound` for one that was erased meanwhile.
+        """
         async with self._opening:
             if n in self.all:
                 self.all[n].replica.hear()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 from chez import crypto
 from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
-from chez.errors import NotFound
+from chez.errors import NotFound, StorageFailed
 from chez.home.assembly import assemble, unix_milliseconds
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.collections import collection_in, collections_in, feed_of_home
@@ -425,6 +425,8 @@ class Home:
     async def begin(self) -> None:
         """Begin what goes on by itself while the home is open. Called when it opens."""
         await self._syncing.load()
+        with suppress(StorageFailed):  # a full disk keeps no home from opening
+            await self._syncing.catch_up()
         await self._stack.enter_async_context(self._open.backlog)
         await self._stack.enter_async_context(self.relays.following())
 

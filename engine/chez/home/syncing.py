@@ -12,14 +12,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from chez.errors import ChezError, Misuse, RelayRefused
+from chez.errors import ChezError, Misuse, NotFound, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.routes import Routes, no_relay
 from chez.home.standing import Standing
 from chez.lan.memory import met_relays, note_met
-from chez.spaces.handover import buried
+from chez.spaces.handover import buried, rows_here
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.driver import Said
@@ -75,6 +75,14 @@ class Syncing:
         met = await self._database.read(met_relays)
         for held in self.spaces.all.values():  # what they lack is to be known when they are met again
             held.replica.relays.kept |= met
+
+    async def catch_up(self) -> None:
+        """Open the spaces that are in the store, and erase those that were deleted elsewhere: what was read of either
+        is durable before it is `found`, and the line or the process may end in between. Raises `StorageFailed`.
+        """
+        there, deleted = await self._database.read(rows_here)
+        for n in sorted(there - self.spaces.all.keys() | deleted):
+            await self.found(n)
 
     @property
     def database(self) -> Database:
@@ -144,6 +152,7 @@ class Syncing:
         Without `url` those that have a relay of their own. Raises `NotFound` where none has.
         """
         await self.be_free()
+        await self.catch_up()
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
             running = self._running = _Running(retry, send, stack)
@@ -284,20 +293,23 @@ class Syncing:
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
-        known = self.spaces.all.get(n)
-        if known is not None:
-            moved, gone = await self._database.write(lambda db: (_moved(db, known), buried(db, known.space.id)))
-            if gone:
-                await self.erase(known, lambda db: None)
-                return
-            if moved:
-                await self.replace(known, lambda db: None)
-        held = await self.spaces.open(n)
-        if held is not None:
-            await self._join(held)
+        try:
+            new = await self.spaces.open(n)
+        except NotFound:  # its end came over another link, too
+            return
+        held = self.spaces.all[n] if new is None else new
+        moved, gone = await self._database.write(
+            lambda db: (new is None and _moved(db, held), buried(db, held.space.id)))
+        if gone:  # whether it was here before, or came and ended in one page
+            await self.erase(held, lambda db: None)
+            return
+        if moved:
+            await self.replace(held, lambda db: None)
+        if new is not None:
+            await self._join(new)
         else:
-            for link in (*self.standing.links_of(self.spaces.all[n].space), *self.near):
-                link.wake(self.spaces.all[n].space.id)
+            for link in (*self.standing.links_of(held.space), *self.near):
+                link.wake(held.space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.

@@ -37,6 +37,7 @@ __all__ = (
     "read_deleted",
     "read_offer",
     "refused",
+    "rows_here",
     "take_offer",
 )
 
@@ -298,6 +299,12 @@ def bury(db: Connection, space: bytes, device: bytes, *, deleted: bool, told: bo
 def buried(db: Connection, space: bytes) -> bool:
     """Whether a space was deleted by a device of the person."""
     return db.execute("SELECT 1 FROM gone WHERE id = ? AND deleted = 1", (space,)).fetchone() is not None
+
+
+def rows_here(db: Connection) -> tuple[set[int], set[int]]:
+    """The rows of all spaces that the store has, and of those among them that are to be erased."""
+    found = db.execute("SELECT n, id IN (SELECT id FROM gone WHERE deleted = 1) FROM space").fetchall()
+    return {n for n, _ in found}, {n for n, deleted in found if deleted}
 
 
 def announce(db: Connection) -> None:
