@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from chez.home.relay_list import MAX_RELAYS, RelayList, _sound
 from chez.home.transaction import Transaction
 from chez.store.database import Connection
 from tests.home.pairing import paired
-from tests.people.persons import persons
+from tests.people.persons import in_step, persons, shared, values
 from tests.people.proxy import behind, proxy
+from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
 from tests.relay.within import Within, relay
 
@@ -307,6 +308,39 @@ async def test_recovery_brings_the_list(tmp_path: Path, server: Within) -> None:
             await a.sync()
             await c.sync()
             assert _urls(c) == [server.url, second.url]
+
+
+@pytest.mark.parametrize("by", ["words", "code"])
+async def test_who_comes_by_the_second_relay_is_where_guests_are(tmp_path: Path, server: Within, by: str) -> None:
+    """A guest is at the relay of its link alone, the first one of its host's: the host's device that came by the other
+    one, by the 24 words or a code, keeps their space in step there too.
+    """
+    async with relay(tmp_path / "second") as second, AsyncExitStack() as stack:
+        a, words = await stack.enter_async_context(founded(tmp_path, server.url))
+        (berta,) = await stack.enter_async_context(persons(tmp_path, "berta", relay=server.url))
+        (hers,) = await shared(await a.create_space("Trip"), a, berta)
+        await a.relays.add(second.url)
+        await a.sync()
+        if by == "words":
+            await back(tmp_path / "new", words, second.url, expel_others=True)
+            new = await stack.enter_async_context(open_again(tmp_path / "new"))
+        else:
+            new = await stack.enter_async_context(join(a, tmp_path / "new", "new", second.url))
+        await new.space("Trip").collection("notes").put({"n": 1}, id="of new")
+        await in_step(new, berta)
+        assert set(_urls(new)) == {server.url, second.url}
+        assert set(await values(hers)) == {"of new"}
+
+
+async def test_whoever_is_alone_and_has_several_relays_tells_of_each(tmp_path: Path, server: Within) -> None:
+    """One that is set when others were said stands in the list, with the former one, for who comes by the 24 words."""
+    async with relay(tmp_path / "second") as second, founded(tmp_path, server.url) as (a, words):
+        await a.relays.add(second.url)
+        await a.set_relay(AWAY)
+        await a.sync()
+        await back(tmp_path / "new", words, second.url)
+        async with open_again(tmp_path / "new") as new:
+            assert new.relay == AWAY and set(_urls(new)) == set(_urls(a)) == {server.url, second.url, AWAY}
 
 
 async def test_a_token_that_is_said_while_the_home_is_connected_is_used(tmp_path: Path) -> None:

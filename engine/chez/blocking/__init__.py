@@ -1508,8 +1508,8 @@ class Relays(Front[AsyncRelays]):
     def set(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
         """Let the home be known by another relay; with `pins` as in `pin`.
 
-        Where there are other devices, the former one is kept beside it until it is removed, for they may have to hear
-        of it there. Raises `InvalidValue`.
+        Where there are other devices, or relays beside it, the former one is kept beside it until it is removed, for
+        devices may have to hear of it there. Raises `InvalidValue`.
         """
         self._portal.call(lambda call: self._inner.set(url, pins=pins, here=here))
 

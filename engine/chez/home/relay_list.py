@@ -75,6 +75,7 @@ class RelayList:
                 _set(db, url, pins=",".join(pins))
             if not here:
                 self._say(transaction, db, url, kept=True)
+                self._say_home(transaction, db)
             if _row(db, url) != before:
                 transaction.receipt("relay-changed", {"url": url, "what": "added", "here": here})
 
@@ -87,7 +88,7 @@ class RelayList:
             if not before.beside:
                 return False
             _set(db, url, beside=0, here=_NOT_HERE if here else _SHARED)
-            if not here and before.here != _ONLY_HERE and self._shared(db, url):
+            if not here and before.here != _ONLY_HERE and self._shared(db):
                 self._say(transaction, db, url, kept=False)
             transaction.receipt("relay-changed", {"url": url, "what": "removed", "here": here})
             return True
@@ -102,7 +103,7 @@ class RelayList:
             _set(db, url, here=_ONLY_HERE if here else _SHARED)
             if pins is not None:
                 _set(db, url, pins=",".join(pins))
-            if here or not self._shared(db, url):
+            if here or not self._shared(db):
                 return
             self._say(transaction, db, url, kept=True)
             transaction.put(self._records, {"relay": url}, id=_HOME)
@@ -122,7 +123,7 @@ class RelayList:
                 _set(db, url, pins=",".join(pins))
             if token is not None:
                 _set(db, url, token=token)
-            if before.here == _SHARED and self._shared(db, url):
+            if before.here == _SHARED and self._shared(db):
                 self._say(transaction, db, url)
             if pins is not None and _row(db, url) != before:
                 transaction.receipt("relay-changed", {"url": url, "what": "pinned", "keys": len(pins)})
@@ -161,9 +162,13 @@ class RelayList:
         others = [device for device in self._space.membership.state.devices.values() if device.id != own]
         return tuple([one.name for one in others if since and _last_written(db, self._space.n, one.id) < since])
 
-    def _shared(self, db: Connection, url: str) -> bool:
-        """Whether anybody is to be told: there are other devices, or something of it was said already."""
-        return len(self._space.membership.devices) > 1 or self._read(db, url) is not None
+    def _shared(self, db: Connection) -> bool:
+        """Whether anybody is to be told: there are other devices, or something was said already, which who comes by the
+        24 words goes by.
+        """
+        return len(self._space.membership.devices) > 1 or db.execute(
+            "SELECT 1 FROM record WHERE space = ? AND collection = ? AND deleted = 0", (self._space.n, COLLECTION),
+        ).fetchone() is not None
 
     def _say(self, transaction: Transaction, db: Connection, url: str, **said: bool) -> None:
         """Put what this device goes by into the relay's record."""
@@ -174,6 +179,14 @@ class RelayList:
         value = {"kept": row.beside, **known, **said, "pins": row.pins, "token": row.token}
         if value != known:
             transaction.put(self._records, value, id=url)
+
+    def _say_home(self, transaction: Transaction, db: Connection) -> None:
+        """Say of the home's own relay that it is kept, too: who comes by another one, by the 24 words or a code, knows
+        of it by that alone, and members of shared spaces may be there and nowhere else.
+        """
+        home = _home(db, self._space)
+        if home is not None and _row(db, home).here == _SHARED and len(home) <= MAX_ID:
+            self._say(transaction, db, home, kept=True)
 
     def _read(self, db: Connection, id: str) -> dict[str, Any] | None:
         try:
