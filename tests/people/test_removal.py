@@ -1,6 +1,7 @@
 """A device is taken out: it reads nothing new, writes nothing that counts, and hears of it; the others go on."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,22 @@ async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Withi
         await a.devices.remove("phone")
         kinds = [receipt.kind for receipt in await a.journal.receipts()]
         assert kinds[-3:] == ["device-renamed", "epoch-started", "device-removed"]
+
+
+@pytest.mark.parametrize("public", [False, True])
+async def test_who_heard_that_it_is_out_makes_no_space(tmp_path: Path, server: Within, public: bool) -> None:
+    """Its words on one count for nobody: it is refused, and the home opens again. One that it made before stays here."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await a.devices.remove("b")
+        await a.sync(server.url)
+        await b.create_space("Before", public=public)
+        with pytest.raises(RelayRefused):
+            await b.sync(server.url)
+        with pytest.raises(NotAllowed, match="removed"):
+            await b.create_space("After", public=public)
+        shutil.copytree(tmp_path / "b", tmp_path / "copy")
+    async with open_again(tmp_path / "copy") as b:
+        assert [space.name for space in await b.spaces()] == ["private", "Before"]
 
 
 async def test_who_heard_that_it_is_out_says_nothing_more_in_its_private_space(tmp_path: Path, server: Within) -> None:

@@ -21,6 +21,7 @@ from chez.keys.device import DeviceKeys
 from chez.records.values import moment
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.membership import Membership
+from chez.spaces.permits import check_device
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
@@ -231,8 +232,7 @@ class Devices:
         space = self._replica.space
         create = space.membership.create
         assert create is not None  # load_space refuses a space without it
-        if self._replica.access.removed:
-            raise NotAllowed("this device was removed by another one of yours", "Use that one, or your 24 words.")
+        check_device(space, self._device.id)
         return space, create.person
 
     def _everywhere(self, db: Connection) -> list[SpaceKeys]:

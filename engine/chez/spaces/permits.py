@@ -8,12 +8,18 @@ from chez.errors import NotAllowed
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role
 
-__all__ = ("check_member", "check_owner", "check_writer", "role_of")
+__all__ = ("check_device", "check_member", "check_owner", "check_writer", "role_of")
 
 
 def role_of(space: SpaceKeys, device: bytes) -> Role | None:
     """What a device may do in a space, as far as is known here; None for one that has no part in it."""
     return None if space.farewell else space.membership.state.right(device)
+
+
+def check_device(private: SpaceKeys, device: bytes) -> None:
+    """Raises `NotAllowed` for a device that another one of its person took out, as the private space tells."""
+    if role_of(private, device) is None:
+        raise NotAllowed("this device was removed by another one of yours", "Use that one, or your 24 words.")
 
 
 def check_member(space: SpaceKeys, device: bytes) -> Role:
