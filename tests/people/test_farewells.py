@@ -1,5 +1,6 @@
 """What a device is told that was taken out, and what it is told when that is over."""
 
+import asyncio
 import shutil
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import RelayRefused
 from chez.spaces.rotation import Farewell, accept_packet, tag_of
 from tests.home.pairing import PASSPHRASE
@@ -137,3 +139,29 @@ async def test_a_guest_that_became_another_device_is_let_in_as_the_one_that_it_w
             await copy.sync()
             assert set(await values(copy.space("Trip"))) == there
             assert copy.space("Trip").status().removed is not bool(there)
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+async def test_a_device_that_nobody_there_knows_hears_from_its_own_that_it_is_out(
+        tmp_path: Path, server: Within, rotates: bool) -> None:
+    """It came when its person was out already, and no owner knew of it: also an epoch that it began itself meanwhile,
+    which came to nobody, is no sign that somebody let the person in again.
+    """
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        await in_step(anna, berta)
+        await trip.remove("berta")
+        await anna.sync()
+        async with berta.pair() as pairing, AsyncExitStack() as stack:
+            joined = asyncio.create_task(chez.join(tmp_path / "new", pairing.code, passphrase=PASSPHRASE, name="new",
+                                                   kdf=Kdf.minimum()))
+            await pairing.confirm()
+            await joined
+            new = await stack.enter_async_context(open_again(tmp_path / "new"))
+            await new.sync()
+            if rotates:
+                await new.space("Trip").rotate()
+            await in_step(berta, new)
+            assert hers.status().removed and new.space("Trip").status().removed
+            assert (await new.status()).removed is False

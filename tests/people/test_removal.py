@@ -246,7 +246,7 @@ async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Withi
 
 @pytest.mark.parametrize("public", [False, True])
 async def test_who_heard_that_it_is_out_makes_no_space(tmp_path: Path, server: Within, public: bool) -> None:
-    """Its words on one count for nobody: it is refused, and the home opens again. One that it made before stays here."""
+    """Its words on one count for nobody: it is refused, and the home opens again, with one that it made before."""
     async with paired(tmp_path, server.url) as (a, b):
         await a.devices.remove("b")
         await a.sync(server.url)

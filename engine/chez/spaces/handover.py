@@ -5,6 +5,7 @@ one's entries, each as the device said it that made it or joined it, and again w
 were keys that none had said. What is newest counts, for each space and epoch.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -224,7 +225,7 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
         note_name(db, load_space(db, n))
     if not late:
-        _take_farewell(db, n, given, device, new=any(keys.id not in known for keys in given.epochs))
+        _take_farewell(db, n, given, device, person, known)
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])
@@ -233,23 +234,35 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
     return n
 
 
-def _take_farewell(db: Connection, n: int, given: Handover, device: bytes, *, new: bool) -> None:
-    """Believe another device of the person that its part in the space in row `n` ended, if nobody there knows of this.
+def _take_farewell(db: Connection, n: int, given: Handover, device: bytes, person: bytes, known: set[bytes]) -> None:
+    """Believe another device of the `person` that its part in the space in row `n` ended, if nobody there knows of this
+    one.
 
     As long as no key is here that the other one had not: who lets the person in again starts an
-    epoch, and if keys are `new` here that another one has, it is in again.
+    epoch, and if keys that were not `known` here are ones that another device has, it is in again. Epochs of the
+    person's own devices say nothing of that: they may have come to nobody.
     """
     space, named = load_space(db, n), {keys.id for keys in given.epochs}
     if not given.farewell:
-        db.execute("UPDATE space SET farewell = 0 WHERE n = ? AND ?", (n, new))
-    elif space.epochs.keys() <= named and not _known_to_epochs(space, device):
+        db.execute("UPDATE space SET farewell = 0 WHERE n = ? AND ?",
+                   (n, bool(_by_others(space, named - known, person))))
+        return
+    others = _by_others(space, space.epochs.keys(), person)
+    if others <= named and not _known_to_epochs(space, device, others):
         db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (given.farewell, n))
 
 
-def _known_to_epochs(space: SpaceKeys, device: bytes) -> bool:
-    """Whether who started the newest epochs that are known here knew of a device: there is a packet for it."""
+def _by_others(space: SpaceKeys, epochs: Iterable[bytes], person: bytes) -> set[bytes]:
+    """Of epochs those that no device of a person started, as far as that is known here."""
+    said = {id: space.membership.epoch(id) for id in epochs}
+    return {id for id, body in said.items()
+            if body is None or person not in space.membership.state.persons_of(body.issuer)}
+
+
+def _known_to_epochs(space: SpaceKeys, device: bytes, epochs: Iterable[bytes]) -> bool:
+    """Whether who started one of these epochs knew of a device: there is a packet for it."""
     certificates = space.membership.state.certificates.get(device, {})
-    return any(space.membership.before(hash, head) for head in space.membership.state.epoch_heads
+    return any(space.membership.before(hash, id) for id in epochs if space.membership.knows([id])
                for hash in certificates)
 
 
