@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import RelayRefused
 from chez.lan.service import Service
 from chez.sync import lookout
-from tests.home.pairing import paired
+from tests.home.pairing import PASSPHRASE, paired
 from tests.people.persons import persons
 from tests.people.proxy import Proxy, behind, proxy
-from tests.people.support import ids, join
+from tests.people.support import ids, join, open_again
 from tests.relay.within import Within, relay
 
 
@@ -175,3 +176,55 @@ async def test_who_is_ended_while_a_home_leaves_its_network_hears_of_it(
         task.cancel()
         await asyncio.wait((task,), timeout=20)
         assert task.cancelled()
+
+
+async def test_a_space_that_is_found_waits_for_no_relay_that_is_away(tmp_path: Path) -> None:
+    """A new device finds a space when its other relay was given up: what it has to say there leaves for the first one.
+
+    It was kept until that other one was read, which nobody did any more, for half as long as the sync might take.
+    """
+    async with (proxy() as first, proxy() as second, behind(first, tmp_path / "first"),
+                persons(tmp_path, "a", relay=first.url) as (a,)):
+        async with behind(second, tmp_path / "second"):
+            await a.relays.add(second.url)
+            await a.create_space("Trip")
+            await a.sync()
+            async with a.pair() as pairing:
+                joined = asyncio.create_task(chez.join(tmp_path / "b", pairing.code, passphrase=PASSPHRASE, name="b",
+                                                       kdf=Kdf.minimum()))
+                await pairing.confirm()
+                await joined
+        async with open_again(tmp_path / "b") as b:
+            first.passes.clear()
+            syncing = asyncio.create_task(b.sync(timeout=40))
+            await asyncio.sleep(1)
+            first.passes.set()
+            begun = time.monotonic()
+            await syncing
+            assert time.monotonic() - begun < 10
+            assert (await b.status()).spaces[1].name == "Trip"
+
+
+async def test_one_sync_gives_a_relay_what_its_keys_wait_for(tmp_path: Path) -> None:
+    """Another relay brings a new epoch after this one was read: it hears how that began, then has its keys."""
+    async with (proxy() as first, proxy() as second, behind(first, tmp_path / "first"),
+                paired(tmp_path, first.url) as (a, b)):
+        async with behind(second, tmp_path / "second"):
+            await a.set_relay(first.url)
+            await a.relays.add(second.url)
+            for home in (a, b, a):
+                await home.sync()
+            trip = await a.create_space("Trip")
+            for home in (a, b, a):
+                await home.sync(everywhere=True)
+        await trip.rotate()
+        await a.sync()
+        async with behind(second, tmp_path / "second"):
+            first.passes.clear()
+            syncing = asyncio.create_task(b.sync(everywhere=True, timeout=20))
+            await asyncio.sleep(1)
+            first.passes.set()
+            begun = time.monotonic()
+            await syncing
+            assert time.monotonic() - begun < 10
+        assert b.space("Trip")._held.space.epoch.id == trip._held.space.epoch.id

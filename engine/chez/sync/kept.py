@@ -37,13 +37,17 @@ class Kept:
         """The one that came first of those that are left."""
         return self._replicas[0] if self._replicas else None
 
-    def add(self, replica: Replica, wake: Callable[[], None]) -> None:
-        """One more; `wake` is called when what waited for other relays may go on."""
+    def add(self, replica: Replica, wake: Callable[[], None], *, reached: bool) -> None:
+        """One more; `wake` is called when what waited for other relays may go on. Unless the relay is `reached`, or may
+        be soon, nobody waits for it.
+        """
         self._replicas.append(replica)
         relays, relay = replica.relays, self._relay
         relays.kept.add(relay)
         relays.read_first(relay, wake, near=self._near)
-        if not self._near:
+        if not reached:
+            self._read(replica)
+        elif not self._near:
             self._loop.call_later(LONGEST_WAIT, self._read, replica)
 
     def drop(self, replica: Replica) -> None:

@@ -173,6 +173,13 @@ class Lanes:
                 lane.works += lane.machine.forward(at_once=at_once)  # what is said of a space has room in a full one
                 lane.machine.retry()
 
+    def hand_on(self) -> bool:
+        """The same, at once, where keys wait for that and for nothing else; whether they do anywhere."""
+        waiting = [lane for lane in self.all if lane.quiet and not (lane.idle or lane.stuck)]
+        for lane in waiting:
+            lane.works += lane.machine.forward(at_once=True)
+        return bool(waiting)
+
     def try_now(self) -> None:
         """Somebody asks: begin anew now what rests, which is no problem until the relay answered."""
         for lane in self.all:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chez import crypto
 from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 __all__ = ("Link",)
 
 T = TypeVar("T")
+
+HAND_ON: Final = 0.3
+"""Seconds after which one exchange gives a relay what it has to hear before its keys are replaced. A connection that
+lasts leaves that to who said it for a while."""
 
 
 class Link:
@@ -164,7 +168,8 @@ class Link:
         """Keep one more space in step, from now on; again is fine."""
         if replica in self._kept:
             return
-        self._kept.add(replica, partial(self.wake, replica.space.id))
+        self._kept.add(replica, partial(self.wake, replica.space.id),
+                       reached=not self._ended and self.next_try is None)
         if self._driver is not None:
             self._driver.lanes.add(replica)
             self._driver.stir()
@@ -362,7 +367,7 @@ class Link:
             self._driver.durable(sealed)
 
     async def _run(self) -> None:
-        looking = asyncio.create_task(lookout.look_out(self._tick)) if self._retry else None
+        looking = asyncio.create_task(lookout.look_out(self._tick) if self._retry else self._hand_on())
         try:
             if self._retry:
                 await self._database.make_room()
@@ -400,8 +405,7 @@ class Link:
         except ChezError as error:
             self.error = error
         finally:
-            if looking is not None:
-                looking.cancel()
+            looking.cancel()
             self._disconnected()
             # Not `task.done()`: those who are told here look while this task still runs.
             self._ended = True
@@ -427,6 +431,13 @@ class Link:
         elif self._driver is not None:  # what came while the program was held is still to be read
             self._driver.listen()
         self.forward(at_once=False)
+
+    async def _hand_on(self) -> None:
+        """In one exchange, which would wait for keys that wait for what another relay brought: that is given now."""
+        while True:
+            await asyncio.sleep(HAND_ON)
+            if self._driver is not None and self._driver.lanes.hand_on():
+                self._driver.stir()
 
     def forward(self, *, at_once: bool) -> None:
         """Give the relay what others brought, and it does not show: a while ago, or `at_once` at any time."""
