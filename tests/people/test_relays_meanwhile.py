@@ -11,6 +11,7 @@ import pytest
 from chez.blobs import tables
 from chez.blobs.transfer import Sender
 from chez.crypto import random_bytes
+from chez.errors import Misuse
 from chez.home.lan import Network
 from chez.lan.service import Service
 from chez.sync import socket
@@ -145,3 +146,16 @@ async def test_a_network_that_is_switched_off_while_the_home_connects_stays_off(
         assert not (status.on or status.working)
         staying.cancel()
         await asyncio.wait((staying,))
+
+
+async def test_of_two_that_connect_at_once_one_is_told_so(tmp_path: Path, server: Within) -> None:
+    """Neither goes on as if it had the home's links for itself."""
+    async with persons(tmp_path, "a", relay=server.url) as (a,):
+        async def once() -> str:
+            async with a.connect() as link:
+                await asyncio.sleep(0.05)
+                return link.url
+
+        one, other = await asyncio.gather(once(), once(), return_exceptions=True)
+        assert one == server.url and isinstance(other, Misuse)
+        assert await once() == server.url and _links() == 0

@@ -151,8 +151,8 @@ class Syncing:
 
         Without `url` those that have a relay of their own. Raises `NotFound` where none has.
         """
-        await self.be_free()
         await self.catch_up()
+        await self.be_free()  # nothing is waited for from here until it is noted that it is connected
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
             running = self._running = _Running(retry, send, stack)
