@@ -1,4 +1,4 @@
-"""Devices of one person and of another one at two relays, whose calls are given up at random while lines break.
+"""Devices of two persons and a guest at two relays, whose calls are given up, and who are killed, while lines break.
 
 What a call returned from is written down (`Storm.done`), and held in the end, when everything has settled. A seed
 chooses the calls and the moments at which they are given up; in what order threads and sockets answer it does not.
@@ -16,7 +16,7 @@ from typing import Any, Final
 import chez
 from chez import inboxes
 from chez.crypto import Kdf
-from chez.errors import ChezError
+from chez.errors import ChezError, NotAllowed
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.run import authorise, settle_all
 from chez_sandbox.provider.results import ResultBook
@@ -26,6 +26,7 @@ from tests.jobs.samples import INBOX_OWNER, INBOX_WRITER, LATER, WHOLE
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_retries import keys_at
+from tests.people.killing import kill
 from tests.people.proxy import Proxy
 
 __all__ = ("Device", "Storm")
@@ -58,12 +59,16 @@ class Storm:
         self.told: list[str] = []
         """What was done, for who reads of a failure."""
         self.imported = False
+        self.links: list[tuple[str, str]] = []
+        """The invitations, by id, and their links."""
+        self.ends: set[str] = set()
+        """The spaces that were to be deleted, by id."""
         self._number = 0
         self._grants: dict[str, str] = {}
 
     async def begin(self) -> None:
-        """Anna's devices a and b, and Berta's c; Anna shares a space with her; a may run a job."""
-        for name in ("a", "c"):
+        """Anna's devices a and b, and Berta's c; Anna shares a space with her; a may run a job. Dora, d, is a guest."""
+        for name in ("a", "c", "d"):
             await chez.create(self.folder / name, passphrase=PASSPHRASE, name=name, kdf=Kdf.minimum())
             await self._open(name)
             await self.of(name).set_relay(self.fronts[0].url)
@@ -112,6 +117,9 @@ class Storm:
         for _ in range(steps):
             name, device = self.chance.choice(every), self.chance.choice(self.devices)
             calls = [getattr(self, name)(device)]
+            if name not in ("do_close", "do_run") and self.chance.random() < 0.15:
+                await self._killed(name, device, calls[0])
+                continue
             if self.chance.random() < 0.3:
                 calls.append(self.do_sync(self.chance.choice(self.devices)))
             if self.chance.random() < 0.2:
@@ -123,7 +131,14 @@ class Storm:
     async def _given_up(self, name: str, device: Device, call: Coroutine[Any, Any, None]) -> None:
         at = self.chance.choice([1, 2, 3, 5, 8, 13, 21, 34, 10_000, 10_000])
         outcome, _ = await cut(call, at, self.chance.random() < 0.5)
-        self.told.append(f"{name} on {device.name}, cut at {at}: {outcome!r:.200}")
+        self._ended(f"{name} on {device.name}, cut at {at}", outcome)
+
+    async def _killed(self, name: str, device: Device, call: Coroutine[Any, Any, None]) -> None:
+        commits = self.chance.choice([0, 1, 2, 3, 5, 8])
+        self._ended(f"{name} on {device.name}, killed at {commits}", await kill(device, call, commits))
+
+    def _ended(self, what: str, outcome: object) -> None:
+        self.told.append(f"{what}: {outcome!r:.200}")
         if isinstance(outcome, BaseException) and not isinstance(outcome, ChezError | asyncio.CancelledError):
             raise outcome
 
@@ -132,17 +147,18 @@ class Storm:
         return f"n{self._number}"
 
     def _space(self, device: Device) -> chez.Space:
-        name = "Trip" if device.name == "c" or self.chance.random() < 0.5 else "private"
+        name = "Trip" if device.name in "cd" or self.chance.random() < 0.5 else "private"
         return device.home.space() if name == "private" else device.home.space("Trip")
 
-    def _wrote(self, space: chez.Space, id: str) -> None:
-        self.done[space.name].add(id)
+    def _wrote(self, device: Device, space: chez.Space, id: str) -> None:
+        if device.name != "d":  # who is taken out meanwhile: that may count for nothing
+            self.done[space.name].add(id)
 
     async def do_put(self, device: Device) -> None:
         """Write a note."""
         space, id = self._space(device), self._id()
         await space.collection("notes").put({"by": device.name, "n": 0}, id=id)
-        self._wrote(space, id)
+        self._wrote(device, space, id)
 
     async def do_edit(self, device: Device) -> None:
         """Change a note, and undo the change."""
@@ -161,14 +177,14 @@ class Storm:
         await notes.put({"by": device.name, "n": 1}, id=id)
         await notes.delete(id)
         await notes.restore(id)
-        self._wrote(space, id)
+        self._wrote(device, space, id)
 
     async def do_attach(self, device: Device) -> None:
         """Write a note with a file."""
         space, id = self._space(device), self._id()
         photo = await space.blobs.add(self.chance.randbytes(70_000))
         await space.collection("notes").put({"by": device.name, "photo": photo}, id=id)
-        self._wrote(space, id)
+        self._wrote(device, space, id)
 
     async def do_sync(self, device: Device) -> None:
         """Sync."""
@@ -189,7 +205,7 @@ class Storm:
 
     async def do_import(self, device: Device) -> None:
         """Import contacts, and keep the file."""
-        if device.name != "c":
+        if device.name in "ab":
             self.imported = True
             await device.home.import_file(CONTACTS, in_process=True, keep=True)
 
@@ -214,15 +230,51 @@ class Storm:
 
     async def do_role(self, device: Device) -> None:
         """Berta may write no more, and again."""
-        if device.name != "c":
+        if device.name in "ab":
             await device.home.space("Trip").set_role("c", "reader")
             await device.home.space("Trip").set_role("c", "writer")
 
     async def do_found(self, device: Device) -> None:
         """Make a space, and delete it."""
         space = await device.home.create_space(f"Space {self._id()}")
+        self.ends.add(space.id)
         await space.collection("notes").put({"n": 1})
+        if self.chance.random() < 0.5:
+            await device.home.sync()
         await space.delete()
+
+    async def do_invite(self, device: Device) -> None:
+        """Invite somebody."""
+        made = await device.home.space("Trip").invite(uses=2)
+        assert made.link is not None
+        self.links.append((made.id, made.link))
+
+    async def do_withdraw(self, device: Device) -> None:
+        """Let an invitation be worth nothing any more."""
+        if self.links:
+            await device.home.space("Trip").revoke(self.chance.choice(self.links)[0])
+
+    async def do_come(self, device: Device) -> None:
+        """Come by an invitation, while one of those syncs who may let somebody in."""
+        if self.links:
+            host = self.chance.choice([one for one in self.devices if one.name in "ab"])
+            coming = self.of("d").join(self.links[-1][1], timeout=1)
+            for outcome in await asyncio.gather(coming, host.home.sync(), return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+
+    async def do_turn_out(self, device: Device) -> None:
+        """Take the guest out."""
+        await device.home.space("Trip").remove("d")
+
+    async def do_leave(self, device: Device) -> None:
+        """The guest leaves, and forgets the space."""
+        trip = self.of("d").space("Trip")
+        with suppress(ChezError):
+            await trip.leave()
+        if self.chance.random() < 0.5:
+            await self.of("d").sync()
+            await trip.forget()
 
     # --- what holds afterwards ------------------------------------------------------------------
 
@@ -243,10 +295,37 @@ class Storm:
             assert report.added + report.unchanged == 3 and len(await self.of("a").kept_exports()) == 1
         assert await self._results() == len(await self.of("a").journal.receipts("run"))
         await self.settle()
-        await self._alike("Trip", self.devices)
-        await self._alike("private", [device for device in self.devices if device.name != "c"])
+        inside = await self._guest()
+        await self._ends()
+        anna = [device for device in self.devices if device.name in "ab"]
+        await self._alike("Trip", [device for device in self.devices if inside or device.name != "d"])
+        await self._alike("private", anna)
+        assert len({tuple(space.id for space in await device.home.spaces()) for device in anna}) == 1
         for device in self.devices:
-            await self._sound(device.home)
+            await self._sound(device.home, guest=device.name == "d" and not inside)
+
+    async def _guest(self) -> bool:
+        """Whether the guest is in, where it was let in; else it reads nothing that is written from now on."""
+        trip, guest = self.of("a").space("Trip"), self.of("d")
+        inside = "d" in [member.name for member in await trip.members()]
+        if inside:
+            with suppress(NotAllowed):  # it has the space already
+                await guest.join(trip.link())
+        await trip.collection("notes").put({"n": 0}, id="late")
+        await self.settle()
+        here = [space for space in await guest.spaces() if space.id == trip.id]
+        assert inside or not here or here[0].status().removed
+        for space in here:
+            assert inside is ("late" in {note.id async for note in space.collection("notes")})
+        return inside
+
+    async def _ends(self) -> None:
+        """What was cut off while it was deleted is deleted by the next call, everywhere."""
+        for device in self.devices:
+            for space in await device.home.spaces():
+                if space.id in self.ends:
+                    await space.delete()
+        await self.settle()
 
     async def _alike(self, space: str, devices: list[Device]) -> None:
         shown = {}
@@ -272,12 +351,18 @@ class Storm:
                         new += book.keep((await anext(items)).item, datetime.now(UTC)).new
         return new
 
-    async def _sound(self, home: chez.Home) -> None:
-        status = await home.status()
-        assert (status.pending, status.quarantined, status.attachments) == (0, 0, 0), f"{home.name}: {status}"
-        assert not [space for space in status.spaces if space.problem or space.owed or space.removed], status
+    async def _sound(self, home: chez.Home, *, guest: bool) -> None:
+        """All is in step, and nothing is amiss; a `guest` that was taken out may have written what counts for nothing,
+        and the others are told of that.
+        """
+        report, status = await home.sync(everywhere=True), await home.status()
+        left = (status.quarantined, *(() if guest else (status.pending, status.attachments, report.problems)))
+        assert not any(left), f"{home.name}: {report} {status}"
+        assert not [space for space in status.spaces if space.problem or space.owed], status
+        assert guest or not [space for space in status.spaces if space.removed], status
         assert not [one for one in status.relays if one.problem], status
         assert (await home.journal.verify()).ok
-        aside = (await home.audit(), await home.alarms(), await home.examine())
+        aside = ([one for one in await home.audit() if one.name != "d"], await home.alarms(),
+                 [one for one in await home.examine() if one.harm])
         assert not any(aside), f"{home.name}: {aside}"
         assert not (home.path / "unexpected.txt").exists()

@@ -3,19 +3,19 @@
 import asyncio
 import random
 import shutil
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import chez
 from chez import crypto
 from chez.crypto import Kdf
-from chez.errors import ChezError, NotFound, StorageFailed
-from chez.store.database import Connection
+from chez.errors import ChezError, NotFound
 from chez_relay.server import serving
 from chez_relay.storage.sqlite import SqliteStorage
 from tests.home.pairing import PASSPHRASE
+from tests.people.killing import interrupted, kill, restart
 
 __all__ = ("Device", "World")
 
@@ -108,64 +108,18 @@ class World:
 
     async def restart(self, device: Device) -> None:
         """Close a home and open it again."""
-        with suppress(StorageFailed):  # of one that was killed: nothing can be written there
-            await device.stack.aclose()
-        device.home = await device.stack.enter_async_context(chez.open(device.folder, passphrase=PASSPHRASE))
+        await restart(device)
 
     async def kill(self, device: Device, commits: int) -> None:
-        """What a kill leaves, at rest or after so many commits of a sync: the files as they are at that moment.
-
-        Nothing becomes durable after it; what was durable then may still leave for the relay.
-        """
-        taken = device.folder.with_name(device.folder.name + ".taken")
-
-        def take() -> None:
-            shutil.copytree(device.folder, taken, ignore=shutil.ignore_patterns("*-shm"))
-
-        def end() -> None:
-            take()
-            database.before_commit = _refuse
-
-        database = device.home._database
-        if commits:
-            await self._interrupted(device, commits, end)
-        if not taken.exists():  # at rest, or the sync ended before
-            await database._writer._execute(lambda db: take(), None)  # type: ignore[no-untyped-call]
-        with suppress(ChezError):
-            await device.stack.aclose()
-        shutil.rmtree(device.folder)
-        taken.rename(device.folder)
-        await self.restart(device)
+        """What a kill leaves, at rest or after so many commits of a sync: the files as they are at that moment."""
+        _raise(await kill(device, device.home.sync(), commits))
 
     async def cut(self, device: Device, commits: int) -> None:
         """Lose the line after so many commits of a sync, if it does not end before."""
-        await self._interrupted(device, commits, lambda: None)
+        _raise(await interrupted(device, device.home.sync(), commits, lambda: None))
         await device.home._database.write(lambda db: None)  # what was under way in the store ends by itself
 
-    async def _interrupted(self, device: Device, commits: int, end: Callable[[], None]) -> None:
-        database, loop = device.home._database, asyncio.get_running_loop()
-        task = asyncio.create_task(device.home.sync())
-        known, left = database.after_commit, commits
-        over = asyncio.Event()
 
-        def committed() -> None:
-            nonlocal left
-            assert known is not None
-            known()
-            left -= 1
-            if left == 0:
-                end()
-                loop.call_soon_threadsafe(over.set)
-
-        database.after_commit = committed
-        waiting = asyncio.create_task(over.wait())
-        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-        database.after_commit = known
-        for one in (task, waiting):
-            one.cancel()
-            with suppress(asyncio.CancelledError, ChezError):
-                await one
-
-
-def _refuse(db: Connection) -> None:
-    raise StorageFailed("the process is dead")
+def _raise(outcome: Any) -> None:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, ChezError | asyncio.CancelledError):
+        raise outcome
