@@ -39,7 +39,12 @@ system, or `https_proxy` and `no_proxy`, name. Without it none is used."""
 
 GOODBYE: Final = 1.0
 """Seconds for the other side to answer the end of a connection. Whatever matters was acknowledged before; where nobody
-answers any more, as after the network went, each relay's would be waited for by whoever locks a home."""
+answers any more, as after the network went, each relay's would be waited for by whoever locks a home. What was sent
+before it has to be taken in that time, too: where nobody reads any more it never is."""
+
+MAX_UNREAD: Final = 4 * MAX_FRAME
+"""Bytes of what was sent that the other side has not read. A message waits long before; answers to pings don't, and
+who pings and never reads would fill this device's memory."""
 
 READ: Final = 64 * KIB
 """Bytes that a read of a socket makes room for. The event loop would ask for 256, which the C library takes from the
@@ -90,6 +95,8 @@ class _Client(ClientConnection):
             data = self._taken_whole(data)
         if data:
             super().data_received(data)
+            if self.transport.get_write_buffer_size() > MAX_UNREAD:
+                self.transport.abort()
 
     def _taken_whole(self, data: bytes) -> bytes:
         """Hand over the messages that `data` begins with, while somebody takes them; what is the library's."""
@@ -253,12 +260,12 @@ class Socket:
         passing = asyncio.create_task(self._pass_over())
         try:
             with suppress(ConnectionClosed, OSError):
-                await self._socket.close(code)
-        except asyncio.CancelledError:
-            self._socket.transport.abort()  # nobody waits for the other side's goodbye any more
-            raise
+                async with asyncio.timeout(GOODBYE):  # the library waits without an end for what was sent to be taken
+                    await self._socket.close(code)
         finally:
+            self._socket.transport.abort()  # nobody waits for the other side's goodbye any more
             passing.cancel()
+        await self._socket.wait_closed()
 
     async def _pass_over(self) -> None:
         """Take out what still comes: where it waits for nobody, the goodbye behind it is not read either."""
