@@ -1,6 +1,7 @@
 """A name with several addresses: one whose machine is gone holds nobody up, and what all of them say is readable."""
 
 import asyncio
+import base64
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -29,9 +30,9 @@ NAME = "relay.example"
 
 
 @contextmanager
-def silent() -> Iterator[tuple[str, int]]:
+def silent(*at: tuple[str, int]) -> Iterator[tuple[str, int]]:
     """An address that answers no SYN, as one whose machine is gone: its queue of connections is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as gone, ExitStack() as waiting:
+    with socket.create_server(*at or (("127.0.0.1", 0),), backlog=0) as gone, ExitStack() as waiting:
         with suppress(TimeoutError):
             while True:
                 one = waiting.enter_context(socket.socket())
@@ -161,16 +162,31 @@ async def test_what_all_addresses_say_is_told_in_words(monkeypatch: pytest.Monke
 
 
 async def test_what_all_addresses_of_a_proxy_say_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are tried one after the other, by the library: what each said is in one text, with numbers."""
+    """As of a relay's."""
     monkeypatch.setenv("CHEZ_PROXY", "http://proxy.example:3128")
     lead(monkeypatch, free(), ("255.255.255.255", 80), name="proxy.example")
     with pytest.raises(RelayUnreachable, match=r"none to the proxy: nothing listens there; .* no network") as caught:
         await open_socket(f"ws://{NAME}")
     assert "Errno" not in str(caught.value)
-    async with relay() as server, tunnel(f"ws://127.0.0.1:{server.port}") as proxy:
-        lead(monkeypatch, free(), ("127.0.0.1", int(proxy.url.rpartition(":")[2])), name="proxy.example")
-        async with connect(f"ws://{NAME}"):
-            assert proxy.asked == [f"CONNECT {NAME}:80 HTTP/1.1".encode()]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_address_of_a_proxy_that_says_nothing_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The next one is tried beside it; the proxy is asked for the relay, once, with what it wants to hear, and over TLS
+    its certificate is that of its name."""
+    authority = Authority.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    tls = Certificate(*authority.issue(name="proxy.example")).context if scheme == "https" else None
+    async with relay() as server, tunnel(f"ws://127.0.0.1:{server.port}", tls=tls) as proxy:
+        port = int(proxy.url.rpartition(":")[2])
+        monkeypatch.setenv("CHEZ_PROXY", f"{scheme}://me:se%40cret@proxy.example:{port}")
+        with silent(("127.0.0.2", port)) as gone:
+            lead(monkeypatch, gone, ("127.0.0.1", port), name="proxy.example")
+            async with connect(f"ws://{NAME}"):
+                assert proxy.asked == [f"CONNECT {NAME}:80 HTTP/1.1".encode()]
+                assert base64.b64encode(b"me:se@cret") in proxy.heads[0]
 
 
 async def test_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

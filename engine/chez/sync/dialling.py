@@ -1,5 +1,8 @@
 """Of a name's addresses the first that takes a connection: each is tried beside those before it (RFC 8305).
 
+A relay is spoken to over the socket that it took. To a proxy the websocket library dials by itself, and one address
+after the other: it is told that which was found to take a connection.
+
 asyncio's own way (`happy_eyeballs_delay`) leaves a socket open where a dial is given up just when it stood, and event
 loops of other makers have none.
 """
@@ -9,8 +12,11 @@ import ipaddress
 import socket
 from itertools import zip_longest
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-__all__ = ("NoAddress", "reached")
+from websockets.proxy import parse_proxy
+
+__all__ = ("NoAddress", "by_one_address", "reached")
 
 NEXT: Final = 0.25
 """Seconds that an address may take before the next one is tried beside it (RFC 8305, section 5): one that refuses is
@@ -30,7 +36,26 @@ async def reached(host: str, port: int) -> socket.socket:
 
     Raises `OSError`: the only address's own, or `NoAddress`.
     """
-    left = iter(_in_turns(await _looked_up(host, port)))
+    return await _first_of(await _looked_up(host, port))
+
+
+async def by_one_address(url: str) -> str:
+    """The URL of a proxy with that of its name's addresses which takes a connection first; as it is if it has but one.
+
+    Raises `OSError` as `reached`, and `InvalidProxy` for what is no proxy's URL.
+    """
+    proxy, parts = parse_proxy(url), urlsplit(url)
+    found = await _looked_up(proxy.host, proxy.port)
+    if len(found) == 1:
+        return url
+    with await _first_of(found) as made:
+        address = made.getpeername()[0]
+    login, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{login}{at}{f'[{address}]' if ':' in address else address}:{proxy.port}").geturl()
+
+
+async def _first_of(found: list[Any]) -> socket.socket:
+    left = iter(_in_turns(found))
     tries: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:

@@ -6,7 +6,6 @@ page of a network that wants one to log in, and not a relay that is down.
 
 import errno
 import os
-import re
 import socket
 import ssl
 from typing import Final
@@ -38,9 +37,6 @@ _PORTAL: Final = ("A network that wants you to log in answers in a relay's place
                   "or the address is that of something else.")
 _DATES: Final = (9, 10)
 """What OpenSSL calls a certificate that is not valid yet, or no more."""
-
-_EACH: Final = re.compile(r"\[Errno (\d+)\]")
-"""How asyncio names the error of each of a proxy's addresses, in one text."""
 
 _NO_NETWORK: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
@@ -119,7 +115,5 @@ def _plainly(error: Exception) -> str:
             return os.strerror(number).lower()
         case ConnectionError() if not str(error):  # asyncio's own, where a socket is closed before TLS stands
             return "it hung up"
-        case OSError(errno=None) if numbers := _EACH.findall(str(error)):
-            return _plainly(NoAddress([OSError(int(number), "") for number in numbers]))
         case _:
             return str(error)

@@ -21,7 +21,7 @@ from websockets.protocol import State
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
-from chez.sync.dialling import reached
+from chez.sync.dialling import by_one_address, reached
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import SLOWEST, Pulse, longest_from
 from chez_wire.framing import between_frames, framed, message
@@ -55,11 +55,16 @@ class _Dial(dial):
     """Follows no redirection: a relay is where it is said to be, and a login is bound to that name."""
 
     async def open_tcp_connection(self) -> ClientConnection:
-        """A connection by whichever of the relay's addresses takes it first.
+        """A connection by whichever of the relay's addresses takes it first, or of the proxy's that leads to it.
 
-        To a proxy the library's own way leads, and to a link-local address, which is the only one.
+        To a link-local address, which is the only one, the library's own way leads.
         """
-        if self.proxy is None and "host" not in self.create_connection_kwargs:
+        if isinstance(self.proxy, str):
+            named = urlsplit(self.proxy)
+            self.proxy = await by_one_address(self.proxy)
+            if named.scheme == "https":  # its certificate is that of its name
+                self.create_connection_kwargs["proxy_server_hostname"] = named.hostname
+        elif "host" not in self.create_connection_kwargs:
             self.create_connection_kwargs["sock"] = await reached(self.ws_uri.host, self.ws_uri.port)
         return await super().open_tcp_connection()
 
@@ -112,6 +117,12 @@ class _Client(ClientConnection):
         if hasattr(transport, "max_size"):  # asyncio's own transports of sockets have it
             transport.max_size = READ
         super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone. The library asks for what it has of one that stands, also where behind a proxy none ever
+        did, for TLS failed: who dialled hears of that."""
+        if hasattr(self, "transport"):
+            super().connection_lost(exc)
 
     def process_event(self, event: Any) -> None:
         """The library found the answer to its request, or a frame."""
