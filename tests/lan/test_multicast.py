@@ -151,6 +151,19 @@ async def test_a_hostile_announcement(
         assert [one.addresses for one in told[-1:]] == ([] if found is None else [found])
 
 
+async def test_nobody_keeps_a_device_from_being_announced_by_claiming_its_name() -> None:
+    """Anybody may say that a name is taken, of each that he hears of; a key is nobody else's."""
+    claim = DNSOutgoing(_FLAGS_QR_RESPONSE)
+    claim.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, f"{_label(ONE)}.{SERVICE}"), 0)
+    async with looking() as (_, heard), looking() as (other, _):
+        assert other._zeroconf is not None
+        for packet in claim.packets():
+            other._zeroconf.zeroconf.record_manager.async_updates_from_response(
+                DNSIncoming(packet, ("10.0.0.9", 5353)))
+        await other.announce(ONE, 4711)
+        await heard.until(lambda one: one == Neighbour(ONE, ("127.0.0.1",), 4711))
+
+
 @pytest.mark.slow
 async def test_names_that_are_none_of_ours_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else is announced under the service is no device: nothing is asked about it, nor told of it."""

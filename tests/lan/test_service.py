@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from chez.errors import Unavailable
 from chez.lan.discovery import Neighbour
 from chez.lan.policy import Policy
 from chez.lan.recognition import Served
@@ -17,7 +18,7 @@ from chez.lan.service import Service
 from chez.sync.connection import connect
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
-from tests.lan.street import Street
+from tests.lan.street import Looker, Street
 from tests.lan.support import Liar, child, secrets
 from tests.relay.support import Space
 
@@ -184,6 +185,58 @@ async def test_a_flood_that_is_over_keeps_nobody_apart(tmp_path: Path, monkeypat
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert kept.now == []
+
+
+class Unsteady(Looker):
+    """A network where it takes a while to begin, and nobody can be announced at first; `said` is what was done."""
+
+    def __init__(self, street: Street) -> None:
+        super().__init__(street)
+        self.said: list[str] = []
+
+    async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
+        """See `Discovery`."""
+        await asyncio.sleep(0.05)
+        self.said.append("begun")
+        await super().begin(seen, gone)
+
+    async def announce(self, instance: bytes, port: int) -> None:
+        """See `Discovery`."""
+        self.said.append("announced")
+        if self.said.count("announced") == 1:
+            raise Unavailable("not just now")
+        await super().announce(instance, port)
+
+    async def end(self) -> None:
+        """See `Discovery`."""
+        self.said.append("ended")
+        await super().end()
+
+
+async def test_two_looks_do_not_cross(tmp_path: Path) -> None:
+    """A network that changes twice at once is looked at once more after the first look, and not beside it: what the
+    first one began would be ended by nobody."""
+    looker = Unsteady(Street())
+    service = Service(tmp_path / "own", tmp_path / "blobs", Served, Kept(), looker, "127.0.0.1")
+    for _ in range(2):
+        service._tick(changed=True)
+    await asyncio.gather(*service._tasks)
+    assert looker.said == ["ended", "begun", "ended", "begun"] and service.problem == ""
+
+
+@pytest.mark.slow
+async def test_who_can_not_be_announced_is_announced_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kept a device from it is over some time, and nobody tells."""
+    monkeypatch.setattr("chez.sync.lookout.TICK", 0.05)
+    street, kept = Street(), Kept()
+    looker = Unsteady(street)
+    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, looker, "127.0.0.1")
+    running = asyncio.create_task(service.run())
+    async with asyncio.timeout(90):
+        await street.news.wait()
+    assert looker.said.count("announced") == 2 and service.problem == ""
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -136,7 +136,9 @@ class Multicast:
         try:
             if before is not None:
                 await self._zeroconf.async_unregister_service(before)
-            await self._zeroconf.async_register_service(self._info)
+            # The name is a key, and nobody else's. If the network was asked whether it is (RFC 6762, 8.1), anybody
+            # could say so, and this device would not be announced.
+            await self._zeroconf.async_register_service(self._info, cooperating_responders=True)
         except Error as error:
             raise Unavailable(f"the network refuses the announcement ({type(error).__name__})") from error
 

@@ -96,6 +96,8 @@ class Service:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _linking: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One is linked at a time: two may have been met at once that have one store."""
+    _beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One looks anew, or is announced, at a time: what another began meanwhile would be ended by nobody."""
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _looking: bool = False
     _looked: float = 0.0
@@ -206,14 +208,16 @@ class Service:
     async def _be_announced(self, child: Child) -> None:
         self._known.own = child.key
         self._policy.announced(child.key.public, self._now)
-        if self._looking:
-            await self._announce(child)
+        async with self._beginning:
+            if self._looking:
+                await self._announce(child)
         self._news.set()
 
     async def _announce(self, child: Child) -> None:
         try:
             await self.discovery.announce(child.key.public, child.port)
         except (ChezError, OSError) as error:
+            self._looking = False  # with the next tick anew
             self._network_problem = f"this device can't be announced on this network: {error}"
 
     # --- the others ---------------------------------------------------------------------------
@@ -238,8 +242,9 @@ class Service:
             self._begin(self.discovery.again())
 
     async def _look_anew(self) -> None:
-        await self.discovery.end()
-        await self._look()
+        async with self._beginning:
+            await self.discovery.end()
+            await self._look()
 
     def _seen(self, neighbour: Neighbour) -> None:
         self._policy.seen(neighbour, self._now)
