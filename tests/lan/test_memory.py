@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 import chez
 from chez.crypto import Kdf
 from chez.lan.memory import forget_relays, met_relays, note_met, relay_label
 from chez.store.database import Connection
+from chez.sync.link import Link
+from chez.sync.meeting import Acquaintances
 from tests.home.pairing import PASSPHRASE
 from tests.relay.support import seed
 
@@ -58,3 +62,29 @@ async def test_the_next_relay_is_not_taken_for_one_that_was_forgotten(tmp_path: 
             return rows[0] == rows[1]
 
         assert await home._database.write(work)
+
+
+async def test_of_stores_without_end_those_that_were_met_last_are_remembered(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that is met with a new store each time leaves so many behind, and puts out nobody who is here; it
+    is noted for these alone what they lack."""
+    monkeypatch.setattr("chez.lan.memory.MOST", 3)
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        async def meet(name: str) -> Link:
+            return await home._syncing.meet("wss://127.0.0.1:1", relay_label(seed(name)), Acquaintances())
+
+        def remembered(db: Connection) -> tuple[int, int]:
+            row = db.execute("SELECT n FROM relay WHERE url = ?", (relay_label(seed("here")),)).fetchone()
+            return len(met_relays(db)), len(met_relays(db) & {*(row or ())})
+
+        here = await meet("here")
+        for n in range(8):
+            await home._syncing.part(await meet(f"store {n}"))
+        assert await home._database.read(remembered) == (1 + 1 + 3, 1)  # who is here, who came last, and others
+        (space,) = home._syncing.spaces.all.values()
+        assert space.replica.relays.kept == await home._database.read(met_relays)
+        await home._syncing.part(here)
+        for n in range(5):
+            await home._syncing.part(await meet(f"another {n}"))
+        assert await home._database.read(remembered) == (1 + 3, 0)

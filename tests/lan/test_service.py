@@ -187,6 +187,28 @@ async def test_a_flood_that_is_over_keeps_nobody_apart(tmp_path: Path, monkeypat
     assert kept.now == []
 
 
+@pytest.mark.slow
+async def test_links_are_bounded_whoever_is_announced_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that is met, leaves, and is announced as somebody new has as many links as there may be devices, and no
+    more; when one of them goes, the next has its turn."""
+    monkeypatch.setattr("chez.lan.service.MAX_NEIGHBOURS", 1)
+    monkeypatch.setattr("chez.lan.policy.AWAY", (0.02, 0.1))
+    street, kept, waits, away = Street(), Kept(), asyncio.Event(), Policy.away
+    monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
+    async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second, \
+            on(street, kept, tmp_path):
+        assert first.listening is not None and second.listening is not None
+        street.announce(Neighbour(first.instance, ("127.0.0.1",), first.listening.port))
+        link = await kept.until(first.url)
+        street.leave(first.instance)
+        street.announce(Neighbour(second.instance, ("127.0.0.1",), second.listening.port))
+        async with asyncio.timeout(90):
+            await waits.wait()
+        assert kept.now == [link]
+        link.cut()
+        await kept.until(second.url)
+
+
 class Unsteady(Looker):
     """A network where it takes a while to begin, and nobody can be announced at first; `said` is what was done."""
 

@@ -18,7 +18,7 @@ from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.routes import Routes, no_relay
 from chez.home.standing import Standing
-from chez.lan.memory import met_relays, note_met
+from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays, note_met
 from chez.spaces.handover import buried, rows_here
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
@@ -204,13 +204,19 @@ class Syncing:
 
     async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
         """Keep what both prove to keep in step with a relay on this network; the store knows its log by a label."""
-        def work(db: Connection) -> int:
-            row = relay_row(db, label)
-            note_met(db, row, int(time.time()))
-            return row
-
-        row = await self._database.write(work)
         replicas = [held.replica for held in self.spaces.all.values() if not held.space.public]
+
+        def work(db: Connection) -> tuple[int, set[int]]:
+            row, before, now = relay_row(db, label), met_relays(db), int(time.time())
+            here = {row}.union(*(replica.relays.linked for replica in replicas)) & before
+            for one in here:
+                note_met(db, one, now)
+            forget_relays(db, now - KEPT_SECONDS, here)
+            return row, before - met_relays(db)
+
+        row, forgotten = await self._database.write(work)
+        for replica in replicas:
+            replica.relays.kept -= forgotten
         link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known,
                     said=self._said)
         self.links.append(link)

@@ -17,7 +17,7 @@ from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachab
 from chez.lan.child import Child, start
 from chez.lan.discovery import Discovery, Neighbour
 from chez.lan.memory import relay_label
-from chez.lan.policy import Policy
+from chez.lan.policy import MAX_NEIGHBOURS, Policy
 from chez.lan.recognition import Served
 from chez.sync.connection import connect
 from chez.sync.link import Link
@@ -280,7 +280,10 @@ class Service:
     async def _link(self, instance: bytes, incarnation: bytes, url: str) -> None:
         """Keep in step with who was met, unless somebody is here who has its store."""
         same = [peer for peer in self.peers if peer.incarnation == incarnation and not peer.own]
-        if any(peer.alive for peer in same):
+        if len(self.met) - len(same) >= MAX_NEIGHBOURS:
+            # A member that is met, and announced no more, makes room among the announcements, not here.
+            self._policy.away(instance, self._now)
+        elif any(peer.alive for peer in same):
             # Who began anew has no connection left. Another one would be put out by whoever knows a space in common and
             # says to have its store.
             self._policy.away(instance, self._now)

@@ -77,6 +77,11 @@ class Several:
         """Whether another relay is to be read before something is sent to this one."""
         return bool(self._unread - {relay})
 
+    @property
+    def linked(self) -> frozenset[int]:
+        """Those that it is kept in step with over a link just now."""
+        return frozenset(self._going)
+
     def begin(self, relay: int) -> None:
         """From now on what is put into entries is sealed for a relay as it is made."""
         self._owed[relay], self._paid[relay] = set(), set()
