@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -162,6 +163,73 @@ async def test_nobody_keeps_a_device_from_being_announced_by_claiming_its_name()
                 DNSIncoming(packet, ("10.0.0.9", 5353)))
         await other.announce(ONE, 4711)
         await heard.until(lambda one: one == Neighbour(ONE, ("127.0.0.1",), 4711))
+
+
+def name(*labels: bytes) -> bytes:
+    """A name as it is in a packet."""
+    return b"".join(bytes([len(one)]) + one for one in labels) + bytes(1)
+
+
+def record(of: bytes, kind: int, data: bytes) -> bytes:
+    """A record as it is in a packet, good for decades."""
+    return of + struct.pack(">HHIH", kind, _CLASS_IN, 2**31 - 1, len(data)) + data
+
+
+def hears(discovery: Multicast, *records: bytes) -> None:
+    """Let a device hear an answer with these."""
+    assert discovery._zeroconf is not None
+    packet = struct.pack(">HHHHHH", 0, _FLAGS_QR_RESPONSE, 0, len(records), 0, 0) + b"".join(records)
+    discovery._zeroconf.zeroconf.record_manager.async_updates_from_response(DNSIncoming(packet, ("10.0.0.9", 5353)))
+
+
+UNFIT = b"\xff" * 60
+"""What is read as three times as many bytes, which fit in no packet."""
+
+OURS = (b"_chez", b"_tcp", b"local")
+
+
+@pytest.mark.parametrize("service", [OURS, (b"_CHEZ", b"_TCP", b"local")], ids=["so", "in capitals"])
+async def test_a_name_that_fits_in_no_packet_ends_no_questions(
+        service: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known is said with each question: that this device could not say ended its questions, with a trace."""
+    asked = asyncio.Event()
+    async with looking() as (discovery, _):
+        assert discovery._zeroconf is not None
+        monkeypatch.setattr(discovery._zeroconf.zeroconf, "async_send", lambda *_, **__: asked.set())
+        hears(discovery, record(name(*service), _TYPE_PTR, name(UNFIT, *OURS)))
+        async with asyncio.timeout(20):
+            await asked.wait()
+
+
+async def test_a_host_whose_name_fits_in_no_packet_is_nobodys() -> None:
+    """Who says to be there is asked about in vain, and no error of a library's is left over."""
+    one = name(_label(random_bytes(32)).encode(), *OURS)
+    async with looking() as (discovery, heard):
+        hears(discovery, record(name(*OURS), _TYPE_PTR, one),
+              record(one, _TYPE_SRV, struct.pack(">HHH", 0, 0, 4711) + name(UNFIT, b"local")))
+        asking = tuple(discovery._asking)
+        async with asyncio.timeout(90):
+            assert asking and await asyncio.gather(*asking) == [None]
+        assert heard.told == []
+
+
+async def test_of_names_without_end_some_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that are a device's so many, until all are looked for anew, and of others none: a second of a flood on a
+    fast network is megabytes."""
+    monkeypatch.setattr("chez.lan.browser.MAX_NAMES", 10)
+    async with looking() as (discovery, _):
+        assert discovery._zeroconf is not None and discovery._browser is not None
+        cache = discovery._zeroconf.zeroconf.cache
+        for label in (b"living room %d", b"somebody %d"):
+            hears(discovery, *(record(name(*OURS), _TYPE_PTR, name(label % (n % 40), *OURS)) for n in range(50)))
+        assert cache.async_entries_with_name(SERVICE) == [] and not discovery.missed
+        for _ in range(2):
+            names = [_label(random_bytes(32)).encode() for _ in range(50)]
+            hears(discovery, *(record(name(*OURS), _TYPE_PTR, name(one, *OURS)) for one in names))
+            assert len(cache.async_entries_with_name(SERVICE)) == 10 and discovery.missed
+            assert len(discovery._browser.query_scheduler._query_heap) == 10
+        await discovery.again()
+        assert not discovery.missed and cache.async_entries_with_name(SERVICE) == []
 
 
 @pytest.mark.slow

@@ -19,7 +19,9 @@ from chez_wire.limits import ID_BYTES
 
 if TYPE_CHECKING:
     from zeroconf import Zeroconf
-    from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+    from chez.lan.browser import Browser
 
 __all__ = ("INTERFACES", "SERVICE", "Multicast", "own_addresses")
 
@@ -68,7 +70,7 @@ class Multicast:
 
     def __init__(self) -> None:
         self._zeroconf: AsyncZeroconf | None = None
-        self._browser: AsyncServiceBrowser | None = None
+        self._browser: Browser | None = None
         self._changed: Callable[..., None] | None = None
         self._info: AsyncServiceInfo | None = None
         self._asking: set[asyncio.Task[None]] = set()
@@ -80,7 +82,7 @@ class Multicast:
         """See `Discovery`."""
         try:
             from zeroconf import ServiceStateChange
-            from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
+            from zeroconf.asyncio import AsyncServiceInfo
         except ImportError:
             raise Unavailable("this installation can't look for devices on a network",
                               "pip install chez[lan]") from None
@@ -108,19 +110,19 @@ class Multicast:
             task.add_done_callback(self._asking.discard)
 
         self._changed = changed
-        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[changed])
+        self._browser = self._browsing(self._zeroconf, changed)
 
     async def again(self) -> None:
         """See `Discovery`."""
-        from zeroconf.asyncio import AsyncServiceBrowser
-
         self.missed = False
         zeroconf, browser, changed = self._zeroconf, self._browser, self._changed
         if zeroconf is None or browser is None or changed is None:
             return
         await browser.async_cancel()
         if self._zeroconf is zeroconf:  # else it has ended meanwhile
-            self._browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[changed])
+            cache = zeroconf.zeroconf.cache  # who is there says so again; what a flood made up does not
+            cache.async_remove_records(list(cache.async_entries_with_name(SERVICE)))
+            self._browser = self._browsing(zeroconf, changed)
 
     async def announce(self, instance: bytes, port: int) -> None:
         """See `Discovery`."""
@@ -161,12 +163,23 @@ class Multicast:
         with suppress(Error, OSError):
             await zeroconf.async_close()
 
+    def _browsing(self, zeroconf: "AsyncZeroconf", changed: Callable[..., None]) -> "Browser":
+        from chez.lan.browser import Browser
+
+        def full() -> None:
+            self.missed = True
+
+        return Browser(zeroconf.zeroconf, SERVICE, changed, lambda name: _instance(name) is not None, full)
+
     async def _ask(self, zeroconf: "Zeroconf", name: str, instance: bytes, seen: Callable[[Neighbour], None]) -> None:
         """Where an instance is."""
+        from zeroconf import Error
         from zeroconf.asyncio import AsyncServiceInfo
 
-        info = AsyncServiceInfo(SERVICE, name)
-        if await info.async_request(zeroconf, _ASK_MILLISECONDS):
+        info, found = AsyncServiceInfo(SERVICE, name), False
+        with suppress(Error):  # it says to be at a host whose name fits in no question
+            found = await info.async_request(zeroconf, _ASK_MILLISECONDS)
+        if found:
             loopback = any(ip_address(one).is_loopback for one in self._addresses)
             neighbour = announced_at(instance, info.parsed_scoped_addresses(), info.port or 0, loopback=loopback)
             if neighbour is not None:
