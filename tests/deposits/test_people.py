@@ -18,6 +18,7 @@ from chez.deposits.address import Quota, read_address
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayRefused
 from chez.home import home as home_module
 from chez.home.deposits import syncing, taking
+from chez.home.deposits.reports import DepositsReport
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import InboxArrived
 from chez_relay.storage.sqlite import FILE_NAME
@@ -260,8 +261,8 @@ class Endless:
 
     unread = False
 
-    def __init__(self, rises: bool) -> None:
-        self.rises, self.asked, self.inbox = rises, 0, b""
+    def __init__(self, rises: bool, pause: float = 0.0) -> None:
+        self.rises, self.pause, self.asked, self.inbox = rises, pause, 0, b""
 
     async def create_inbox(self, *_: object) -> None:
         """It takes any."""
@@ -283,7 +284,18 @@ class Endless:
     async def arrivals(self) -> AsyncIterator[InboxArrived]:
         """Junk, without end."""
         for number in count(1):
+            await asyncio.sleep(self.pause)
             yield InboxArrived(0, self.inbox, (InboxItem(number if self.rises else 1, b"junk"),) * 30)
+
+
+async def taken_from(endless: Endless, home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> DepositsReport:
+    """What comes of looking at the inboxes where all relays are this one."""
+    @asynccontextmanager
+    async def connect(_: str) -> AsyncIterator[Endless]:
+        yield endless
+
+    monkeypatch.setattr(taking, "connect", connect)
+    return await home.deposits.take()
 
 
 @pytest.mark.parametrize("rises", [True, False])
@@ -291,17 +303,22 @@ async def test_a_relay_that_never_comes_to_an_end_is_left(
         home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
     """Of an inbox in which there is always more, as many items are looked at as can have waited, and then no more."""
     endless = Endless(rises)
-
-    @asynccontextmanager
-    async def connect(_: str) -> AsyncIterator[Endless]:
-        yield endless
-
     await given(home, insurer, f"endless {rises}")
-    monkeypatch.setattr(taking, "connect", connect)
     monkeypatch.setattr(taking, "MOST_ITEMS", 150)
     before = len(await home.deposits.addresses())
-    report = await home.deposits.take()
+    report = await taken_from(endless, home, monkeypatch)
     assert (report.messages, report.problems) == (0, ()) and endless.asked <= 10 * before
+
+
+async def test_a_relay_that_gives_little_by_little_is_left(
+        home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something comes always in time, and would for days: who asked for a sync would wait for it."""
+    await given(home, insurer, "little by little")
+    monkeypatch.setattr(taking, "MOST_SECONDS", 5.0)
+    monkeypatch.setattr(taking, "MOST_ALTOGETHER", 0.1)
+    async with asyncio.timeout(60):
+        report = await taken_from(Endless(rises=True, pause=0.02), home, monkeypatch)
+    assert report.problems and all("within 0.1 seconds" in problem for problem in report.problems)
 
 
 async def test_no_address_is_made_that_could_not_be_kept(home: chez.Home, insurer: Insurer) -> None:

@@ -33,6 +33,10 @@ __all__ = ("Taking",)
 MOST_SECONDS: Final = 120.0
 """That nothing comes of one inbox before the next one is looked at."""
 
+MOST_ALTOGETHER: Final = 600.0
+"""Seconds of one inbox in one go, whatever comes of it: a relay that gives little by little keeps nobody waiting for
+longer, who asked for a sync, nor the other inboxes. What is left is taken the next time."""
+
 MOST_ITEMS: Final = 2 * MAX_INBOX_ITEMS
 """Items of one inbox looked at in one go: a relay that gives item after item keeps nobody from the other inboxes."""
 
@@ -56,11 +60,16 @@ class _Tally:
     waiting: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     limit: asyncio.Timeout | None = None
+    last: float = 0.0
+
+    def begins(self, limit: asyncio.Timeout) -> None:
+        """An inbox is looked at, for no longer than this."""
+        self.limit, self.last = limit, asyncio.get_running_loop().time() + MOST_ALTOGETHER
 
     def got_on(self) -> None:
         """Something came of the inbox that is looked at: it has its time anew."""
         if self.limit is not None:
-            self.limit.reschedule(asyncio.get_running_loop().time() + MOST_SECONDS)
+            self.limit.reschedule(min(asyncio.get_running_loop().time() + MOST_SECONDS, self.last))
 
     def report(self) -> DepositsReport:
         """It as a value."""
@@ -100,10 +109,12 @@ class Taking:
     async def _guarded(self, tally: _Tally, what: str, work: Callable[[_Tally, Stored], Awaitable[None]],
                        stored: Stored) -> None:
         try:
-            async with asyncio.timeout(MOST_SECONDS) as tally.limit:
+            async with asyncio.timeout(MOST_SECONDS) as limit:
+                tally.begins(limit)
                 await work(tally, stored)
         except TimeoutError:
-            tally.problems.append(f"{what}: its relay did not do its part within {MOST_SECONDS:g} seconds")
+            spent = MOST_ALTOGETHER if asyncio.get_running_loop().time() >= tally.last else MOST_SECONDS
+            tally.problems.append(f"{what}: its relay did not do its part within {spent:g} seconds")
         except ChezError as error:
             tally.problems.append(f"{what}: {error}")
 
