@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from chez.deposits.address import Quota
 from chez.deposits.message import open_deposit
 from chez_deposit import save_keys
 from chez_wire.login import inbox_of
+from tests.deposits.dying import POINTS
 from tests.deposits.support import Insurer, address, address_keys, given, lines, policy, values
 from tests.home.pairing import PASSPHRASE
 
@@ -99,3 +101,30 @@ async def test_a_device_that_is_killed_again_and_again_takes_each_message_once(
         assert (await mine.sync()).deposits.messages == 0
     assert (await insurer.collect()).taken == len(deposits) == insurer.book.standing().taken
     assert to.acknowledged
+
+
+async def test_a_device_that_is_killed_between_two_words_takes_each_message_once(
+        tmp_path: Path, insurer: Insurer, url: str) -> None:
+    """At each moment between what it keeps and what it tells, the relay or the organisation: what it took is taken
+    again by nobody, nothing stays at the relay, and of each message the organisation hears that it was taken."""
+    folder = tmp_path / "person"
+    await chez.create(folder, passphrase=PASSPHRASE, name="laptop", kdf=Kdf.minimum())
+    async with chez.open(folder, passphrase=PASSPHRASE) as mine:
+        await mine.set_relay(url)
+        await given(mine, insurer, "Insurer")
+        await mine.sync()
+    for point in range(len(POINTS)):
+        await insurer.leave("Insurer", [policy(f"{point}-{n}") for n in range(3)], f"batch {point}")
+        ended = await asyncio.to_thread(run, 60, "tests.deposits.dying", str(folder), str(point))
+        assert ended == -signal.SIGKILL, POINTS[point]
+    async with chez.open(folder, passphrase=PASSPHRASE) as mine:
+        await mine.deposits.take()
+        assert len(await values(mine)) == 3 * len(POINTS)
+        deposits = await mine.deposits.all()
+        assert [(one.number, one.added) for one in deposits] == [(n, 3) for n in range(1, len(POINTS) + 1)]
+        assert len(await mine.journal.receipts("deposit-taken")) == len(POINTS)
+        assert (await mine.journal.verify()).ok
+        again = await mine.deposits.take()
+        assert (again.messages, again.dropped, again.acknowledged) == (0, 0, 0)
+    await insurer.collect()
+    assert insurer.book.standing().taken == len(POINTS)
