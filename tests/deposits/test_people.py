@@ -329,7 +329,8 @@ async def test_no_address_is_made_that_could_not_be_kept(home: chez.Home, insure
                   {"quota": Quota(bytes=1023)},
                   {"expires": timedelta(0)}, {"acks": "sometimes"}, {"label": ""},
                   {"card": insurer.keys.card.text[:-4]},
-                  {"types": [structs.replace(POLICIES, collection="chez-relays")]}):
+                  {"types": [structs.replace(POLICIES, collection="chez-relays")]},
+                  {"types": [structs.replace(POLICIES, fields={"number": "text", "paid": "yes or no"})]}):
         with pytest.raises(InvalidValue):
             await home.deposits.new(**{"label": "new", "types": [POLICIES], **terms})  # type: ignore[arg-type]
     with pytest.raises(NotFound, match="vocabulary has no collection"):

@@ -201,6 +201,10 @@ def check_types(types: Iterable[RecordType]) -> tuple[RecordType, ...]:
 
 
 def _check_type(one: RecordType) -> None:
+    try:
+        msgspec.convert(msgspec.structs.asdict(one), RecordType)  # made in a program, it holds whatever was given
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"this describes no type of record: {error}") from None
     check_collection(one.collection)
     if one.collection.casefold().startswith("chez"):
         # Contacts, relays, grants and addresses are kept there: nobody else may ever write them.
