@@ -228,6 +228,24 @@ async def test_what_is_from_elsewhere_is_never_touched(home: chez.Home, insurer:
     assert (await values(home))["e1"] == policy("e1", "1.00")
 
 
+@pytest.mark.parametrize("place", ["9" * 5000 + ".1.1", "\u00b2.1.1", "1.1", "1.1.1.1"], ids=range(4))
+async def test_a_source_that_says_no_place_keeps_nothing_from_being_taken(
+        home: chez.Home, insurer: Insurer, place: str) -> None:
+    """Another device of the person may have written whatever it likes: what comes now was said later."""
+    label = f"odd place {len(place)}"
+    to, engine = await given(home, insurer, label), home.deposits._private.engine
+    await judged(home, to, message(to, insurer.keys, [policy(label)]), NOON)
+    id = record_id(home.deposits._private.space.record_key, "policies", {"number": label})
+
+    def work(db: Any) -> None:
+        source = f"deposit/1 {insurer.keys.card.key.hex()[:16]} {to.key.hex()[:16]} {place} {'0' * 16}"
+        engine.records.mark_source(db, engine.space, "policies", id, source, "deposit/1")
+
+    await home._database.write(work)
+    assert (await judged(home, to, message(to, insurer.keys, [policy(label, "2.00")], number=2), NOON))[1] == {
+        "updated": 1}
+
+
 async def test_a_deposit_is_the_record_that_an_import_makes(home: chez.Home, insurer: Insurer) -> None:
     """A transaction that a bank leaves has the id that a connector gives the same line: no file doubles it."""
     made = await home.deposits.new("bank", ["transactions"], card=insurer.keys.card.text)

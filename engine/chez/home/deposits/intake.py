@@ -53,6 +53,9 @@ LOOKED_BACK: Final = 256
 MAX_REJECTS: Final = 20
 """Records of one message that were not taken of which the line about it tells."""
 
+MAX_DIGITS: Final = 16
+"""Of the numbers in a source, which are below 2⁵³. Any device of the person may have written it."""
+
 _DAY: Final = 24 * 3600 * 1000
 
 # The collection is no parameter: SQLite takes a partial index only for a condition that it can read.
@@ -313,6 +316,7 @@ class Intake:
 def _order(said: str) -> tuple[int, ...]:
     """Era, number and row of a source; before all others where it says nothing readable."""
     parts = said.split(".")
-    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdecimal() for part in parts) else (0, 0, 0)
+    readable = len(parts) == 3 and all(part.isdecimal() and len(part) <= MAX_DIGITS for part in parts)
+    return tuple(map(int, parts)) if readable else (0, 0, 0)
 
 
