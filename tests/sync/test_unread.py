@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from chez.errors import RelayUnreachable
 from chez.sync.connection import connect, open_socket
+from chez.sync.socket import MAX_PINGS
 from chez_wire.limits import KIB, MAX_FRAME
 
 PINGS = (b"\x89\x7d" + bytes(125)) * 2000
@@ -56,8 +57,29 @@ async def test_who_ends_a_connection_is_not_held_up_by_what_nobody_reads(monkeyp
         assert time.monotonic() - began < 10 and opened.closed
 
 
+async def test_pings_without_end_end_the_connection() -> None:
+    """Whoever is dialled, as anybody on a network is who is announced there, keeps nobody at answering."""
+    async with served(pinging) as url:
+        began = time.monotonic()
+        with pytest.raises(RelayUnreachable, match="ended"):
+            async with connect(url, open_timeout=60):
+                pass
+        assert time.monotonic() - began < 20
+
+
+async def test_who_asks_often_is_answered_as_often() -> None:
+    """Answers that somebody waits for count for no flood: each `chez sync` asks whether a relay is there."""
+    async with served(lambda there: there.wait_closed()) as url:
+        opened = await open_socket(url)
+        for _ in range(2 * MAX_PINGS):
+            assert await opened.alive(20)
+        await opened.close()
+
+
+@pytest.mark.slow
 async def test_pings_whose_answers_are_not_read_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay, or who poses as one on a network, that pings and never reads would fill the memory of who answers."""
+    monkeypatch.setattr("chez.sync.socket.MAX_PINGS", 1 << 40)
     monkeypatch.setattr("chez.sync.socket.MAX_UNREAD", 64 * KIB)  # beyond what the system takes
     async with served(pinging) as url:
         with pytest.raises(RelayUnreachable, match="ended"):

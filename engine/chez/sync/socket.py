@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import CTRL_OPCODES, DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
@@ -45,6 +45,13 @@ before it has to be taken in that time, too: where nobody reads any more it neve
 MAX_UNREAD: Final = 4 * MAX_FRAME
 """Bytes of what was sent that the other side has not read. A message waits long before; answers to pings don't, and
 who pings and never reads would fill this device's memory."""
+
+MAX_PINGS: Final = 64
+"""Pings, and answers that nobody waits for, within `PINGS_SECONDS`, where one in minutes is due. Each takes longer to
+handle than to make: who sends nothing else, as anybody on a network may who is dialled there, would keep this device
+at it."""
+
+PINGS_SECONDS: Final = 10.0
 
 READ: Final = 64 * KIB
 """Bytes that a read of a socket makes room for. The event loop would ask for 256, which the C library takes from the
@@ -85,6 +92,8 @@ class _Client(ClientConnection):
     """How many bytes of messages were sent since."""
     passed: int = 0
     """How many bytes came, and were sent, all in all."""
+    _pings: int = 0
+    _pings_since: float = 0.0
 
     def sends(self, size: int) -> None:
         """A message of so many bytes is about to be sent."""
@@ -126,6 +135,13 @@ class _Client(ClientConnection):
 
     def process_event(self, event: Any) -> None:
         """The library found the answer to its request, or a frame."""
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES and not (
+                event.opcode is Opcode.PONG and bytes(event.data) in self.pending_pings):
+            if self.heard >= self._pings_since + PINGS_SECONDS:
+                self._pings, self._pings_since = 0, self.heard
+            self._pings += 1
+            if self._pings > MAX_PINGS:
+                self.transport.abort()
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             whole = event.fin and not self._in_parts
             self._in_parts = not event.fin
