@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect as dial
 
-from chez.errors import RelayUnreachable, WrongPin
+from chez.errors import NotARelay, RelayUnreachable, WrongPin
 from chez.sync.connection import connect, open_socket
 from chez.sync.dialling import NoAddress, reached
 from chez.sync.socket import _Dial
@@ -24,7 +24,7 @@ from tests.lan.support import has_ipv6
 from tests.relay.certificates import Authority
 from tests.relay.raw import until
 from tests.relay.support import seed
-from tests.sync.test_failures import tunnel
+from tests.sync.test_failures import PAGE, answering, tunnel
 
 NAME = "relay.example"
 
@@ -187,6 +187,22 @@ async def test_an_address_of_a_proxy_that_says_nothing_holds_nobody_up(
             async with connect(f"ws://{NAME}"):
                 assert proxy.asked == [f"CONNECT {NAME}:80 HTTP/1.1".encode()]
                 assert base64.b64encode(b"me:se@cret") in proxy.heads[0]
+
+
+async def test_a_proxy_whose_tls_does_not_stand_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not the relay that has a wrong certificate, or speaks no TLS."""
+    authority = Authority.make(tmp_path)
+    tls = Certificate(*authority.issue(name="proxy.example")).context
+    async with answering(PAGE) as page, tunnel(page, tls=tls) as proxy:
+        monkeypatch.setenv("CHEZ_PROXY", proxy.url)
+        with pytest.raises(RelayUnreachable, match="for the proxy has a certificate that is not to be") as caught:
+            await open_socket(f"wss://{NAME}")
+        assert not isinstance(caught.value, NotARelay) and "CHEZ_PROXY" in caught.value.hint
+        monkeypatch.setenv("CHEZ_PROXY", page.replace("ws://", "https://"))
+        with pytest.raises(RelayUnreachable, match="for the proxy speaks no TLS"):
+            await open_socket(f"wss://{NAME}")
 
 
 async def test_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

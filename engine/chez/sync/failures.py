@@ -16,15 +16,19 @@ from chez.errors import NotARelay, RelayUnreachable, WrongPin
 from chez.sync.dialling import NoAddress
 from chez_wire.pins import CertificateError
 
-__all__ = ("DIALLING", "ForeignKey", "why")
+__all__ = ("DIALLING", "ForeignKey", "ForeignProxy", "why")
 
 
 class ForeignKey(Exception):
     """TLS stands with somebody whose key is none of the pins."""
 
 
-DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError, ForeignKey, CertificateError,
-                   ValueError)
+class ForeignProxy(Exception):
+    """TLS does not stand with a proxy that was to be spoken to over it; its cause is why."""
+
+
+DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError, ForeignKey, ForeignProxy,
+                   CertificateError, ValueError)
 """What may be raised where a websocket is opened; the last for what can be nobody's name, or no port."""
 
 LOGIN_WANTED: Final = 511
@@ -57,6 +61,13 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
                 f"what answers at {name} has another key than those pinned for it, and was told nothing",
                 "If its operator has a new key, hear its pin from them by another way than this network, and say it "
                 "with `chez relay pin`; else somebody is between.")
+        case ForeignProxy():
+            cause = error.__cause__
+            said = (f"has a certificate that is not to be trusted: {cause.verify_message}"
+                    if isinstance(cause, ssl.SSLCertVerificationError) else "speaks no TLS")
+            return RelayUnreachable(f"there is no way to {name}, for the proxy {said}",
+                                    f"{_PROXY.format(proxy_by)} For an authority of its own, SSL_CERT_FILE names that "
+                                    "one's certificate.")
         case ssl.SSLCertVerificationError(verify_code=code) if code in _DATES:
             return NotARelay(f"the certificate of {name} is not to be trusted: {error.verify_message}",
                              "Look at the clock of this device first; if it is right, the relay's operator has to "

@@ -19,10 +19,10 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed, Connection
 from websockets.frames import CTRL_OPCODES, DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
 from websockets.proxy import get_proxy
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from chez.sync.dialling import by_one_address, reached
-from chez.sync.failures import DIALLING, ForeignKey, why
+from chez.sync.failures import DIALLING, ForeignKey, ForeignProxy, why
 from chez.sync.pulse import SLOWEST, Pulse, longest_from
 from chez_wire.framing import between_frames, framed, message
 from chez_wire.limits import KIB, MAX_FRAME
@@ -73,7 +73,20 @@ class _Dial(dial):
                 self.create_connection_kwargs["proxy_server_hostname"] = named.hostname
         elif "host" not in self.create_connection_kwargs:
             self.create_connection_kwargs["sock"] = await reached(self.ws_uri.host, self.ws_uri.port)
-        return await super().open_tcp_connection()
+        make, led = self.factory, False
+
+        def factory(uri: WebSocketURI) -> ClientConnection:
+            nonlocal led
+            led = True
+            return make(uri)
+
+        self.factory = factory
+        try:
+            return await super().open_tcp_connection()
+        except ssl.SSLError as error:
+            if led:
+                raise
+            raise ForeignProxy from error  # before anything led to the relay
 
     def process_redirect(self, exc: Exception) -> Exception:
         """What was answered, whatever it was."""
