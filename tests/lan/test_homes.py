@@ -17,7 +17,8 @@ from chez.sync.meeting import Acquaintances
 from tests.home.pairing import paired
 from tests.lan.street import Street
 from tests.lan.support import needs_ipv6
-from tests.people.persons import persons, shared
+from tests.people.persons import in_step, persons, shared
+from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join
 from tests.relay.support import relay, seed
 
@@ -50,11 +51,11 @@ async def on_street(street: Street, *homes: chez.Home) -> AsyncIterator[None]:
         yield
 
 
-async def here(home: chez.Home, *wanted: str) -> None:
+async def here(home: chez.Home, *wanted: str, space: str | None = None) -> None:
     """Wait until a home has these notes."""
     async with asyncio.timeout(90):
         for id in wanted:
-            async for note in home.collection("notes").live(id):
+            async for note in home.space(space).collection("notes").live(id):
                 if note is not None:
                     break
 
@@ -75,6 +76,25 @@ async def test_two_devices_meet_and_have_each_others_records(tmp_path: Path) -> 
         for home in (a, b):  # what is on the network alone is at no relay
             status = await home.status()
             assert 2 <= status.pending <= (status.relays[0].lacks or 0)
+
+
+async def test_a_space_in_which_devices_met_is_deleted(tmp_path: Path) -> None:
+    """At the relay, here, and on the device that was met: that one's own relay is none to be asked."""
+    async with proxy() as front, AsyncExitStack() as stack:
+        async with behind(front, tmp_path / "relay"):
+            a, b = await stack.enter_async_context(paired(tmp_path, front.url))
+            for home in (a, b):
+                await home.set_relay(front.url)
+            await a.create_space("Trip")
+            await in_step(a, b)
+        async with on_street(Street(), a, b):
+            await a.space("Trip").collection("notes").put({}, id="of a")
+            await here(b, "of a", space="Trip")
+            dialled = a if (await a.lan.status()).devices else b
+        async with behind(front, tmp_path / "relay"):
+            await dialled.space("Trip").delete()
+            await in_step(a, b)
+        assert [space.name for space in (*await a.spaces(), *await b.spaces())] == ["private", "private"]
 
 
 @needs_ipv6

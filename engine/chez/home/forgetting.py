@@ -48,7 +48,7 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
             raise NotAllowed(f"others are in the space {space.name!r}: it is not yours alone to delete",
                              "Take them out first, or leave it to another owner (`transfer`, then `leave`).")
         return list(db.execute("SELECT url, coalesce(epoch, x'') FROM cursor JOIN relay ON relay.n = cursor.relay "
-                               "WHERE space = ?", (space.n,)))
+                               "WHERE space = ? AND url NOT LIKE 'lan:%'", (space.n,)))  # devices hear of it themselves
 
     for url, epoch in await database.write(check):
         await _delete_at(syncing.routes.address(url), held.space, epoch)
