@@ -225,7 +225,7 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
         note_name(db, load_space(db, n))
     if not late:
-        _take_farewell(db, n, given, device, person, known)
+        _take_farewell(db, n, given, device, new=any(keys.id not in known for keys in given.epochs))
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])
@@ -234,29 +234,27 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
     return n
 
 
-def _take_farewell(db: Connection, n: int, given: Handover, device: bytes, person: bytes, known: set[bytes]) -> None:
-    """Believe another device of the `person` that its part in the space in row `n` ended, if nobody there knows of this
-    one.
+def _take_farewell(db: Connection, n: int, given: Handover, device: bytes, *, new: bool) -> None:
+    """Believe another device of the person that its part in the space in row `n` ended, if nobody there knows of this.
 
     As long as no key is here that the other one had not: who lets the person in again starts an
-    epoch, and if keys that were not `known` here are ones that another device has, it is in again. Epochs of the
-    person's own devices say nothing of that: they may have come to nobody.
+    epoch, and if keys are `new` here that another one has, it is in again. An epoch that this device itself began, and
+    told nobody of, says nothing of that.
     """
     space, named = load_space(db, n), {keys.id for keys in given.epochs}
     if not given.farewell:
-        db.execute("UPDATE space SET farewell = 0 WHERE n = ? AND ?",
-                   (n, bool(_by_others(space, named - known, person))))
+        db.execute("UPDATE space SET farewell = 0 WHERE n = ? AND ?", (n, new))
         return
-    others = _by_others(space, space.epochs.keys(), person)
-    if others <= named and not _known_to_epochs(space, device, others):
+    epochs = space.epochs.keys() - _own_unsaid(db, space, device)
+    if epochs <= named and not _known_to_epochs(space, device, epochs):
         db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (given.farewell, n))
 
 
-def _by_others(space: SpaceKeys, epochs: Iterable[bytes], person: bytes) -> set[bytes]:
-    """Of epochs those that no device of a person started, as far as that is known here."""
-    said = {id: space.membership.epoch(id) for id in epochs}
-    return {id for id, body in said.items()
-            if body is None or person not in space.membership.state.persons_of(body.issuer)}
+def _own_unsaid(db: Connection, space: SpaceKeys, device: bytes) -> set[bytes]:
+    """The epochs that a device, which is this one, started, and of which no entry tells yet."""
+    unsaid = {hash for (hash,) in db.execute("SELECT hash FROM statement WHERE space = ? AND sent = 0", (space.n,))}
+    return {id for id in unsaid & space.epochs.keys()
+            if (body := space.membership.epoch(id)) is not None and body.issuer == device}
 
 
 def _known_to_epochs(space: SpaceKeys, device: bytes, epochs: Iterable[bytes]) -> bool:
