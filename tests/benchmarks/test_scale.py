@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from random import Random
+from typing import Any
 
 import pytest
 from benchmarks import __main__ as cli
 from benchmarks import capacity, scale
 from benchmarks.capacity import BLOCK_BYTES, FIGURES, PROCESS_CONNECTIONS, Costs, World, need, pings, waiting
 from benchmarks.harness import ROOT, Result, Results
-from benchmarks.played import seat
+from benchmarks.played import Played, play, seat
 from benchmarks.relay import LONE_BYTES, SPACES
 from benchmarks.scale import PART, commits, fewest, group_model, herd, page, sides
 
@@ -17,6 +19,12 @@ COSTS = Costs(together=20_000, lone=8_000, cluster=1_000, append=2e-4, nodes=3e-
               connection_kb=50, space_kb=13, fdatasync=2e-4)
 SMALL = replace(World(), devices=1_000_000)
 TINY = replace(World(), devices=300_000), replace(COSTS, cluster=500)
+
+
+@cache
+def played(*world: Any, **shape: Any) -> Played:
+    """A play: it takes seconds, and several models are held against the same."""
+    return play(*world, **shape, random=Random(7))
 
 
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.8, 0.9])
@@ -65,8 +73,9 @@ def test_what_the_model_counts_by_hand() -> None:
 
 @pytest.mark.parametrize(("world", "costs"), [
     TINY, (SMALL, COSTS),
-    (replace(SMALL, followers=1.2, failing=2, spaces=5, stood=600), replace(COSTS, append=5e-4)),
-    (replace(SMALL, entries_a_day=200, followers=6), replace(COSTS, cluster=3_000, deliver=1e-4))])
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (replace(SMALL, followers=1.2, failing=2, spaces=5, stood=600), replace(COSTS, append=5e-4)),
+        (replace(SMALL, entries_a_day=200, followers=6), replace(COSTS, cluster=3_000, deliver=1e-4))))])
 def test_the_world_played_gives_what_the_model_says(world: World, costs: Costs) -> None:
     """Rates, processors, processes and waits are as near as the page says, and no wait is long at half load."""
     found = sides(world, costs, Random(7))
@@ -82,6 +91,7 @@ def test_a_wrong_model_parts_from_the_world_played(wrong: str, times: float, mon
         return replace(found, **{wrong: times * getattr(found, wrong)})
 
     monkeypatch.setattr(scale, "need", bent)
+    monkeypatch.setattr(scale, "play", lambda *world, random, **shape: played(*world, **shape))
     assert not all(one.holds for one in sides(*TINY, Random(7)))
 
 
