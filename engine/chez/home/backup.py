@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from chez import crypto
-from chez.errors import BadArchive, ChezError, Damaged, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.errors import BadArchive, ChezError, Damaged, InvalidValue, NotFound, StorageFailed
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.names import check_path
 from chez.journal import Journal
@@ -88,9 +88,7 @@ class Backup(msgspec.Struct, frozen=True):
     async def write(self, path: Path, verify: bool, progress: OnProgress | None) -> BackupReport:
         """Write a backup; see `Home.backup`."""
         check_path(path)
-        if self.database.read_only:
-            raise NotAllowed("this home was opened for reading only", "Open it without read_only=True: the journal is "
-                             "to tell of a backup.")
+        self.database.check_writable("Open it without read_only=True: the journal is to tell of a backup.")
         if path.exists() or path.is_symlink():
             raise InvalidValue(f"there is something at {path} already", "A backup is never written over anything.")
         if not path.parent.is_dir():

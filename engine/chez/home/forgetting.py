@@ -5,6 +5,7 @@ from chez.home.held import Held
 from chez.home.syncing import Syncing
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.lan.memory import met_relays
 from chez.spaces.handover import bury
 from chez.spaces.permits import check_owner
 from chez.spaces.space import SpaceKeys
@@ -47,8 +48,10 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
         if len(space.membership.state.members) > 1:
             raise NotAllowed(f"others are in the space {space.name!r}: it is not yours alone to delete",
                              "Take them out first, or leave it to another owner (`transfer`, then `leave`).")
-        return list(db.execute("SELECT url, coalesce(epoch, x'') FROM cursor JOIN relay ON relay.n = cursor.relay "
-                               "WHERE space = ? AND url NOT LIKE 'lan:%'", (space.n,)))  # devices hear of it themselves
+        near = met_relays(db)  # those devices hear of it themselves
+        places = db.execute("SELECT relay.n, url, coalesce(epoch, x'') FROM cursor "
+                            "JOIN relay ON relay.n = cursor.relay WHERE space = ?", (space.n,))
+        return [(url, epoch) for relay, url, epoch in places if relay not in near]
 
     for url, epoch in await database.write(check):
         await _delete_at(syncing.routes.address(url), held.space, epoch)

@@ -35,6 +35,8 @@ _KEY: Final = "key.file"
 _KEYRING: Final = "keyring.file"
 """Where the store holds the digests. Without the one nothing was seen yet, without the other there is no such file."""
 
+_TOLD: Final = "Open it without read_only=True: the journal is to tell of it."
+
 
 async def change_key_file(folder: Path, database: Database, journal: Journal, old: str, new: str,
                           kdf: crypto.Kdf | None) -> None:
@@ -146,7 +148,7 @@ class Keyring:
         reading only. Where the journal can't tell of it (`StorageFailed`), or who waits gives up before it does, all
         stays as it was.
         """
-        self._check()
+        self._database.check_writable(_TOLD)
         given_up = threading.Event()
 
         def adding() -> Added:
@@ -182,7 +184,7 @@ class Keyring:
         Raises `StorageFailed`, also where it is done and the journal can't tell of it yet; `NotAllowed` where the
         home is open for reading only.
         """
-        self._check()
+        self._database.check_writable(_TOLD)
 
         async def work() -> bool:
             there = await asyncio.to_thread(remove_key, self._folder)
@@ -201,11 +203,6 @@ class Keyring:
 
         async with self._one:
             return await finished(work())  # whoever gives up: the journal tells of what was done
-
-    def _check(self) -> None:
-        if self._database.read_only:
-            raise NotAllowed("this home was opened for reading only",
-                             "Open it without read_only=True: the journal is to tell of it.")
 
     async def status(self) -> KeyringStatus:
         """Whether the keyring opens this home, and if not, why."""

@@ -135,11 +135,15 @@ class Database:
         """
         return self._enqueue(part_of(work, part, asyncio.get_running_loop().create_future()))
 
+    def check_writable(self, hint: str = "Open it without read_only=True to write.") -> None:
+        """Raises `NotAllowed`, with this hint, where it was opened for reading only."""
+        if self.read_only:
+            raise NotAllowed("this home was opened for reading only", hint)
+
     def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         if self._closed:
             raise _home_closed()
-        if self.read_only:
-            raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
+        self.check_writable()
         self._queue.append(entry)
         if not self._writing:
             self._writing = True

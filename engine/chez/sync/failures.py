@@ -50,10 +50,9 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
 
     `proxy_by`: what named the proxy that leads there, as a hint says it; empty where it was dialled straight.
     """
+    if (found := _of_the_proxy(error, name, proxy_by)) is not None:
+        return found
     match error:
-        case TimeoutError() if proxy_by:
-            return RelayUnreachable(f"there is no way to {name}: no answer came through the proxy in time, or there is "
-                                    "none to the proxy", f"{_PROXY.format(proxy_by)} {_TRY}")
         case TimeoutError():
             return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
         case ForeignKey() | CertificateError():
@@ -61,13 +60,6 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
                 f"what answers at {name} has another key than those pinned for it, and was told nothing",
                 "If its operator has a new key, hear its pin from them by another way than this network, and say it "
                 "with `chez relay pin`; else somebody is between.")
-        case ForeignProxy():
-            cause = error.__cause__
-            said = (f"has a certificate that is not to be trusted: {cause.verify_message}"
-                    if isinstance(cause, ssl.SSLCertVerificationError) else "speaks no TLS")
-            return RelayUnreachable(f"there is no way to {name}, for the proxy {said}",
-                                    f"{_PROXY.format(proxy_by)} For an authority of its own, SSL_CERT_FILE names that "
-                                    "one's certificate.")
         case ssl.SSLCertVerificationError(verify_code=code) if code in _DATES:
             return NotARelay(f"the certificate of {name} is not to be trusted: {error.verify_message}",
                              "Look at the clock of this device first; if it is right, the relay's operator has to "
@@ -79,15 +71,6 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
                 "that wants you to log in answers in its place.")
         case ssl.SSLError():
             return NotARelay(f"what answers at {name} speaks no TLS", _PORTAL)
-        case InvalidProxyStatus():
-            return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
-                                    f"{proxy_by} names the proxy, with a user's name and password where it wants them.")
-        case InvalidProxy():  # in one piece it quotes the address, and a password in it
-            return RelayUnreachable(f"there is no way to {name} through the proxy: {error.msg}",
-                                    _LIKE.format(proxy_by))
-        case ProxyError() | ImportError():
-            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
-                                    _LIKE.format(proxy_by))
         case ValueError() if proxy_by:  # what it says may quote a password
             return RelayUnreachable(f"there is no way to {name} through the proxy: it has an address that can be none",
                                     _LIKE.format(proxy_by))
@@ -109,6 +92,32 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
                                     _PROXY.format(proxy_by))
         case _:
             return RelayUnreachable(f"there is no connection to {name}: {_plainly(error)}", _TRY)
+
+
+def _of_the_proxy(error: Exception, name: str, proxy_by: str) -> RelayUnreachable | None:
+    """The same of what concerns the proxy on the way there; None for all else."""
+    match error:
+        case TimeoutError() if proxy_by:
+            return RelayUnreachable(f"there is no way to {name}: no answer came through the proxy in time, or there is "
+                                    "none to the proxy", f"{_PROXY.format(proxy_by)} {_TRY}")
+        case ForeignProxy():
+            cause = error.__cause__
+            said = (f"has a certificate that is not to be trusted: {cause.verify_message}"
+                    if isinstance(cause, ssl.SSLCertVerificationError) else "speaks no TLS")
+            return RelayUnreachable(f"there is no way to {name}, for the proxy {said}",
+                                    f"{_PROXY.format(proxy_by)} For an authority of its own, SSL_CERT_FILE names that "
+                                    "one's certificate.")
+        case InvalidProxyStatus():
+            return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
+                                    f"{proxy_by} names the proxy, with a user's name and password where it wants them.")
+        case InvalidProxy():  # in one piece it quotes the address, and a password in it
+            return RelayUnreachable(f"there is no way to {name} through the proxy: {error.msg}",
+                                    _LIKE.format(proxy_by))
+        case ProxyError() | ImportError():
+            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
+                                    _LIKE.format(proxy_by))
+        case _:
+            return None
 
 
 def _plainly(error: Exception) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -67,30 +67,35 @@ class _Dial(dial):
         To a link-local address, which is the only one, the library's own way leads.
         """
         if isinstance(self.proxy, str):
-            named = urlsplit(self.proxy)
-            self.proxy = await by_one_address(self.proxy)
-            if named.scheme == "https":  # its certificate is that of its name
-                self.create_connection_kwargs["proxy_server_hostname"] = named.hostname
-        elif "host" not in self.create_connection_kwargs:
+            return await _by_proxy(self, self.proxy, super().open_tcp_connection)
+        if "host" not in self.create_connection_kwargs:
             self.create_connection_kwargs["sock"] = await reached(self.ws_uri.host, self.ws_uri.port)
-        make, led = self.factory, False
-
-        def factory(uri: WebSocketURI) -> ClientConnection:
-            nonlocal led
-            led = True
-            return make(uri)
-
-        self.factory = factory
-        try:
-            return await super().open_tcp_connection()
-        except ssl.SSLError as error:
-            if led:
-                raise
-            raise ForeignProxy from error  # before anything led to the relay
+        return await super().open_tcp_connection()
 
     def process_redirect(self, exc: Exception) -> Exception:
         """What was answered, whatever it was."""
         return exc
+
+
+async def _by_proxy(dialled: _Dial, url: str, opened: Callable[[], Awaitable[ClientConnection]]) -> ClientConnection:
+    """What is `opened` by way of the proxy at this URL. Raises `ForeignProxy`, and what that raises."""
+    dialled.proxy, named = await by_one_address(url), urlsplit(url)
+    if named.scheme == "https":  # its certificate is that of its name
+        dialled.create_connection_kwargs["proxy_server_hostname"] = named.hostname
+    make, led = dialled.factory, False
+
+    def factory(uri: WebSocketURI) -> ClientConnection:
+        nonlocal led
+        led = True
+        return make(uri)
+
+    dialled.factory = factory
+    try:
+        return await opened()
+    except ssl.SSLError as error:
+        if led:
+            raise
+        raise ForeignProxy from error  # before anything led to the relay
 
 
 class _Client(ClientConnection):
@@ -146,16 +151,21 @@ class _Client(ClientConnection):
         if hasattr(self, "transport"):
             super().connection_lost(exc)
 
+    def _count(self, frame: Frame) -> None:
+        """A ping came, or an answer that nobody may wait for: who sends them without end is left."""
+        if frame.opcode is Opcode.PONG and bytes(frame.data) in self.pending_pings:
+            return
+        if self.heard >= self._pings_since + PINGS_SECONDS:
+            self._pings, self._pings_since = 0, self.heard
+        self._pings += 1
+        if self._pings > MAX_PINGS:
+            self.transport.abort()
+
     def process_event(self, event: Any) -> None:
         """The library found the answer to its request, or a frame."""
-        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES and not (
-                event.opcode is Opcode.PONG and bytes(event.data) in self.pending_pings):
-            if self.heard >= self._pings_since + PINGS_SECONDS:
-                self._pings, self._pings_since = 0, self.heard
-            self._pings += 1
-            if self._pings > MAX_PINGS:
-                self.transport.abort()
-        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
+            self._count(event)
+        elif isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             whole = event.fin and not self._in_parts
             self._in_parts = not event.fin
             # Behind what waits already it waits as well.
