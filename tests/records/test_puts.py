@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.errors import InvalidValue
-from chez.records import automerge, puts, rows
+from chez.records import automerge, documents, puts, rows
 from chez.records.automerge import BadChange
 from chez.records.puts import Put
 from chez.records.typed import Form
@@ -82,7 +82,7 @@ def test_what_stands_is_known_in_the_next_transaction_unless_somebody_else_wrote
     """Whatever is written in between, here or elsewhere, puts together make the very changes that they make alone,
     however far the document may be behind."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rows, "_FAR", far)
+        patched.setattr(documents, "_FAR", far)
         _rounds_are_alike(rounds)
 
 
@@ -138,7 +138,7 @@ def test_the_document_of_what_is_put_again_and_again_waits_for_many_changes(monk
     take = automerge.applied
     monkeypatch.setattr(automerge, "applied", lambda to, new: sizes.append(len(new)) or take(to, new))
     monkeypatch.setattr(rows, "SNAPSHOT_AFTER", 10_000)
-    monkeypatch.setattr(rows, "_FAR", 100)
+    monkeypatch.setattr(documents, "_FAR", 100)
     for id in "rs":
         device.put({"n": -1, "k": 0}, id)
     for first in range(0, 160, 20):
@@ -204,7 +204,7 @@ async def test_what_the_document_refuses_is_left_to_the_library(
         raise BadChange("no")
 
     monkeypatch.setattr(automerge, "applied", refuses)
-    monkeypatch.setattr(rows, "_FAR", 10)
+    monkeypatch.setattr(documents, "_FAR", 10)
     await asyncio.gather(*(notes.put({"n": n}, id="r") for n in range(1, 20)))
     assert refused and (await notes.get("r")).value == {"n": 19}
     assert len(await notes.history("r")) == 20

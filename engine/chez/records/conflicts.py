@@ -13,10 +13,10 @@ import msgspec
 from chez.errors import Damaged, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
+from chez.records.documents import unreadable
 from chez.records.operations import DELETE, MAKE_TEXT, Operation, OpId, decode, encode, is_make
 from chez.records.past import NameOf, Past, among, open_past
 from chez.records.places import Place, Places, binding_id, escaped, operation_id, value_of
-from chez.records.rows import unreadable
 from chez.records.values import MAX_DEPTH, Value
 from chez.store.database import Connection
 

@@ -19,12 +19,13 @@ from chez.records import automerge, waiting
 from chez.records.applying import apply_ready, shown_after, takes_over
 from chez.records.automerge import Document, RawChange
 from chez.records.derived import DEVICE_ID
+from chez.records.documents import Tip
 from chez.records.fields import born
 from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground
 from chez.records.purging import erase, is_purge
 from chez.records.reserved import REMADE
-from chez.records.rows import ABSENT, HERE, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
+from chez.records.rows import ABSENT, HERE, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows
 from chez.records.trail import begun
 from chez.records.values import Value
 from chez.records.waiting import Budget

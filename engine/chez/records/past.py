@@ -20,9 +20,10 @@ from chez.records import automerge
 from chez.records.automerge import Document, Held, RawChange
 from chez.records.by_hand import is_import
 from chez.records.derived import MIGRATION
+from chez.records.documents import unreadable
 from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Names, Places, escaped
-from chez.records.rows import ABSENT, Rows, unreadable
+from chez.records.rows import ABSENT, Rows
 from chez.records.values import OWN, Value
 from chez.store.database import Connection
 
