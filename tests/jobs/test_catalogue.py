@@ -18,7 +18,7 @@ from chez_sandbox.consent import catalogue, verbs
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import PHRASES, Phrase, again, say_again
 from chez_sandbox.consent.escrow import Charge, Purse, spend
-from chez_sandbox.consent.grants import Review, State
+from chez_sandbox.consent.grant import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.params import OfGrant, OfId, read_params
 from chez_sandbox.consent.run import Reason

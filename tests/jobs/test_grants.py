@@ -11,16 +11,8 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent.export import export_consents
-from chez_sandbox.consent.grants import (
-    COLLECTION,
-    MAX_STORED_BUNDLE,
-    Grant,
-    Granted,
-    grant_job,
-    list_grants,
-    load_grant,
-    revoke_grant,
-)
+from chez_sandbox.consent.grant import MAX_STORED_BUNDLE, Grant, Granted
+from chez_sandbox.consent.grants import COLLECTION, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.narrowing import Narrowing
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.run import GrantedRun, authorise, plan_of

@@ -20,7 +20,8 @@ from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.difference import granted_before, news_words
-from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import COLLECTION, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.overview import told_in_all
 from chez_sandbox.consent.pausing import resume_grant

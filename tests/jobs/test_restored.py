@@ -9,7 +9,8 @@ from chez.crypto import Kdf
 from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge, purse_in
 from chez_sandbox.consent.asking import with_shares
-from chez_sandbox.consent.grants import Granted, load_grant, revoke_grant
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import load_grant, revoke_grant
 from chez_sandbox.consent.run import authorise, settle_all
 from chez_sandbox.job_errors import BudgetSpent, GrantEnded, VersionWentBack
 from tests.jobs.test_grants import TODAY, bundle, grant

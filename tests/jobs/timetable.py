@@ -5,7 +5,7 @@ from typing import Any
 
 import chez
 from chez_sandbox.bundle import Bundle, build_bundle
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.scheduler import Look, look
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text

@@ -1,7 +1,7 @@
 """Granted jobs at a real relay, for what is watched on the wire."""
 
 from chez import Home, inboxes
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.run import Departure, authorise
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import INBOX_OWNER, INBOX_WRITER, MEAN, RESULT

@@ -10,7 +10,7 @@ from typing import Any
 from chez.records.types import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, figure, phrase
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.identity import Card, identify
 from chez_sandbox.consent.inspect import describe, fingerprint
 

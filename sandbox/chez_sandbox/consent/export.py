@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chez_sandbox.consent.departures import Left, departures
 from chez_sandbox.consent.dpv import NAMESPACE
-from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import COLLECTION, list_grants
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.consent.narrowing import narrowed_words
 from chez_sandbox.consent.overview import granted_reads

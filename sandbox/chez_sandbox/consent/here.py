@@ -4,7 +4,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.job_errors import GrantEnded
 
 if TYPE_CHECKING:

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.form.rules import UNSEEN
 
 if TYPE_CHECKING:
     from chez.home.transaction import Transaction
-    from chez_sandbox.consent.grants import Granted
 
 __all__ = ("Card", "Identity", "identify", "receipted", "said_of")
 
@@ -77,7 +77,7 @@ def receipted(transaction: "Transaction") -> list[Card]:
     return [Card(one["provider_name"], one["provider_domain"], (*one["formerly"], one["provider"])) for one in bodies]
 
 
-def identify(bundle: Bundle, grants: Iterable["Granted"], receipts: Iterable[Card] = ()) -> Identity:
+def identify(bundle: Bundle, grants: Iterable[Granted], receipts: Iterable[Card] = ()) -> Identity:
     """Who a bundle's provider is, by it, all grants there are, and all that there ever were (`receipted`)."""
     own = _card(bundle)
     cards = [*(_card(one.bundle) for one in grants), *receipts]

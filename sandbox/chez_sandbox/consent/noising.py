@@ -29,7 +29,8 @@ from chez_sandbox.consent.accounts import Ceilings, grant_account, provider_acco
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import EPSILON, Charge
-from chez_sandbox.consent.grants import Grant, Granted, current_grant
+from chez_sandbox.consent.grant import Grant, Granted
+from chez_sandbox.consent.grants import current_grant
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import bounds, closed_day, period_of
 from chez_sandbox.consent.scope import Between

@@ -9,7 +9,8 @@ import msgspec
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.catalogue import Language, say_again
 from chez_sandbox.consent.departures import Left
-from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import damaged_grants, list_grants
 from chez_sandbox.consent.here import device_names
 from chez_sandbox.consent.inspect import describe
 from chez_sandbox.consent.narrowing import narrow, narrowed_words

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chez.errors import InvalidValue
 from chez_sandbox.consent.catalogue import Language, refused
-from chez_sandbox.consent.grants import Review
+from chez_sandbox.consent.grant import Review
 from chez_sandbox.consent.slots import Slots
 
 __all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfReplay", "OfRun", "Params", "read_params")

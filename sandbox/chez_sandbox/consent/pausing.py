@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from chez.errors import NotAllowed
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.grants import (
-    COLLECTION,
-    Grant,
-    current_grant,
-    deleted_grants,
-    find_grant,
-    load_grant,
-    stored,
-)
+from chez_sandbox.consent.grant import Grant
+from chez_sandbox.consent.grants import COLLECTION, current_grant, deleted_grants, find_grant, load_grant, stored
 from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
 from chez_sandbox.consent.signed import signed_record
 

@@ -10,7 +10,8 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.at_work import standing_of
 from chez_sandbox.consent.catalogue import Language, again
 from chez_sandbox.consent.execution import Execution
-from chez_sandbox.consent.grants import Granted, list_grants
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.consent.scheduler import waiting_turns
 from chez_sandbox.release.release import message_size

@@ -34,7 +34,8 @@ from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute, longest_of
-from chez_sandbox.consent.grants import Granted, current_grant, load_grant
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import current_grant, load_grant
 from chez_sandbox.consent.handed import digests, machinery
 from chez_sandbox.consent.heeding import heed, is_revoked
 from chez_sandbox.consent.here import require_here

@@ -17,7 +17,8 @@ from chez.crypto import derive
 from chez.errors import ChezError
 from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.execution import Execution, execute, longest_of
-from chez_sandbox.consent.grants import Granted, list_grants, load_grant
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import list_grants, load_grant
 from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.run import Departure, authorise
 from chez_sandbox.consent.schedule import awaited, due, is_repeated, jitter, next_due

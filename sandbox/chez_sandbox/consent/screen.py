@@ -11,7 +11,7 @@ from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.catalogue import Language, again, figure, phrase
 from chez_sandbox.consent.escrow import RUNS, shown
 from chez_sandbox.consent.execution import longest_of
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.holdings import Holder, ceiling_said
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.inspect import headed

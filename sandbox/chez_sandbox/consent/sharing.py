@@ -13,7 +13,8 @@ from chez_sandbox.consent.accounts import Ceilings, charges_of, check_shared, ru
 from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, set_ceiling, take_shares
 from chez_sandbox.consent.catalogue import Language, again, phrase, refused
 from chez_sandbox.consent.escrow import Transfer, shown, thousandths, unit_of
-from chez_sandbox.consent.grants import Granted, list_grants, load_grant
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import list_grants, load_grant
 from chez_sandbox.consent.holdings import Holder, ceiling_said, holders
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.noising import epsilon_charges

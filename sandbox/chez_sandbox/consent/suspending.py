@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from chez.crypto import hash_fields
 from chez.errors import NotFound
+from chez_sandbox.consent.grant import Granted
 
 if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.records.collection import Collection
-    from chez_sandbox.consent.grants import Granted
 
 __all__ = ("suspend", "suspend_keys", "suspension")
 

@@ -27,7 +27,8 @@ from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
-from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
+from chez_sandbox.consent.grant import require_fitting
+from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.holdings import holders
 from chez_sandbox.consent.identity import receipted
 from chez_sandbox.consent.inspect import describe, headed, plain_words

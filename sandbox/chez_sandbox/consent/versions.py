@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import refused
+from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.identity import Identity
 from chez_sandbox.job_errors import VersionWentBack
 
 if TYPE_CHECKING:
     from chez.home.transaction import Transaction
-    from chez_sandbox.consent.grants import Granted
 
 __all__ = ("require_rising",)
 
@@ -22,7 +22,7 @@ Given = tuple[str, int, str]
 
 
 def require_rising(
-    transaction: "Transaction", provider: Identity, bundle: Bundle, others: Iterable["Granted"] = ()
+    transaction: "Transaction", provider: Identity, bundle: Bundle, others: Iterable[Granted] = ()
 ) -> None:
     """Raise `VersionWentBack` unless a bundle is newer than, or the same as, all that was granted of its job.
 
@@ -41,7 +41,7 @@ def require_rising(
             raise refused(VersionWentBack, "older-key", granted=version, job=manifest.id, version=manifest.version)
 
 
-def _given(transaction: "Transaction", bundle: Bundle, others: Iterable["Granted"]) -> Iterator[Given]:
+def _given(transaction: "Transaction", bundle: Bundle, others: Iterable[Granted]) -> Iterator[Given]:
     job = bundle.manifest.id
     for receipt in (*transaction.former_receipts("grant", job=job), *transaction.receipts("grant", job=job)):
         yield receipt.body["provider"], receipt.body["version"], receipt.body["bundle"]

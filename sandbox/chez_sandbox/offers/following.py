@@ -19,7 +19,8 @@ from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase, refused
 from chez_sandbox.consent.difference import difference, granted_before
-from chez_sandbox.consent.grants import Granted, list_grants
+from chez_sandbox.consent.grant import Granted
+from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers.feed import MAX_LINES, Feed, find, forked
 from chez_sandbox.offers.publishing import feed_of

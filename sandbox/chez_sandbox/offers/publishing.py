@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chez.crypto import SigningKey
 from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.consent.grants import MAX_STORED_BUNDLE
+from chez_sandbox.consent.grant import MAX_STORED_BUNDLE
 from chez_sandbox.job_errors import CatalogueInvalid
 from chez_sandbox.offers.feed import COLLECTION, Feed, Line, Offer, next_line, read_feed
 

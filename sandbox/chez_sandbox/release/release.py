@@ -58,7 +58,7 @@ class Release(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     run_date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
     bundle: Id
     consent: Id
-    """The hash of the grant as it was signed (`consent.grants.Grant.hash`)."""
+    """The hash of the grant as it was signed (`consent.grant.Grant.hash`)."""
     result: bytes
     """Canonical JSON (release.schema), empty when the outcome is "none"."""
 
