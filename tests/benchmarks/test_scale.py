@@ -27,6 +27,12 @@ def played(*world: Any, **shape: Any) -> Played:
     return play(*world, **shape, random=Random(7))
 
 
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at one world is at one play of it."""
+    monkeypatch.setattr(scale, "play", lambda *world, random, **shape: played(*world, **shape))
+
+
 @pytest.mark.parametrize("load", [0.3, 0.5, 0.8, 0.9])
 def test_groups_are_as_large_and_as_late_as_the_model_says(load: float) -> None:
     """From where groups form, both are within a quarter of what a relay played request by request gives."""
@@ -72,10 +78,11 @@ def test_what_the_model_counts_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("world", "costs"), [
-    TINY, (SMALL, COSTS),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+    TINY, *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (SMALL, COSTS),
         (replace(SMALL, followers=1.2, failing=2, spaces=5, stood=600), replace(COSTS, append=5e-4)),
         (replace(SMALL, entries_a_day=200, followers=6), replace(COSTS, cluster=3_000, deliver=1e-4))))])
+@pytest.mark.usefixtures("shared")
 def test_the_world_played_gives_what_the_model_says(world: World, costs: Costs) -> None:
     """Rates, processors, processes and waits are as near as the page says, and no wait is long at half load."""
     found = sides(world, costs, Random(7))
@@ -84,6 +91,7 @@ def test_the_world_played_gives_what_the_model_says(world: World, costs: Costs) 
 
 @pytest.mark.parametrize(("wrong", "times"), [
     ("deliveries", 0.4), ("pings", 1.3), ("cores", 0.8), ("each", 2), ("cluster_wait", 0.5), ("relay_wait", 0.5)])
+@pytest.mark.usefixtures("shared")
 def test_a_wrong_model_parts_from_the_world_played(wrong: str, times: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each number of the model is checked by some number of the play."""
     def bent(world: World, costs: Costs) -> capacity.Need:
@@ -91,7 +99,6 @@ def test_a_wrong_model_parts_from_the_world_played(wrong: str, times: float, mon
         return replace(found, **{wrong: times * getattr(found, wrong)})
 
     monkeypatch.setattr(scale, "need", bent)
-    monkeypatch.setattr(scale, "play", lambda *world, random, **shape: played(*world, **shape))
     assert not all(one.holds for one in sides(*TINY, Random(7)))
 
 
