@@ -36,6 +36,10 @@ class Broadcast(Frame, tag=22, frozen=True):
     message: SealedMessage
     to: Annotated[bytes, Meta(max_length=SENDER_BYTES)] = b""
 
+    def __post_init__(self) -> None:
+        if len(self.to) not in (0, SENDER_BYTES):  # a type of bytes has no gap between its least and its most
+            raise ValueError(f"`to` is empty or has {SENDER_BYTES} bytes, not {len(self.to)}")
+
 
 class Ephemeral(Frame, tag=47, frozen=True):
     """An ephemeral message of another connection, which `sender` stands for, to a space that is subscribed to."""

@@ -143,6 +143,8 @@ _REFUSED_BY_RELAY: Final[dict[str, Any]] = {
     "a range that begins at 0": [20, 19, *[_id(8)] * 6, [[0, 1, _id(31)]], [], _signature(32), _signature(33)],
     "sixty-three proofs": [21, _id(34), [_id(1)] * 63],
     "a message of 139 bytes": [22, _id(8), bytes(139)],
+    "to a sender of 1 byte": [22, _id(8), bytes(140), bytes(1)],
+    "to a sender of 15 bytes": [22, _id(8), bytes(140), bytes(15)],
 }
 _REFUSED_BY_DEVICE: Final[dict[str, Any]] = {
     "an unknown frame": [49, 1],
