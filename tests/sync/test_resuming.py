@@ -61,9 +61,32 @@ def test_news_comes_in_the_same_round_trip() -> None:
     assert wire.sent(Open) == wire.sent(Subscribe) == []
 
 
-def pair() -> tuple[Wire, Wire]:
+def test_who_wants_more_than_others_under_way_goes_on_however_much_there_is() -> None:
+    """Spaces are let go of while the rest says how much may be under way: what is taken up lends all of them the
+    least of that, and who wanted more gave nothing back until more was taken than the relay may send."""
+    wire, other = pair(6)
+    for number in range(9):  # 1 MiB at least, of which nothing is compressed
+        other.put(2, f"{number}", wire.random.randbytes(60_000).hex())
+    other.settle()
+    other.device.disconnect()
+    work, left = wire.device.work, [wire.device.replicas[n] for n in (3, 4, 5, 6)]
+
+    def letting_go() -> None:
+        work()
+        while left:  # the private space has said what it wants, and space 2 not
+            assert wire.device.lanes is not None
+            wire.device.lanes.drop(left.pop())
+
+    wire.device.work = letting_go  # type: ignore[method-assign]
+    wire.connect()
+    (asked,) = wire.sent(Resume)
+    assert isinstance(asked, Resume) and asked.offsets.count(None) == 4
+    assert wire.device.idle and wire.device.db.execute("SELECT count(*) FROM record WHERE space = 2").fetchone() == (9,)
+
+
+def pair(spaces: int = 2) -> tuple[Wire, Wire]:
     """Two devices of one person at one relay; the first is away and kept, the second is connected."""
-    wire = Wire(2, keeps=True)
+    wire = Wire(spaces, keeps=True)
     wire.connect()
     newcomer = wire.house.candidate(wire.random)
     member = wire.device.write(lambda db: wire.house.admit(
@@ -73,7 +96,7 @@ def pair() -> tuple[Wire, Wire]:
     second.house, second.storage, second.kept = wire.house, wire.storage, wire.kept
     second.device = Device(wire.house, member, wire.random, wire.house.store(member, wire.random.randbytes(32)), True)
     second.connect()
-    assert second.device.idle and len(second.device.replicas) == 2
+    assert second.device.idle and len(second.device.replicas) == spaces
     wire.connect()
     wire.device.disconnect()
     return wire, second

@@ -32,7 +32,7 @@ class Opening:
         self._session = session
         self._keeping = keeping
         self._opening: dict[int, Asked] = {}
-        self._resuming: tuple[int, dict[bytes, Channel]] | None = None
+        self._resuming: tuple[int, int, dict[bytes, Channel]] | None = None
         self._begun = False
         if keeping is not None:
             keeping.hung_up()
@@ -49,8 +49,8 @@ class Opening:
             readings = {handle: Reading(handle, channel.cursor.position, channel.cursor.head)
                         for handle, channel in back.items() if channel.cursor is not None}
             if readings:
-                credit = min(channel.wanted for channel in back.values())
-                self._resuming = self._session.resume(key, kept, readings, credit), back
+                credit = min(channel.wanted for channel in back.values())  # one for all: who wanted more has it after
+                self._resuming = self._session.resume(key, kept, readings, credit), credit, back
                 for channel in back.values():
                     channel.claims = []
         self._begun = True
@@ -77,7 +77,7 @@ class Opening:
         """The relay keeps nothing that it was asked with this ref to take up: what is to be opened instead."""
         if self._resuming is None or self._resuming[0] != ref:
             return []
-        _, back = self._resuming
+        back = self._resuming[-1]
         self._forget()
         return list(back.values())
 
@@ -85,7 +85,7 @@ class Opening:
         """Who is followed again, and who is to be opened."""
         if self._resuming is None or self._resuming[0] != event.ref:
             return [], []
-        _, back = self._resuming
+        _, credit, back = self._resuming
         if not event.alike:
             self._forget()
             return [], list(back.values())
@@ -94,6 +94,8 @@ class Opening:
         for one in event.back:
             channel = back[one.handle]
             channel.resumed(one.ref)
+            if (more := channel.wanted - credit) > 0:  # by that it goes when it gives back
+                channel.credit(one.handle, more)
             again.append((channel, SpaceResumed(channel.ticket, one.end)))
         return again, [back[handle] for handle, _ in event.lost]
 
