@@ -94,6 +94,23 @@ async def test_who_is_connected_follows_at_once(tmp_path: Path, server: Within) 
             assert len(a._syncing.links) == len(b._syncing.links) == 1
 
 
+async def test_nothing_goes_on_for_a_relay_or_a_space_that_is_let_go_of(tmp_path: Path, server: Within) -> None:
+    """Whatever a connected home does for either ends with it, and not with the connection: relays and spaces that come
+    and go leave nothing behind."""
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "anna") as (anna,):
+        await anna.set_relay(server.url)
+        async with anna.connect():
+            await anna.synced(timeout=90)
+            before = len(asyncio.all_tasks())
+            for name in ("one", "two"):
+                await anna.relays.add(second.url)
+                space = await anna.create_space(name)
+                await anna.synced(everywhere=True, timeout=90)
+                await space.delete()
+                await anna.relays.remove(second.url)
+            await _until(lambda: len(asyncio.all_tasks()) <= before)
+
+
 async def _until(done: Callable[[], bool]) -> None:
     """Until something is so on a home that follows by itself."""
     async with asyncio.timeout(90):

@@ -44,8 +44,8 @@ class _Running:
     retry: bool
     send: bool
     stack: AsyncExitStack
-    sending: set[tuple[int, Link]] = field(default_factory=set)
-    """Which spaces' attachments are sent over which links."""
+    sending: dict[tuple[int, Link], AsyncExitStack] = field(default_factory=dict)
+    """What sends a space's attachments over a link: as long as both are there."""
     answers: dict[Link, "asyncio.Task[None]"] = field(default_factory=dict)
     """What answers those who come by an invitation, over each link."""
     steady: asyncio.Event = field(default_factory=asyncio.Event)
@@ -286,6 +286,7 @@ class Syncing:
             try:
                 if self._running is not None and (task := self._running.answers.pop(link, None)) is not None:
                     await stop(task)
+                await self._end_sending(lambda n, over: over is link)
             finally:  # who ends it may be cancelled meanwhile, and nobody else has it any more
                 await link.close()
 
@@ -294,8 +295,16 @@ class Syncing:
             return
         for link in self.standing.links_of(held.space):
             if (held.space.n, link) not in self._running.sending:
-                self._running.sending.add((held.space.n, link))
-                await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
+                sending = self._running.sending[held.space.n, link] = AsyncExitStack()
+                await sending.enter_async_context(held.blobs.keep_sending(link))
+
+    async def _end_sending(self, ended: Callable[[int, Link], bool]) -> None:
+        running = self._running
+        if running is None:
+            return
+        for one in [one for one in running.sending if ended(*one)]:
+            if (sending := running.sending.pop(one, None)) is not None:  # else it is ended already
+                await sending.aclose()
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
@@ -336,6 +345,7 @@ class Syncing:
             await self._join(held)
             raise
         held.replica.forget()  # whoever holds it still finds that it is gone
+        await self._end_sending(lambda n, over: n == held.space.n)
         await held.blobs.close()
 
     def _stopped(self, running: _Running) -> None:
@@ -370,9 +380,11 @@ class Syncing:
         if private not in kept and link.keeps(private.replica) and link.status in ("syncing", "synced"):
             with suppress(ChezError):
                 await link.reached(private.space.id, FAREWELL)
+        gone = {held.space.n for held in spaces if held not in kept}
         for held in spaces:
-            if held not in kept:
+            if held.space.n in gone:
                 link.drop(held.replica)
+        await self._end_sending(lambda n, over: over is link and n in gone)
         if not kept:
             await self._end(link)
         elif link.address != self.routes.address(link.url):
