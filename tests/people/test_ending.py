@@ -213,6 +213,36 @@ async def test_what_was_told_of_spaces_is_done_by_whoever_comes_next(
         assert set((await b.status()).spaces[1:]) == {b.space("House").status()}
 
 
+async def test_a_deletion_that_was_cut_short_is_finished_by_the_next_sync(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is killed when the relay has deleted a space, and it has not: its next sync does that, and tells
+    the person's other devices. One that only heard from the relay that it is deleted keeps what it has."""
+    async with paired(tmp_path, server.url) as (a, b):
+        for home in (a, b):
+            await home.set_relay(server.url)
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        await in_step(a, b)
+
+        async def killed(self: Syncing, held: object, word: object) -> None:
+            raise RelayUnreachable("killed")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Syncing, "erase", killed)
+            with pytest.raises(RelayUnreachable, match="killed"):
+                await trip.delete()
+        (told,) = (await b.sync()).problems
+        assert told.name == "Trip" and await values(b.space("Trip")) == {"a": {"n": 1}}
+        shutil.copytree(tmp_path / "a", tmp_path / "as it was killed")
+        async with open_again(tmp_path / "as it was killed") as again:
+            assert [space.name for space in await again.spaces()] == ["private", "Trip"]
+            assert (await again.sync()).problems == ()
+            assert [space.name for space in await again.spaces()] == ["private"]
+            assert len(await again.journal.receipts("space-deleted")) == 1
+        await b.sync()
+        assert [space.name for space in await b.spaces()] == ["private"]
+
+
 async def test_deleting_needs_the_relay_and_to_be_alone(tmp_path: Path) -> None:
     """With others in it, as a writer, or while its relay is away, nothing is deleted; without a relay, at once."""
     async with persons(tmp_path, "anna", "berta") as (anna, berta):

@@ -24,11 +24,15 @@ ANSWER_SECONDS: Final = 10.0
 
 
 class Exchange:
-    """What one sync of a home does; `follow` takes over what came about the person's relays."""
+    """What one sync of a home does; `follow` takes over what came about the person's relays, `finish` ends what was
+    begun and cut short, and says whether there was something.
+    """
 
-    def __init__(self, syncing: Syncing, follow: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, syncing: Syncing, follow: Callable[[], Awaitable[None]] | None = None,
+                 finish: Callable[[], Awaitable[bool]] | None = None) -> None:
         self._syncing = syncing
         self._follow = follow
+        self._finish = finish
         self._told: WeakKeyDictionary[Link, int] = WeakKeyDictionary()
 
     async def sync(self, timeout: float, url: str | None = None, *, reseed: bool = False, everywhere: bool = False,
@@ -120,6 +124,8 @@ class Exchange:
             with suppress(ChezError):  # told below
                 await link.synced(timeout)
                 stand.append(link)
+        if self._finish is not None and await self._finish():
+            await _in_step(own, timeout, everywhere)  # the other devices are told
         if everywhere or not syncing.stays:
             await self._even(stand, timeout, everywhere)
         for held in list(syncing.spaces.all.values()):

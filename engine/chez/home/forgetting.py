@@ -1,6 +1,12 @@
-"""A space ended: forgotten on a device of somebody who has no part in it, or deleted by who is alone in it."""
+"""A space ended: forgotten on a device of somebody who has no part in it, or deleted by who is alone in it.
 
-from chez.errors import NotAllowed, RelayRefused
+It is deleted at its relays first, and then here. That this was begun is noted before a relay is asked: who is cut off
+in between has a space that no relay opens, and the next sync does the rest. A relay's word alone erases nothing.
+"""
+
+from contextlib import suppress
+
+from chez.errors import ChezError, NotAllowed, RelayRefused
 from chez.home.held import Held
 from chez.home.syncing import Syncing
 from chez.journal import Journal
@@ -13,7 +19,7 @@ from chez.spaces.statements import Remove
 from chez.store.database import Connection, Database
 from chez.sync.connection import connect
 
-__all__ = ("delete_space", "forget_space")
+__all__ = ("delete_space", "finish_deletions", "forget_space")
 
 
 async def forget_space(database: Database, syncing: Syncing, journal: Journal, held: Held, device: DeviceKeys) -> None:
@@ -54,15 +60,30 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
         return [(url, epoch) for relay, url, epoch in places if relay not in near]
 
     for url, epoch in await database.write(check):
-        await _delete_at(syncing.routes.address(url), held.space, epoch)
+        await _delete_at(database, syncing.routes.address(url), held.space, epoch)
     await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=True))
 
 
-async def _delete_at(address: str, space: SpaceKeys, last: bytes) -> None:
+async def finish_deletions(database: Database, syncing: Syncing, journal: Journal, device: DeviceKeys) -> bool:
+    """Delete what this device began to delete, and a relay says is deleted; whether there was something."""
+    finished = False
+    for held in list(syncing.spaces.all.values()):
+        problems = [link.problems.get(held.space.id) for link in syncing.links]
+        if any(isinstance(one, RelayRefused) and one.reason == "deleted" for one in problems) and (
+                await database.read(lambda db, space=held.space: _begun(db, space))):  # type: ignore[misc]
+            with suppress(ChezError):  # it stays a problem of the space
+                await delete_space(database, syncing, journal, held, device)
+                finished = True
+    return finished
+
+
+async def _delete_at(database: Database, address: str, space: SpaceKeys, last: bytes) -> None:
     """Delete a space at a relay, by the admin key of the epoch that it had last, or else of another."""
     epochs = sorted(space.epochs.values(), key=lambda epoch: (epoch.id != last, -epoch.number, epoch.id))
     refusal = RelayRefused("no key that is here deletes this space at its relay", "Sync first.", reason="denied")
     async with connect(address) as relay:
+        await database.write(lambda db: db.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES (?, x'01')", (_note(space),)))
         for epoch in epochs:
             if epoch.admin is None:
                 continue
@@ -75,6 +96,14 @@ async def _delete_at(address: str, space: SpaceKeys, last: bytes) -> None:
             else:
                 return
     raise refusal
+
+
+def _note(space: SpaceKeys) -> str:
+    return f"deleting.{space.id.hex()}"
+
+
+def _begun(db: Connection, space: SpaceKeys) -> bool:
+    return db.execute("SELECT 1 FROM meta WHERE key = ?", (_note(space),)).fetchone() is not None
 
 
 def _leaving(db: Connection, space: SpaceKeys, device: bytes) -> bool:
@@ -92,5 +121,6 @@ def _leaving(db: Connection, space: SpaceKeys, device: bytes) -> bool:
 
 def _end(db: Connection, journal: Journal, held: Held, device: bytes, *, deleted: bool) -> None:
     bury(db, held.space.id, device, deleted=deleted, told=not deleted)
+    db.execute("DELETE FROM meta WHERE key = ?", (_note(held.space),))
     journal.record(db, "space-deleted" if deleted else "space-forgotten",
                    {"name": held.space.name, "space": held.id})

@@ -22,6 +22,7 @@ from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
 from chez.home.exchange import Exchange
 from chez.home.exporting import ExportReport, on_loop
+from chez.home.forgetting import finish_deletions
 from chez.home.founding import found_space
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
@@ -88,7 +89,8 @@ class Home:
         """The person's devices."""
         self.relays = Relays(self._syncing, self._spaces, self.journal)
         """Which relays keep what this home has."""
-        self._exchange = Exchange(self._syncing, self.relays.follow)
+        self._exchange = Exchange(self._syncing, self.relays.follow, lambda: finish_deletions(
+            database, self._syncing, self.journal, device))
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""
         self._addresses_changed = asyncio.Event()
