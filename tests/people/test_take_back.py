@@ -127,6 +127,35 @@ async def test_a_thief_that_took_out_the_others_first_is_out_itself(
     await _all_comes_back(tmp_path / "c", words, server.url, {"unsent", "other"}, {"trip"})
 
 
+async def test_a_take_back_that_was_cut_short_leaves_who_was_taken_out_as_it_was(
+        tmp_path: Path, server: Within) -> None:
+    """What it read by the words opens no relay to it later on: it is out, says so, and receives nothing. Run again, the
+    take-back does the rest."""
+    async with founded(tmp_path, server.url, "thief") as (thief, words):
+        trip = await thief.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="trip")
+        async with join(thief, tmp_path / "left", "left", server.url) as left:
+            await left.sync()
+        await thief.devices.remove("left")
+        await thief.collection("notes").put({"n": 1}, id="of the thief")
+        await thief.sync()
+        with pytest.raises(NotFound, match="nobody"):  # by then all was read
+            await taken_back(tmp_path / "left", words, expel=["nobody"])
+        await thief.collection("notes").put({"n": 2}, id="late")
+        await thief.sync()
+        async with open_again(tmp_path / "left") as left:
+            for _ in range(2):
+                with pytest.raises(RelayRefused, match="this device was removed"):
+                    await left.sync()
+            assert [space.removed for space in (await left.status()).spaces] == [True, True]
+            assert await ids(left) == {"of the thief"}
+        assert (await taken_back(tmp_path / "left", words, expel=["thief"])).problem == ""
+        async with open_again(tmp_path / "left") as left:
+            await left.sync()
+            assert [space.removed for space in (await left.status()).spaces] == [False, False]
+    await _all_comes_back(tmp_path / "c", words, server.url, {"of the thief", "late"}, {"trip"})
+
+
 @pytest.mark.slow
 async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path: Path, server: Within) -> None:
     """The owner removes the thief, the thief the owner, at the same time: both are out until the root says who."""

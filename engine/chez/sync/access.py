@@ -90,6 +90,17 @@ class Access:
             return self.keys
         return replace(self.keys, former=self.keys.former[:1] if self.space.inherited else ())
 
+    def owns(self, epoch: Epoch) -> bool:
+        """Whether it is for the device to come to a relay by an epoch's keys.
+
+        Not where it was taken out before the epoch began. It may have read that one by the person's own keys, in a
+        take-back that was cut short: while those are at hand it goes on.
+        """
+        if self.person is not None or self.recovery is not None or not self.removed:
+            return True
+        membership = self.space.membership
+        return not membership.knows((epoch.id,)) or membership.right(self.keys.id, (epoch.id,)).role is not None
+
     @property
     def former_tags(self) -> list[bytes]:
         """Where those lie of devices that this one was."""

@@ -97,7 +97,7 @@ class Admission:
     def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
         self.cursor, reset, epoch = result
         self.resumed(self.cursor, reset)
-        return self._open(epoch)
+        return self._open(epoch) if self.replica.access.owns(epoch) else self._denied()
 
     def _open(self, epoch: Epoch) -> list[Work]:
         self.phase, self.epoch = Phase.OPENING, epoch

@@ -48,9 +48,10 @@ class Tries:
         return [(space.handle, role, key) for role, key in keys if key is not None]
 
     def newest(self) -> Epoch | None:
-        """The newest epoch here, if it was not tried."""
-        newest = max(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
-        return None if newest.id in self._epochs else newest
+        """The newest epoch here that is for this device to try, if it was not tried."""
+        own = filter(self.replica.access.owns, self.replica.space.epochs.values())
+        newest = max(own, key=lambda epoch: (epoch.number, epoch.id), default=None)
+        return None if newest is None or newest.id in self._epochs else newest
 
     def leads(self, epoch: Epoch) -> bool:
         """Whether an epoch, which a packet brought, was not tried; if it fails, packets are asked for again.
