@@ -284,18 +284,22 @@ async def test_what_was_made_again_is_found_by_its_words(home: Path, rebuild: bo
     "INSERT INTO \"search 1\" (\"search 1\") VALUES ('delete-all')",
     ("INSERT INTO \"search 1\" (\"search 1\", rowid, c0) SELECT 'delete', n, 'tea' FROM record WHERE id = 'a'; "
      "INSERT INTO \"search 1\" (rowid, c0) SELECT n, 'milk' FROM record WHERE id = 'a'"),
+    ("INSERT INTO \"search 1\" (\"search 1\", rowid, c0) SELECT 'delete', n, iif(id = 'a', 'tea', 'tea with milk') "
+     "FROM record WHERE id IN ('a', 'b'); "
+     "INSERT INTO \"search 1\" (rowid, c0) SELECT n, iif(id = 'b', 'tea', 'tea with milk') "
+     "FROM record WHERE id IN ('a', 'b')"),
     *(pytest.param(damage, marks=pytest.mark.slow) for damage in (
         "INSERT INTO \"search 1\" (\"search 1\", rowid, c0) SELECT 'delete', n, 'tea' FROM record WHERE id = 'a'",
         "DELETE FROM \"search 1_docsize\" WHERE id = (SELECT n FROM record WHERE id = 'a')",
         "DROP TABLE \"search 1\""))])
 async def test_a_full_text_index_that_is_not_of_its_records_is_told(home: Path, damage: str) -> None:
-    """It found nothing, what is not there, or failed; the doctor says so beside an owner, which may write meanwhile,
-    and makes it anew."""
+    """It found nothing, what is not there, or elsewhere, or failed; the doctor says so beside an owner, which may write
+    meanwhile, and makes it anew."""
     async with chez.open(home, passphrase=PASSPHRASE) as opened:
         texts = opened.collection("texts", search=("text",))
         await texts.put_many([{"text": "tea"} for _ in range(1200)])
-        for id in ("a", "b"):
-            await texts.put({"text": "tea"}, id=id)
+        for id, text in (("a", "tea"), ("b", "tea with milk")):
+            await texts.put({"text": text}, id=id)
         await texts.search("tea")
         assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings == ()
     harm(home, lambda db: db.executescript(damage))
