@@ -205,6 +205,27 @@ async def test_a_proxy_whose_tls_does_not_stand_is_told_as_that(
             await open_socket(f"wss://{NAME}")
 
 
+async def test_tls_that_does_not_stand_behind_a_proxys_is_told_and_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is behind a proxy that is spoken to over TLS speaks none, or has another one's certificate: as anywhere."""
+    (tmp_path / "other").mkdir()
+    strange = Certificate(*Authority.make(tmp_path / "other").issue(name=NAME)).context
+    authority = Authority.make(tmp_path)
+    tls = Certificate(*authority.issue(name="proxy.example")).context
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    async with answering(PAGE) as page, relay(strange) as server:
+        for at, said in ((page, "speaks no TLS"), (f"ws://127.0.0.1:{server.port}", "not to be trusted")):
+            async with tunnel(at, tls=tls) as proxy:
+                port = int(proxy.url.rpartition(":")[2])
+                lead(monkeypatch, ("127.0.0.1", port), name="proxy.example")
+                monkeypatch.setenv("CHEZ_PROXY", f"https://proxy.example:{port}")
+                with pytest.raises(NotARelay, match=said):
+                    await open_socket(f"wss://{NAME}")
+                await asyncio.sleep(0)
+    assert not caplog.records
+
+
 async def test_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network whose IPv6 leads nowhere costs one pause, however many such addresses a name has."""
     six, four = (socket.AF_INET6, socket.AF_INET)

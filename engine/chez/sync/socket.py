@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, HTTPProxyConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
 from websockets.frames import CTRL_OPCODES, DATA_OPCODES, Frame, Opcode
 from websockets.protocol import State
-from websockets.proxy import get_proxy
-from websockets.uri import WebSocketURI, parse_uri
+from websockets.proxy import get_proxy, parse_proxy
+from websockets.uri import parse_uri
 
 from chez.sync.dialling import by_one_address, reached
 from chez.sync.failures import DIALLING, ForeignKey, ForeignProxy, why
@@ -79,23 +79,40 @@ class _Dial(dial):
 
 async def _by_proxy(dialled: _Dial, url: str, opened: Callable[[], Awaitable[ClientConnection]]) -> ClientConnection:
     """What is `opened` by way of the proxy at this URL. Raises `ForeignProxy`, and what that raises."""
-    dialled.proxy, named = await by_one_address(url), urlsplit(url)
-    if named.scheme == "https":  # its certificate is that of its name
-        dialled.create_connection_kwargs["proxy_server_hostname"] = named.hostname
-    make, led = dialled.factory, False
-
-    def factory(uri: WebSocketURI) -> ClientConnection:
-        nonlocal led
-        led = True
-        return make(uri)
-
-    dialled.factory = factory
-    try:
+    dialled.proxy = await by_one_address(url)
+    named = urlsplit(url)
+    if named.scheme != "https":
         return await opened()
+    loop, proxy, tls = asyncio.get_running_loop(), parse_proxy(dialled.proxy), dialled.create_connection_kwargs["ssl"]
+    try:  # its certificate is that of its name
+        transport, asking = await loop.create_connection(
+            lambda: _Asking(dialled.ws_uri, proxy), proxy.host, proxy.port, ssl=True, server_hostname=named.hostname)
     except ssl.SSLError as error:
-        if led:
-            raise
-        raise ForeignProxy from error  # before anything led to the relay
+        raise ForeignProxy from error
+    try:
+        await asking.response
+    except BaseException:
+        transport.abort()
+        raise
+    connection = dialled.factory(dialled.ws_uri)
+    transport.set_protocol(connection)
+    if tls is not None:
+        within = await loop.start_tls(transport, connection, ssl.create_default_context() if tls is True else tls,
+                                      server_hostname=dialled.ws_uri.host)
+        assert within is not None  # so it is, whatever its type says
+        transport = within
+    connection.connection_made(transport)
+    return connection
+
+
+class _Asking(HTTPProxyConnection):
+    """Asks a proxy that is spoken to over TLS for the way to a relay."""
+
+    def connection_made(self, transport: Any) -> None:
+        """TLS stands. Where that with the relay, which goes within, does not, Python before 3.11.8 and 3.12.2 hands the
+        error to what takes none (gh-113214): in its place comes another one, of ours, with a trace in the log."""
+        transport._force_close = lambda _: transport.abort()
+        super().connection_made(transport)
 
 
 class _Client(ClientConnection):
