@@ -33,7 +33,7 @@ async def _main(folder: str, point: int) -> None:
     name = ("ack", "ack", "put", "put", "_sent")[point]
     setattr(made, name, _dying(getattr(made, name), before=point % 2 == 0))
     async with chez.open(folder, passphrase=PASSPHRASE) as home:
-        await home.deposits.take()
+        await home.sync()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from tests.deposits.support import (
     put,
     values,
 )
+from tests.people.persons import persons
 from tests.people.support import join
 from tests.relay.support import Process
 
@@ -80,9 +81,14 @@ async def test_from_the_organisation_to_both_devices_and_back(
 
 
 async def test_a_relay_that_repeats_reorders_and_alters_changes_nothing(
-        home: chez.Home, insurer: Insurer, server: Process) -> None:
+        tmp_path: Path, insurer: Insurer, server: Process) -> None:
     """Items that are altered, repeated, in another order or of somebody else are dropped, and told; those behind them
     are taken; none of them is left at the relay, where it would take the room of others."""
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        await _repeated(anna, insurer, server)
+
+
+async def _repeated(home: chez.Home, insurer: Insurer, server: Process) -> None:
     to = await given(home, insurer, "lying")
     await home.deposits.take()
     good = [message(to, insurer.keys, [policy("l1", premium)], number=number)

@@ -20,6 +20,7 @@ import enum
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from chez.records.values import to_json
 from chez.store.database import Connection
 from chez_wire.login import inbox_of
 
-__all__ = ("COLLECTION", "LEAST_COST", "MAX_REJECTS", "Intake", "Verdict")
+__all__ = ("COLLECTION", "LEAST_COST", "LEFT", "MAX_REJECTS", "Intake", "Stays", "Verdict")
 
 COLLECTION: Final = "chez-deposits"
 """Where the lines about messages are kept in the private space; the store has an index of them by this name."""
@@ -58,12 +59,16 @@ MAX_DIGITS: Final = 16
 
 _DAY: Final = 24 * 3600 * 1000
 
+LEFT: Final = 7 * _DAY
+"""Milliseconds for which a message that was taken is left for the person's other devices, at most."""
+
 # The collection is no parameter: SQLite takes a partial index only for a condition that it can read.
+_OF_LINE: Final = "SELECT 1 FROM change JOIN entry ON entry.n = change.entry WHERE record = ?1"
 _LINES: Final = f"space = ? AND collection = '{COLLECTION}' AND json_extract(json, '$.address') = ?"
 
 
 class Verdict(enum.Enum):
-    """What became of an item; all but the last two may be deleted at the relay."""
+    """What became of an item; the last two are left at the relay for who may take them later."""
 
     TAKEN = "taken"
     REPEATED = "repeated"
@@ -71,6 +76,15 @@ class Verdict(enum.Enum):
     DROPPED = "dropped"
     UNALLOWED = "nobody said yet whose address it is"
     TOMORROW = "more came today than the address takes"
+
+
+class Stays(enum.Enum):
+    """How long an item that was taken is left at the relay: another device may have to take it, for this one is lost,
+    or is taken out before anybody else has read what it made of it."""
+
+    NOT = "another device has the line about it, there is none, or it is long ago"
+    ALONE = "a relay has the line, and no other device is known to"
+    UNSENT = "the line is nowhere else"
 
 
 @dataclass(frozen=True)
@@ -108,9 +122,12 @@ class Intake:
         self._book = book
         self._later = later
 
-    def take(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes,
-             now: int) -> tuple[Verdict, Counter[str]]:
-        """Take one item in at a time (Unix milliseconds); what became of it, and of its records."""
+    def take(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes, now: int, *,
+             again: bool = False) -> tuple[Verdict, Counter[str]]:
+        """Take one item in at a time (Unix milliseconds); what became of it, and of its records.
+
+        `again`: it was left at the relay when it was judged, and what is to be said of it was said.
+        """
         try:
             came = self._opened(db, stored, keys, item, now)
         except BadEntry:
@@ -128,9 +145,11 @@ class Intake:
                 outcome: Outcome = "too-large" if known.value.get("outcome") == "too-large" else "taken"
                 said = known.value.get("refused")  # an app may have written over the line
                 refused = said if type(said) is int and 0 <= said < 2**31 else 0
-                self._acknowledge(db, came, outcome, refused, now)
+                if not again:
+                    self._acknowledge(db, came, outcome, refused, now)
                 return Verdict.REPEATED, Counter()
-            self._acknowledge(db, came, "number-used", 0, now)
+            if not again:
+                self._acknowledge(db, came, "number-used", 0, now)
             return Verdict.DROPPED, Counter()
         quota, deposit = stored.quota, came.deposit
         records, size = self._today(db, stored, now)
@@ -148,6 +167,29 @@ class Intake:
             self._write(db, came, outcomes, rejects)
             self._note(db, came, "taken", outcomes, rejects, now)
         return Verdict.TAKEN, outcomes
+
+    def stays(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes, now: int) -> Stays:
+        """How long an item is left at the relay that was taken."""
+        try:
+            came = self._opened(db, stored, keys, item, now)
+        except BadEntry:
+            return Stays.NOT
+        line = None if came is None else self._known(db, came)
+        if line is None or line.state == PURGED:
+            return Stays.NOT
+        device = self._private.replica.access.device
+        unsent, others = db.execute(
+            f"SELECT EXISTS (SELECT 1 FROM change WHERE record = ?1 AND state = 1) OR EXISTS ({_OF_LINE} "
+            "AND author = ?2 AND NOT EXISTS (SELECT 1 FROM cursor WHERE cursor.space = entry.space "
+            "AND entry.n <= acknowledged "
+            "AND NOT EXISTS (SELECT 1 FROM sealed WHERE sealed.entry = entry.n AND sealed.relay = cursor.relay) "
+            "AND NOT EXISTS (SELECT 1 FROM lacking WHERE lacking.entry = entry.n AND lacking.relay = cursor.relay))), "
+            f"EXISTS ({_OF_LINE} AND author <> ?2)", (line.n, device)).fetchone()
+        if unsent:
+            return Stays.UNSENT
+        taken = line.value.get("taken")  # an app may have written over it
+        recent = isinstance(taken, datetime) and moment(now - LEFT) < taken
+        return Stays.ALONE if recent and not others and len(self._private.space.membership.devices) > 1 else Stays.NOT
 
     def _opened(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes, now: int) -> _Open | None:
         """What an item is; None while nobody said whose the address is. Raises `BadEntry`."""

@@ -31,6 +31,7 @@ async def sync_and_take(exchange: Exchange, deposits: Deposits, timeout: float, 
         return msgspec.structs.replace(report, deposits=taken)
     # So that what was taken is at the relay for the other devices when this returns.
     again = await exchange.sync(timeout, url, everywhere=everywhere, progress=progress)
+    await deposits._taking.let_go()
     return msgspec.structs.replace(
         again, sent=report.sent + again.sent, received=report.received + again.received,
         quarantined=report.quarantined + again.quarantined, reset=(*report.reset, *again.reset),
@@ -55,5 +56,7 @@ async def _follow(deposits: Deposits, changed: asyncio.Event, ready: Callable[[]
     while True:
         changed.clear()
         with suppress(ChezError):  # a full disk, say: what lies at the relay stays there
-            await deposits.take()
+            if (await deposits.take()).messages:
+                await ready()
+                await deposits._taking.let_go()
         await happened(changed, random.uniform(*PAUSE))

@@ -1,15 +1,18 @@
 """The relay's part of deposits: inboxes kept open and emptied, acknowledgements sent, revoked addresses closed.
 
 Each address has a connection of its own, which names its inbox and nothing else of this person; so does each
-organisation that is told something. An item is deleted at the relay when it is durable here. What may not be taken yet
-(nobody said whose the address is, or the day's quota is used up) stays there with all behind it, until it expires.
+organisation that is told something. An item that was taken is deleted at the relay when a relay has the line about it,
+and another device of the person, too, or a week is over: this device may be lost meanwhile, or be taken out by one that
+has not read that line, for which it is none. What may not be taken yet (nobody said whose the address is, or the day's
+quota is used up) stays there with all behind it, until it expires.
 """
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from chez.crypto import SigningKey
@@ -17,7 +20,7 @@ from chez.deposits.ack import Acknowledgement, seal_ack
 from chez.deposits.address import AddressKeys
 from chez.errors import ChezError, RelayRefused, RelayUnreachable
 from chez.home.deposits.addresses import AddressBook, Stored
-from chez.home.deposits.intake import Intake, Verdict
+from chez.home.deposits.intake import Intake, Stays, Verdict
 from chez.home.deposits.reports import DepositsReport
 from chez.home.held import Held
 from chez.store.database import Connection, Database
@@ -46,8 +49,14 @@ LONGEST: Final = 90 * 24 * 3600 * 1000
 TOGETHER: Final = 64
 """Items judged in one transaction, as long as none is taken: a flood of junk costs few commits."""
 
+MOST_LEFT: Final = 64
+"""Items that are left in an inbox for other devices, with what lies between: it is to have room for what comes, and
+each look gets them again."""
+
 MOST_ACKS: Final = 256
 """Acknowledgements sent in one go."""
+
+_SEEN: Final = "deposit.seen."
 
 _Due = tuple[int, bytes, int, int, bytes, str, int, int]
 
@@ -76,6 +85,34 @@ class _Tally:
         return DepositsReport(**self.counts, waiting=tuple(self.waiting), problems=tuple(self.problems))
 
 
+@dataclass(slots=True)
+class _Emptying:
+    """How far an inbox may be emptied: items are deleted from the first on."""
+
+    judged: int = 0
+    """The number of the last item that was judged."""
+    deleted: int = 0
+    """Up to which they are."""
+    unsent: bool = False
+    """Whether something is left that waits for a relay to have the line about it."""
+    _count: int = 0
+    _left: deque[tuple[int, int, Stays]] = field(default_factory=deque)
+
+    def saw(self, number: int, stays: Stays) -> None:
+        """One more item was judged."""
+        self.judged, self._count = number, self._count + 1
+        if stays is not Stays.NOT:
+            self._left.append((self._count, number, stays))
+            self.unsent = self.unsent or stays is Stays.UNSENT
+
+    @property
+    def upto(self) -> int:
+        """The number up to which items may be deleted."""
+        while self._left and self._left[0][2] is Stays.ALONE and self._count - self._left[0][0] >= MOST_LEFT:
+            self._left.popleft()
+        return self._left[0][1] - 1 if self._left else self.judged
+
+
 class Taking:
     """Takes what lies in the inboxes of a home's addresses; `now` gives Unix milliseconds."""
 
@@ -87,6 +124,7 @@ class Taking:
         self._intake = intake
         self._now = now
         self._alone = asyncio.Lock()
+        self._unsent: set[bytes] = set()  # the addresses where the last look left what no relay had the line about
 
     async def once(self) -> DepositsReport:
         """Look at every inbox once, and send the acknowledgements that are due; never raises for a relay."""
@@ -106,6 +144,14 @@ class Taking:
             await self._acknowledge(tally)
             return tally.report()
 
+    async def let_go(self) -> None:
+        """Delete at the relays what the last look left there because no relay had the line about it; now one may."""
+        async with self._alone:
+            for stored in await self._database.read(self._book.all):
+                if stored.id in self._unsent and stored.live(self._now()):
+                    last = await self._database.read(lambda db, id=stored.id: _seen(db, id))  # type: ignore[misc]
+                    await self._guarded(_Tally(), stored.label, partial(self._empty, last=last), stored)
+
     async def _guarded(self, tally: _Tally, what: str, work: Callable[[_Tally, Stored], Awaitable[None]],
                        stored: Stored) -> None:
         try:
@@ -120,11 +166,12 @@ class Taking:
 
     # --- one inbox --------------------------------------------------------------------------
 
-    async def _empty(self, tally: _Tally, stored: Stored) -> None:
+    async def _empty(self, tally: _Tally, stored: Stored, *, last: int | None = None) -> None:
+        """Look at what lies in an inbox; with a `last` number nothing behind it, which was not taken yet."""
         keys = self._book.keys(stored)
         if keys is None:
             return  # its epoch is still to come, by the next sync
-        inbox, dropped, looked, done = inbox_of(keys.inbox.public), 0, 0, 0
+        inbox, dropped, looked, done, emptying = inbox_of(keys.inbox.public), 0, 0, 0, _Emptying()
         async with connect(self._dialled(stored)) as relay:
             await relay.create_inbox(keys.inbox, keys.put.public, self._seconds(stored))
             await _open(relay, inbox, Role.TAKE, keys.inbox)
@@ -132,63 +179,78 @@ class Taking:
             async for event in relay.arrivals():
                 if not isinstance(event, InboxArrived):
                     raise RelayUnreachable("the relay ended the watch of a deposit inbox", "It is tried again.")
-                items = [item for item in event.items if item.number > done]
+                items = [item for item in event.items if item.number > done and (last is None or item.number <= last)]
                 if not event.items or looked >= MOST_ITEMS:
                     break
-                taken, refused, goes_on = await self._take(tally, stored, keys, items)
+                refused, goes_on = await self._take(tally, stored, keys, items, emptying)
                 dropped += refused
-                if taken:
-                    await relay.ack(inbox, taken)
+                if (upto := emptying.upto) > emptying.deleted:
+                    emptying.deleted = upto
+                    await relay.ack(inbox, upto)
                 if not goes_on:
                     break
                 if items:
                     tally.got_on()
                 looked, done = looked + len(event.items), max(done, event.items[-1].number)
+                if last is not None and done >= last:
+                    break
                 if not relay.unread:  # what is under way comes by itself
                     await relay.watch(inbox, done)
+        (self._unsent.add if emptying.unsent else self._unsent.discard)(stored.id)
         if dropped:
             await self._database.write(lambda db: self._private.engine.receipt(
                 db, "deposit-dropped", {"address": stored.id.hex(), "label": stored.label, "count": dropped}))
 
-    async def _take(self, tally: _Tally, stored: Stored, keys: AddressKeys,
-                    items: list[InboxItem]) -> tuple[int, int, bool]:
-        """Take items in: up to which number they may be deleted, how many were dropped, whether to go on."""
-        upto = dropped = at = 0
+    async def _take(self, tally: _Tally, stored: Stored, keys: AddressKeys, items: list[InboxItem],
+                    emptying: _Emptying) -> tuple[int, bool]:
+        """Take items in: how many were dropped, whether to go on."""
+        dropped = at = 0
         allowed = True
         while at < len(items):
             part = items[at:at + TOGETHER]
             judged = await self._database.write(lambda db, part=part: self._judged(db, stored, keys, part))  # type: ignore[misc]
-            for item, (verdict, outcomes) in zip(part, judged, strict=False):
+            for item, (verdict, outcomes, stays, again) in zip(part, judged, strict=False):
                 match verdict:
                     case Verdict.TOMORROW:
                         tally.waiting.append(stored.label)
-                        return upto, dropped, False
+                        return dropped, False
                     case Verdict.UNALLOWED:  # the others that ask there are to be shown, too
                         if allowed:
                             tally.waiting.append(stored.label)
                         allowed = False
                     case Verdict.TAKEN:
                         tally.counts.update({"messages": 1, **outcomes})
-                    case Verdict.DROPPED | Verdict.REFUSED if allowed:
+                    case Verdict.DROPPED | Verdict.REFUSED if allowed and not again:
                         dropped += verdict is Verdict.DROPPED
                         tally.counts["dropped"] += 1
                 if allowed:
-                    upto = item.number
+                    emptying.saw(item.number, stays)
             at += len(judged)
-        return upto, dropped, allowed
+        return dropped, allowed
 
     def _judged(self, db: Connection, stored: Stored, keys: AddressKeys,
-                items: list[InboxItem]) -> list[tuple[Verdict, Counter[str]]]:
-        """What becomes of items, up to the first that was taken: a transaction holds one message's records."""
+                items: list[InboxItem]) -> list[tuple[Verdict, Counter[str], Stays, bool]]:
+        """What becomes of items, up to the first that was taken: a transaction holds one message's records.
+
+        Last whether that was told before.
+        """
         # Read again in the transaction that writes: it may have been revoked, or be somebody's, since.
         now, current = self._now(), self._book.by_id(db, stored.id)
         if current is None or not current.live(now):
             raise RelayUnreachable("the address was revoked meanwhile")
-        judged = []
+        judged, seen, last, ends = [], _seen(db, stored.id), 0, False
         for item in items:
-            judged.append(self._intake.take(db, current, keys, item.item, now))
-            if judged[-1][0] in (Verdict.TAKEN, Verdict.TOMORROW):
+            again = item.number <= seen
+            verdict, outcomes = self._intake.take(db, current, keys, item.item, now, again=again)
+            stays = (self._intake.stays(db, current, keys, item.item, now) if verdict is Verdict.REPEATED else
+                     Stays.UNSENT if verdict in (Verdict.TAKEN, Verdict.REFUSED) else Stays.NOT)
+            judged.append((verdict, outcomes, stays, again))
+            ends = ends or verdict in (Verdict.UNALLOWED, Verdict.TOMORROW)
+            last = last if ends else item.number
+            if verdict in (Verdict.TAKEN, Verdict.TOMORROW):
                 break
+        if last > seen:
+            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SEEN + stored.id.hex(), last))
         return judged
 
     async def _close(self, tally: _Tally, stored: Stored) -> None:
@@ -249,6 +311,12 @@ class Taking:
     async def _sent(self, said: list[_Due]) -> None:
         await self._database.write(lambda db: db.executemany(
             "DELETE FROM deposit_ack WHERE n = ?", [(one[0],) for one in said]))
+
+
+def _seen(db: Connection, address: bytes) -> int:
+    """The number of the last item at an address that was judged: what comes again of those was left there."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_SEEN + address.hex(),)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 async def _open(relay: RelayConnection, inbox: bytes, role: Role, key: SigningKey) -> None:
