@@ -6,6 +6,7 @@ Others choose these relays (a provider, whoever invites), so one that is asked a
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -66,25 +67,34 @@ class InboxItems:
     def __init__(self, relay: RelayConnection, inbox: bytes) -> None:
         self._relay = relay
         self._inbox = inbox
-        self._items = self._iterate()
+        self._pages = self._iterate()
+        self._left = deque[InboxItem]()
 
     def __aiter__(self) -> AsyncIterator[InboxItem]:
-        return self._items
+        return self
 
     async def __anext__(self) -> InboxItem:
-        return await anext(self._items)
+        if not self._left:
+            self._left.extend(await anext(self._pages))
+        return self._left.popleft()
+
+    async def page(self) -> list[InboxItem]:
+        """The next items that came together, one at least, for who makes several durable and deletes them in one go."""
+        found = list(self._left) or await anext(self._pages)
+        self._left.clear()
+        return found
 
     async def ack(self, number: int) -> None:
         """Delete the items numbered up to `number` at the relay."""
         async with _answered(self._relay):
             await self._relay.ack(self._inbox, number)
 
-    async def _iterate(self) -> AsyncIterator[InboxItem]:
+    async def _iterate(self) -> AsyncIterator[list[InboxItem]]:
         async for event in self._relay.arrivals():
             match event:
                 case InboxArrived(items=items):
-                    for item in items:
-                        yield item
+                    if items:
+                        yield list(items)
                 case Refused(code=code, message=message):
                     raise RelayRefused(f"the relay ended the watch: {message}", reason=code)
 

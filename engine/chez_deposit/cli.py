@@ -280,6 +280,10 @@ def _tell(came: Collected, as_json: bool) -> None:
         json_line(msgspec.to_builtins(came))
     else:
         say(f"{came.taken:,} taken, {came.refused:,} refused")
+        if came.dropped:
+            say(f"{_count(came.dropped, 'item')} dropped that no customer's device signed: whoever has your card can "
+                "put such, and keeps acknowledgements out while the inbox is full. `chez-deposit acks --follow` takes "
+                "them out as they come; devices try again for 90 days", err=True)
         for problem in came.problems:
             say(f"  {problem}", err=True)
 

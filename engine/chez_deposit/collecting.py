@@ -22,6 +22,11 @@ MOST_ITEMS: Final = 64 * MAX_INBOX_ITEMS
 a relay may repeat what is in it."""
 
 
+TOGETHER: Final = 256
+"""Items that are put into the book, and deleted at the relay, in one go: one by one they would take longer than whoever
+has the card needs to put others."""
+
+
 @dataclass(slots=True)
 class Collected:
     """What came: messages that customers' devices have, those that they never take, and what was none of this."""
@@ -37,9 +42,9 @@ async def collect(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
                   told: Callable[[Collected], None] | None = None) -> Collected:
     """Take what waits, and what comes within `wait` seconds; None goes on until it is cancelled.
 
-    An acknowledgement is deleted at the relay when it is in the book. `told` hears of each that came. Those for former
-    keys are taken at the same time, as far as their relays let (`Collected.problems`). Raises `RelayUnreachable`,
-    `RelayRefused`.
+    An acknowledgement is deleted at the relay when it is in the book. `told` hears of what came, some at a time. Those
+    for former keys are taken at the same time, as far as their relays let (`Collected.problems`). Raises
+    `RelayUnreachable`, `RelayRefused`.
     """
     report = Collected()
 
@@ -74,34 +79,40 @@ async def _collect(book: Book, mailbox: Mailbox, now: Callable[[], int], wait: f
         while wait is None or looked < MOST_ITEMS:
             try:
                 async with asyncio.timeout(timeout):  # Python 3.11's `wait_for` may lose a cancellation
-                    item = await anext(items)
+                    page = await items.page()
             except TimeoutError:
                 return
-            looked += 1
-            if item.number > last:
-                last = item.number
-                _note(book, mailbox, item.item, now(), report)
-                await items.ack(item.number)
+            looked += len(page)
+            new = [item for item in page if item.number > last]
+            for start in range(0, len(new), TOGETHER):
+                part = new[start:start + TOGETHER]
+                last = part[-1].number
+                _note(book, mailbox, [item.item for item in part], now(), report)
+                await items.ack(last)
                 if told is not None:
                     told(report)
             timeout = None if wait is None else min(_QUIET, wait)
 
 
-def _note(book: Book, mailbox: Mailbox, item: bytes, now: int, report: Collected) -> None:
-    """Put one acknowledgement into the book; what is none, or of no message of this book, is dropped."""
-    try:
-        said = open_ack(item, mailbox.sealing, mailbox.inbox)
-    except BadEntry:
-        report.dropped += 1
+def _note(book: Book, mailbox: Mailbox, items: list[bytes], now: int, report: Collected) -> None:
+    """Put acknowledgements into the book; what is none, or of no message of this book, is dropped."""
+    said = []
+    for item in items:
+        try:
+            said.append(open_ack(item, mailbox.sealing, mailbox.inbox))
+        except BadEntry:
+            report.dropped += 1
+    if not said:
         return
-    state, note = (State.TAKEN, "") if said.outcome == "taken" else (State.REFUSED, said.outcome)
     with book.writing() as db:
-        changed = db.execute(
-            "UPDATE message SET state = ?, at = ?, item = NULL, refused = ?, note = ? WHERE address = ? AND era = ? "
-            "AND number = ? AND hash = ? AND state IN (?, ?)",
-            (state, now, min(said.refused, 2**31), note, said.address, said.era, said.number, said.hash, State.QUEUED,
-             State.SENT)).rowcount
-    if changed and state is State.TAKEN:
-        report.taken += 1
-    elif changed:
-        report.refused += 1
+        for one in said:
+            state, note = (State.TAKEN, "") if one.outcome == "taken" else (State.REFUSED, one.outcome)
+            changed = db.execute(
+                "UPDATE message SET state = ?, at = ?, item = NULL, refused = ?, note = ? WHERE address = ? "
+                "AND era = ? AND number = ? AND hash = ? AND state IN (?, ?)",
+                (state, now, min(one.refused, 2**31), note, one.address, one.era, one.number, one.hash, State.QUEUED,
+                 State.SENT)).rowcount
+            if changed and state is State.TAKEN:
+                report.taken += 1
+            elif changed:
+                report.refused += 1

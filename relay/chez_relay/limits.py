@@ -58,6 +58,10 @@ class Limits:
         2048.0, "Items put into one inbox at once, by all who have its key: as many as wait in two.")
     puts_rate_per_inbox: float = _limit(
         64.0, "Items put into one inbox each second after that: who refills it keeps its owner busy no more than so.")
+    puts_burst_per_inbox_and_address: float = _limit(
+        1024.0, "Items of these from one address at once: whoever is one of many that have the key, as of an inbox for "
+        "acknowledgements, keeps the others out by no more than half.")
+    puts_rate_per_inbox_and_address: float = _limit(32.0, "Items of these from one address each second after that.")
     kept_bytes: int = _limit(64 * MIB, "Bytes kept of connections that ended and may be taken up again.")
     kept_bytes_per_address: int = _limit(8 * MIB, "Bytes of these that connections of one address may leave.")
     kept_burst_per_address: float = _limit(

@@ -43,12 +43,12 @@ class _May:
     """What one connection may still do, by its own limits and its address's."""
 
     def __init__(self, addresses: Addresses, account: Account, limits: Limits, clock: Callable[[], float],
-                 puts: Buckets, counts: Counts) -> None:
+                 puts: Buckets, puts_of_one: Buckets, counts: Counts) -> None:
         self._addresses = addresses
         self._account = account
         self._clock = clock
         self._packets = Bucket(limits.packets_burst, limits.packets_rate)
-        self._puts = puts
+        self._puts, self._puts_of_one = puts, puts_of_one
         self._limits = limits
         self._counts = counts
         self._ephemeral: Bucket | None = None
@@ -76,7 +76,8 @@ class _May:
 
     def put(self, inbox: bytes) -> bool:
         """Put one more item into an inbox."""
-        return self._puts.take(inbox.hex(), self._clock())
+        name, now = inbox.hex(), self._clock()
+        return self._puts_of_one.take(f"{name} {self._account.name}", now) and self._puts.take(name, now)
 
     def broadcast(self) -> bool:
         """Pass on one more ephemeral message."""
@@ -116,6 +117,7 @@ class RelayServer:
         self._clock = clock
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
         self._puts = Buckets(limits.puts_burst_per_inbox, limits.puts_rate_per_inbox)
+        self._puts_of_one = Buckets(limits.puts_burst_per_inbox_and_address, limits.puts_rate_per_inbox_and_address)
         self.counts = Counts()
         self.door = Door(limits, clock, self.counts, trusted=trusted, header=header, tls=tls, near=known is not None)
         self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
@@ -196,7 +198,8 @@ class RelayServer:
         socket = self.door.guest(websocket)
         account = self.door.account(socket)
         kept = self._kept.at(account.name)
-        may = _May(self.door.addresses, account, self._limits, self._clock, self._puts, self.counts)
+        may = _May(self.door.addresses, account, self._limits, self._clock, self._puts, self._puts_of_one,
+                   self.counts)
         session = RelaySession(
             names=self._names_for(websocket), nonce=self._random(32), incarnation=self._storage.incarnation,
             tokens=self._tokens, may=may, kept=kept, known=self._known,
@@ -276,7 +279,8 @@ class RelayServer:
             if not (isinstance(result, Expired) and result.more):
                 self.door.addresses.forget_idle()
                 self._kept.forget_old()
-                self._puts.forget_full(self._clock())
+                for puts in (self._puts, self._puts_of_one):
+                    puts.forget_full(self._clock())
                 await asyncio.sleep(self._limits.expiry_interval)
 
     async def _expired(self) -> Result:

@@ -441,9 +441,9 @@ async def test_an_inbox_that_never_ends_is_left(book: Book, monkeypatch: pytest.
     class Items:
         number = 0
 
-        async def __anext__(self) -> InboxItem:
+        async def page(self) -> list[InboxItem]:
             Items.number += rises or not Items.number
-            return InboxItem(Items.number, b"junk")
+            return [InboxItem(Items.number, b"junk")]
 
         async def ack(self, number: int) -> None:
             acknowledged.append(number)

@@ -1,12 +1,16 @@
 """Who has an inbox's key puts so much into it and no more, however fast its owner takes it out."""
 
 import asyncio
+from itertools import count
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect as dial
 
 from chez.errors import RelayRefused
 from chez.sync.connection import RelayConnection, connect
+from chez.sync.events import Completed, Event
+from chez.sync.session import ClientSession
 from chez_relay.limits import Limits
 from chez_relay.server import serving
 from chez_relay.storage import Quotas
@@ -42,6 +46,37 @@ async def test_a_flood_into_an_inbox_is_held_whoever_has_its_key() -> None:
             assert await put(second, boxes[1], 2) == ["done"] * 2
             now[0] += 2
             assert await put(second, boxes[0], 3) == ["done"] * 2 + [later]
+
+
+async def test_one_address_fills_no_more_than_its_part_of_an_inbox_that_many_have_the_key_of() -> None:
+    """Whoever is one of them keeps others out by no more than half of what the inbox takes, on all connections."""
+    now, owner, writer = [0.0], key("owner"), key("writer")
+    limits = Limits(puts_burst_per_inbox=6, puts_rate_per_inbox=2, puts_burst_per_inbox_and_address=3,
+                    puts_rate_per_inbox_and_address=1)
+    inbox, numbers = inbox_of(owner.public), count()
+    async with (serving(MemoryStorage(seed("i")), "127.0.0.1", 0, limits=limits, clock=lambda: now[0],
+                        trusted=["127.0.0.0/8"]) as server, connect(f"ws://127.0.0.1:{server.port}") as here):
+        await here.create_inbox(owner, writer.public, 600)
+
+        async def put(address: str, times: int) -> int:
+            """From an address, on a connection of its own; how much of it was taken."""
+            name = f"127.0.0.1:{server.port}"
+            session, events = ClientSession(name, seed("nonce")), list[Event]()
+            session.open([(inbox, Role.PUT, writer)])
+            for _ in range(times):
+                session.put(inbox, seed(f"item {next(numbers)}"))
+            async with dial(f"ws://{name}", compression=None,
+                            additional_headers={"X-Forwarded-For": address}) as socket:
+                while waiting := session.data_to_send():
+                    for data in waiting:
+                        await socket.send(data)
+                        events += session.receive(await socket.recv(decode=False))
+            assert len(events) == 2 + times
+            return sum(isinstance(event, Completed) for event in events)
+
+        assert [await put("192.0.2.1", 2), await put("192.0.2.1", 2), await put("192.0.2.2", 9)] == [2, 1, 3]
+        now[0] += 1
+        assert [await put("192.0.2.1", 9), await put("192.0.2.3", 9)] == [1, 1]
 
 
 async def test_who_had_the_key_of_an_inbox_that_expired_puts_nothing_into_the_next() -> None:

@@ -171,6 +171,7 @@ _SENTENCES: Final = (
     f"At most {Quotas().inbox_items} items wait",
     f"`full` | {Quotas().inbox_items} items wait",
     f"an inbox takes {_RELAY.puts_burst_per_inbox:.0f} at once and then {_RELAY.puts_rate_per_inbox:.0f} a second",
+    f"{_RELAY.puts_burst_per_inbox_and_address:.0f} and {_RELAY.puts_rate_per_inbox_and_address:.0f} of these from one",
     f"may ask {_RELAY.packets_burst:.0f} times at once and then {_RELAY.packets_rate:.0f} times a second",
     f"{size(_RELAY.kept_bytes)} in all, {size(_RELAY.kept_bytes_per_address)} for an address",
     f"({_RELAY.ephemeral_burst:.0f} at once, then {_RELAY.ephemeral_rate:.0f} a second for a connection;",
