@@ -172,6 +172,7 @@ class Taking:
         if keys is None:
             return  # its epoch is still to come, by the next sync
         inbox, dropped, looked, done, emptying = inbox_of(keys.inbox.public), 0, 0, 0, _Emptying()
+        seen = await self._database.read(lambda db: _seen(db, stored.id))
         async with connect(self._dialled(stored)) as relay:
             await relay.create_inbox(keys.inbox, keys.put.public, self._seconds(stored))
             await _open(relay, inbox, Role.TAKE, keys.inbox)
@@ -196,6 +197,8 @@ class Taking:
                     break
                 if not relay.unread:  # what is under way comes by itself
                     await relay.watch(inbox, done)
+        if last is None and 0 < emptying.judged < seen:  # the last that is told is deleted last: it is a new inbox
+            await self._database.write(lambda db: _see(db, stored.id, emptying.judged))
         (self._unsent.add if emptying.unsent else self._unsent.discard)(stored.id)
         if dropped:
             await self._database.write(lambda db: self._private.engine.receipt(
@@ -208,7 +211,8 @@ class Taking:
         allowed = True
         while at < len(items):
             part = items[at:at + TOGETHER]
-            judged = await self._database.write(lambda db, part=part: self._judged(db, stored, keys, part))  # type: ignore[misc]
+            judged = await self._database.write(
+                lambda db, part=part, told=allowed: self._judged(db, stored, keys, part, told=told))  # type: ignore[misc]
             for item, (verdict, outcomes, stays, again) in zip(part, judged, strict=False):
                 match verdict:
                     case Verdict.TOMORROW:
@@ -228,29 +232,29 @@ class Taking:
             at += len(judged)
         return dropped, allowed
 
-    def _judged(self, db: Connection, stored: Stored, keys: AddressKeys,
-                items: list[InboxItem]) -> list[tuple[Verdict, Counter[str], Stays, bool]]:
+    def _judged(self, db: Connection, stored: Stored, keys: AddressKeys, items: list[InboxItem], *,
+                told: bool) -> list[tuple[Verdict, Counter[str], Stays, bool]]:
         """What becomes of items, up to the first that was taken: a transaction holds one message's records.
 
-        Last whether that was told before.
+        Last whether that was told before; whether it is `told` now depends on what came before them.
         """
         # Read again in the transaction that writes: it may have been revoked, or be somebody's, since.
         now, current = self._now(), self._book.by_id(db, stored.id)
         if current is None or not current.live(now):
             raise RelayUnreachable("the address was revoked meanwhile")
-        judged, seen, last, ends = [], _seen(db, stored.id), 0, False
+        judged, seen, last = [], _seen(db, stored.id), 0
         for item in items:
             again = item.number <= seen
             verdict, outcomes = self._intake.take(db, current, keys, item.item, now, again=again)
             stays = (self._intake.stays(db, current, keys, item.item, now) if verdict is Verdict.REPEATED else
                      Stays.UNSENT if verdict in (Verdict.TAKEN, Verdict.REFUSED) else Stays.NOT)
             judged.append((verdict, outcomes, stays, again))
-            ends = ends or verdict in (Verdict.UNALLOWED, Verdict.TOMORROW)
-            last = last if ends else item.number
+            told = told and verdict not in (Verdict.UNALLOWED, Verdict.TOMORROW)
+            last = item.number if told else last
             if verdict in (Verdict.TAKEN, Verdict.TOMORROW):
                 break
         if last > seen:
-            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SEEN + stored.id.hex(), last))
+            _see(db, stored.id, last)
         return judged
 
     async def _close(self, tally: _Tally, stored: Stored) -> None:
@@ -317,6 +321,10 @@ def _seen(db: Connection, address: bytes) -> int:
     """The number of the last item at an address that was judged: what comes again of those was left there."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (_SEEN + address.hex(),)).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def _see(db: Connection, address: bytes, number: int) -> None:
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_SEEN + address.hex(), number))
 
 
 async def _open(relay: RelayConnection, inbox: bytes, role: Role, key: SigningKey) -> None:
