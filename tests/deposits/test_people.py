@@ -361,6 +361,23 @@ async def test_who_has_the_address_can_only_put(home: chez.Home, insurer: Insure
             await relay.ack(to.inbox, 1)
 
 
+async def test_what_lies_behind_who_asks_is_told_when_it_is_judged(
+        home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody said whose an address is, what is behind the first that asks was not told; then it is, once."""
+    monkeypatch.setattr(taking, "TOGETHER", 1)
+    made = await home.deposits.new("behind", [POLICIES], acks="none")
+    assert made.text is not None
+    to, card = read_address(made.text), insurer.keys.card
+    await home.deposits.take()
+    await put(to, message(to, insurer.keys, [policy("b1")], card=card.text), b"one of junk", b"another one")
+    report = await home.deposits.take()
+    assert (report.messages, report.dropped, report.waiting) == (0, 0, ("behind",))
+    await home.deposits.allow("behind", card.words)
+    for counts in ((1, 2), (0, 0)):
+        report = await home.deposits.take()
+        assert (report.messages, report.dropped) == counts
+
+
 async def test_junk_in_the_organisations_inbox_is_taken_out_many_at_a_time_and_told(
         home: chez.Home, insurer: Insurer, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has the card can fill it: it is emptied in few round trips, what a customer's device said in between
