@@ -1879,7 +1879,7 @@ class Space(Front[AsyncSpace]):
         """Delete it, with all that is in it: at its relays, here, and on the person's other devices.
 
         For who is alone in it. Raises `NotAllowed`, `RelayUnreachable`, `RelayRefused`: then it
-        is here still.
+        is here still. What is cut off when a relay had deleted it, the next sync finishes.
         """
         self._portal.call(lambda call: self._inner.delete())
 
