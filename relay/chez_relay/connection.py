@@ -52,7 +52,7 @@ class Connection:
     """Drives one `RelaySession` over one websocket until it closes (`run`)."""
 
     __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_left_before", "_load", "_outbox",
-                 "_passing", "_room", "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon",
+                 "_over", "_passing", "_room", "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon",
                  "_writer", "followed")
 
     def __init__(
@@ -76,6 +76,7 @@ class Connection:
         self._left_before = 0
         self._closing: Close | None = None
         self._deaf = False
+        self._over = False
         self._writer: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -115,7 +116,10 @@ class Connection:
             self._socket.take = None
             self._deaf = True
             self._held.clear()
-            await self._end_writing()
+            try:
+                await self._end_writing()
+            finally:
+                self._over = True
 
     def _take(self, message: bytes) -> bool:
         """Handle a message as the socket finds it, if there is room for what it asks; whether that was done."""
@@ -236,6 +240,9 @@ class Connection:
         """The storage answered what weighed so much until then."""
         effects: list[Effect] = []
         self._socket.ask(-weight)
+        if self._over:  # what it would open and follow now nobody would let go of any more
+            self._hold(-weight)
+            return
         try:
             effects = self._session.completed(ask, result)
         finally:  # whatever comes of it, the storage holds it no more
