@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import socket
+import stat
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ CERTIFICATE_DAYS: Final = 14
 """Days before its end at which a certificate should have been renewed: most are, a month before."""
 
 SPARE_FILES: Final = 64
+_FILES: Final = ("relay.lock", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 _WORDS: Final = ("good", "warning", "bad")
 
 
@@ -82,8 +84,8 @@ def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> 
         yield from _secrets(settings, clock())
         return
     data = settings.data
-    there = data if data.is_dir() else next(path for path in data.absolute().parents if path.is_dir())
-    yield _permissions("data folder", data, 0o077, "others may read the store")
+    there = next(path for path in (data, *data.absolute().parents) if _is_folder(path))
+    yield _folder(data)
     yield _space(there)
     yield _sync(there)
     yield from _store(data)
@@ -93,18 +95,51 @@ def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> 
     yield from _secrets(settings, clock())
 
 
-def _permissions(what: str, path: Path, mask: int, harm: str) -> Finding:
+def _is_folder(path: Path) -> bool:
     try:
-        mode = path.stat().st_mode
+        return path.is_dir()
+    except OSError:  # it lies where this user may not look
+        return False
+
+
+def _folder(data: Path) -> Finding:
+    """The data folder, and the files of a store in it: a relay needs each, and makes each its own user's alone."""
+    what = "data folder"
+    try:
+        mode = data.stat().st_mode
     except FileNotFoundError:
         return Finding(what, 0, "not there yet")
     except OSError as error:
         return Finding(what, 2, f"it can't be looked at: {error.strerror}")
-    if not os.access(path, os.R_OK | (os.W_OK | os.X_OK if path.is_dir() else 0)):
+    if not stat.S_ISDIR(mode):
+        return Finding(what, 2, f"{data} is no folder")
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
         return Finding(what, 2, "this user may not use it")
-    if mode & mask:
-        return Finding(what, 1, f"{harm} (its mode is {mode & 0o777:o}): take the rights of others away with chmod")
+    files = [data / name for name in _FILES if name in os.listdir(data)]
+    if foreign := [path.name for path in files if not os.access(path, os.R_OK | os.W_OK)]:
+        return Finding(what, 2, f"this user may not write {foreign[0]} in it: give it back with chown or chmod")
+    if mode & 0o022:
+        return Finding(what, 1, _harm("others may put another store there", mode))
+    if mode & 0o011 and (shown := [path for path in files if path.stat().st_mode & 0o077]):
+        return Finding(what, 1, _harm(f"others may read {shown[0].name} in it", shown[0].stat().st_mode))
+    return Finding(what, 0, "what is in it is this user's alone")
+
+
+def _permissions(what: str, path: Path, harm: str) -> Finding:
+    """A file that is a secret."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return Finding(what, 2, f"it can't be looked at: {error.strerror}")
+    if not os.access(path, os.R_OK):
+        return Finding(what, 2, "this user may not use it")
+    if mode & 0o077:
+        return Finding(what, 1, _harm(harm, mode))
     return Finding(what, 0, "this user's alone")
+
+
+def _harm(harm: str, mode: int) -> str:
+    return f"{harm} (its mode is {mode & 0o777:o}): take the rights of others away with chmod"
 
 
 def _space(folder: Path) -> Finding:
@@ -204,13 +239,15 @@ def _replicas(settings: Configuration) -> Iterator[Finding]:
 
 
 def _store(data: Path) -> Iterator[Finding]:
-    if not (data / FILE_NAME).exists():
-        yield Finding("store", 0, "none yet")
-        return
     try:
+        if not (data / FILE_NAME).exists():
+            yield Finding("store", 0, "none yet")
+            return
         found = census(data)
     except RelayError as error:
         yield Finding("store", 2, str(error))
+    except OSError as error:
+        yield Finding("store", 2, f"it can't be looked at: {error.strerror}")
     else:
         yield Finding("store", 0, f"it opens and counts {found.spaces} spaces, {found.entries} entries; "
                                   "whether each is whole was not looked at, `chez-relay check` does")
@@ -282,10 +319,10 @@ def _port(what: str, setting: str, address: str) -> Finding:
 
 def _secrets(settings: Configuration, now: float) -> Iterator[Finding]:
     if settings["token_file"]:
-        yield _permissions("tokens", Path(settings["token_file"]), 0o077, "others may read them")
+        yield _permissions("tokens", Path(settings["token_file"]), "others may read them")
         yield _tried("tokens", settings.tokens)
     if settings["tls_key"]:
-        yield _permissions("certificate's key", Path(settings["tls_key"]), 0o077, "others may read it")
+        yield _permissions("certificate's key", Path(settings["tls_key"]), "others may read it")
     try:
         certificate = settings.certificate()
     except RelayError as error:

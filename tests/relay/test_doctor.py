@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import socketserver
 import sqlite3
@@ -57,6 +58,57 @@ def test_the_doctor_finds_what_must_be_mended(tmp_path: Path) -> None:
     assert {name: level for name, level in found.items() if name not in ("disk", "fsync", "open files")} == {
         "data folder": 1, "store": 2, "clock": 0, "port": 1, "tokens": 2, "certificate's key": 1, "certificate": 2}
     assert sorted(path.name for path in data.iterdir()) == ["relay.sqlite"]
+
+
+def test_the_doctor_goes_on_where_it_may_not_look(tmp_path: Path) -> None:
+    """As at the folder of a service's own user: that is one finding among the others, and no end of the command."""
+    (tmp_path / "relay.sqlite").symlink_to("x" * 300)  # longer than a name may be: what root may not look at either
+    for data, what in ((tmp_path, "store"), (tmp_path / ("x" * 300) / "data", "data folder")):
+        found = levels({"data": str(data)})
+        assert found[what] == 2 and {"disk", "fsync", "port"} <= found.keys()
+
+
+@pytest.mark.parametrize("name", ["relay.lock", "relay.sqlite", "relay.sqlite-wal", "relay.sqlite-shm"])
+def test_the_doctor_finds_a_file_that_serve_could_not_write(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Once a relay was run as root in it, a folder has files that its own user may not use: `serve` refuses then."""
+    asyncio.run(made_empty(tmp_path))
+    for one in ("relay.sqlite-wal", "relay.sqlite-shm", "relay.sqlite.before-0002"):
+        (tmp_path / one).touch()
+    may = os.access
+
+    def access(path: Path, mode: int) -> bool:
+        return path.name not in denied and may(path, mode)
+
+    monkeypatch.setattr(os, "access", access)
+    denied = {"relay.sqlite.before-0002"}
+    assert levels({"data": str(tmp_path)})["data folder"] < 2
+    denied.add(name)
+    (found,) = (one for one in examine(load({"data": str(tmp_path)}, {})) if one.what == "data folder")
+    assert found.level == 2 and f"{name} in it" in found.text
+
+
+def test_the_doctor_says_what_others_may_do_and_nothing_else(tmp_path: Path) -> None:
+    """A relay's files are its user's alone also in a folder that others may enter: nobody reads the store there."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    asyncio.run(made_empty(data))
+    found = []
+    for mode, file in ((0o755, 0o600), (0o755, 0o640), (0o700, 0o640), (0o770, 0o600)):
+        data.chmod(mode)
+        (data / "relay.sqlite").chmod(file)
+        found.append(levels({"data": str(data)})["data folder"])
+    assert found == [0, 1, 0, 1]
+
+
+def test_the_doctor_calls_no_file_good_that_is_not_there(tmp_path: Path) -> None:
+    """A key of TLS or tokens that were to be there; a data folder that is none."""
+    missing = str(tmp_path / "missing")
+    found = list(examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0", "token_file": missing,
+                               "tls_certificate": missing, "tls_key": missing}, {})))
+    assert {one.level for one in found if one.what in ("tokens", "certificate", "certificate's key")} == {2}
+    (tmp_path / "file").touch()
+    assert levels({"data": str(tmp_path / "file")})["data folder"] == 2
 
 
 @pytest.fixture

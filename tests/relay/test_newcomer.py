@@ -62,6 +62,14 @@ def test_an_address_in_use_is_said_as_people_say_it(tmp_path: Path) -> None:
                             f"  stop what uses it, or set another ({setting})"]
 
 
+def test_the_file_of_a_data_folder_that_can_t_be_used_is_named(tmp_path: Path) -> None:
+    """Where the folder itself is well, "let this user write there" would send an operator to the wrong place."""
+    (tmp_path / "d" / "relay.lock").mkdir(parents=True)
+    found = chez_relay(tmp_path, "serve", "--data", "d", "--listen", "127.0.0.1:0")
+    assert found.returncode == 1
+    assert found.stderr.startswith("chez-relay: relay.lock in the data folder d can't be used: Is a directory\n")
+
+
 async def test_numbers_of_an_event_are_in_the_log_for_people_too(tmp_path: Path) -> None:
     """What JSON has as fields stands behind the text."""
     log = tmp_path / "log"

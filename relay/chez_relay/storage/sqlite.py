@@ -77,7 +77,9 @@ class SqliteStorage:
             _make(folder)
             lock = _take_lock(folder)
         except OSError as error:
-            raise StorageFailed(f"the data folder {folder} can't be used: {error.strerror}",
+            named = Path(error.filename or folder)
+            within = f"{named.name} in " if named.parent == folder else ""
+            raise StorageFailed(f"{within}the data folder {folder} can't be used: {error.strerror}",
                                 "name another with --data, or let this user write there") from error
         opened: list[tuple[sqlite3.Connection, bytes] | Exception] = []
 
