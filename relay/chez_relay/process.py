@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ __all__ = ("run",)
 SPARE_FILES: Final = 64
 """File descriptors beside those of connections: the store, the log, listeners."""
 
+SILENT_SECONDS: Final = 3.0
+"""For a cluster to answer before the log says that it does not yet."""
+
 GARBAGE: Final = 20_000
 """Objects that are made and not freed before it is looked whether they hold each other: a few megabytes."""
 
@@ -48,7 +52,8 @@ def run(settings: Configuration) -> None:
     try:
         logs.begin(settings["log_format"], settings["log_file"])
     except OSError as error:
-        raise BadConfiguration(f"the log file can't be written: {error.strerror}") from error
+        raise BadConfiguration(f"the log file {settings['log_file']} can't be written: {error.strerror}",
+                               "name another (log_file), or let this user write there") from error
     _collect_seldom()
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_serve(settings, data, tokens, certificate))
@@ -103,7 +108,7 @@ async def _serve(
         # The pages are the first to come and the last to go: bringing a store up to date takes its time, and so does
         # draining, and who watches the process must not take that for its end.
         status = await _status(stack, settings, served, data, certificate) if settings["status"] else ""
-        storage = await _unless_stopped(opened(settings), signals.stop, at_once=data is None)
+        storage = await _unless_stopped(opened(settings), signals.stop, cluster=data is None)
         if storage is None:
             _log.info("stopped before it listened")
             return
@@ -116,6 +121,7 @@ async def _serve(
         except OSError as error:
             raise unbound("listen", settings["listen"], error) from error
         served.append(server)
+        _look_at(certificate)
         reloading = asyncio.create_task(_reload_when_told(signals.renewed, settings, server, certificate))
         stack.callback(reloading.cancel)
         _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
@@ -130,17 +136,21 @@ async def _serve(
 
 
 async def _unless_stopped(
-    opening: Coroutine[None, None, Storage], stop: asyncio.Event, *, at_once: bool
+    opening: Coroutine[None, None, Storage], stop: asyncio.Event, *, cluster: bool
 ) -> Storage | None:
     """What was opened; None where the operator ended the relay before it was.
 
-    With `at_once` it is given up then: a cluster may give no answer for a minute. A file is opened first, and closed:
-    another thread is at it, which nothing ends.
+    A `cluster` is given up then: it may give no answer for a minute, of which the log tells. A file is opened first,
+    and closed: another thread is at it, which nothing ends.
     """
     task, stopped = asyncio.ensure_future(opening), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((task, stopped), timeout=SILENT_SECONDS if cluster else None,
+                       return_when=asyncio.FIRST_COMPLETED)
+    if not (task.done() or stopped.done()):
+        _log.warning("the cluster gives no answer yet: it is waited for (`chez-relay doctor` looks at its nodes)")
+        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    if at_once and not task.done():
+    if cluster and not task.done():
         task.cancel()
     await asyncio.wait((task,))
     if task.cancelled():
@@ -201,7 +211,14 @@ def _reload(settings: Configuration, server: RelayServer, certificate: "Certific
         _log.error("%s", error)
         return
     server.tokens = tokens
+    _look_at(certificate)
     _log.info("certificate and tokens were read again")
+
+
+def _look_at(certificate: "Certificate | None") -> None:
+    """Say of a certificate that no device trusts that it is so: a relay whose clock is wrong serves all the same."""
+    if certificate is not None and certificate.expires < time.time():
+        _log.warning("the certificate is over, or not valid yet: devices turn away")
 
 
 def _not_from_pipes(settings: Configuration) -> None:

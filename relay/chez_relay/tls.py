@@ -2,11 +2,15 @@
 
 import ssl
 from pathlib import Path
+from typing import Final
 
 from chez_relay.errors import BadConfiguration
 from chez_wire.pins import pin_of
 
 __all__ = ("Certificate", "pin_in")
+
+_MISMATCH: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL says of a key that is another certificate's."""
 
 
 class Certificate:
@@ -48,7 +52,11 @@ class Certificate:
             # Else OpenSSL would ask for the passphrase of a key that has one, at the terminal.
             context.load_cert_chain(*self._files, password=lambda: b"")
         except ssl.SSLError as error:
-            raise BadConfiguration("the certificate and its key can't be used together",
+            certificate, key = self._files
+            if error.reason in _MISMATCH:
+                raise BadConfiguration(f"the key {key} is not that of the first certificate in {certificate}",
+                                       "the relay's own comes first there, then those of its authorities") from error
+            raise BadConfiguration(f"the certificate {certificate} and its key {key} can't be used together",
                                    "both are PEM files, and the key has no passphrase") from error
         except OSError as error:
             raise BadConfiguration(f"the certificate {self._files[0]} or its key {self._files[1]} can't be read: "

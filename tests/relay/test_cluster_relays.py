@@ -343,6 +343,12 @@ async def test_a_password_with_marks_of_its_own_is_written_as_in_every_address(t
         cluster.stop()
 
 
+async def test_a_cluster_that_nobody_started_is_told_with_why() -> None:
+    """In the system's words, and not in the names that a library has for them."""
+    with pytest.raises(StorageFailed, match=r"no node of the cluster answers \(Connection refused\)"):
+        await let_go(await dial([f"nats://127.0.0.1:{free_ports(1)[0]}"], 0.3))
+
+
 @pytest.mark.parametrize(("said", "told_why"), [
     ("Authentication Timeout", "no node of the cluster answers"), ("Authorization Timeout", "no node of the cluster"),
     ("Authorization Violation", "lets nobody in")])

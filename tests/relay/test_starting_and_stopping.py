@@ -53,13 +53,16 @@ async def waiting(log: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, 
 
 
 async def test_a_relay_that_waits_for_its_store_is_alive_not_ready_and_ends_at_once(tmp_path: Path) -> None:
-    """It says so on its pages, a SIGHUP that comes early does not end it, and SIGTERM does, with 0 and a word."""
+    """Its pages and its log say so, a SIGHUP that comes early does not end it, and SIGTERM does, with 0 and a word."""
     async with waiting(tmp_path / "log") as (process, url):
         codes = {page: (await fetched(url + page))[0] for page in ("/healthz", "/readyz", "/metrics")}
         assert codes == {"/healthz": 200, "/readyz": 503, "/metrics": 200}
         assert "chez_relay_ready 0\n" in (await fetched(f"{url}/metrics"))[1]
         process.send_signal(signal.SIGHUP)
         assert (await fetched(f"{url}/healthz"))[0] == 200
+        async with asyncio.timeout(LONG):
+            while "gives no answer yet" not in (tmp_path / "log").read_text():  # noqa: ASYNC110 (nothing announces it)
+                await asyncio.sleep(0.05)
         begun = time.monotonic()
         process.terminate()
         assert await asyncio.wait_for(process.wait(), LONG) == 0

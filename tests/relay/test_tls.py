@@ -155,6 +155,33 @@ def test_what_is_no_certificate_is_a_typed_error(tmp_path: Path) -> None:
             Certificate(*bad)
 
 
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_key_of_another_certificate_is_said_to_be(tmp_path: Path, kind: str) -> None:
+    """As where the authority's certificate comes first in the file: both files are well, and named."""
+    authority = Authority.make(tmp_path)
+    chain, _ = authority.issue()
+    other = tmp_path / "other"
+    other.mkdir()
+    _, wrong = Authority.make(other).issue(key=rsa.generate_private_key(65537, 2048) if kind == "rsa" else None)
+    with pytest.raises(BadConfiguration, match="is not that of the first certificate in") as caught:
+        Certificate(chain, wrong)
+    assert str(chain) in caught.value.message and str(wrong) in caught.value.message
+
+
+async def test_a_certificate_that_is_over_is_told_in_the_log(tmp_path: Path) -> None:
+    """When it is taken up, at the start or later: devices that turn away tell the relay nothing that says why."""
+    authority, log = Authority.make(tmp_path), tmp_path / "log"
+    chain, secret = authority.issue(ends=2021)
+    async with relay(tmp_path / "data", "--log-file", str(log), "--set", f"tls_certificate={chain}",
+                     "--set", f"tls_key={secret}") as process:
+        assert "the certificate is over" in log.read_text()
+        for ends, told in ((2021, True), (2090, False)):
+            authority.issue(ends=ends)
+            log.write_text("")
+            await reloaded(process, log, "read again")
+            assert ("the certificate is over" in log.read_text()) is told
+
+
 @pytest.mark.parametrize(("ends", "expected"), [
     (2090, datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC).timestamp()), (2021, 0.0)])
 def test_the_end_of_a_certificate_is_known(tmp_path: Path, ends: int, expected: float) -> None:

@@ -1,7 +1,9 @@
 """Reaching a cluster, and coming back to it; and telling why where that fails."""
 
 import asyncio
+import errno
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -47,7 +49,8 @@ async def dial(
         await asyncio.sleep(PAUSE)
     if final is not None:
         raise final
-    raise StorageFailed(f"no node of the cluster answers ({type(why).__name__})", "are the nodes of --nats running?")
+    raise StorageFailed(f"no node of the cluster answers ({_said(why)})",
+                        "are the nodes of --nats running, and reached from here? `chez-relay doctor` looks at each")
 
 
 async def _try(
@@ -132,6 +135,16 @@ async def let_go(client: Client) -> None:
     if not client.is_closed:
         with suppress(NatsError, OSError):
             await client.close()
+
+
+def _said(error: Exception | None) -> str:
+    """What went wrong, as people say it: asyncio's own text quotes addresses as Python does."""
+    if isinstance(error, TimeoutError) or error is None:
+        return "no answer in time"
+    if isinstance(error, OSError):
+        known = error.errno is not None and error.errno in errno.errorcode
+        return os.strerror(error.errno or 0) if known else error.strerror or type(error).__name__
+    return type(error).__name__
 
 
 def _final(error: Exception) -> StorageFailed | None:
