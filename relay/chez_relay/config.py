@@ -184,8 +184,13 @@ def _value(one: Setting, given: object, origin: str) -> Value:
     try:
         return Value(one.parse(given), origin)
     except (ValueError, OverflowError):  # the latter: a whole number that is beyond all numbers with a point
+        if isinstance(given, list | tuple) and len(given) > 1:
+            for part in given:
+                _value(one, (part,), origin)  # the one that is meant is told
         said = "" if origin == "flag" else f" ({origin})"
-        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {_said(given)}") from None
+        given = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+        hint = "as 1073741824, \"1 GiB\" or \"512 MiB\"" if one.wants == "bytes" else ""
+        raise BadConfiguration(f"{one.name}{said} wants {one.wants}, not {_said(given)}", hint) from None
 
 
 def _said(given: object) -> str:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from chez_relay.cluster.greeting import NoGreeting, greeted
 from chez_relay.config import EVERYWHERE, Configuration
 from chez_relay.errors import RelayError
-from chez_relay.settings import NATS_PORT, parse_address
+from chez_relay.settings import NATS_PORT, parse_address, unbound
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.tls import pin_in
@@ -313,7 +313,7 @@ def _port(what: str, setting: str, address: str) -> Finding:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return Finding(what, 1, f"{address} is in use, by this relay if it runs")
-        return Finding(what, 2, f"{address} can't be used ({setting}): {error.strerror or error}")
+        return Finding(what, 2, str(unbound(setting, address, error)))
     return Finding(what, 0, f"{address} is free")
 
 

@@ -58,8 +58,15 @@ def unbound(setting: str, address: str, error: OSError) -> BadConfiguration:
     text, number = error.strerror, error.errno
     if number is not None and number in errno.errorcode:  # asyncio's own text quotes the address as Python does
         text = os.strerror(number)
-    hint = f"stop what uses it, or set another ({setting})" if number == errno.EADDRINUSE else ""
-    return BadConfiguration(f"{address} can't be used: {text or error}", hint)
+    hint = _UNBOUND.get(number or 0, "set an address of this machine")
+    return BadConfiguration(f"{address} can't be used: {text or error}", f"{hint} ({setting})")
+
+
+_UNBOUND: Final[Mapping[int, str]] = MappingProxyType({
+    errno.EADDRINUSE: "stop what uses it, or set another",
+    errno.EACCES: "a port below 1024 wants CAP_NET_BIND_SERVICE (docs/operations.md): give it that, or set another",
+    errno.EADDRNOTAVAIL: "set an address of this machine, or 0.0.0.0 for all that it has",
+})
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,9 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Final
 
@@ -151,18 +153,21 @@ def watch(
     before, begun = get(), clock()
     history: deque[float] = deque([0.0] * HISTORY, HISTORY)
     shown, lost = 0, ""
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    # In a file or a pipe nothing is drawn over: there each moment is a display of its own.
+    live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+    with live or nullcontext():
+        show = console.print if live is None else partial(live.update, refresh=True)
         while not times or shown < times:
             sleep(interval)
             try:
                 after, ended = get(), clock()
             except BadConfiguration as error:
-                live.update(_lost(error.message), refresh=True)
+                show(_lost(error.message))
                 shown, lost = shown + 1, error.message
                 continue
             seconds = max(ended - begun, 0.001)
             history.append(0.0 if lost else rate(before, after, seconds, "entries_total"))
-            live.update(_display(list(rows(before, after, seconds, ended)), history, console), refresh=True)
+            show(_display(list(rows(before, after, seconds, ended)), history, console))
             before, begun, shown, lost = after, ended, shown + 1, ""
 
 

@@ -1,5 +1,6 @@
 """What an operator meets on the first day: each error is one line that names the file or address and what to do."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from chez_relay.cli import main
+from chez_relay.settings import unbound
 from tests.relay.support import relay
 
 
@@ -26,6 +28,9 @@ def chez_relay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     ("serve --data d --set tls_certificate=a.pem --set tls_key=b.pem", ("a.pem", "b.pem", "No such file")),
     ("serve --data d --set limits.helo=5", ("limits.helo", "limits.hello")),
     ("serve --data d --listen somewhere", ("listen", "HOST:PORT", "somewhere")),
+    ("serve --data d --name a:1 --name relay.example", ("names", "HOST:PORT", "not 'relay.example'\n")),
+    ("serve --data d --set quotas.space_bytes=1GB", ("quotas.space_bytes", "'1GB'", '"1 GiB"')),
+    ("serve --data d --log-file no/log", ("log file no/log", "No such file", "log_file")),
     ("pin a.pem", ("a.pem", "No such file")),
     ("cluster status --data nodes", ("no cluster", "cluster up")),
     ("top 127.0.0.1:1", ("nothing answers at 127.0.0.1:1", "Connection refused", "--set status=")),
@@ -68,6 +73,15 @@ def test_the_file_of_a_data_folder_that_can_t_be_used_is_named(tmp_path: Path) -
     found = chez_relay(tmp_path, "serve", "--data", "d", "--listen", "127.0.0.1:0")
     assert found.returncode == 1
     assert found.stderr.startswith("chez-relay: relay.lock in the data folder d can't be used: Is a directory\n")
+
+
+@pytest.mark.parametrize(("number", "said"), [
+    (errno.EACCES, "CAP_NET_BIND_SERVICE"), (errno.EADDRNOTAVAIL, "0.0.0.0"), (None, "an address of this machine")])
+def test_an_address_that_can_t_be_used_is_said_with_what_to_do(number: int | None, said: str) -> None:
+    """A low port, an address of another machine, a name that nobody knows: with the setting to change."""
+    error = OSError(number, "some text") if number else OSError("some text")
+    found = unbound("listen", "relay.example:443", error)
+    assert said in found.hint and found.hint.endswith("(listen)") and "relay.example:443" in found.message
 
 
 async def test_numbers_of_an_event_are_in_the_log_for_people_too(tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_a_relay_that_is_gone_for_a_while_is_told_and_looked_for_again() -> None
     assert "there is no status page" in out.getvalue() and "20 a second" in out.getvalue()
 
 
+def test_where_nothing_can_be_drawn_over_each_moment_is_shown_to_its_end() -> None:
+    """In a file or a pipe: one display after the other, and what comes next begins on a line of its own."""
+    pages = iter([page(), page(20), page(60)])
+    out = io.StringIO()
+    watch(Console(file=out, width=120), lambda: next(pages), times=2, sleep=lambda _: None,
+          clock=iter([1.0, 2.0, 3.0]).__next__)
+    assert out.getvalue().count("state ") == 2 and out.getvalue().endswith("\n")
+    assert "20 a second" in out.getvalue() and "40 a second" in out.getvalue()
+
+
 async def test_the_command_shows_a_relay_and_says_when_there_is_none(tmp_path: Path) -> None:
     """`top` of a busy relay prints its figures; without one it ends with 1 and a word on the setting."""
     async with relay(tmp_path, *STATUS) as process:
