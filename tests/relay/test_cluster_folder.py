@@ -49,6 +49,12 @@ def test_a_node_that_has_lost_its_settings_gets_them_anew(tmp_path: Path) -> Non
         told("down", tmp_path)
 
 
+def test_a_folder_that_can_t_be_used_is_named_with_why(tmp_path: Path) -> None:
+    """In the system's words, and with what to do."""
+    code, text = told("up", tmp_path / ("x" * 300))
+    assert code == 1 and "x, can't be used: File name too long\n" in text and "--data" in text
+
+
 @pytest.mark.slow
 def test_status_says_when_nothing_is_acknowledged_any_more(tmp_path: Path) -> None:
     """0 while two of three nodes store, 3 when one alone does."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -112,6 +113,20 @@ async def test_after_the_disk_failed_a_write_back_nothing_is_acknowledged(tmp_pa
     (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 100_000, READ)])
     assert isinstance(page, s.Page) and [one.envelope for one in page.entries][:1] == [entry(1).envelope]
     await store.close()
+
+
+async def test_why_a_log_can_t_be_written_back_is_told_once_in_sqlites_words(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator sees at the first line that it is the disk that has no room."""
+    class Full:
+        def execute(self, statement: str) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    store = await SqliteStorage.open(tmp_path, writing_back=short)
+    for _ in range(2):
+        store._writing_back._pass(cast("sqlite3.Connection", Full()))
+    await store.close()
+    assert caplog.text.count("can't be written back into its file: database or disk is full") == 1
 
 
 @pytest.mark.parametrize(("name", "failing"), [

@@ -112,7 +112,8 @@ class Cluster:
             known.write_text(json.dumps([{"name": n.name, "client": n.client, "route": n.route} for n in made.nodes]))
             return made
         except OSError as error:
-            raise ClusterFailed(f"the folder of the cluster can't be used: {error}") from error
+            raise ClusterFailed(f"the folder of the cluster, {folder}, can't be used: {error.strerror}",
+                                "name another with --data, or let this user write there") from error
 
     @property
     def urls(self) -> tuple[str, ...]:

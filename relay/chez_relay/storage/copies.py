@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from chez_relay.errors import StoreUnusable
-from chez_relay.storage.integrity import SQLITE_ERRORS, advice
+from chez_relay.storage.integrity import SQLITE_ERRORS, advice, said
 
 __all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up", "with_log",
            "without_anothers_log")
@@ -47,8 +47,7 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("BEGIN")
             yield db
     except SQLITE_ERRORS as error:
-        text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
-        raise StoreUnusable(f"the store can't be read: {text}", advice(error)) from error
+        raise StoreUnusable(f"the store can't be read: {said(error)}", advice(error)) from error
 
 
 def without_anothers_log(path: Path) -> None:

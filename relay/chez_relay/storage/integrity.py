@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Final
 
 __all__ = (
-    "INCARNATION_BYTES", "SQLITE_ERRORS", "Damaged", "advice", "blob", "intact", "item_digest", "seal", "unsound",
+    "INCARNATION_BYTES", "SQLITE_ERRORS", "Damaged", "advice", "blob", "intact", "item_digest", "said", "seal",
+    "unsound",
 )
 
 SEAL_BYTES: Final = 16
@@ -63,6 +64,11 @@ def unsound(error: BaseException) -> bool:
     name = getattr(error, "sqlite_errorname", None) or ""
     return isinstance(error, UnicodeDecodeError) or (name not in _NOT_WRITTEN and name.startswith(
         ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")))
+
+
+def said(error: BaseException) -> str:
+    """An error of SQLite's in its own words, which name neither content nor keys; those about text quote it."""
+    return str(error) if isinstance(error, sqlite3.Error) else "its schema is damaged"
 
 
 def advice(error: BaseException) -> str:

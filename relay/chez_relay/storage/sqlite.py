@@ -25,7 +25,7 @@ import aiosqlite
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Outcome, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_log, without_anothers_log
-from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice
+from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice, said
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
 from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack, make_room
@@ -321,6 +321,4 @@ def _failed_earlier() -> StorageFailed:
 
 
 def _translated(error: Exception) -> StorageFailed:
-    # SQLite's own texts name neither content nor keys.
-    text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
-    return StorageFailed(f"the store failed: {text}", advice(error))
+    return StorageFailed(f"the store failed: {said(error)}", advice(error))

@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from chez_relay.storage.integrity import SQLITE_ERRORS, unsound
+from chez_relay.storage.integrity import SQLITE_ERRORS, said, unsound
 from chez_relay.storage.requests import READING, AddChunk, AddEntry, AddItem, Expire, Request
 from chez_wire.limits import MIB
 
@@ -151,7 +151,7 @@ class WriteBack:
                 while self._waited():
                     self._write_back(db)
         except SQLITE_ERRORS as error:  # no file could be opened, or none closed: SQLite does it in commits then
-            _log.error("the store's log can't be written back beside its commits: %s", type(error).__name__)
+            _log.error("the store's log can't be written back beside its commits: %s", said(error))
 
     def _waited(self) -> bool:
         """Wait until there is something to do; False at the end."""
@@ -179,7 +179,7 @@ class WriteBack:
         except SQLITE_ERRORS as error:  # of what was acknowledged all is in the log, and the next one does it again
             self.unsound = self.unsound or unsound(error)
             if not self._failing:
-                _log.error("the store's log can't be written back into its file: %s", type(error).__name__)
+                _log.error("the store's log can't be written back into its file: %s", said(error))
             self._failing = True
             return 0, 0
         self._failing = False
