@@ -59,8 +59,9 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused_with_a_word_on_w
         assert "SSL_CERT_FILE" in caught.value.hint
         with pytest.raises(RelayUnreachable, match="not to be trusted"):
             await open_socket(process.url.replace("127.0.0.1", "localhost"), tls=trusting(authority))
-        with pytest.raises(RelayUnreachable):
+        with pytest.raises(RelayUnreachable) as caught:
             await open_socket(process.url.replace("wss", "ws"))
+        assert "wss://" in caught.value.hint
 
 
 async def serial(process: Process, authority: Authority) -> int:

@@ -35,6 +35,7 @@ LOGIN_WANTED: Final = 511
 """Network Authentication Required (RFC 6585): of a network, never of a relay."""
 
 _TRY: Final = "Check the address and that the relay runs."
+_SECURE: Final = "One with a certificate has an address that begins with wss://."
 _PROXY: Final = "{} names the proxy: check that, and that it runs."
 _LIKE: Final = "{} names the proxy, whose address looks like http://host:port; socks5:// needs python-socks."
 _PORTAL: Final = ("A network that wants you to log in answers in a relay's place: open a page in a browser; "
@@ -83,8 +84,8 @@ def why(error: Exception, name: str, *, proxy_by: str = "") -> RelayUnreachable:
                                     f"place (HTTP {response.status_code})", _TRY)
         case InvalidStatus(response=response):
             return NotARelay(f"what answers at {name} is no relay (HTTP {response.status_code})", _PORTAL)
-        case InvalidHandshake() if isinstance(error.__cause__, EOFError):
-            return RelayUnreachable(f"there is no connection to {name}: it hung up", _TRY)
+        case InvalidHandshake() if isinstance(error.__cause__, EOFError):  # as one with TLS does where none is spoken
+            return RelayUnreachable(f"there is no connection to {name}: it hung up", f"{_TRY} {_SECURE}")
         case InvalidHandshake():
             return NotARelay(f"what answers at {name} is no relay ({error})", _PORTAL)
         case _ if proxy_by:

@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import DEFAULT_SUB_PENDING_MSGS_LIMIT
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 __all__ = ("Conflict", "Engine", "Kept", "Unavailable")
 
@@ -212,7 +213,7 @@ class Engine:
                 answer = await self._nats.request(subject, data, timeout=self._seconds, headers=headers or None)
             decoded = json.loads(answer.data)
         except (NatsError, TimeoutError, OSError, ValueError) as error:
-            raise Unavailable(type(error).__name__) from error
+            raise Unavailable(_said(error)) from error
         if not isinstance(decoded, dict):
             raise Unavailable("an answer that is none")
         return decoded
@@ -239,7 +240,14 @@ class Engine:
             finally:
                 await asyncio.shield(subscription.unsubscribe())
         except (NatsError, TimeoutError, OSError, KeyError, ValueError) as error:
-            raise Unavailable(type(error).__name__) from error
+            raise Unavailable(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """Why there is no answer, for who runs the cluster."""
+    if isinstance(error, NoRespondersError):
+        return "nothing of JetStream answers there"
+    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 @contextmanager
