@@ -269,7 +269,8 @@ def _clock(data: Path, now: float) -> Finding:
 def _files(wanted: int) -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        return Finding("open files", 1, f"the system allows {hard}, limits.connections asks for {wanted} (ulimit -n)")
+        return Finding("open files", 1, f"the system allows {hard}, limits.connections asks for {wanted} (ulimit -n): "
+                                        f"{max(hard - SPARE_FILES, 1)} connections are taken")
     return Finding("open files", 0, f"{wanted} are allowed")
 
 

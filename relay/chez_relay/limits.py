@@ -20,7 +20,9 @@ def _limit(default: Any, why: str) -> Any:
 class Limits:
     """How much a relay does for all, for one address and for one connection."""
 
-    connections: int = _limit(20_000, "Connections at a time: about 15 KB each (50 with TLS), and a file descriptor.")
+    connections: int = _limit(
+        20_000, "Connections at a time: about 15 KB each (50 with TLS), and a file descriptor; fewer where the system "
+                "allows fewer files.")
     connections_per_address: int = _limit(
         1_000, "Connections of one address at a time, from its first byte on: many devices can be behind one.")
     dials_burst_per_address: float = _limit(

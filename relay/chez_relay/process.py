@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from chez_relay import logs, supervisor
 from chez_relay.config import Configuration
 from chez_relay.counts import Counts
 from chez_relay.errors import BadConfiguration, RelayError
+from chez_relay.limits import Limits
 from chez_relay.release import release
 from chez_relay.server import RelayServer, serving
 from chez_relay.settings import parse_address, unbound
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ("run",)
 
 SPARE_FILES: Final = 64
-"""File descriptors beside those of connections: the store, the log, listeners."""
+"""File descriptors beside those of connections: the store, the log, listeners, and who hears that it is one too many.
+"""
 
 SILENT_SECONDS: Final = 3.0
 """For a cluster to answer before the log says that it does not yet."""
@@ -70,16 +73,26 @@ def _collect_seldom() -> None:
     gc.set_threshold(GARBAGE, 10, 50)
 
 
-def _allow_files(wanted: int) -> None:
-    """Open as many files as connections may need, as far as the system lets us."""
+def _with_files(limits: Limits) -> Limits:
+    """Open as many files as connections may need, as far as the system lets us; it takes no more than it has these for.
+
+    One connection more would wait for ever, and so would who asks for the status pages: a relay that is full would pass
+    for one that hangs.
+    """
+    wanted = limits.connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(ValueError, OSError):
+        try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        _log.warning("the system allows fewer files than connections may need",
-                     extra={"numbers": {"allowed": allowed, "wanted": wanted}})
+        except (ValueError, OSError):
+            allowed = soft
+    if allowed >= wanted:
+        return limits
+    taken = max(allowed - SPARE_FILES, 1)
+    _log.warning("the system allows fewer files than connections may need: fewer are taken (ulimit -n)",
+                 extra={"numbers": {"allowed": allowed, "wanted": wanted, "connections": taken}})
+    return replace(limits, connections=taken)
 
 
 class _Signals:
@@ -113,9 +126,10 @@ async def _serve(
             _log.info("stopped before it listened")
             return
         stack.push_async_callback(storage.close)
+        limits = _with_files(settings.limits)
         try:
             server = await stack.enter_async_context(serving(
-                storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
+                storage, host, port, names=settings["names"], tokens=tokens, limits=limits,
                 tls=certificate.context if certificate else None, trusted=settings["trusted_proxies"],
                 header=settings["proxy_header"], hurry=signals.hurry))
         except OSError as error:
@@ -129,7 +143,6 @@ async def _serve(
             _log.warning("no name is set: devices of other machines are turned away (names, or --name HOST:PORT)")
         if status:
             _say(f"chez-relay: status on http://{status}")
-        _allow_files(settings.limits.connections + SPARE_FILES)
         supervisor.tell("READY=1")
         await signals.stop.wait()
         supervisor.tell("STOPPING=1")

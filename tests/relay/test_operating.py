@@ -24,6 +24,7 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import AppendDone
 from chez_relay import door
 from chez_relay import storage as s
+from chez_relay.bounds import SPARE
 from chez_relay.cluster.nodes import NODES, Cluster
 from chez_relay.config import load
 from chez_relay.counts import Counts
@@ -187,6 +188,32 @@ class Sick(MemoryStorage):
         if not self.well and not all(isinstance(request, s.READING) for request in requests):
             raise StorageFailed("the disk is full")
         return await super().perform(requests)
+
+
+async def turned_away(url: str) -> float:
+    """How many connections were too many, as the page of metrics has it."""
+    return samples((await fetched(f"{url}/metrics"))[1])['chez_relay_turned_away_total{limit="connections"}']
+
+
+async def test_a_relay_takes_no_more_connections_than_it_has_files_for(tmp_path: Path) -> None:
+    """Who comes then is turned away, the pages answer, and who is connected is served: nobody waits for ever."""
+    few = ("sh", "-c", 'ulimit -n 96; exec "$0" -m chez_relay "$@"', sys.executable)
+    async with relay(tmp_path, *STATUS, command=few) as process:
+        url = await status(process)
+        host, port = process.name.split(":")
+        async with connect(process.url) as device:
+            await log_in(device)
+            others = [await asyncio.open_connection(host, int(port)) for _ in range(120)]
+            assert (await fetched(f"{url}/healthz"))[0] == 200
+            async with asyncio.timeout(60):
+                while await turned_away(url) < 121 - 32 - SPARE:  # noqa: ASYNC110 (nothing announces it)
+                    await asyncio.sleep(0.05)
+            assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset == 1
+            with pytest.raises(RelayUnreachable):
+                async with connect(process.url):
+                    pass
+            for _, writer in others:
+                writer.close()
 
 
 async def test_a_relay_that_can_t_write_is_alive_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:
