@@ -379,8 +379,10 @@ async def test_a_serving_relay_loads_what_the_container_installs(tmp_path: Path)
 
 
 def test_the_unit_starts_what_there_is() -> None:
-    """The unit's command takes the options it gives, and systemd, where it is, finds nothing wrong in it."""
+    """The unit's command takes the options it gives, and systemd, where it is, finds nothing wrong in it. A store that
+    is brought up to date for longer than systemd waits by itself is not ended, and begun anew, over and over."""
     unit = DEPLOY / "chez-relay.service"
+    assert "\nTimeoutStartSec=infinity\n" in unit.read_text()
     command = re.search(r"^ExecStart=\S+ (.+)$", unit.read_text(), re.MULTILINE)
     assert command
     shown = subprocess.run([sys.executable, "-m", "chez_relay", *command[1].split(), "--help"], check=True,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -38,10 +39,13 @@ def store_of(path: Path, known: Sequence[str]) -> sqlite3.Connection:
     return db
 
 
-def test_a_store_is_copied_before_it_is_brought_up_to_date(tmp_path: Path) -> None:
-    """All lacking steps are done, and the store of the earlier version lies beside it, whole."""
+def test_a_store_is_copied_before_it_is_brought_up_to_date(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All lacking steps are done, and the store of the earlier version lies beside it, whole; the log says so, for a
+    large one takes its time."""
+    caplog.set_level(logging.INFO)
     path = tmp_path / FILE_NAME
     store_of(path, [FIRST]).close()
+    assert not caplog.messages
     (tmp_path / f"{FILE_NAME}.before-0002.partial-1").touch()  # of a start that was cut off
     with closing(store_of(path, [FIRST, SECOND, "CREATE TABLE more (x INTEGER) STRICT;"])) as db:
         assert db.execute("SELECT * FROM things").fetchall() == [("kept", 4)]
@@ -50,6 +54,10 @@ def test_a_store_is_copied_before_it_is_brought_up_to_date(tmp_path: Path) -> No
         assert before.execute("SELECT * FROM things").fetchall() == [("kept",)]
         assert before.execute("PRAGMA user_version").fetchone() == (1,)
     assert sorted(file.name for file in tmp_path.iterdir()) == [FILE_NAME, f"{FILE_NAME}.before-0002"]
+    begun, ended = caplog.messages
+    assert f"{FILE_NAME}.before-0002" in begun and ended == "the store is up to date"
+    store_of(path, [FIRST, SECOND, "CREATE TABLE more (x INTEGER) STRICT;"]).close()
+    assert len(caplog.messages) == 2
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A store of an earlier version is copied aside, then all steps that it lacks are 
 whatever happens meanwhile, the store is as it was, or up to date.
 """
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from importlib import resources
@@ -17,6 +18,8 @@ __all__ = ("APPLICATION_ID", "checked_version", "migrate", "steps")
 
 APPLICATION_ID: Final = 0x43484552
 """SQLite's application id of a relay's store: "CHER"."""
+
+_log = logging.getLogger("chez_relay")
 
 
 def steps() -> list[str]:
@@ -52,6 +55,7 @@ def migrate(db: sqlite3.Connection, path: Path, known: Sequence[str]) -> None:
         return
     before = path.with_name(f"{path.name}.before-{version + 1:04}")
     if version:
+        _log.warning("the store is of an earlier version: it is copied to %s, then brought up to date", before.name)
         try:
             with copied(db, before, alone=True) as made:  # the folder is locked
                 made_another(made)
@@ -69,3 +73,5 @@ def migrate(db: sqlite3.Connection, path: Path, known: Sequence[str]) -> None:
             raise
         raise StoreUnusable(f"the store can't be brought up to date: {error}",
                             f"it is as it was; a copy is {before.name}") from error
+    if version:
+        _log.info("the store is up to date")
