@@ -2,6 +2,8 @@
 
 import json
 import logging
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -34,8 +36,9 @@ class TextLines(logging.Formatter):
 
 
 class _File(WatchedFileHandler):
-    """A file that may be moved away. While it can't be opened again, events go to standard error: the library would
-    raise that at whoever has something to say, and a relay serves without its log as well."""
+    """A file that may be moved away. While it can't be opened again, or its disk is full, events go to standard error:
+    the library would raise the one at whoever has something to say, and show the other with a page of its own code for
+    each event; and a relay serves without its log as well."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file, encoding="utf-8")
@@ -51,10 +54,23 @@ class _File(WatchedFileHandler):
             self._instead.setFormatter(self.formatter)
             if not self._lost:
                 self._lost = True
-                why = "the log file can't be opened again: %s. The log goes to standard error until it can"
+                why = "the log file can't be written: %s. The log goes to standard error until it can"
                 self._instead.emit(logging.LogRecord(
                     record.name, logging.ERROR, "", 0, why, (error.strerror,), None))
             self._instead.emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """An event could not be written, as is being handled here: `emit` hears of it, and the file is opened anew."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        stream, self.stream = self.stream, None  # as before the library opened one
+        self.dev = self.ino = -1
+        if stream is not None:
+            with suppress(OSError):  # what is left in it is lost
+                stream.close()
+        raise error
 
 
 def begin(layout: str, file: str) -> None:

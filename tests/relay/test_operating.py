@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import logging
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ from chez import inboxes
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import AppendDone
-from chez_relay import door
+from chez_relay import door, logs
 from chez_relay import storage as s
 from chez_relay.bounds import SPARE
 from chez_relay.cluster.nodes import NODES, Cluster
@@ -263,6 +264,34 @@ async def test_a_log_file_that_can_t_be_opened_again_stops_nothing(tmp_path: Pat
             assert caught.value.reason == "storage"
         folder.mkdir()
     assert process.process.returncode == 0 and "stopped" in (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("layout", ["text", "json"])
+def test_a_log_file_whose_disk_is_full_is_told_of_once(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str) -> None:
+    """Each event is a line on standard error then, and no page of code; with room again it is in the file."""
+    file, log, root = tmp_path / "log", logging.getLogger("chez_relay"), logging.getLogger()
+    file.symlink_to("/dev/full")
+    before = root.handlers[:]
+    try:
+        root.handlers.clear()
+        logs.begin(layout, str(file))
+        log.error("the first")
+        log.error("the second")
+        file.unlink()
+        log.error("the third")
+        file.unlink()
+        file.symlink_to("/dev/full")
+        log.error("the fourth")
+    finally:
+        for made in root.handlers:
+            made.close()
+        root.handlers[:] = before
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5 and not any("the third" in line for line in lines)
+    for line, said in zip(lines, ("No space left", "the first", "the second", "No space left", "the fourth"),
+                          strict=True):
+        assert said in line
 
 
 async def test_a_defect_in_the_storage_ends_no_task(caplog: pytest.LogCaptureFixture) -> None:
