@@ -35,7 +35,7 @@ from chez.keys.device import DeviceKeys
 from chez.store.checks import store_problems
 from chez.store.database import Connection, Database
 from chez.store.disk import disk_error, name_file, sync_folder
-from chez.store.file import connect
+from chez.store.file import connect, copy
 from chez.store.keyfile import KEY_FILE
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 
@@ -112,7 +112,7 @@ class Backup(msgspec.Struct, frozen=True):
         fresh = path.with_name(f".{path.name[:200]}.{crypto.random_bytes(4).hex()}")
         try:
             with open(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w+b") as file:
-                db.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(scratch / STORE_FILE),))  # under the same key
+                copy(db, scratch / STORE_FILE)
                 check()
                 size = self._seal(file, scratch / STORE_FILE, 2 if verify else 1, note, check)
                 file.flush()

@@ -1,5 +1,6 @@
 """The file of a store: opened with its key, encrypted under another one, brought to the present schema."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from importlib import resources
@@ -13,12 +14,16 @@ from chez.errors import Damaged, StorageFailed
 from chez.store.ceilings import STATEMENT, lowered
 from chez.store.disk import storage_error
 
-__all__ = ("Connection", "check_schema", "connect", "migrate", "rekey", "schema_mark")
+__all__ = ("Connection", "check_schema", "connect", "copy", "migrate", "rekey", "schema_mark")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
 
 SCHEMA_VERSION: Final = 1
+
+AUTHENTICATION: Final = "HMAC_SHA256"
+"""What each page is authenticated by. Processors have instructions for SHA-256; for SHA-512, SQLCipher's own choice, few
+have, and a page takes thrice as long (docs/decisions/0072)."""
 
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
 """Parameters that are bound as they are, each with a built-in call that says so. The binding asks everybody else how
@@ -48,6 +53,7 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         # What SQLCipher would write to standard error for a damaged page is raised as well.
         db.execute("PRAGMA cipher_log_level = NONE")
         db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        db.execute(f"PRAGMA cipher_hmac_algorithm = {AUTHENTICATION}")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         for pragma in (*(() if read_only else ("journal_mode = WAL",)), "synchronous = FULL", "foreign_keys = ON",
                        "trusted_schema = OFF", "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
@@ -59,6 +65,26 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         db.close()
         raise storage_error(error) from None
     return db
+
+
+def copy(db: Connection, path: Path) -> None:
+    """Write all of an open store, as it is at one moment, into a new file under the same key; other work goes on.
+
+    Raises `sqlcipher3.Error`. SQLite's `VACUUM INTO` would make a file as is SQLCipher's own choice.
+    """
+    marks = [(name, db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("user_version", "application_id")]
+    db.execute("ATTACH CAST(? AS TEXT) AS copied", (os.fsencode(path),))
+    try:
+        for pragma in (f"cipher_hmac_algorithm = {AUTHENTICATION}", "journal_mode = OFF", "synchronous = OFF",
+                       *(f"{name} = {value}" for name, value in marks)):
+            db.execute(f"PRAGMA copied.{pragma}")
+        db.execute("BEGIN")
+        db.execute("SELECT sqlcipher_export('copied')")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        db.execute("DETACH copied")
 
 
 def rekey(path: Path, old: bytes | bytearray, new: bytes) -> None:

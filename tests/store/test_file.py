@@ -1,0 +1,80 @@
+"""The file of a store, as SQLCipher is told to make it, and copies of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import sqlcipher3
+
+from chez.store.file import Connection, connect, copy, migrate
+
+KEY = bytes(range(32))
+
+
+def opened(path: Path, *pragmas: str) -> Connection:
+    """The file by nothing but SQLCipher, with these settings besides its own."""
+    db = sqlcipher3.connect(str(path), isolation_level=None)
+    for pragma in ("cipher_log_level = NONE", f"key = \"x'{KEY.hex()}'\"", *pragmas):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def store(path: Path, *, words: int = 1) -> Connection:
+    """A store in which something is kept."""
+    db = connect(path, KEY)
+    migrate(db)
+    rows = [(f"word {n}", os.urandom(900)) for n in range(words)]
+    db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", rows)
+    return db
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_each_page_is_authenticated_by_hmac_sha256(tmp_path: Path, copied: bool) -> None:
+    """What another program has to be told to read a home, or a copy of it; all else is SQLCipher's own choice."""
+    path = tmp_path / "store"
+    with_words = store(path)
+    if copied:
+        copy(with_words, path := tmp_path / "copy")
+    with_words.close()
+    found = opened(path, "cipher_hmac_algorithm = HMAC_SHA256")
+    assert found.execute("SELECT length(value) FROM meta WHERE key = 'word 0'").fetchone() == (900,)
+    with pytest.raises(sqlcipher3.DatabaseError, match="not a database"):
+        opened(path).execute("SELECT * FROM meta")
+
+
+def test_a_copy_is_all_of_one_moment(tmp_path: Path) -> None:
+    """Who writes meanwhile waits for nothing, and the copy has none of it; marks, schema and rows are the store's."""
+    db, other = store(tmp_path / "store", words=300), connect(tmp_path / "store", KEY)
+    before = dump(db)
+
+    def write() -> int:
+        other.execute("INSERT INTO meta (key, value) VALUES ('meanwhile' || random(), x'01')")
+        return 0
+
+    db.set_progress_handler(write, 100)
+    copy(db, tmp_path / "copy")
+    db.set_progress_handler(None, 0)
+    assert db.execute("SELECT count(*) FROM meta WHERE key LIKE 'meanwhile%'").fetchone()[0] > 3
+    assert dump(connect(tmp_path / "copy", KEY)) == before
+    assert db.execute("PRAGMA database_list").fetchall()[1:] == []
+
+
+def dump(db: Connection) -> list[object]:
+    """All that is in a store."""
+    marks = [db.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id", "integrity_check")]
+    schema = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+    return [*marks, schema, *(db.execute(f'SELECT * FROM "{name}"').fetchall() for kind, name, *_ in schema
+                              if kind == "table")]
+
+
+def test_a_copy_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """Where nothing can be written, and where it breaks in the middle; the store is used on."""
+    db = store(tmp_path / "store", words=300)
+    with pytest.raises(sqlcipher3.Error):
+        copy(db, tmp_path / "missing" / "copy")
+    db.set_progress_handler(lambda: 1, 1_000)
+    with pytest.raises(sqlcipher3.OperationalError, match="interrupted"):
+        copy(db, tmp_path / "copy")
+    db.set_progress_handler(None, 0)
+    assert not db.in_transaction and db.execute("PRAGMA database_list").fetchall()[1:] == []
+    db.execute("DELETE FROM meta WHERE key LIKE 'word%'")
