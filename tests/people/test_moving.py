@@ -1,5 +1,6 @@
 """A space goes to another place: an owner who left took the old one over, or the relay is changed."""
 
+import asyncio
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,69 @@ async def test_a_space_that_another_device_moved_is_left_at_once(tmp_path: Path,
             assert await values(trip) == await values(phone.space("Trip"))
             assert phone.space("Trip").link() == trip.link()
         assert SpaceLink.read(trip.link()).relay == other.url
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_two_devices_that_move_a_space_at_once_end_up_at_one_relay(
+        tmp_path: Path, server: Within, first: bool) -> None:
+    """Each takes it to another relay before it hears of the other: one of the places counts, and its relay with it."""
+    async with (relay(tmp_path / "one") as one, relay(tmp_path / "two") as two,
+                persons(tmp_path, "anna", relay=server.url) as (anna,),
+                join(anna, tmp_path / "phone", "phone", server.url) as phone):
+        trip = await anna.create_space("Trip")
+        await in_step(anna, phone)
+        theirs = phone.space("Trip")
+        for space, url, id in ((trip, one.url, "a"), (theirs, two.url, "b")):
+            await space.move(relay=url)
+            await space.collection("notes").put({"n": 1}, id=id)
+        await in_step(*((anna, phone) if first else (phone, anna)))
+        await in_step(anna, phone)
+        assert trip.link() == theirs.link() and SpaceLink.read(trip.link()).relay in (one.url, two.url)
+        assert set(await values(trip)) == set(await values(theirs)) == {"a", "b"}
+
+
+async def test_a_sync_that_is_given_up_leaves_no_space_at_its_former_place(tmp_path: Path, server: Within) -> None:
+    """Cancelled at some moment, as just when it heard of the new place, it leaves the next one to be in step."""
+    async with (relay(tmp_path / "other") as other, persons(tmp_path, "anna", relay=server.url) as (anna,),
+                join(anna, tmp_path / "phone", "phone", server.url) as phone):
+        trip = await anna.create_space("Trip")
+        await in_step(anna, phone)
+        for turn in range(15):
+            await trip.move(relay=other.url if turn % 2 else server.url)
+            await trip.collection("notes").put({"n": 1}, id=f"{turn}")
+            await anna.sync()
+            given_up = asyncio.create_task(phone.sync())
+            await asyncio.sleep(0.0035 * turn)
+            given_up.cancel()
+            await asyncio.wait((given_up,))
+            assert not (await phone.sync()).problems
+            assert phone.space("Trip").link() == trip.link() and f"{turn}" in await values(phone.space("Trip"))
+
+
+async def test_attachments_go_to_the_new_place_while_connected(tmp_path: Path, server: Within) -> None:
+    """Moved within its relay while a device is connected, the attachments are sent there at once, and `status` counts
+    them until they are."""
+    async with (persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta)):
+        trip = await anna.create_space("Trip")
+        photo = await trip.blobs.add(b"x" * 5000)
+        await trip.collection("notes").put({"photo": photo}, id="photo")
+        await trip.add(await berta.card())
+        await anna.sync()
+        assert (await anna.status()).attachments == 0
+        await trip.move()
+        assert (await anna.status()).attachments == 1
+        await anna.sync()
+        async with anna.connect() as link:
+            await link.synced(90)
+            await trip.move()
+            async with asyncio.timeout(20):
+                while (await anna.status()).attachments:
+                    await asyncio.sleep(0.05)
+            await berta.join(trip.link())
+            await berta.sync()
+            hers = berta.space("Trip")
+            got = (await hers.collection("notes").get("photo")).value["photo"]
+            assert b"".join([part async for part in hers.blobs.read(got)]) == b"x" * 5000
 
 
 async def test_who_may_not_moves_nothing(tmp_path: Path, server: Within) -> None:

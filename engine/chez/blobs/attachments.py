@@ -339,6 +339,10 @@ class Blobs:
             raise RelayUnreachable(f"the attachments were not all sent after {timeout:g} seconds",
                                    "What was sent stays there: the next time goes on.") from None
 
+    def look_again(self) -> None:
+        """Relays that are kept sent to may lack what they had: with the next turn of each it is looked what waits."""
+        self._unsent |= self._links
+
     @asynccontextmanager
     async def keep_sending(self, link: Link) -> AsyncIterator[None]:
         """Send in the background while the block lasts: what was added, once a record holds it."""

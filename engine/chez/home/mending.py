@@ -21,12 +21,13 @@ from chez.query import fulltext
 from chez.records import automerge
 from chez.records.counting import COUNTS
 from chez.records.rows import Rows
-from chez.spaces.handover import Deleted, read_offer, take_offer
+from chez.spaces.handover import Deleted, read_offer
 from chez.spaces.space import load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync.chains import relearn
 from chez.sync.entry import CHANGES, GONE, SPACE, STATEMENT, STATEMENTS, Item, read_kept
+from chez.sync.offered import take_and_lead
 from chez.sync.standing import reconsider, writers
 from chez_wire.envelope import GENESIS_HEAD
 
@@ -134,7 +135,7 @@ def _spaces_again(db: Connection, device: bytes) -> None:
             continue  # of a chain that is cut there
         offered += [(item, standing != COUNTS) for item in items if item.kind in (SPACE, GONE)]
     for item, late in sorted(offered, key=lambda one: one[0].kind != GONE):
-        take_offer(db, read_offer(item.data) if item.kind == SPACE else Deleted(item.data), device, late=late)
+        take_and_lead(db, read_offer(item.data) if item.kind == SPACE else Deleted(item.data), device, late=late)
 
 
 def _decide_again(db: Connection, n: int, device: bytes, now: int) -> None:

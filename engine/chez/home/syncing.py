@@ -48,6 +48,8 @@ class _Running:
     """What sends a space's attachments over a link: as long as both are there."""
     answers: dict[Link, "asyncio.Task[None]"] = field(default_factory=dict)
     """What answers those who come by an invitation, over each link."""
+    places: dict[int, bytes] = field(default_factory=dict)
+    """By row, the handle that each space had when it was taken up by the links that keep it."""
     steady: asyncio.Event = field(default_factory=asyncio.Event)
     """Neither just beginning nor just ending."""
 
@@ -66,6 +68,8 @@ class Syncing:
         self._running: _Running | None = None
         self._said: Said = lambda replica, message, back: None
         self._settling, self._beginning = asyncio.Lock(), asyncio.Lock()
+        self._placing = asyncio.Lock()
+        """Held while a space is taken from some links to others, so that it ends up at those that are its last ones."""
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._around: Callable[[], list[Near]] = list
 
@@ -77,11 +81,14 @@ class Syncing:
             held.replica.relays.kept |= met
 
     async def catch_up(self) -> None:
-        """Open the spaces that are in the store, and erase those that were deleted elsewhere: what was read of either
-        is durable before it is `found`, and the line or the process may end in between. Raises `StorageFailed`.
+        """Open the spaces that are in the store, go where others are now, and erase those that were deleted elsewhere:
+        what was read of any is durable before it is `found`, and the line or the process may end in between. Raises
+        `StorageFailed`.
         """
-        there, deleted = await self._database.read(rows_here)
-        for n in sorted(there - self.spaces.all.keys() | deleted):
+        # In the writer's thread: what an exchange that was given up began may be committed only now.
+        there, deleted = await self._database.write(rows_here)
+        known = {n: held.space.handle for n, held in list(self.spaces.all.items())}
+        for n in sorted({n for n, handle in there.items() if known.get(n) != handle} | deleted):
             await self.found(n)
 
     @property
@@ -158,16 +165,8 @@ class Syncing:
             running = self._running = _Running(retry, send, stack)
             self.routes.begin(url)
             stack.callback(self._stopped, running)
-            groups: dict[str, list[Held]] = {}
-            for held in spaces:
-                for at in self.routes.urls_of(held.space):
-                    groups.setdefault(at, []).append(held)
-            if not groups:
-                raise no_relay()
-            for one, group in groups.items():
-                await self._begin(one, group)
-            for held in spaces:
-                await self._keep_sending(held)
+            async with self._placing:
+                await self._begin_all(spaces)
             if retry:
                 await stack.enter_async_context(self._also())
             running.steady.set()
@@ -175,6 +174,18 @@ class Syncing:
                 yield self.links[0]
             finally:
                 running.steady.clear()
+
+    async def _begin_all(self, spaces: list[Held]) -> None:
+        groups: dict[str, list[Held]] = {}
+        for held in spaces:
+            for at in self.routes.urls_of(self._placed(held)):
+                groups.setdefault(at, []).append(held)
+        if not groups:
+            raise no_relay()
+        for one, group in groups.items():
+            await self._begin(one, group)
+        for held in spaces:
+            await self._keep_sending(held)
 
     async def under_way(self) -> bool:
         """Whether the home is connected, or syncs; what just begins or ends is waited for."""
@@ -191,11 +202,18 @@ class Syncing:
     async def _join(self, held: Held) -> None:
         if self._running is None:
             return
-        for url in self.routes.urls_of(held.space):
+        for url in self.routes.urls_of(self._placed(held)):
             await self._begin(url, [held])
         for link in self.near if not held.space.public else ():
             link.add(held.replica)
         await self._keep_sending(held)
+
+    def _placed(self, held: Held) -> SpaceKeys:
+        """The space as it is now, and is taken up by links; what the store says of its place later is `found`."""
+        space = held.space
+        if self._running is not None:
+            self._running.places[space.n] = space.handle
+        return space
 
     @property
     def near(self) -> list[Link]:
@@ -231,6 +249,10 @@ class Syncing:
 
     async def replace(self, held: Held, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own after which a space may be at another place; go on there."""
+        async with self._placing:
+            return await self._replace(held, work)
+
+    async def _replace(self, held: Held, work: Callable[[Connection], T]) -> T:
         self._leave(held)
 
         def whole(db: Connection) -> T:
@@ -293,6 +315,7 @@ class Syncing:
     async def _keep_sending(self, held: Held) -> None:
         if self._running is None or not self._running.send:
             return
+        held.blobs.look_again()  # it may be at another place than before
         for link in self.standing.links_of(held.space):
             if (held.space.n, link) not in self._running.sending:
                 sending = self._running.sending[held.space.n, link] = AsyncExitStack()
@@ -308,27 +331,48 @@ class Syncing:
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
+        async with self._placing:
+            await self._found(n)
+
+    async def _found(self, n: int) -> None:
         try:
             new = await self.spaces.open(n)
         except NotFound:  # its end came over another link, too
             return
         held = self.spaces.all[n] if new is None else new
         moved, gone = await self._database.write(
-            lambda db: (new is None and _moved(db, held), buried(db, held.space.id)))
+            lambda db: (new is None and self._moved(db, held), buried(db, held.space.id)))
         if gone:  # whether it was here before, or came and ended in one page
-            await self.erase(held, lambda db: None)
+            await self._erase(held, lambda db: None)
             return
         if moved:
-            await self.replace(held, lambda db: None)
+            await self._replace(held, lambda db: None)
         if new is not None:
             await self._join(new)
         else:
             for link in (*self.standing.links_of(held.space), *self.near):
                 link.wake(held.space.id)
 
+    def _moved(self, db: Connection, held: Held) -> bool:
+        """Whether a space is at another place than the one where links keep it. Called in the writer's thread.
+
+        Other work may have read of the new place before.
+        """
+        held.replica.forget()
+        held.replica.refresh(db)
+        handle = strayed(held.space)
+        if handle is not None:
+            go_to(db, held.space, handle)
+        running = self._running
+        return running is not None and running.places.get(held.space.n, held.space.handle) != held.space.handle
+
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
         """
+        async with self._placing:
+            await self._erase(held, word)
+
+    async def _erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         spaces = self.spaces
         spaces.drop(held.space.n)
         self._leave(held)
@@ -364,8 +408,9 @@ class Syncing:
             if self._running is None:
                 return
             self.routes.moved(former)
-            for held in list(self.spaces.all.values()):
-                await self._join(held)
+            async with self._placing:
+                for held in list(self.spaces.all.values()):
+                    await self._join(held)
             for link in [link for link in self.links if not link.near]:
                 await self._trim(link)
 
@@ -411,17 +456,6 @@ class Syncing:
             finally:
                 if self._running is running and link in self.links:  # else it was disconnected meanwhile
                     running.answers[link] = self.answering.keep(link)
-
-def _moved(db: Connection, held: Held) -> bool:
-    """Whether a space is at another place than it was looked for so far."""
-    before = held.space.handle
-    held.replica.forget()
-    held.replica.refresh(db)
-    handle = strayed(held.space)
-    if handle is not None:
-        go_to(db, held.space, handle)
-    return held.space.handle != before
-
 
 def relay_row(db: Connection, url: str) -> int:
     """The row of a relay in the store, by its address."""

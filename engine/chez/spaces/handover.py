@@ -212,16 +212,14 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
         return None
     (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
     strange = state.role(person) is None  # who only reads a space says nothing there
-    row = db.execute("SELECT n, handle FROM space WHERE id = ?", (given.space,)).fetchone()
+    row = db.execute("SELECT n FROM space WHERE id = ?", (given.space,)).fetchone()
     known = {id for (id,) in db.execute("SELECT id FROM epoch WHERE space = ?", (row[0],))} if row else set()
     if row is None:
         place = handle_of(state.admins[-1]) if late else given.handle
         n = store_space(db, given.space, state.name, offer.statements, offer.epochs, place,
                         sent=strange, relay=given.relay or None)
     else:
-        n, place = row
-        if not late and place in [handle_of(admin) for admin in state.admins[:-1]]:
-            db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))  # it moved since
+        (n,) = row
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
         note_name(db, load_space(db, n))
     if not late:
@@ -312,10 +310,10 @@ def buried(db: Connection, space: bytes) -> bool:
     return db.execute("SELECT 1 FROM gone WHERE id = ? AND deleted = 1", (space,)).fetchone() is not None
 
 
-def rows_here(db: Connection) -> tuple[set[int], set[int]]:
-    """The rows of all spaces that the store has, and of those among them that are to be erased."""
-    found = db.execute("SELECT n, id IN (SELECT id FROM gone WHERE deleted = 1) FROM space").fetchall()
-    return {n for n, _ in found}, {n for n, deleted in found if deleted}
+def rows_here(db: Connection) -> tuple[dict[int, bytes], set[int]]:
+    """The handles of all spaces that the store has, by their rows, and the rows of those that are to be erased."""
+    found = db.execute("SELECT n, handle, id IN (SELECT id FROM gone WHERE deleted = 1) FROM space").fetchall()
+    return {n: handle for n, handle, _ in found}, {n for n, _, deleted in found if deleted}
 
 
 def announce(db: Connection) -> None:

@@ -38,6 +38,7 @@ def go_to(db: Connection, space: SpaceKeys, handle: bytes) -> None:
     db.execute("DELETE FROM parted WHERE parting IN (SELECT n FROM parting WHERE space = ?)", (space.n,))
     for table in _OF_THE_LOG:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space.n,))
+    db.execute("DELETE FROM blob_relay WHERE blob IN (SELECT n FROM blob WHERE space = ?)", (space.n,))
     db.execute("UPDATE space SET handle = ?, announce = 1 WHERE n = ?", (handle, space.n))
     space.handle = handle
 
@@ -47,23 +48,29 @@ def strayed(space: SpaceKeys) -> bytes | None:
 
     None too where no word that is here speaks of that one: it is to be read there.
     """
-    handle = handle_of(space.membership.state.admins[-1])
+    handle = _last_place(space)
     return handle if handle != space.handle and space.handle in _spoken_of(space) else None
 
 
 def lead(db: Connection, n: int, offer: Offer) -> None:
-    """A space that was here already goes where another device of the person has it, whether words that are here tell.
+    """A space that was here already goes where another device of the person has it, at the relay that it names.
 
-    A handover has room for so many statements: the one that moved the space may be none of them. In
+    Where the words that are here lead there, for two devices may have moved it at the same time, and one of these
+    moves counts; or tell nothing of that place: a handover has room for so many statements. In
     the transaction that takes the offer in: who is killed after it finds the space at its place.
     """
-    space = load_space(db, n)
+    space, given = load_space(db, n), offer.handover
     spoken = _spoken_of(space)
-    if space.handle in spoken and offer.handover.handle not in spoken:
-        go_to(db, space, offer.handover.handle)
-        db.execute("UPDATE space SET relay = ? WHERE n = ?", (offer.handover.relay or None, n))
+    if given.handle != space.handle and space.handle in spoken and (
+            given.handle == _last_place(space) or given.handle not in spoken):
+        go_to(db, space, given.handle)
+        db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))
     elif (place := strayed(space)) is not None:
         go_to(db, space, place)
+
+
+def _last_place(space: SpaceKeys) -> bytes:
+    return handle_of(space.membership.state.admins[-1])
 
 
 def _spoken_of(space: SpaceKeys) -> set[bytes]:

@@ -9,7 +9,7 @@ from chez.store.database import Connection
 from chez.sync.entry import GONE, SPACE, Inner
 from chez.sync.moving import lead
 
-__all__ = ("read_offers", "take_offers")
+__all__ = ("read_offers", "take_and_lead", "take_offers")
 
 
 def read_offers(space: SpaceKeys, inner: Inner) -> list[Offer | Deleted]:
@@ -33,8 +33,14 @@ def take_offers(db: Connection, offers: Iterable[Offer | Deleted], device: bytes
         if reason is not None:
             yield reason
             continue
-        n = take_offer(db, offer, device, late=late)
+        n = take_and_lead(db, offer, device, late=late)
         if n is not None:
-            if isinstance(offer, Offer) and not late:
-                lead(db, n, offer)
             found.append(n)
+
+
+def take_and_lead(db: Connection, offer: Offer | Deleted, device: bytes, *, late: bool) -> int | None:
+    """As `take_offer`; and a space that is to be opened is where the other device has it."""
+    n = take_offer(db, offer, device, late=late)
+    if n is not None and isinstance(offer, Offer) and not late:
+        lead(db, n, offer)
+    return n
