@@ -12,11 +12,14 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.spaces import handover
 from chez.spaces.link import SpaceLink
 from chez.spaces.statements import Move, Signed
+from chez.store.database import Connection
 from chez.sync.connection import connect
 from chez.sync.rotating import rotation_at
 from chez_relay.storage.sqlite import FILE_NAME
+from tests.home.pairing import PASSPHRASE
+from tests.home.test_doctor import harm
 from tests.people.persons import in_step, persons, roles, shared, values
-from tests.people.support import join
+from tests.people.support import join, open_again
 from tests.relay.within import Within, relay
 
 
@@ -200,6 +203,30 @@ async def test_a_sync_that_is_given_up_leaves_no_space_at_its_former_place(tmp_p
             assert phone.space("Trip").link() == trip.link() and f"{turn}" in await values(phone.space("Trip"))
 
 
+@pytest.mark.slow
+async def test_the_doctor_puts_a_space_back_where_it_was_moved_to(tmp_path: Path, server: Within) -> None:
+    """All that was known of it is lost, but for the entries that handed it over, from each of its places."""
+    async with relay(tmp_path / "other") as other, persons(tmp_path, "anna", relay=server.url) as (anna,):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            for url in (other.url, server.url, other.url):
+                await trip.move(relay=url)
+                await in_step(anna, phone)
+            n = phone.space("Trip")._held.space.n
+
+        def lose(db: Connection) -> None:
+            for table in ("statement", "epoch", "cursor"):
+                db.execute(f"DELETE FROM {table} WHERE space = ?", (n,))
+            db.execute("DELETE FROM space WHERE n = ?", (n,))
+
+        harm(tmp_path / "phone", lose)
+        assert (await chez.doctor(tmp_path / "phone", passphrase=PASSPHRASE, repair=True)).left == ()
+        async with open_again(tmp_path / "phone") as phone:
+            assert not (await phone.sync()).problems
+            assert phone.space("Trip").link() == trip.link() and set(await values(phone.space("Trip"))) == {"a"}
+
+
 async def test_attachments_go_to_the_new_place_while_connected(tmp_path: Path, server: Within) -> None:
     """Moved within its relay while a device is connected, the attachments are sent there at once, and `status` counts
     them until they are."""
@@ -217,7 +244,7 @@ async def test_attachments_go_to_the_new_place_while_connected(tmp_path: Path, s
             await link.synced(90)
             await trip.move()
             async with asyncio.timeout(20):
-                while (await anna.status()).attachments:
+                while (await anna.status()).attachments:  # noqa: ASYNC110 - a state with no event of its own
                     await asyncio.sleep(0.05)
             await berta.join(trip.link())
             await berta.sync()
