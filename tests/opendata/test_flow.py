@@ -9,13 +9,24 @@ import pytest
 from chez.errors import NotAllowed, NotFound
 from chez.opendata import held, publishing
 from chez.opendata.errors import DataForked, DataInvalid
-from chez.opendata.following import catalogues, find, named, rows_at, settle, subscribe, subscribed, unsubscribe
+from chez.opendata.following import (
+    add_catalogue,
+    catalogues,
+    find,
+    named,
+    rows_at,
+    settle,
+    subscribe,
+    subscribed,
+    unsubscribe,
+)
 from chez.opendata.rows import canonical
 from chez.query.followed import CATALOGUES, FOLLOWED
-from tests.opendata.support import CARD, KEY, OTHER, TIME, Two, about, follow, put_up, stations, table
+from tests.opendata.support import CARD, KEY, OTHER, TIME, Two, about, address, follow, put_up, stations, table
 from tests.people.persons import persons
 from tests.people.support import join, open_again
 from tests.relay.support import Process
+from tests.relay.within import relay
 
 
 async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp_path: Path) -> None:
@@ -79,6 +90,32 @@ async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server
         assert (await named(phone, "velov", check=True)).rows == 5
     async with open_again(tmp_path / "phone") as phone:
         assert (await named(phone, "velov", check=True)).rows == 5 and len(await catalogues(phone)) == 1
+
+
+async def test_who_subscribed_goes_where_the_data_was_moved_to(two: Two, tmp_path: Path) -> None:
+    """The catalogue tells of a dataset's new place, and its new address of its own: rows and versions come from there.
+
+    An address from before leads nobody back.
+    """
+    city, anna = two
+    async with relay(tmp_path / "other") as other:
+        await put_up(city, about(), file=table(tmp_path, stations(5)))
+        before = address(city)
+        await follow(city, anna)
+        await city.space("velov").move(relay=other.url)
+        await put_up(city, about(), file=table(tmp_path, stations(7)), time=TIME + 1)
+        await anna.sync()
+        assert (await subscribed(anna))[0].standing.missing == 1
+        assert await settle(anna) == []
+        await anna.sync()
+        assert len((await anna.sql("select id from open_velov")).rows) == 7
+        await city.space("Open data").move(relay=other.url)
+        await put_up(city, about(), file=table(tmp_path, stations(8)), time=TIME + 2)
+        assert await add_catalogue(anna, address(city)) == await add_catalogue(anna, before)
+        await anna.sync()
+        assert len((await anna.sql("select id from open_velov")).rows) == 8
+        assert await settle(anna) == [] and not (await anna.sync()).problems
+        assert [one.standing.missing for one in (await subscribed(anna))[:1] + (await catalogues(anna))[:1]] == [0, 0]
 
 
 async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two: Two, tmp_path: Path) -> None:

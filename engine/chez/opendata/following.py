@@ -198,9 +198,7 @@ async def subscribed(home: "Home", *, check: bool = False, note: bool = False) -
     found, kept = [], await _kept(home, "dataset")
     names = [str(value.get("dataset")) for value in kept.values()]
     for id, value in kept.items():
-        catalogue, dataset = listing.get(str(value.get("catalogue"))), str(value.get("dataset"))
-        metadata = catalogue.datasets.get(dataset) if catalogue is not None else None
-        listed = Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None
+        listed, dataset = _listed(listing, value), str(value.get("dataset"))
         if id not in spaces:
             standing = Standing(id, dataset, str(value.get("publisher", "")), Chain())
             found.append(Dataset(dataset, standing, listed, False))
@@ -279,11 +277,13 @@ def _first(kept: Mapping[str, Mapping[str, Any]], space: str) -> str:
 
 
 async def settle(home: "Home") -> list[str]:
-    """Let this device have what the person's devices subscribed, and nothing that they unsubscribed.
+    """Let this device have what the person's devices subscribed, where it is now, and nothing that they unsubscribed.
 
-    What could not be done now, in words: it is tried again when this is called next.
+    Where a dataset is, its catalogue says. What could not be done now, in words: it is tried again when this is called
+    next.
     """
     spaces = {space.id: space for space in await home.spaces()}
+    listing = {one.standing.space: one for one in await catalogues(home)}
     problems = []
     async for record in home.collection(COLLECTION):
         wanted = record.value.get("wanted") is True
@@ -292,6 +292,9 @@ async def settle(home: "Home") -> list[str]:
                 address = Address.read(str(record.value.get("address")))
                 if address.space.hex() == record.id:
                     await home.follow(address.text)
+            elif wanted and (listed := _listed(listing, record.value)) is not None and listed.metadata.address:
+                if Address.read(listed.metadata.address).space.hex() == record.id:
+                    await _go_to(home, listed.metadata.address)
             elif not wanted and record.id in spaces and spaces[record.id].role is None:
                 await spaces[record.id].forget()
         except ChezError as error:
@@ -355,6 +358,13 @@ async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str
 # --- what is kept of it ----------------------------------------------------------------
 
 
+def _listed(listing: Mapping[str, Catalogue], kept: Mapping[str, Any]) -> Listed | None:
+    """What the catalogue by which a dataset was subscribed says of it; None where that is not followed, or is silent."""
+    catalogue = listing.get(str(kept.get("catalogue")))
+    metadata = catalogue.datasets.get(str(kept.get("dataset"))) if catalogue is not None else None
+    return Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None
+
+
 async def _kept(home: "Home", kind: Kind | None = None) -> dict[str, dict[str, Any]]:
     return {record.id: record.value async for record in home.collection(COLLECTION)
             if kind in (None, record.value.get("kind")) and record.value.get("wanted") is True}
@@ -368,12 +378,20 @@ async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any
         seen_of(value)
     except (NotFound, DataInvalid):
         value = {"seen": {}, "publisher": ""}
-    if id not in {space.id for space in await home.spaces()}:
-        await home.follow(address)
+    await _go_to(home, address)
     if not home.space(id).public:
         raise NotAllowed("this is no public space", "A catalogue is one: ask its publisher for the address.")
     await kept.put({**value, **more, "kind": kind, "wanted": True, "address": address}, id=id)
     return id
+
+
+async def _go_to(home: "Home", address: str) -> None:
+    """Follow a space at an address. One that is here already goes there if it was moved, and stays if it was not."""
+    try:
+        await home.follow(address)
+    except (NotAllowed, InvalidValue):  # it is there, or this is where it was before
+        if Address.read(address).space.hex() not in {space.id for space in await home.spaces()}:
+            raise
 
 
 async def _let_go(home: "Home", id: str) -> str:
