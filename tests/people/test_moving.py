@@ -1,6 +1,7 @@
 """A space goes to another place: an owner who left took the old one over, or the relay is changed."""
 
 import asyncio
+import random
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,35 @@ async def test_two_devices_that_move_a_space_at_once_end_up_at_one_relay(
         await in_step(anna, phone)
         assert trip.link() == theirs.link() and SpaceLink.read(trip.link()).relay in (one.url, two.url)
         assert set(await values(trip)) == set(await values(theirs)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=[pytest.mark.slow, pytest.mark.exhaustive])
+                                      for seed in range(2, 8))])
+async def test_connected_devices_that_move_a_space_about_stay_together(
+        tmp_path: Path, server: Within, seed: int) -> None:
+    """One after the other, and just when they hear of each other's move, to any of three relays, while both write."""
+    chance = random.Random(seed)
+    async with (relay(tmp_path / "one") as one, relay(tmp_path / "two") as two,
+                persons(tmp_path, "anna", relay=server.url) as (anna,),
+                join(anna, tmp_path / "phone", "phone", server.url) as phone):
+        trip = await anna.create_space("Trip")
+        await in_step(anna, phone)
+        theirs, written = phone.space("Trip"), set[str]()
+        async with anna.connect(), phone.connect():
+            for turn in range(10):
+                for space in chance.sample([trip, theirs, trip, theirs], chance.choice([2, 2, 3])):
+                    await space.move(relay=chance.choice([server.url, one.url, two.url]))
+                    if chance.random() < 0.5:
+                        written.add((await space.collection("notes").put({"turn": turn})).id)
+                    await asyncio.sleep(chance.choice([0, 0.005, 0.02, 0.05]))
+                async with asyncio.timeout(20):
+                    while trip.link() != theirs.link() or not (  # noqa: ASYNC110 - a state with no event of its own
+                            set(await values(trip)) == set(await values(theirs)) == written):
+                        await asyncio.sleep(0.05)
+        await in_step(anna, phone)
+        for home in (anna, phone):
+            status = await home.status()
+            assert (status.pending, [one.problem for one in status.spaces]) == (0, ["", ""])
 
 
 async def test_a_sync_that_is_given_up_leaves_no_space_at_its_former_place(tmp_path: Path, server: Within) -> None:

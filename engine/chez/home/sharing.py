@@ -137,6 +137,7 @@ class Sharing:
 
     def move(self, db: Connection, relay: str | None) -> None:
         """Take the space to another place, in an open transaction; see `Space.move`."""
+        self._held.replica.forget()  # another device may have moved it just before: this move follows that one
         self._held.replica.refresh(db)
         space = self._space
         check_owner(space, self._device.id, "moves a space")
