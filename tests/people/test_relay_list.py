@@ -402,3 +402,24 @@ async def test_what_is_said_of_relays_holds_whoever_waits_for_it(
                 while [(one.url, one.link) for one in anna.relays.list()] != [  # noqa: ASYNC110 - nothing announces it
                         (url, "synced") for url in after]:
                     await asyncio.sleep(0.01)
+
+
+async def test_who_shares_a_space_with_a_home_that_gets_another_relay_is_in_step_with_it(
+        tmp_path: Path, server: Within) -> None:
+    """A member and a follower stay where they came to it: a device that is the only one of its home keeps that relay,
+    until all are taken elsewhere."""
+    async with (relay(tmp_path / "second") as second,
+                persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta)):
+        trip, news = await anna.create_space("Trip"), await anna.create_space("News", public=True)
+        (hers,) = await shared(trip, anna, berta)
+        read = await berta.follow(news.address)
+        await anna.set_relay(second.url)
+        assert _urls(anna) == [second.url, server.url]
+        for space, id in ((trip, "a"), (hers, "b"), (news, "c")):
+            await space.collection("notes").put({"n": 1}, id=id)
+        await in_step(anna, berta, anna)
+        assert set(await values(trip)) == set(await values(hers)) == {"a", "b"} and set(await values(read)) == {"c"}
+    async with relay(tmp_path / "third") as third, persons(tmp_path, "carl", relay=server.url) as (carl,):
+        await carl.create_space("Alone")
+        await carl.set_relay(third.url)
+        assert _urls(carl) == [third.url]

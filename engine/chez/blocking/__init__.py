@@ -298,6 +298,10 @@ class Blobs(Front[AsyncBlobs]):
         """
         return self._portal.call(lambda call: self._inner.collect())
 
+    def look_again(self) -> None:
+        """Relays that are kept sent to may lack what they had: with the next turn of each it is looked what waits."""
+        self._portal.do(lambda: self._inner.look_again())
+
 
 class Collection(Front[AsyncCollection[T]], Generic[T]):
     """Records of one type; made by `Home.collection`.
@@ -1508,8 +1512,8 @@ class Relays(Front[AsyncRelays]):
     def set(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
         """Let the home be known by another relay; with `pins` as in `pin`.
 
-        Where there are other devices, or relays beside it, the former one is kept beside it until it is removed, for
-        devices may have to hear of it there. Raises `InvalidValue`.
+        Where there are other devices, relays beside it, or others in spaces that are kept there, the former one is kept
+        beside it until it is removed, for they may have to hear of it there. Raises `InvalidValue`.
         """
         self._portal.call(lambda call: self._inner.set(url, pins=pins, here=here))
 

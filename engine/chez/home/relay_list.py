@@ -21,7 +21,7 @@ from chez.home.transaction import Transaction, transact
 from chez.journal import Journal
 from chez.records.collection import Collection
 from chez.records.values import MAX_ID
-from chez.spaces.space import SpaceKeys
+from chez.spaces.space import SpaceKeys, load_space
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.entry import read_kept
@@ -103,7 +103,7 @@ class RelayList:
             _set(db, url, here=_ONLY_HERE if here else _SHARED)
             if pins is not None:
                 _set(db, url, pins=",".join(pins))
-            if here or not self._shared(db):
+            if here or not (self._shared(db) or _visited(db, self._space.n)):
                 return
             self._say(transaction, db, url, kept=True)
             transaction.put(self._records, {"relay": url}, id=_HOME)
@@ -281,6 +281,13 @@ def _room(db: Connection) -> bool:
     count: int = db.execute("SELECT count(*) FROM relay WHERE beside = 1 AND url NOT IN (SELECT coalesce(relay, '') "
                             "FROM space WHERE n = (SELECT value FROM meta WHERE key = 'private'))").fetchone()[0]
     return count < MAX_RELAYS
+
+
+def _visited(db: Connection, private: int) -> bool:
+    """Whether others are in a space that goes where the `private` one goes, or may follow it: they stay where it was."""
+    rows = db.execute("SELECT n FROM space WHERE relay IS NULL AND n <> ?", (private,)).fetchall()
+    spaces = [load_space(db, n) for (n,) in rows]
+    return any(space.public or len(space.membership.state.members) > 1 for space in spaces)
 
 
 def _home(db: Connection, space: SpaceKeys) -> str | None:

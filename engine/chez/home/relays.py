@@ -41,8 +41,8 @@ class Relays:
     async def set(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
         """Let the home be known by another relay; with `pins` as in `pin`.
 
-        Where there are other devices, or relays beside it, the former one is kept beside it until it is removed, for
-        devices may have to hear of it there. Raises `InvalidValue`.
+        Where there are other devices, relays beside it, or others in spaces that are kept there, the former one is kept
+        beside it until it is removed, for they may have to hear of it there. Raises `InvalidValue`.
         """
         relay_name(url)
         await self._list.choose(url, here=here, pins=None if pins is None else check_pins(url, pins))
