@@ -13,7 +13,7 @@ from chez.errors import RelayRefused
 from chez.lan.service import Service
 from chez.sync import lookout
 from tests.home.pairing import PASSPHRASE, paired
-from tests.people.persons import persons
+from tests.people.persons import persons, shared, values
 from tests.people.proxy import Proxy, behind, proxy
 from tests.people.support import ids, join, open_again
 from tests.relay.within import Within, relay
@@ -228,3 +228,26 @@ async def test_one_sync_gives_a_relay_what_its_keys_wait_for(tmp_path: Path) -> 
             await syncing
             assert time.monotonic() - begun < 10
         assert b.space("Trip")._held.space.epoch.id == trip._held.space.epoch.id
+
+
+async def test_guests_who_find_a_relay_empty_are_in_step_soon_after_an_owner_filled_it(tmp_path: Path) -> None:
+    """A member and a follower can't make the space there again. While nobody has they are told so, and ask again."""
+    async with (proxy() as front, behind(front, tmp_path / "r") as first,
+                persons(tmp_path, "anna", "berta", relay=front.url) as (anna, berta)):
+        trip, news = await anna.create_space("Trip"), await anna.create_space("News", public=True)
+        (hers,) = await shared(trip, anna, berta)
+        read = await berta.follow(news.address)
+        async with berta.connect() as link:
+            await berta.synced()
+            await first.kill()
+            async with behind(front, tmp_path / "empty"):
+                link.check()
+                async with asyncio.timeout(20):
+                    while len(link.problems) < 2:
+                        await link.turn()
+                for space in (trip, news):
+                    await space.collection("notes").put({"n": 1}, id="new")
+                await anna.sync()
+                async with asyncio.timeout(20):
+                    while link.problems or not (await values(hers) and await values(read)):
+                        await link.turn()

@@ -284,7 +284,7 @@ def _room(db: Connection) -> bool:
 
 
 def _visited(db: Connection, private: int) -> bool:
-    """Whether others are in a space that goes where the `private` one goes, or may follow it: they stay where it was."""
+    """Whether others are in one that goes where the `private` one goes, or follows it: they stay where it was."""
     rows = db.execute("SELECT n FROM space WHERE relay IS NULL AND n <> ?", (private,)).fetchall()
     spaces = [load_space(db, n) for (n,) in rows]
     return any(space.public or len(space.membership.state.members) > 1 for space in spaces)

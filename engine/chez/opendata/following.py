@@ -359,7 +359,7 @@ async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str
 
 
 def _listed(listing: Mapping[str, Catalogue], kept: Mapping[str, Any]) -> Listed | None:
-    """What the catalogue by which a dataset was subscribed says of it; None where that is not followed, or is silent."""
+    """What the catalogue by which a dataset was subscribed says of it; None where that is not followed, or silent."""
     catalogue = listing.get(str(kept.get("catalogue")))
     metadata = catalogue.datasets.get(str(kept.get("dataset"))) if catalogue is not None else None
     return Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None

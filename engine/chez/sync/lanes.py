@@ -391,8 +391,7 @@ class Lanes:
         if self._near and isinstance(error, RelayMisbehaved) and not hearsay:
             hearsay = True  # any member may have said to have this store
             lane.replica.relays.doubted.add(self._relay)
-        soon = isinstance(error, RelayUnreachable) or hearsay or lane.left_behind(error) or (
-            self._near and _unfilled(error))
+        soon = isinstance(error, RelayUnreachable) or hearsay or lane.left_behind(error) or _unfilled(error)
         lane.turned_away = not (soon or self._near or lane.over(error))
         rests = self._rests and (soon or lane.turned_away)
         lane.state = State.RESTING if rests else State.STOPPED
@@ -433,7 +432,8 @@ class Lanes:
 
 
 def _unfilled(error: ChezError) -> bool:
-    """Whether a relay does not have a space yet that another device is to bring it: who made it comes and goes."""
+    """Whether a relay does not have a space, or no more, that another device is to bring it: who can comes and goes.
+    """
     return isinstance(error, RelayRefused) and error.reason == "unknown"
 
 
