@@ -22,8 +22,8 @@ Connection = Any
 SCHEMA_VERSION: Final = 1
 
 AUTHENTICATION: Final = "HMAC_SHA256"
-"""What each page is authenticated by. Processors have instructions for SHA-256; for SHA-512, SQLCipher's own choice, few
-have, and a page takes thrice as long (docs/decisions/0072)."""
+"""What each page is authenticated by. Processors have instructions for SHA-256, and few have them for SHA-512, which is
+SQLCipher's own choice (docs/decisions/0072)."""
 
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
 """Parameters that are bound as they are, each with a built-in call that says so. The binding asks everybody else how
