@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from chez.blobs.transfer import Sender
 from chez.crypto import random_bytes
 from chez.errors import Misuse
 from chez.home.lan import Network
+from chez.home.syncing import Syncing
 from chez.lan.service import Service
 from chez.sync import socket
 from tests.people.persons import persons
@@ -159,3 +160,19 @@ async def test_of_two_that_connect_at_once_one_is_told_so(tmp_path: Path, server
         one, other = await asyncio.gather(once(), once(), return_exceptions=True)
         assert one == server.url and isinstance(other, Misuse)
         assert await once() == server.url and _links() == 0
+
+
+async def test_a_sync_that_begins_just_before_the_home_is_connected_is_in_step_with_it(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an owner process does by itself when a relay is set: whoever asks for a sync then hears that it is done."""
+    catch_up = Syncing.catch_up
+    async with persons(tmp_path, "a", relay=server.url) as (a,), AsyncExitStack() as stack:
+        async def meanwhile(syncing: Syncing) -> None:
+            await catch_up(syncing)
+            monkeypatch.setattr(Syncing, "catch_up", catch_up)
+            await stack.enter_async_context(a.connect())
+
+        monkeypatch.setattr(Syncing, "catch_up", meanwhile)
+        await a.collection("notes").put({"n": 1}, id="one")
+        assert (await a.sync()).relay == server.url
+        assert (await a.status()).pending == 0

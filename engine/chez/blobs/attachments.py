@@ -341,7 +341,8 @@ class Blobs:
 
     def look_again(self) -> None:
         """Relays that are kept sent to may lack what they had: with the next turn of each it is looked what waits."""
-        self._unsent |= self._links
+        if self._used.is_set():
+            self._unsent |= self._links
 
     @asynccontextmanager
     async def keep_sending(self, link: Link) -> AsyncIterator[None]:

@@ -41,6 +41,8 @@ class Exchange:
         syncing = self._syncing
         if reseed:
             await self._reseed(syncing.routes.choose_any(url))
+        if not await syncing.under_way():
+            await syncing.catch_up()  # meanwhile it may be connected
         if await syncing.under_way():  # already kept in step in the background: wait for that
             if url is not None:
                 await syncing.be_free(url)

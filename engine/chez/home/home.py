@@ -388,6 +388,7 @@ class Home:
         Gives the link of the private one to `url` or the home's relay; `relays` tells of all. A home that has no relay
         is connected to those that its spaces are at; `NotFound` where there are none.
         """
+        await self._syncing.catch_up()
         async with (self._syncing.connected(self._syncing.routes.choose_any(url), retry=True, send=True) as link,
                     following(self.deposits, self._addresses_changed, self.synced)):
             yield link

@@ -207,6 +207,7 @@ class _Coming:
             raise _hides(f"{missing} entries that it has follow others that it does not show")
 
     async def _sync(self, steps: "_Steps", timeout: float) -> SyncReport:
+        await self.home._syncing.catch_up()
         async with self.home._syncing.connected(self.relay, retry=False, send=False) as link:
             watching = asyncio.create_task(steps.watch(link))
             try:

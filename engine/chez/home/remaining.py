@@ -101,6 +101,7 @@ class _Taking:
     async def read(self, timeout: float, progress: OnProgress | None) -> None:
         """Read what the relay still gives; that may be nothing. Raises `RelayUnreachable`."""
         self.home._spaces.come_back(self.person, silent=True)
+        await self.home._syncing.catch_up()
         async with self.home._syncing.connected(self.url, retry=False, send=False) as link:
             async def watch() -> None:
                 while progress is not None:

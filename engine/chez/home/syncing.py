@@ -156,9 +156,9 @@ class Syncing:
     async def connected(self, url: str | None, *, retry: bool, send: bool) -> AsyncIterator[Link]:
         """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background.
 
-        Without `url` those that have a relay of their own. Raises `NotFound` where none has.
+        Without `url` those that have a relay of their own. Whoever calls it has caught up (`catch_up`), which takes a
+        while, before it looked whether the home is connected already. Raises `NotFound` where none has, and `Misuse`.
         """
-        await self.catch_up()
         await self.be_free()  # nothing is waited for from here until it is noted that it is connected
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
