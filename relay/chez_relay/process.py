@@ -87,12 +87,7 @@ def _with_files(limits: Limits) -> Limits:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         except (ValueError, OSError):
             allowed = soft
-    if allowed >= wanted:
-        return limits
-    taken = max(allowed - SPARE_FILES, 1)
-    _log.warning("the system allows fewer files than connections may need: fewer are taken (ulimit -n)",
-                 extra={"numbers": {"allowed": allowed, "wanted": wanted, "connections": taken}})
-    return replace(limits, connections=taken)
+    return limits if allowed >= wanted else replace(limits, connections=max(allowed - SPARE_FILES, 1))
 
 
 class _Signals:
@@ -143,6 +138,9 @@ async def _serve(
             _log.warning("no name is set: devices of other machines are turned away (names, or --name HOST:PORT)")
         if status:
             _say(f"chez-relay: status on http://{status}")
+        if limits.connections < settings.limits.connections:
+            _log.warning("the system allows fewer files than connections may need: fewer are taken (ulimit -n)",
+                         extra={"numbers": {"wanted": settings.limits.connections, "taken": limits.connections}})
         supervisor.tell("READY=1")
         await signals.stop.wait()
         supervisor.tell("STOPPING=1")
