@@ -1,8 +1,8 @@
 """A name with several addresses: one whose machine is gone holds nobody up, and what all of them say is readable."""
 
 import asyncio
-import logging
 import base64
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
