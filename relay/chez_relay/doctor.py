@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from chez_relay.cluster.greeting import NoGreeting, greeted
 from chez_relay.config import EVERYWHERE, Configuration
 from chez_relay.errors import RelayError
+from chez_relay.limits import SPARE_FILES, connections_by
 from chez_relay.settings import NATS_PORT, parse_address, unbound
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
@@ -53,7 +54,6 @@ SYNCS: Final = 12
 CERTIFICATE_DAYS: Final = 14
 """Days before its end at which a certificate should have been renewed: most are, a month before."""
 
-SPARE_FILES: Final = 64
 _FILES: Final = ("relay.lock", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 _WORDS: Final = ("good", "warning", "bad")
 
@@ -270,7 +270,7 @@ def _files(wanted: int) -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         return Finding("open files", 1, f"the system allows {hard}, limits.connections asks for {wanted} (ulimit -n): "
-                                        f"{max(hard - SPARE_FILES, 1)} connections are taken")
+                                        f"{connections_by(hard)} connections are taken")
     return Finding("open files", 0, f"{wanted} are allowed")
 
 

@@ -12,8 +12,10 @@ Messages carry no handle, no address and no content: they may be logged.
 """
 
 import enum
+import errno
+import os
 
-__all__ = ("BadConfiguration", "ClusterFailed", "Code", "RelayError", "StorageFailed", "StoreUnusable")
+__all__ = ("BadConfiguration", "ClusterFailed", "Code", "RelayError", "StorageFailed", "StoreUnusable", "in_words")
 
 
 class Code(enum.StrEnum):
@@ -100,3 +102,10 @@ class BadConfiguration(RelayError):
 
 class ClusterFailed(RelayError):
     """The nodes of a local cluster can't be started."""
+
+
+def in_words(error: OSError) -> str:
+    """What the system says of an error: asyncio's own text of one quotes addresses as Python does."""
+    if error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__

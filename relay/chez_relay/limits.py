@@ -5,11 +5,20 @@ space or inbox may hold is `storage.Quotas`.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 from chez_wire.limits import MIB
 
-__all__ = ("Limits", "reasons")
+__all__ = ("SPARE_FILES", "Limits", "connections_by", "reasons")
+
+SPARE_FILES: Final = 64
+"""File descriptors beside those of connections: the store, the log, listeners, and who hears that it is one too many.
+"""
+
+
+def connections_by(files: int) -> int:
+    """How many connections are taken where the system allows so many files."""
+    return max(files - SPARE_FILES, 1)
 
 
 def _limit(default: Any, why: str) -> Any:

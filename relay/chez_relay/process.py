@@ -19,7 +19,7 @@ from chez_relay import logs, supervisor
 from chez_relay.config import Configuration
 from chez_relay.counts import Counts
 from chez_relay.errors import BadConfiguration, RelayError
-from chez_relay.limits import Limits
+from chez_relay.limits import SPARE_FILES, Limits, connections_by
 from chez_relay.release import release
 from chez_relay.server import RelayServer, serving
 from chez_relay.settings import parse_address, unbound
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from chez_relay.tls import Certificate
 
 __all__ = ("run",)
-
-SPARE_FILES: Final = 64
-"""File descriptors beside those of connections: the store, the log, listeners, and who hears that it is one too many.
-"""
 
 SILENT_SECONDS: Final = 3.0
 """For a cluster to answer before the log says that it does not yet."""
@@ -87,7 +83,7 @@ def _with_files(limits: Limits) -> Limits:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         except (ValueError, OSError):
             allowed = soft
-    return limits if allowed >= wanted else replace(limits, connections=max(allowed - SPARE_FILES, 1))
+    return limits if allowed >= wanted else replace(limits, connections=connections_by(allowed))
 
 
 class _Signals:

@@ -2,7 +2,6 @@
 
 import errno
 import ipaddress
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -11,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from chez_relay.bounds import MAX_REPLICAS, MAX_SHARDS
-from chez_relay.errors import BadConfiguration
+from chez_relay.errors import BadConfiguration, in_words
 from chez_relay.limits import Limits, reasons
 from chez_relay.storage import Quotas
 
@@ -55,11 +54,8 @@ def parse_address(value: object) -> tuple[str, int]:
 
 def unbound(setting: str, address: str, error: OSError) -> BadConfiguration:
     """What to say when the address of a setting can't be listened on."""
-    text, number = error.strerror, error.errno
-    if number is not None and number in errno.errorcode:  # asyncio's own text quotes the address as Python does
-        text = os.strerror(number)
-    hint = _UNBOUND.get(number or 0, "set an address of this machine")
-    return BadConfiguration(f"{address} can't be used: {text or error}", f"{hint} ({setting})")
+    hint = _UNBOUND.get(error.errno or 0, "set an address of this machine")
+    return BadConfiguration(f"{address} can't be used: {in_words(error)}", f"{hint} ({setting})")
 
 
 _UNBOUND: Final[Mapping[int, str]] = MappingProxyType({

@@ -457,6 +457,7 @@ class Syncing:
                 if self._running is running and link in self.links:  # else it was disconnected meanwhile
                     running.answers[link] = self.answering.keep(link)
 
+
 def relay_row(db: Connection, url: str) -> int:
     """The row of a relay in the store, by its address."""
     db.execute("INSERT OR IGNORE INTO relay (url) VALUES (?)", (url,))

@@ -1,9 +1,7 @@
 """Reaching a cluster, and coming back to it; and telling why where that fails."""
 
 import asyncio
-import errno
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,7 +12,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.protocol.parser import PERMISSIONS_ERR
 
-from chez_relay.errors import StorageFailed
+from chez_relay.errors import StorageFailed, in_words
 
 __all__ = ("dial", "let_go")
 
@@ -138,13 +136,10 @@ async def let_go(client: Client) -> None:
 
 
 def _said(error: Exception | None) -> str:
-    """What went wrong, as people say it: asyncio's own text quotes addresses as Python does."""
+    """What went wrong, as people say it."""
     if isinstance(error, TimeoutError) or error is None:
         return "no answer in time"
-    if isinstance(error, OSError):
-        known = error.errno is not None and error.errno in errno.errorcode
-        return os.strerror(error.errno or 0) if known else error.strerror or type(error).__name__
-    return type(error).__name__
+    return in_words(error) if isinstance(error, OSError) else type(error).__name__
 
 
 def _final(error: Exception) -> StorageFailed | None:
