@@ -5,6 +5,7 @@
     /metrics   the counts, for Prometheus
 """
 
+import asyncio
 import http
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,7 +26,7 @@ async def status_pages(
 ) -> AsyncIterator[int]:
     """Answer on host and port (0: any free one; which it is, is the block's) until the block ends.
 
-    Raises OSError when the address can't be bound.
+    Nobody is waited for then. Raises OSError when the address can't be bound.
     """
     pages: Mapping[str, Page] = MappingProxyType({
         "/healthz": lambda: (200, "well\n"),
@@ -41,12 +42,28 @@ async def status_pages(
         response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
         return response
 
+    clients = set[asyncio.BaseTransport]()
+
+    class Client(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            clients.add(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            clients.discard(self.transport)
+            super().connection_lost(exc)
+
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True
     # The library's parser bounds lines and headers; it never comes to a websocket.
     async with serve(_nobody, host, port, process_request=answer, compression=None, max_size=1, open_timeout=5,
-                     server_header=None, logger=quiet) as listener:
-        yield next(iter(listener.sockets)).getsockname()[1]
+                     server_header=None, logger=quiet, create_connection=Client) as listener:
+        try:
+            yield next(iter(listener.sockets)).getsockname()[1]
+        finally:
+            # The library waits for who asks nothing, or was answered and does not close: the relay would end later.
+            for transport in clients:
+                transport.close()
 
 
 async def _nobody(_socket: ServerConnection) -> None:

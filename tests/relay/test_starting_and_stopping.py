@@ -18,6 +18,7 @@ from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.limits import Limits
 from chez_relay.server import serving
 from chez_relay.session import RelaySession
+from chez_relay.status import status_pages
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.login import Role
 from tests.ports import free_port
@@ -194,3 +195,18 @@ async def test_a_connection_that_waits_for_its_last_answers_ends_when_it_is_told
         await running
     await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["nothing", "a page"])
+async def test_who_looks_at_the_pages_and_does_not_close_keeps_no_relay(said: bytes) -> None:
+    """A probe that asks nothing, or was answered and keeps its connection open, is not waited for at the end."""
+    begun = time.monotonic()
+    async with AsyncExitStack() as clients, status_pages("127.0.0.1", 0, lambda: True, str) as port:
+        client = await clients.enter_async_context(raw(port))
+        client.send(said)
+        if said:
+            assert (await asyncio.wait_for(client.reader.readuntil(b"well\n"), LONG)).startswith(b"HTTP/1.1 200")
+        else:
+            await fetched(f"http://127.0.0.1:{port}/healthz")  # connected after it: so the first was taken
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 4
