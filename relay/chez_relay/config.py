@@ -65,6 +65,17 @@ class Configuration:
         return Path(self["data"])
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes of the cluster; empty where the store is in a folder. Raises `BadConfiguration` where both are set.
+        """
+        nodes: tuple[str, ...] = self["cluster.nodes"]
+        if nodes and self["data"]:
+            folder, cluster = (self.values[name].origin for name in ("data", "cluster.nodes"))
+            raise BadConfiguration(f"both a data folder ({folder}) and a NATS cluster ({cluster}) are set",
+                                   "leave one of them out; a flag takes back what a file or a variable says: --data ''")
+        return nodes
+
+    @property
     def limits(self) -> Limits:
         """What is said of limits."""
         return Limits(**self._section("limits"))
@@ -176,6 +187,8 @@ def _known(name: str, where: str) -> Setting:
 
 
 def _nearest(name: str, known: list[str]) -> str:
+    if any(one.startswith(f"{name}.") for one in known):
+        return f"{name} is a section: name a setting of it, as {name}.NAME or under [{name}]"
     near = difflib.get_close_matches(name, known, 1, 0.5)
     return f"did you mean {near[0]}?" if near else "`chez-relay config` shows them all"
 

@@ -73,9 +73,10 @@ class Finding:
 
 
 def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
-    """Look at everything, one finding after the other. Raises `BadConfiguration` when no data folder is set."""
-    if settings["cluster.nodes"]:
-        nodes = [_node(url) for url in settings["cluster.nodes"]]
+    """Look at everything, one finding after the other. Raises `BadConfiguration` when no store is set, or two are.
+    """
+    if urls := settings.nodes:
+        nodes = [_node(url) for url in urls]
         yield from nodes
         if any(node.level == 0 for node in nodes):
             yield from _streams(settings)

@@ -47,7 +47,7 @@ _log = logging.getLogger("chez_relay")
 def run(settings: Configuration) -> None:
     """Serve until SIGTERM or SIGINT. Raises `RelayError`."""
     tokens, certificate = settings.tokens(), settings.certificate()
-    data = None if settings["cluster.nodes"] else settings.data
+    data = None if settings.nodes else settings.data
     try:
         logs.begin(settings["log_format"], settings["log_file"])
     except OSError as error:

@@ -23,12 +23,15 @@ from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
 from chez_relay.bounds import MOST_WAITING
 from chez_relay.cluster.nodes import Cluster, free_ports
-from chez_relay.errors import StorageFailed
+from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
+from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.jetstream.renewing import renewed
 from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.jetstream.streams import there
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role
@@ -233,6 +236,27 @@ async def test_a_store_that_is_renewed_is_another_one_to_devices(cluster: Cluste
             assert left.incarnation == right.incarnation != before
             await log_in(right)
             assert (await right.read(SPACE.handle, 0)).end == 1
+
+
+async def test_a_store_that_is_not_there_is_not_renewed_and_not_made(cluster: Cluster) -> None:
+    """A misspelt prefix is told: another store, of which relays know nothing, would be made and called renewed."""
+    with pytest.raises(StoreUnusable, match="no store under the prefix 'elsewhere'"):
+        await renewed(cluster.urls, "elsewhere", 120)
+    async with emptied(cluster) as store:
+        assert not await patiently(store.engine, lambda: there(store.engine, "elsewhere_store"), 120)
+
+
+async def test_who_renews_a_store_is_told_that_the_cluster_gives_no_answer_yet() -> None:
+    """A minute without a word would look as if it hung."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_relay", "cluster", "renew", "--nats", f"nats://127.0.0.1:{free_ports(1)[0]}",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    try:
+        assert b"gives no answer yet" in await asyncio.wait_for(process.stderr.readline(), 50)
+    finally:
+        process.kill()
+        await process.communicate()
 
 
 def test_the_ports_of_a_cluster_are_none_that_another_program_gets_by_chance() -> None:

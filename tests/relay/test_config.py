@@ -83,6 +83,14 @@ def test_what_is_no_setting_is_answered_with_the_nearest_one(tmp_path: Path, tex
             assert near in caught.value.hint or SETTINGS[near].variable in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["quotas = 5", "cluster = ['nats://127.0.0.1:1']", "[[limits]]\nhello = 5"])
+def test_a_section_that_is_given_a_value_is_called_one(tmp_path: Path, text: str) -> None:
+    """No setting of it is meant more than another: the nearest name would be one by chance."""
+    with pytest.raises(BadConfiguration) as caught:
+        of_file(tmp_path, text)
+    assert "is a section" in caught.value.hint and "did you mean" not in caught.value.hint
+
+
 def variable_of(name: str) -> str:
     return "CHEZ_RELAY_" + name.replace(".", "_").upper()
 

@@ -18,7 +18,7 @@ import pytest
 from chez_relay.config import load
 from chez_relay.counts import Counts
 from chez_relay.doctor import examine
-from chez_relay.errors import StorageFailed, StoreUnusable
+from chez_relay.errors import BadConfiguration, StorageFailed, StoreUnusable
 from chez_relay.metrics import Moment, metrics
 from chez_relay.status import status_pages
 from chez_relay.storage import Quotas
@@ -109,6 +109,12 @@ def test_the_doctor_calls_no_file_good_that_is_not_there(tmp_path: Path) -> None
     assert {one.level for one in found if one.what in ("tokens", "certificate", "certificate's key")} == {2}
     (tmp_path / "file").touch()
     assert levels({"data": str(tmp_path / "file")})["data folder"] == 2
+
+
+def test_the_doctor_says_that_two_stores_are_set() -> None:
+    """`serve` refuses a data folder beside a cluster, so the doctor calls neither of them good."""
+    with pytest.raises(BadConfiguration, match="both a data folder"):
+        list(examine(load({"data": "folder", "cluster.nodes": "nats://127.0.0.1:1", "listen": "127.0.0.1:0"}, {})))
 
 
 @pytest.fixture

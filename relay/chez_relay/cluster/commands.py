@@ -18,6 +18,9 @@ ANSWER_SECONDS: Final = 2.0
 START_SECONDS: Final = 10.0
 """For a node that was started: it looks through what it has stored first."""
 
+SILENT_SECONDS: Final = 3.0
+"""For a cluster to answer before it is said that it does not yet."""
+
 _data = click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
                      help="The folder of the cluster; made when missing.")
 
@@ -73,22 +76,18 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
     except ValueError:
         raise BadConfiguration("--nats wants nats://HOST:PORT") from None
     try:
-        from chez_relay.storage.jetstream.engine import Unavailable
-        from chez_relay.storage.jetstream.store import JetStreamStorage
+        from chez_relay.storage.jetstream.renewing import SECONDS, renewed
     except ImportError:
         raise BadConfiguration("this installation has no NATS client", "pip install chez[cluster]") from None
 
     async def act() -> None:
-        store = await JetStreamStorage.open(nodes, prefix=prefix)
-        try:
-            await store.renew()
-        finally:
-            await store.close()
+        renewing = asyncio.ensure_future(renewed(nodes, prefix))
+        if not (await asyncio.wait((renewing,), timeout=SILENT_SECONDS))[0]:
+            click.echo(f"chez-relay: the cluster gives no answer yet: it is waited for, {SECONDS:.0f} s in all "
+                       "(`chez-relay doctor` looks at its nodes)", err=True)
+        await renewing
 
-    try:
-        asyncio.run(act())
-    except Unavailable as error:
-        raise click.ClickException(str(error)) from error
+    asyncio.run(act())
     click.echo("renewed")
 
 
