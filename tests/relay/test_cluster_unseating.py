@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chez_relay import storage as s
+from chez_relay.storage.jetstream import log, spaces
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.relay.conftest import modelled
 from tests.relay.modelled import Modelled
-from tests.relay.storing import READ, SPACE, create, entry
+from tests.relay.storing import READ, SPACE, create, drop, entry, table
 
 LOG = "chez_log_0"
 
@@ -58,6 +59,29 @@ async def test_what_the_leader_lacks_and_others_have_is_not_lost(
             assert LOG not in cluster.lacking, "it leads on"
             assert await entries(first) == await entries(fresh) == list(range(1, 9))
             assert first.incarnation == fresh.incarnation
+
+
+@pytest.mark.parametrize("told", ["drops", "record", "index"])
+async def test_a_block_that_alone_tells_something_is_taken_from_who_has_it(
+        monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    """What was dropped, the packets, an index: the leader lacks the one block that says it. Nothing is laid anew."""
+    for module in (log, spaces):
+        monkeypatch.setattr(module, "INDEX_EVERY", 4)
+    cluster = modelled(monkeypatch)
+    async with opened(cluster) as first, opened(cluster) as fresh:
+        (_, *stored) = await first.perform([create(2), *map(entry, range(6))])
+        head = [one.head for one in stored if isinstance(one, s.Stored)][1]
+        assert await first.perform([drop([s.Dropped(1, 2, head)])]) == [s.Done()]
+        state = await first.spaces.known(SPACE.handle)
+        assert state is not None and getattr(state, told) != 0
+        await first.perform([entry(6)])  # what tells it is then not the last block, which every relay reads
+        cluster.lacking[LOG] = {getattr(state, told)}
+        assert await entries(fresh) == list(range(1, 8))
+        assert await fresh.perform([s.ReadPacket(SPACE.handle, table(2)[0].tag)]) == [s.PacketData(table(2)[0].box)]
+        assert [getattr(one, "offset", one) for one in await fresh.perform([entry(0), entry(7)])] == [1, 8]
+        assert await fresh.perform([s.FindChunks(SPACE.handle, (), READ)]) == [
+            s.FoundChunks((), drop([s.Dropped(1, 2, head)]).drop)]
+        assert first.incarnation == fresh.incarnation and LOG not in cluster.lacking, "it leads on"
 
 
 async def put(store: JetStreamStorage, requests: Sequence[s.Request]) -> list[int]:

@@ -6,7 +6,7 @@ one does, the others.
 """
 
 import bisect
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -113,11 +113,8 @@ class Log:
         if not state.dropping:
             return Drops()
         if self._view.drops[0] != state.drops:
-            kept = await self._engine.at(self._stream, state.drops)
-            block = None if kept is None else decode_block(kept.data, kept.seq)
-            if block is None or block.drops is None:
-                raise Damaged
-            self._view.drops = (state.drops, block.drops)
+            block = await self.telling(state.drops, lambda one: one.drops is not None)
+            self._view.drops = (state.drops, block.drops or NOTHING)
         return self._view.drops[1]
 
     async def page(self, state: State, after: int, limit: int) -> Page:
@@ -191,10 +188,8 @@ class Log:
             indexes: list[Index] = []
             seq, start = state.index, state.indexed
             while start > len(ids) // ID_PREFIX:
-                kept = await self._engine.at(self._stream, seq)
-                block = None if kept is None else decode_block(kept.data, seq)
-                if block is None or block.index is None or block.index.start >= start:
-                    raise Damaged
+                block = await self.telling(seq, lambda one, end=start: one.index is not None and one.index.start < end)  # type: ignore[misc]
+                assert block.index is not None
                 indexes.append(block.index)
                 seq, start = block.index.before, block.index.start
             for index in reversed(indexes):
@@ -232,6 +227,23 @@ class Log:
         return found
 
     # --- blocks -------------------------------------------------------------------------
+
+    async def telling(self, seq: int, whole: Callable[[Block], bool]) -> Block:
+        """The block at a sequence that alone tells something of the space: of the leader, else of a node that has it.
+
+        Raises `Damaged` where none has it `whole`, `Unavailable`.
+        """
+        led = await self._engine.at(self._stream, seq)
+        found = [] if led is None else [led]
+        for look in range(LOOKS + 1):
+            for kept in found:
+                block = decode_block(kept.data, seq) if (kept.subject, kept.seq) == (self._subject, seq) else None
+                if block is not None and whole(block):
+                    if look > 0:
+                        await self._had_elsewhere(seq)
+                    return block
+            found = await self._fetched(seq, 1)
+        raise Damaged
 
     async def blocks(self, state: State, after: int, size: int, last: int,
                      drops: Drops = NOTHING) -> AsyncIterator[tuple[int, Block]]:

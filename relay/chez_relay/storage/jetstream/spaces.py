@@ -39,7 +39,6 @@ from chez_relay.storage.jetstream.blocks import (
     Drops,
     Index,
     State,
-    decode_block,
     encode,
     encode_time,
 )
@@ -309,7 +308,7 @@ class Spaces:
         state = view.state if view.state is not None and view.state.alive else None
         try:
             if isinstance(request, ReadPacket):
-                return await self._packet(handle, state, request.tag)
+                return await self._packet(handle, view, state, request.tag)
             if state is None:
                 return NO_SPACE
             if request.under != state.read:
@@ -334,15 +333,12 @@ class Spaces:
         except Damaged:
             return DAMAGED
 
-    async def _packet(self, handle: bytes, state: State | None, tag: bytes) -> Result:
-        # One more look in any case, so that time does not tell a space without the tag from no space.
-        seq = 1 if state is None else state.record
-        kept = await self._engine.at(self._places.stream("log", handle), seq)
-        if state is None:
+    async def _packet(self, handle: bytes, view: View, state: State | None, tag: bytes) -> Result:
+        if state is None:  # one look all the same, so that time does not tell a space without the tag from no space
+            await self._engine.at(self._places.stream("log", handle), 1)
             return NO_PACKET
-        block = None if kept is None else decode_block(kept.data, kept.seq)
-        if block is None or block.state.packets_hash != state.packets_hash:
-            raise Damaged
+        block = await Log(self._engine, self._places, handle, view).telling(
+            state.record, lambda one: one.state.packets_hash == state.packets_hash)
         return next((PacketData(box) for known, box in block.packets if known == tag), NO_PACKET)
 
 
