@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 import chez
+from chez_relay.storage.backup import backup
 from chez_relay.storage.census import census
+from chez_relay.storage.copies import FILE_NAME
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, shrunk, written
+from tests.checkpoints.test_releasing import released
+from tests.people.persons import persons
 from tests.people.recovering import back, founded
 from tests.people.support import join, open_again
+from tests.ports import free_port
 from tests.relay.within import Within, relay
 
 
@@ -51,3 +58,27 @@ async def test_an_empty_relay_is_filled_by_who_came_by_a_checkpoint(tmp_path: Pa
         async with join(phone, tmp_path / "tablet", "tablet", other.url) as tablet:
             assert await shown(tablet.space()) == expected
             assert [finding for finding in await tablet.examine() if finding.harm] == []
+
+
+async def test_a_store_of_another_incarnation_is_written_smaller_as_before(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay came back from its backup, or a cluster's store was renewed: its log has what was dropped, under another
+    name. The next checkpoint is dropped on, what the one before was in is released, a newcomer has everything."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    address = ("--listen", f"127.0.0.1:{free_port()}")
+    async with persons(tmp_path, "anna") as (anna,):
+        async with relay(tmp_path / "first", *address, *AT_ONCE) as first:
+            await anna.set_relay(first.url)
+            await _dropped(anna, first)
+            (tmp_path / "second").mkdir()
+            backup(tmp_path / "first", tmp_path / "second" / FILE_NAME)
+        async with relay(tmp_path / "second", *address, *AT_ONCE) as second:
+            for number in range(2):
+                await written(anna.space(), f"after {number}", 6)
+                await anna.sync()
+                done = await anna.space().checkpoint()
+                assert done is not None and done.vouched and done.dropped
+            await released(second, done.bytes)
+            async with join(anna, tmp_path / "phone", "phone", second.url) as phone:
+                assert await shown(phone.space()) == await shown(anna.space()) != {}
+                assert await anna.audit() == []

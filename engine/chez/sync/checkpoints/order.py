@@ -26,12 +26,14 @@ __all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
 
 def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple[list[tuple[bytes, bytes]], Vouch]]:
     """A log's drops, the last one first, as far back as known: entry and author of each that vouched for it, and what.
+
+    Those before the store had another incarnation were vouched for under the log's former name: a relay's backup that
+    was put in place, or a cluster's store that was renewed, has what was dropped before, and says so.
     """
-    named: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    here, before = dict[bytes, list[tuple[bytes, bytes]]](), dict[bytes, list[tuple[bytes, bytes]]]()
     for entry, author, vouch, _ in vouches(db, space):
-        if vouch.log == log:
-            named.setdefault(vouch.drop, []).append((entry, author))
-    while said := named.pop(drop, None):
+        (here if vouch.log == log else before).setdefault(vouch.drop, []).append((entry, author))
+    while said := here.pop(drop, None) or before.pop(drop, None):
         vouch = vouch_of(db, space, said[0][0])
         yield said, vouch
         drop = vouch.follows
