@@ -24,7 +24,7 @@ from tests.checkpoints.test_homes import shown, written
 from tests.checkpoints.test_releasing import released
 from tests.checkpoints.test_waiting_vouches import Owner
 from tests.people.persons import persons, shared
-from tests.people.support import join
+from tests.people.support import join, open_again
 from tests.relay.within import Within
 
 
@@ -58,6 +58,32 @@ async def test_segments_of_a_device_that_died_before_its_manifest_go(
         await released(server, done.bytes)
         async with join(anna, tmp_path / "tablet", "tablet", server.url) as tablet:
             assert await shown(tablet.space()) == await shown(anna.space()) != {}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["it ends", "it is killed once more"])
+async def test_what_was_released_as_nobodys_and_was_put_again_goes(
+        tmp_path: Path, server: Within, again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device is killed before it says its checkpoint, whose segments another one releases; it comes back, and puts
+    them once more. They go with a later drop, though they were released before."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        await _phone(anna, tmp_path / "phone", server.url)
+        assert await killed(tmp_path / "phone", Kill("answered", "Put"))
+        for number in range(2):
+            await written(anna.space(), f"anna {number}", 6)
+            await anna.sync()
+            done = await anna.space().checkpoint()
+            assert done is not None and done.dropped
+            await released(server, done.bytes)
+            if number == 0 and again:
+                assert await killed(tmp_path / "phone", Kill("answered", "Put"))
+            elif number == 0:
+                async with open_again(tmp_path / "phone") as phone:
+                    await phone.space().checkpoint()
+        async with open_again(tmp_path / "phone") as phone:
+            await phone.sync()
+            await anna.sync()
+            await released(server, done.bytes)
 
 
 async def test_an_announcement_releases_nothing_that_serves(

@@ -159,8 +159,7 @@ class Dropping:
             return None  # on the word of who made it nothing goes
         old = [] if stands is None else self._outlived(db, trusted, gone, stands[1])
         freed = released(db, site.replica.space, site.replica.access.device, site.relay, log, gone)
-        self._left = {id: at for id, at in abandoned(
-            db, site, log, stands and stands[1], answer).items() if id not in gone}
+        self._left = abandoned(db, site, log, stands and stands[1], answer)
         if not (old or freed or self._left) or last in self._passed:
             return None
         entry, serve = (NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
@@ -181,17 +180,19 @@ class Dropping:
         """The segments of checkpoints that another one stands for too, which nobody may rest a drop on.
 
         Only of those that were compared, here or by whoever vouched for a drop (`trusted`): any other could name
-        whatever it likes.
+        whatever it likes. What is `gone` is not asked about again, but for what this device itself may have put again
+        since: an owner's other device released it as nobody's, while the checkpoint was not said yet.
         """
         old: dict[bytes, None] = {}
-        serve = []
-        for other, _, one in self.site.manifests(db):
+        serve, me = [], self.site.replica.access.device
+        for other, author, one in self.site.manifests(db):
             if not goes_as_far(db, self.site.space, manifest.vector, one.vector):
                 serve.append(other)
             elif other in trusted or state_of(db, self.site.space, other) != HEARD:
-                old |= dict.fromkeys(one.segments)
+                again = author == me and other not in trusted
+                old |= dict.fromkeys(id for id in one.segments if again or id not in gone)
         for other in serve if old else ():  # any may name as many as it likes
             for id in manifest_of(db, self.site.space, other).segments:
                 old.pop(id, None)
         stand = set(manifest.segments)
-        return [id for id in old if id not in gone and id not in stand]
+        return [id for id in old if id not in stand]
