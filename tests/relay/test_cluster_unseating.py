@@ -10,10 +10,12 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.storage.jetstream import log, spaces
+from chez_relay.storage.jetstream import store as store_module
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from tests.relay.conftest import modelled
-from tests.relay.modelled import Modelled
+from tests.relay.modelled import Fate, Modelled
 from tests.relay.storing import READ, SPACE, create, drop, entry, table
+from tests.relay.test_cluster_drops import before_next
 
 LOG = "chez_log_0"
 
@@ -82,6 +84,31 @@ async def test_a_block_that_alone_tells_something_is_taken_from_who_has_it(
         assert await fresh.perform([s.FindChunks(SPACE.handle, (), READ)]) == [
             s.FoundChunks((), drop([s.Dropped(1, 2, head)]).drop)]
         assert first.incarnation == fresh.incarnation and LOG not in cluster.lacking, "it leads on"
+
+
+async def test_a_leader_that_removed_what_another_relay_replaced_leads_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was dropped is told anew just while it is read, and a node that is behind has the former block yet."""
+    cluster = Modelled(remembered=8)
+    monkeypatch.setattr(store_module, "dial", cluster.dial)
+    unseated: list[str] = []
+    cluster.fate = lambda _, subject: Fate(behind=3 if "DIRECT" in subject else 0)
+    async with opened(cluster) as first, opened(cluster) as fresh:
+        (_, *stored) = await first.perform([create(), *map(entry, range(6))])
+        heads = [one.head for one in stored if isinstance(one, s.Stored)]
+        one = drop([s.Dropped(1, 2, heads[1])])
+        assert await first.perform([one]) == [s.Done()]
+        await first.perform([entry(6)])
+
+        async def meanwhile() -> None:
+            assert await first.perform([drop([s.Dropped(3, 4, heads[3])], follows=one.drop)]) == [s.Done()]
+
+        async def unseat(stream: str) -> None:
+            unseated.append(stream)
+
+        monkeypatch.setattr(fresh.engine, "unseat", unseat)
+        async with before_next(fresh, "at", meanwhile, monkeypatch):
+            (page,) = await fresh.perform([s.ReadPage(SPACE.handle, 0, 1 << 20, READ)])
+        assert isinstance(page, s.Page) and len(page.entries) == 7 and not unseated
 
 
 async def put(store: JetStreamStorage, requests: Sequence[s.Request]) -> list[int]:

@@ -113,7 +113,7 @@ class Log:
         if not state.dropping:
             return Drops()
         if self._view.drops[0] != state.drops:
-            block = await self.telling(state.drops, lambda one: one.drops is not None)
+            block = await self.telling(state, state.drops, lambda one: one.drops is not None)
             self._view.drops = (state.drops, block.drops or NOTHING)
         return self._view.drops[1]
 
@@ -188,7 +188,8 @@ class Log:
             indexes: list[Index] = []
             seq, start = state.index, state.indexed
             while start > len(ids) // ID_PREFIX:
-                block = await self.telling(seq, lambda one, end=start: one.index is not None and one.index.start < end)  # type: ignore[misc]
+                block = await self.telling(state, seq, lambda one, end=start: (  # type: ignore[misc]
+                    one.index is not None and one.index.start < end))
                 assert block.index is not None
                 indexes.append(block.index)
                 seq, start = block.index.before, block.index.start
@@ -228,8 +229,8 @@ class Log:
 
     # --- blocks -------------------------------------------------------------------------
 
-    async def telling(self, seq: int, whole: Callable[[Block], bool]) -> Block:
-        """The block at a sequence that alone tells something of the space: of the leader, else of a node that has it.
+    async def telling(self, state: State, seq: int, whole: Callable[[Block], bool]) -> Block:
+        """The block at a sequence that alone tells something of a state: of the leader, else of a node that has it.
 
         Raises `Damaged` where none has it `whole`, `Unavailable`.
         """
@@ -240,7 +241,7 @@ class Log:
                 block = decode_block(kept.data, seq) if (kept.subject, kept.seq) == (self._subject, seq) else None
                 if block is not None and whole(block):
                     if look > 0:
-                        await self._had_elsewhere(seq)
+                        await self._had_elsewhere(seq, state)
                     return block
             found = await self._fetched(seq, 1)
         raise Damaged
@@ -269,7 +270,7 @@ class Log:
                 if block is None or not _fits(block, state, after, head):
                     break
                 if passed == 0 and in_vain > 1:
-                    await self._had_elsewhere(kept.seq)
+                    await self._had_elsewhere(kept.seq, state)
                 passed += 1
                 seq = kept.seq + 1
                 if not block.envelopes or block.state.end <= after:
@@ -308,10 +309,15 @@ class Log:
             if at < len(spans) and not near:
                 begin = spans[at][0]
 
-    async def _had_elsewhere(self, seq: int) -> None:
-        """Another node has a block that the leader did not give: one that lacks it is unseated."""
+    async def _had_elsewhere(self, seq: int, state: State) -> None:
+        """Another node has a block that the leader did not give: one that lacks it is unseated.
+
+        Where the space has another state by now, the block may be one that was removed, of which that node is not told
+        yet.
+        """
         with suppress(Unavailable):
-            if await self._engine.at(self._stream, seq) is None:
+            lacks = await self._engine.at(self._stream, seq) is None and self._view.state == state
+            if lacks and await self._engine.newest(self._subject) == self._view.seq:
                 await self._engine.unseat(self._stream)
 
     async def _fetched(self, seq: int, size: int) -> list[Kept]:

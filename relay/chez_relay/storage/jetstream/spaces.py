@@ -338,7 +338,7 @@ class Spaces:
             await self._engine.at(self._places.stream("log", handle), 1)
             return NO_PACKET
         block = await Log(self._engine, self._places, handle, view).telling(
-            state.record, lambda one: one.state.packets_hash == state.packets_hash)
+            state, state.record, lambda one: one.state.packets_hash == state.packets_hash)
         return next((PacketData(box) for known, box in block.packets if known == tag), NO_PACKET)
 
 
