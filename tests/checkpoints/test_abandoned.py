@@ -60,7 +60,8 @@ async def test_segments_of_a_device_that_died_before_its_manifest_go(
             assert await shown(tablet.space()) == await shown(anna.space()) != {}
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["it ends", "it is killed once more"])
+@pytest.mark.parametrize("again", [
+    pytest.param(False, id="it ends"), pytest.param(True, id="it is killed once more", marks=pytest.mark.slow)])
 async def test_what_was_released_as_nobodys_and_was_put_again_goes(
         tmp_path: Path, server: Within, again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device is killed before it says its checkpoint, whose segments another one releases; it comes back, and puts

@@ -246,6 +246,7 @@ async def test_a_store_that_is_not_there_is_not_renewed_and_not_made(cluster: Cl
         assert not await patiently(store.engine, lambda: there(store.engine, "elsewhere_store"), 120)
 
 
+@pytest.mark.slow
 async def test_who_renews_a_store_is_told_that_the_cluster_gives_no_answer_yet() -> None:
     """A minute without a word would look as if it hung."""
     process = await asyncio.create_subprocess_exec(
