@@ -214,6 +214,26 @@ async def test_what_two_devices_published_at_once_is_begun_anew(two: Two, tmp_pa
     assert len(await rows_at(anna, "velov", 3)) == 4
 
 
+@pytest.mark.slow
+async def test_a_dataset_that_two_devices_began_at_once_goes_on_where_the_catalogue_has_it(
+        two: Two, server: Process, tmp_path: Path) -> None:
+    """Each made a space for it: publishing goes on in that of which the catalogue tells, and who subscribes has it."""
+    city, anna = two
+    await put_up(city, about("velov"), file=table(tmp_path, stations(3)))
+    async with join(city, tmp_path / "phone", "phone", server.url) as phone:
+        for home, rows in ((city, 4), (phone, 5)):
+            said = publishing.Said(KEY.public, CARD, "Open data", (about("bins"),), (), table(tmp_path, stations(rows)))
+            draft = await publishing.compose(home, said, TIME)
+            await publishing.publish(home, said, TIME, [(one.encoded, one.sign(KEY)) for one in draft.editions])
+        for home in (city, phone, city):
+            await home.sync()
+    assert [space.name for space in await city.spaces()].count("bins") == 2
+    await put_up(city, about("bins"), file=table(tmp_path, stations(6)), time=TIME + 1, anew=True)
+    await follow(city, anna, "bins")
+    here = await named(anna, "bins", check=True)
+    assert (here.standing.problem, here.standing.missing, here.rows) == (None, 0, 6)
+
+
 async def test_rows_read_back_are_those_that_were_signed(tmp_path: Path) -> None:
     """Whatever a row may hold has the same bytes, which are signed, before and after it was a record."""
     odd = {"a": -0.0, "b": 5e-324, "c": 1e308, "d": 0.1, "e": 1e22, "f": 3.0, "g": 2**63 - 1, "h": -2**63, "i": "",

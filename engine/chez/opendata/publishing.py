@@ -275,8 +275,14 @@ def _before(listed: Content, id: str) -> Metadata | None:
 async def _data(
     home: "Home", said: Said, about: About, loaded: Loaded, metadata: Metadata, time: int
 ) -> tuple[Part | None, bool, Metadata]:
-    """The next edition of a dataset's space, whether that is all, and what is said of it then."""
-    space = await make_public(home, about.id)
+    """The next edition of a dataset's space, whether that is all, and what is said of it then.
+
+    Of several spaces of its name, which devices make that publish it for the first time at once, it is the listed one.
+    """
+    try:
+        space = _written(home, metadata)
+    except NotAllowed:
+        space = await make_public(home, about.id)
     async for record in home.collection(FOLLOWED):
         if (record.value.get("wanted") is True and record.value.get("kind") == "dataset" and record.id != space.id
                 and first_table(str(record.value.get("dataset"))) == first_table(about.id)):
