@@ -234,6 +234,23 @@ async def test_a_dataset_that_two_devices_began_at_once_goes_on_where_the_catalo
     assert (here.standing.problem, here.standing.missing, here.rows) == (None, 0, 6)
 
 
+@pytest.mark.slow
+async def test_who_subscribed_is_told_that_a_dataset_was_begun_in_another_space(two: Two, tmp_path: Path) -> None:
+    """Its publisher deleted the space and publishes under the same name: that is told, and the way on works."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    await follow(city, anna)
+    await city.space("velov").delete()
+    await put_up(city, about(), file=table(tmp_path, stations(4)), time=TIME + 1)
+    await anna.sync()
+    assert "in another space now" in str((await named(anna, "velov")).standing.problem)
+    await unsubscribe(anna, "velov")
+    await subscribe(anna, "velov")
+    await anna.sync()
+    here = await named(anna, "velov", check=True)
+    assert (here.standing.problem, here.standing.missing, here.rows) == (None, 0, 4)
+
+
 async def test_rows_read_back_are_those_that_were_signed(tmp_path: Path) -> None:
     """Whatever a row may hold has the same bytes, which are signed, before and after it was a record."""
     odd = {"a": -0.0, "b": 5e-324, "c": 1e308, "d": 0.1, "e": 1e22, "f": 3.0, "g": 2**63 - 1, "h": -2**63, "i": "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from chez.errors import NotFound
+from chez.errors import InvalidValue, NotFound
 from chez.opendata.editions import COLLECTION as EDITIONS
 from chez.opendata.editions import Chain, invalid
 from chez.opendata.errors import DataInvalid
@@ -19,6 +19,7 @@ from chez.opendata.lineage import Known, check_key, line_of, noted, unnoted
 from chez.opendata.metadata import Metadata
 from chez.opendata.rows import Content, Digest, undone
 from chez.query.followed import FOLLOWED
+from chez.spaces.public import Address
 from chez.succession import Line, Succession
 
 if TYPE_CHECKING:
@@ -114,13 +115,26 @@ async def read(space: "Space", into: Callable[[], T] | None) -> tuple[Chain, T |
 
 
 def beside(standing: Standing, said: Metadata) -> Standing:
-    """A dataset held against what its catalogue says of it."""
+    """A dataset held against what its catalogue says of it: of its space, for it may be published in another one since.
+    """
     chain = standing.chain
+    if _elsewhere(standing.space, said.address):
+        problem = DataInvalid(f"its publisher has {said.id!r} in another space now: nothing newer comes to this one",
+                              "Unsubscribe it, and subscribe it again.")
+        return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
     there = chain.find(said.edition)
     if there is not None and said.content is not None and there.edition.content.hex() != said.content:
         problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
         return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
     return msgspec.structs.replace(standing, missing=max(standing.missing, said.edition - chain.number))
+
+
+def _elsewhere(space: str, address: str | None) -> bool:
+    """Whether an address, as somebody says, is of another space."""
+    try:
+        return address is not None and Address.read(address).space.hex() != space
+    except InvalidValue:
+        return False
 
 
 def back(content: Content, chain: Chain, number: int) -> Content:
