@@ -84,7 +84,7 @@ def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str
     assert exported["dcat:dataset"][0]["dcat:version"] == "2"
     assert "velov: unsubscribed" in anna.run("data", "unsubscribe", "velov").stdout
     assert anna.json("data", "list")["datasets"] == []
-    assert city.json("publisher", "withdraw", "velov", "--key", str(key))["published"][0]["removed"] == 1
+    assert city.json("publisher", "withdraw", "velov", "--anew", "--key", str(key))["published"][0]["removed"] == 1
     anna.run("data", "update")
     assert anna.error("data", "show", "velov")["code"] == "NotFound"
     assert city.error("publisher", "withdraw", "velov", "--key", str(key))["code"] == "NotFound"

@@ -1,6 +1,6 @@
 """A publisher's new key: who follows goes on with it, and nobody else's, nor the former one's, counts."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from chez.opendata.errors import DataContested, DataForked, DataInvalid
 from chez.opendata.following import COLLECTION, add_catalogue, catalogues, named, remove_catalogue, rows_at, trust
 from chez.opendata.keys import key_words
 from chez.opendata.lineage import MAX_NOTED, Known, check_key, choice, known_of, line_of, noted, unnoted
+from chez.opendata.metadata import DATASETS
 from chez.succession import Succession, succeed
 from tests.opendata.support import KEY, NEW, OTHER, TIME, about, address, put_up, stations, table
 from tests.opendata.test_editions import SPACE, edition
@@ -234,6 +235,32 @@ async def test_a_catalogue_that_is_begun_anew_by_a_new_key_is_renewed(server: Pr
             last = (await held.chain_of(city.space(name))).last
             assert last is not None and last.publisher == NEW.public
         assert await put_up(city, key=NEW, formerly=[SAID], time=TIME + 3) == []
+
+
+@pytest.mark.slow
+async def test_a_dataset_whose_space_is_gone_is_withdrawn_by_a_new_key(server: Process, tmp_path: Path) -> None:
+    """A new key can't sign what is gone: withdrawn by that key it stands in no way of the rest, also of a catalogue
+    that is begun anew when the former key was destroyed."""
+    async with persons(tmp_path, "city", relay=server.url) as (city,):
+        for one in ("velov", "bus", "metro"):
+            await put_up(city, about(one), file=table(tmp_path, stations(3)))
+        for gone, time in (("bus", 1), ("metro", 2)):
+            await city.space(gone).delete()
+            with pytest.raises(NotAllowed, match=f"'{gone}'.*publisher withdraw"):
+                await put_up(city, about(), key=NEW, formerly=[SAID], time=TIME + time, anew=True)
+            await put_up(city, withdrawn=(gone,), key=NEW, formerly=[SAID], time=TIME + time, anew=True)
+            last = (await held.chain_of(city.space("velov"))).last
+            assert last is not None and last.publisher == NEW.public
+            inside = city.space("Open data").collection("chez.editions")
+            await inside.put({"formerly": b"garbage"}, id=SUCCESSION)
+        await put_up(city, about(notes="Anew."), key=NEW, formerly=[SAID], time=TIME + 3, anew=True)
+        assert [id async for id in ids_of(city)] == ["velov"]
+
+
+async def ids_of(city: chez.Home) -> AsyncIterator[str]:
+    """The datasets that the catalogue lists."""
+    async for record in city.space("Open data").collection(DATASETS):
+        yield record.id
 
 
 async def succeeded(city: chez.Home, anna: chez.Home, folder: Path) -> str:

@@ -351,12 +351,15 @@ def _told(part: Part, chain: Chain, said: Said) -> Part:
 
 
 async def _renewal(home: "Home", said: Said, catalogue: "Space", there: Chain, listed: Content, time: int) -> Draft:
-    """What a new key signs first: the datasets that a former one signed, some at once, and then the catalogue."""
+    """What a new key signs first: the datasets that a former one signed, some at once, and then the catalogue.
+
+    But for those that are withdrawn next: the space of one may be gone.
+    """
     parts: list[Part] = []
     wanted: dict[str, Metadata] = {}
     for id in sorted(row.id for row in listed if row.table == DATASETS):
         metadata = _before(listed, id)
-        if metadata is None or metadata.address is None:
+        if metadata is None or metadata.address is None or id in said.withdrawn:
             continue
         space = _written(home, metadata)
         chain = await _own_chain(space, said, id)
@@ -380,7 +383,7 @@ def _written(home: "Home", metadata: Metadata) -> "Space":
         if space.role in ("owner", "writer"):
             return space
     raise NotAllowed(f"this home can't write in the space of {metadata.id!r}, which the new key has to sign",
-                     "Go on in the home that has it; or withdraw it with the former key first.")
+                     "Go on in the home that has it; or withdraw it (`chez publisher withdraw`).")
 
 
 async def _renewed(space: "Space", chain: Chain, said: Said, last: Edition, time: int) -> Part:

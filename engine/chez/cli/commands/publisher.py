@@ -30,6 +30,8 @@ KEY: Final = click.option("--key", required=True, type=FILE, help="The publisher
 CATALOGUE: Final = click.option(
     "--catalogue", default="Open data", show_default=True, metavar="NAME",
     help="The public space of your home that is the catalogue; made if there is none.")
+ANEW: Final = click.option(
+    "--anew", is_flag=True, help="Begin versions anew that nobody can read: two devices published at once.")
 
 
 @click.group()
@@ -119,12 +121,13 @@ def renew(ctx: click.Context, key: Path, catalogue: str) -> None:
 @click.argument("abouts", nargs=-1, required=True, type=FILE)
 @KEY
 @CATALOGUE
+@ANEW
 @click.pass_context
-def describe(ctx: click.Context, abouts: tuple[Path, ...], key: Path, catalogue: str) -> None:
+def describe(ctx: click.Context, abouts: tuple[Path, ...], key: Path, catalogue: str, anew: bool) -> None:
     """Say in the catalogue what datasets are (about.toml, one for each), without their data, or anew."""
     from chez.opendata.keys import load_key
 
-    _publish(ctx, load_key(key), {"catalogue": catalogue, "abouts": _plain(map(_about, abouts))})
+    _publish(ctx, load_key(key), {"catalogue": catalogue, "abouts": _plain(map(_about, abouts)), "anew": anew})
 
 
 @publisher.command()
@@ -133,7 +136,7 @@ def describe(ctx: click.Context, abouts: tuple[Path, ...], key: Path, catalogue:
 @KEY
 @CATALOGUE
 @click.option("--partly", is_flag=True, help="Publish although some rows can't be read.")
-@click.option("--anew", is_flag=True, help="Begin its versions anew, where two devices published at once.")
+@ANEW
 @click.pass_context
 def publish(ctx: click.Context, file: Path, about: Path, key: Path, catalogue: str, partly: bool, anew: bool) -> None:
     """Publish a FILE (CSV, GeoJSON, GTFS or GBFS) as the newest version of a dataset: what changed is sent."""
@@ -149,15 +152,16 @@ def publish(ctx: click.Context, file: Path, about: Path, key: Path, catalogue: s
 @click.argument("datasets", nargs=-1, required=True)
 @KEY
 @CATALOGUE
+@ANEW
 @click.pass_context
-def withdraw(ctx: click.Context, datasets: tuple[str, ...], key: Path, catalogue: str) -> None:
+def withdraw(ctx: click.Context, datasets: tuple[str, ...], key: Path, catalogue: str, anew: bool) -> None:
     """Take datasets out of the catalogue.
 
     Who subscribed keeps what it has; `chez space delete` ends a dataset's space.
     """
     from chez.opendata.keys import load_key
 
-    _publish(ctx, load_key(key), {"catalogue": catalogue, "withdrawn": list(datasets)})
+    _publish(ctx, load_key(key), {"catalogue": catalogue, "withdrawn": list(datasets), "anew": anew})
 
 
 def _about(path: Path) -> "About":
