@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import chez
 from chez.errors import NotAllowed, NotFound
 from chez.opendata import held, publishing
 from chez.opendata.errors import DataForked, DataInvalid
@@ -20,6 +21,7 @@ from chez.opendata.following import (
     subscribed,
     unsubscribe,
 )
+from chez.opendata.metadata import About
 from chez.opendata.rows import canonical
 from chez.query.followed import CATALOGUES, FOLLOWED
 from tests.opendata.support import CARD, KEY, OTHER, TIME, Two, about, address, follow, put_up, stations, table
@@ -215,6 +217,36 @@ async def test_what_two_devices_published_at_once_is_begun_anew(two: Two, tmp_pa
 
 
 @pytest.mark.slow
+async def test_a_version_that_two_devices_published_at_once_is_told_though_one_of_the_two_shows(
+        two: Two, server: Process, tmp_path: Path) -> None:
+    """What is there can be read, and who saw the other one would be told of a fork for ever: so it is begun anew."""
+    city, anna = two
+    await put_up(city, about("velov"), file=table(tmp_path, stations(3)))
+    await follow(city, anna)
+    async with join(city, tmp_path / "phone", "phone", server.url) as phone:
+        await once(city, about("velov"), table(tmp_path, stations(4)))
+        await put_up(phone, about("velov"), file=table(tmp_path, stations(5)), time=TIME + 1)
+        await anna.sync()
+        assert (await named(anna, "velov", note=True)).standing.chain.number == 2
+        for home in (city, phone):
+            await home.sync()
+            with pytest.raises(NotAllowed, match=r"two devices published its edition 2.*--anew"):
+                await put_up(home, about("velov"), file=table(tmp_path, stations(6)), time=TIME + 2)
+    await put_up(city, about("velov"), file=table(tmp_path, stations(6)), time=TIME + 2, anew=True)
+    await put_up(city, about("velov"), file=table(tmp_path, stations(7)), time=TIME + 3)
+    await anna.sync()
+    here = await named(anna, "velov", check=True, note=True)
+    assert (here.standing.problem, here.standing.chain.number, here.rows) == (None, 4, 7)
+
+
+async def once(home: chez.Home, said: About, file: Path) -> None:
+    """Publish an edition, and do not sync."""
+    one = publishing.Said(KEY.public, CARD, "Open data", (said,), (), file)
+    draft = await publishing.compose(home, one, TIME)
+    await publishing.publish(home, one, TIME, [(edition.encoded, edition.sign(KEY)) for edition in draft.editions])
+
+
+@pytest.mark.slow
 async def test_a_dataset_that_two_devices_began_at_once_goes_on_where_the_catalogue_has_it(
         two: Two, server: Process, tmp_path: Path) -> None:
     """Each made a space for it: publishing goes on in that of which the catalogue tells, and who subscribes has it."""
@@ -222,9 +254,7 @@ async def test_a_dataset_that_two_devices_began_at_once_goes_on_where_the_catalo
     await put_up(city, about("velov"), file=table(tmp_path, stations(3)))
     async with join(city, tmp_path / "phone", "phone", server.url) as phone:
         for home, rows in ((city, 4), (phone, 5)):
-            said = publishing.Said(KEY.public, CARD, "Open data", (about("bins"),), (), table(tmp_path, stations(rows)))
-            draft = await publishing.compose(home, said, TIME)
-            await publishing.publish(home, said, TIME, [(one.encoded, one.sign(KEY)) for one in draft.editions])
+            await once(home, about("bins"), table(tmp_path, stations(rows)))
         for home in (city, phone, city):
             await home.sync()
     assert [space.name for space in await city.spaces()].count("bins") == 2

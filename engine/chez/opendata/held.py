@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, read_chain, read_formerly
+from chez.opendata.editions import COLLECTION, MAX_EDITIONS, SUCCESSION, Chain, invalid, read_chain, read_formerly
 from chez.opendata.rows import Content, Digest, Row, recorded
 
 if TYPE_CHECKING:
     from chez.home.space import Space
 
-__all__ = ("chain_of", "content_of", "filled")
+__all__ = ("chain_of", "content_of", "filled", "own_chain_of")
 
 _BATCH: Final = 1_000
 
@@ -30,6 +30,17 @@ async def chain_of(space: "Space") -> Chain:
             break  # too many, as the reader says
     said = await asyncio.to_thread(read_formerly, formerly) if formerly is not None else ()
     return await asyncio.to_thread(read_chain, records, bytes.fromhex(space.id), said)
+
+
+async def own_chain_of(space: "Space") -> Chain:
+    """The same for who is to go on with it. Raises `DataInvalid` as well for an edition that two devices wrote at once:
+    one of the two shows, and whoever saw the other is not led on by what follows.
+    """
+    chain = await chain_of(space)
+    twice = [id for _, id in await space.conflicts(COLLECTION) if id.isdecimal()]
+    if twice:
+        raise invalid(f"two devices published its edition {int(twice[0])}")
+    return chain
 
 
 async def content_of(space: "Space", tables: Iterable[str]) -> Content:

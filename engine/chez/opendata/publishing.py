@@ -36,7 +36,7 @@ from chez.opendata.editions import (
     record_of,
 )
 from chez.opendata.errors import DataInvalid
-from chez.opendata.held import chain_of, content_of, filled
+from chez.opendata.held import content_of, filled, own_chain_of
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
@@ -238,7 +238,7 @@ def _edition_id(number: int) -> str:
 async def _own_chain(space: "Space", said: Said, dataset: str) -> Chain:
     """The chain that is gone on with. Two devices that published at once leave one that nobody can read."""
     try:
-        chain = await chain_of(space)
+        chain = await own_chain_of(space)
     except DataInvalid as error:
         if not said.anew:
             raise NotAllowed(f"the versions of {dataset} can't be gone on with: {error.message}",
