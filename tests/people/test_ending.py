@@ -233,6 +233,7 @@ async def test_a_deletion_that_was_cut_short_is_finished_by_the_next_sync(
                 await trip.delete()
         (told,) = (await b.sync()).problems
         assert told.name == "Trip" and await values(b.space("Trip")) == {"a": {"n": 1}}
+        assert told.problem.startswith("this space was deleted at the relay. What is here stays.")
         shutil.copytree(tmp_path / "a", tmp_path / "as it was killed")
         async with open_again(tmp_path / "as it was killed") as again:
             assert [space.name for space in await again.spaces()] == ["private", "Trip"]

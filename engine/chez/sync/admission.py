@@ -113,6 +113,10 @@ class Admission:
             return [Work(lambda db: self.replica.creation(db, self.relay), self._create)]
         if "denied" in refusals:
             return self._denied()
+        if "deleted" in refusals:
+            way = ("`chez space forget` frees it." if self.replica.access.follows else
+                   "`chez sync --reseed` brings it back there.")
+            raise RelayRefused("this space was deleted at the relay", f"What is here stays. {way}", reason="deleted")
         if refusals:
             raise RelayRefused(f"the relay does not open this space ({', '.join(sorted(refusals))})",
                                "It may hold another epoch's credentials, or none.", reason=min(refusals))
