@@ -167,6 +167,32 @@ async def test_a_space_is_deleted_everywhere(tmp_path: Path, server: Within) -> 
         assert spaces == 2
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_space_is_deleted_where_it_was_before_it_was_moved(
+        tmp_path: Path, server: Within, known: bool) -> None:
+    """At each of its places that can be reached, whether the last one has it yet: who followed it is told."""
+    async with (relay(tmp_path / "other") as other,
+                persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta)):
+        news = await anna.create_space("News", public=True)
+        await news.collection("notes").put({"n": 1}, id="a")
+        await anna.sync()
+        hers = await berta.follow(news.address)
+        await berta.sync()
+        async with relay(tmp_path / "gone") as gone:
+            for url in (other.url, gone.url, server.url):
+                await news.rotate()
+                await news.move(relay=url)
+                if known or url != server.url:
+                    await anna.sync()
+        await news.delete()
+        assert [space.name for space in await anna.spaces()] == ["private"]
+        for folder, left in (("relay", 2), ("other", 0)):
+            with sqlite3.connect(tmp_path / folder / FILE_NAME) as db:
+                assert db.execute("SELECT count(*) FROM spaces").fetchone() == (left,)
+        (told,) = (await berta.sync()).problems
+        assert "was deleted at the relay" in told.problem and await values(hers) == {"a": {"n": 1}}
+
+
 async def test_a_space_that_came_and_ended_meanwhile_is_nowhere(tmp_path: Path, server: Within) -> None:
     """Another device hears in one sync that a space was made, and that it was deleted: it has none."""
     async with paired(tmp_path, server.url) as (a, b):

@@ -1882,8 +1882,9 @@ class Space(Front[AsyncSpace]):
     def delete(self) -> None:
         """Delete it, with all that is in it: at its relays, here, and on the person's other devices.
 
-        For who is alone in it. Raises `NotAllowed`, `RelayUnreachable`, `RelayRefused`: then it
-        is here still. What is cut off when a relay had deleted it, the next sync finishes.
+        For who is alone in it. Where it was before it was moved it is deleted too, if that can be
+        reached. Raises `NotAllowed`, `RelayUnreachable`, `RelayRefused`: then it is here still.
+        What is cut off when a relay had deleted it, the next sync finishes.
         """
         self._portal.call(lambda call: self._inner.delete())
 

@@ -22,7 +22,7 @@ _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
 _OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "shown", "locked", "set_aside", "quarantine",
                      "cursor", "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "announced",
                      "fetching", "checkpoint_due", "draft", "draft_author", "gathered", "drafted", "segment",
-                     "parting", "statement", "epoch", "room")
+                     "parting", "statement", "epoch", "room", "former")
 
 
 def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:

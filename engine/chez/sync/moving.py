@@ -36,6 +36,8 @@ def go_to(db: Connection, space: SpaceKeys, handle: bytes) -> None:
     """A space is at another handle: whatever relay has it is read from the beginning, and sent what it lacks."""
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     db.execute("DELETE FROM parted WHERE parting IN (SELECT n FROM parting WHERE space = ?)", (space.n,))
+    db.execute("INSERT OR REPLACE INTO former (space, relay, handle, epoch) SELECT space, relay, ?, epoch FROM cursor "
+               "JOIN relay ON relay.n = relay WHERE space = ? AND url NOT LIKE 'lan:%'", (space.handle, space.n))
     for table in _OF_THE_LOG:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space.n,))
     db.execute("DELETE FROM blob_relay WHERE blob IN (SELECT n FROM blob WHERE space = ?)", (space.n,))

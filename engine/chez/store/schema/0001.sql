@@ -291,6 +291,14 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
+CREATE TABLE former (                 -- where a space was before it was moved (sync/moving.py): it is deleted there too
+    space  INTEGER NOT NULL REFERENCES space,
+    relay  INTEGER NOT NULL REFERENCES relay,
+    handle BLOB NOT NULL,
+    epoch  BLOB,                       -- as in `cursor`
+    PRIMARY KEY (space, relay, handle)
+) WITHOUT ROWID;
+
 CREATE TABLE room (                   -- public spaces that are followed: what they take here, and may (sync/room.py)
     space         INTEGER PRIMARY KEY REFERENCES space,
     bytes         INTEGER NOT NULL DEFAULT 0,
