@@ -193,6 +193,29 @@ async def test_a_space_is_deleted_where_it_was_before_it_was_moved(
         assert "was deleted at the relay" in told.problem and await values(hers) == {"a": {"n": 1}}
 
 
+async def test_a_space_that_one_device_moved_and_another_deleted_meanwhile_is_deleted(
+        tmp_path: Path, server: Within) -> None:
+    """At the new place, of which who deleted it had not heard: who moved it does that, and leaves alone what others are
+    in."""
+    async with paired(tmp_path, server.url) as (a, b), persons(tmp_path, "carl", relay=server.url) as (carl,):
+        for home in (a, b):
+            await home.set_relay(server.url)
+        spaces = [await a.create_space(name) for name in ("News", "Trip")]
+        await in_step(a, b)
+        for space in spaces:
+            await space.move()
+            await space.collection("notes").put({"n": 1}, id="a")
+        (his,) = await shared(spaces[1], a, carl)
+        for space in spaces:
+            await b.space(space.id).delete()
+        await in_step(b, a)
+        assert [space.name for home in (a, b) for space in await home.spaces()] == ["private", "private"]
+        with sqlite3.connect(tmp_path / "relay" / FILE_NAME) as db:
+            assert db.execute("SELECT count(*) FROM spaces").fetchone() == (3,)  # two private ones, and Carl's
+        await his.collection("notes").put({"n": 2}, id="b")
+        assert (await carl.sync()).problems == ()
+
+
 async def test_a_space_that_came_and_ended_meanwhile_is_nowhere(tmp_path: Path, server: Within) -> None:
     """Another device hears in one sync that a space was made, and that it was deleted: it has none."""
     async with paired(tmp_path, server.url) as (a, b):

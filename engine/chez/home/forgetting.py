@@ -4,34 +4,21 @@ It is deleted at its relays first, and then here. That this was begun is noted b
 in between has a space that no relay opens, and the next sync does the rest. A relay's word alone erases nothing.
 """
 
-import asyncio
 from contextlib import suppress
-from typing import Final, NamedTuple
 
 from chez.errors import ChezError, NotAllowed, RelayRefused
 from chez.home.held import Held
+from chez.home.leftovers import Place, clear_leftovers, delete_at, delete_soon, places_of
 from chez.home.syncing import Syncing
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
-from chez.lan.memory import met_relays
 from chez.spaces.handover import bury
 from chez.spaces.permits import check_owner
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Remove
 from chez.store.database import Connection, Database
-from chez.sync.connection import connect
 
 __all__ = ("delete_space", "finish_deletions", "forget_space")
-
-FORMER_SECONDS: Final = 10.0
-"""How long the relays are waited for where a space was before it was moved."""
-
-
-class _Place(NamedTuple):
-    url: str
-    handle: bytes
-    epoch: bytes
-    """Whose credentials it let this device in with last; empty if that is not known."""
 
 
 async def forget_space(database: Database, syncing: Syncing, journal: Journal, held: Held, device: DeviceKeys) -> None:
@@ -60,28 +47,31 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
     Where it was before it was moved it is deleted too, but nobody waits for that: such a relay may be lost, or have
     another's keys. Raises `NotAllowed` for who is not, `RelayUnreachable`, `RelayRefused`: then it is here still.
     """
-    def check(db: Connection) -> tuple[list[_Place], list[_Place]]:
+    def check(db: Connection) -> tuple[list[Place], list[Place]]:
         held.replica.refresh(db)
         space = held.space
         check_owner(space, device.id, "deletes a space")
         if len(space.membership.state.members) > 1:
             raise NotAllowed(f"others are in the space {space.name!r}: it is not yours alone to delete",
                              "Take them out first, or leave it to another owner (`transfer`, then `leave`).")
-        return _places(db, space)
+        return places_of(db, space)
+
+    async def begin() -> None:
+        await database.write(lambda db: db.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES (?, x'01')", (_note(held.space),)))
 
     places, former = await database.write(check)
     for place in places:
-        await _delete_at(database, syncing, held.space, place)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FORMER_SECONDS):
-            for place in former:
-                with suppress(ChezError):
-                    await _delete_at(database, syncing, held.space, place)
+        await delete_at(place, syncing.routes.address, begin)
+    await delete_soon(former, syncing.routes.address)
     await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=True))
 
 
 async def finish_deletions(database: Database, syncing: Syncing, journal: Journal, device: DeviceKeys) -> bool:
-    """Delete what this device began to delete, and a relay says is deleted; whether there was something."""
+    """Delete what this device began to delete, and a relay says is deleted, and what another one deleted elsewhere;
+    whether there was something of the former.
+    """
+    await clear_leftovers(database, syncing.routes.address)
     finished = False
     for held in list(syncing.spaces.all.values()):
         problems = [link.problems.get(held.space.id) for link in syncing.links]
@@ -91,37 +81,6 @@ async def finish_deletions(database: Database, syncing: Syncing, journal: Journa
                 await delete_space(database, syncing, journal, held, device)
                 finished = True
     return finished
-
-
-def _places(db: Connection, space: SpaceKeys) -> tuple[list[_Place], list[_Place]]:
-    """The relays where a space is, and those where it was before it was moved."""
-    near = met_relays(db)  # those devices hear of it themselves
-    now = db.execute("SELECT relay.n, url, ?, coalesce(epoch, x'') FROM cursor JOIN relay ON relay.n = relay "
-                     "WHERE space = ?", (space.handle, space.n)).fetchall()
-    former = db.execute("SELECT relay.n, url, handle, coalesce(epoch, x'') FROM former JOIN relay ON relay.n = relay "
-                        "WHERE space = ?", (space.n,))
-    return [_Place(*place) for relay, *place in now if relay not in near], [_Place(*place) for _, *place in former]
-
-
-async def _delete_at(database: Database, syncing: Syncing, space: SpaceKeys, place: _Place) -> None:
-    """Delete a space at a relay, by the admin key of the epoch that it had last, or else of another."""
-    epochs = sorted(space.epochs.values(), key=lambda epoch: (epoch.id != place.epoch, -epoch.number, epoch.id))
-    refusal = RelayRefused("no key that is here deletes this space at its relay", "Sync first.", reason="denied")
-    async with connect(syncing.routes.address(place.url)) as relay:
-        await database.write(lambda db: db.execute(
-            "INSERT OR IGNORE INTO meta (key, value) VALUES (?, x'01')", (_note(space),)))
-        for epoch in epochs:
-            if epoch.admin is None:
-                continue
-            try:
-                await relay.delete_space(place.handle, epoch.admin)
-            except RelayRefused as error:
-                if error.reason != "denied":
-                    raise
-                refusal = error
-            else:
-                return
-    raise refusal
 
 
 def _note(space: SpaceKeys) -> str:

@@ -16,6 +16,7 @@ from chez.errors import ChezError, Misuse, NotFound, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
+from chez.home.leftovers import note_leftovers
 from chez.home.routes import Routes, no_relay
 from chez.home.standing import Standing
 from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays, note_met
@@ -343,7 +344,7 @@ class Syncing:
         moved, gone = await self._database.write(
             lambda db: (new is None and self._moved(db, held), buried(db, held.space.id)))
         if gone:  # whether it was here before, or came and ended in one page
-            await self._erase(held, lambda db: None)
+            await self._erase(held, lambda db: note_leftovers(db, held.space))
             return
         if moved:
             await self._replace(held, lambda db: None)

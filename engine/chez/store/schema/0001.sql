@@ -299,6 +299,13 @@ CREATE TABLE former (                 -- where a space was before it was moved (
     PRIMARY KEY (space, relay, handle)
 ) WITHOUT ROWID;
 
+CREATE TABLE leftover (               -- where spaces that another device deleted may be still (home/leftovers.py)
+    url    TEXT NOT NULL,
+    handle BLOB NOT NULL,
+    seeds  BLOB NOT NULL,              -- of the admin keys by which it may be deleted there
+    PRIMARY KEY (url, handle)
+) WITHOUT ROWID;
+
 CREATE TABLE room (                   -- public spaces that are followed: what they take here, and may (sync/room.py)
     space         INTEGER PRIMARY KEY REFERENCES space,
     bytes         INTEGER NOT NULL DEFAULT 0,
