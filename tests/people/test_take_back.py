@@ -213,6 +213,27 @@ async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, serv
 
 
 @pytest.mark.slow
+async def test_who_has_no_token_for_a_space_that_a_thief_deleted_is_told_that(tmp_path: Path, server: Within) -> None:
+    """Where the operator lets spaces be made with a token alone: it is said, and taking back goes on with it."""
+    async with founded(tmp_path, server.url, "thief") as (thief, words):
+        await thief.collection("notes").put({"n": 1}, id="before")
+        await thief.devices.rotate()
+        await thief.sync()
+        await back(tmp_path / "left", words, server.url, name="left")
+        server._server.tokens = ["given"]
+        async with connect(server.url) as opened:
+            space = thief._replica.space
+            assert space.admin is not None
+            await opened.delete_space(space.handle, space.admin)
+    with pytest.raises(RelayRefused, match="tokens") as told:
+        await taken_back(tmp_path / "left", words, expel_others=True)
+    assert told.value.reason == "token" and "chez relay token" in told.value.hint
+    async with open_again(tmp_path / "left") as left:
+        await left.relays.token(server.url, "given")
+    assert (await taken_back(tmp_path / "left", words)).problem == ""
+
+
+@pytest.mark.slow
 async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_comes(
         tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thief locked out one device and the words, not the third one: its next sync brings what nobody could read."""

@@ -44,7 +44,10 @@ async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool)
                 raise
         else:
             shut = ({space.id for space in report.problems} | await _under_others_keys(home)) - tried
-            if not await _take_back(home, person, shut):
+            taken = False
+            with suppress(RelayRefused):  # at a relay beside the one that takes all
+                taken = await _take_back(home, person, shut)
+            if not taken:
                 return report
         tried |= shut
 
@@ -61,13 +64,21 @@ async def _under_others_keys(home: Home) -> set[str]:
 
 
 async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:
-    """Replace the keys at relays in those of these spaces that the person made, and no key here opens; whether any."""
-    taken = False
+    """Replace the keys at relays in those of these spaces that the person made, and no key here opens; whether any.
+
+    Raises `RelayRefused` where none was, and a relay wants a token for that.
+    """
+    taken, wanting = False, None
     for held in list(home._spaces.all.values()):
         create = held.space.membership.create
         if held.id in shut and create is not None and create.person == person.root.public:
             for url in home._syncing.routes.urls_of(held.space):
-                taken = await _take_back_at(home, person, url, held) or taken
+                try:
+                    taken = await _take_back_at(home, person, url, held) or taken
+                except RelayRefused as error:
+                    wanting = error
+    if wanting is not None and not taken:
+        raise wanting
     return taken
 
 
@@ -80,7 +91,7 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
     rotation, token = await home._database.write(work)
     if rotation is None:
         return False
-    with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
+    try:
         async with connect(home._syncing.routes.address(url)) as relay:
             (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
             if outcome.error in ("unknown", "deleted") and held.space.private:
@@ -89,7 +100,10 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
                 return False
             await relay.rotate(held.space.handle, person.relay_recovery, rotation)
             return True
-    return False
+    except (RelayRefused, RelayUnreachable, RelayMisbehaved) as error:
+        if isinstance(error, RelayRefused) and error.reason == "token":
+            raise
+        return False  # the report of the sync says what is the matter
 
 
 async def _make_anew(relay: RelayConnection, person: Person, rotation: Rotation, token: str) -> None:

@@ -44,7 +44,7 @@ from chez.sync.patience import Silence, Sleep
 from chez.sync.pinning import split
 from chez.sync.pulse import Pulse
 from chez.sync.pushes import Push, Pushes
-from chez.sync.requests import Rotation
+from chez.sync.requests import NO_TOKEN, Rotation
 from chez.sync.session import Claim, ClientSession
 from chez_wire.certificate import instance_of
 from chez_wire.frames import OpenedSpace, SealedPacket
@@ -400,7 +400,7 @@ class RelayConnection:
 
 
 def _refusal(event: Refused) -> RelayRefused:
-    hint = "the same may succeed later" if event.retry else ""
+    hint = NO_TOKEN if event.code == "token" else "the same may succeed later" if event.retry else ""
     return RelayRefused(f"the relay refused ({event.code}): {event.message}", hint, reason=event.code)
 
 

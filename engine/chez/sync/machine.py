@@ -41,7 +41,7 @@ from chez.sync.heads import Alarm
 from chez.sync.outgoing import Outgoing
 from chez.sync.received import Received
 from chez.sync.replica import Replica
-from chez.sync.requests import Rotation
+from chez.sync.requests import NO_TOKEN, Rotation
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.work import Phase, Progress, Work
 
@@ -182,8 +182,7 @@ class SyncMachine:
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
                 return self._resume() if self._rotating else []
             case Refused(code="token"):
-                raise RelayRefused(f"the relay refused: {event.message}",
-                                   "Say the one that you were given with `chez relay token`.", reason="token")
+                raise RelayRefused(f"the relay refused: {event.message}", NO_TOKEN, reason="token")
             case Refused(retry=True):
                 raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez.errors import InvalidValue
 from chez_wire import frames
 from chez_wire.limits import ID_BYTES, MAX_CREDIT, MAX_PACKETS, PACKET_BYTES
 
-__all__ = ("Rotation", "check_credit", "ordered_packets")
+__all__ = ("NO_TOKEN", "Rotation", "check_credit", "ordered_packets")
+
+NO_TOKEN: Final = "Say the one that you were given with `chez relay token`."
+"""What to do where a relay lets spaces be made with a token alone."""
 
 
 @dataclass(frozen=True, slots=True)
