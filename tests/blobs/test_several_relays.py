@@ -96,3 +96,15 @@ async def test_nothing_is_given_up_that_only_a_relay_has_which_was_left(tmp_path
         await settled(home)
         await server.kill()
         assert await read(home, blob) == content(CHUNK)
+
+
+async def test_where_a_relay_is_named_at_each_sync_all_say_alike_whether_it_has_an_attachment(
+        tmp_path: Path, server: Within) -> None:
+    """It is at a relay, and waits no more; and is not given up, for no relay is asked for it."""
+    async with made(tmp_path / "laptop") as home:
+        blob = await attached(home, content(CHUNK))
+        assert not (await home.blobs.info(blob)).at_relay and (await home.blobs.status()).waiting == 1
+        await home.sync(server.url)
+        assert (await home.blobs.info(blob)).at_relay and (await home.blobs.status()).waiting == 0
+        with pytest.raises(NotAllowed, match="no relay"):
+            await home.blobs.evict(blob)

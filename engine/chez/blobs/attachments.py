@@ -191,7 +191,7 @@ class Blobs:
                 raise NotAllowed("this attachment is pinned", "Unpin it first.")
             if self._shared.is_read(known.id):
                 raise NotAllowed("this attachment is being read or sent", "Try again later.")
-            if not tables.at_relay(db, known.n, urls):
+            if not urls or not tables.at_relay(db, known.n, urls):  # it must be fetched again from one
                 raise NotAllowed("this attachment is on no relay yet", "Sync first.")
             tables.unhold(db, known.n)
 

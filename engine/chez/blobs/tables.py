@@ -237,9 +237,17 @@ _SENT: Final = ("SELECT 1 FROM blob_relay AS there JOIN relay ON relay.n = there
 _THERE: Final = f"EXISTS ({_SENT} AND relay.url IN (SELECT value FROM json_each(?)))"
 
 
+def _there(urls: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    return (_THERE, (json.dumps(urls),)) if urls else (f"EXISTS ({_SENT})", ())
+
+
 def at_relay(db: Connection, n: int, urls: Sequence[str]) -> bool:
-    """Whether one of these relays holds all of a blob. One that is asked no more may have it, and nobody gets it."""
-    return db.execute(f"SELECT 1 FROM blob AS b WHERE n = ? AND {_THERE}", (n, json.dumps(urls))).fetchone() is not None
+    """Whether one of these relays holds all of a blob. One that is asked no more may have it, and nobody gets it.
+
+    Where there are none of these, for a relay is named at each sync, whether any does.
+    """
+    there, given = _there(urls)
+    return db.execute(f"SELECT 1 FROM blob AS b WHERE n = ? AND {there}", (n, *given)).fetchone() is not None
 
 
 # --- how things stand -----------------------------------------------------------------
@@ -264,10 +272,8 @@ def unreferenced(db: Connection, space: int, relay: int) -> bool:
 
 
 def totals(db: Connection, space: int, urls: Sequence[str]) -> tuple[int, int, int, int]:
-    """Blobs known, those of them whole here, sealed bytes held, and those that none of these relays has yet though they
-    are; where there are none of these, for a relay is named at each sync, those that no relay has.
-    """
-    there, given = (_THERE, (json.dumps(urls),)) if urls else (f"EXISTS ({_SENT})", ())
+    """Blobs known, those of them whole here, sealed bytes held, and those that are and not at a relay (`at_relay`)."""
+    there, given = _there(urls)
     whole = "content IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.blob = b.n AND held = 0)"
     known, complete, alone = db.execute(
         f"SELECT count(*), coalesce(sum({whole}), 0), coalesce(sum({whole} "
