@@ -14,11 +14,11 @@ from chez.records.derived import check_derived, made_anew, named
 from chez.records.encode import encode_fields
 from chez.records.reserved import REMADE, part_key
 from chez.records.rows import Rows
-from chez.records.store import Incoming
+from chez.records.store import Incoming, RecordStore
 from chez.records.text import Text
 from chez.store.database import Connection
 from chez.store.file import connect
-from tests.records.pair import Device, pair, typed
+from tests.records.pair import NAMES, Device, pair, typed
 from tests.tries import tries
 
 VALUES = st.recursive(
@@ -101,3 +101,101 @@ def test_parts_of_counters_under_a_remade_name_are_counted_alike() -> None:
     a.edit(more)()
     a.give(b)
     assert int(a.stored()["n"]) == int(b.stored()["n"]) != shown
+
+
+# --- what arrived of it all the same -----------------------------------------------------
+
+FORMER, OTHER, TWIN = 1, 2, 3
+"""The entries that changes come in, which say whose they are."""
+
+
+def written(device: Device, *acts: Any) -> list[bytes]:
+    """The changes that a device makes by these edits."""
+    before = {hash for (hash,) in device.db.execute("SELECT hash FROM change")}
+    for act in acts:
+        device.edit(act)()
+    return [data for hash, data in device.db.execute("SELECT hash, bytes FROM change ORDER BY n") if hash not in before]
+
+
+def added(item: str) -> Any:
+    """An edit that adds an item to a list."""
+    return lambda draft: draft["list"].append(item)
+
+
+def waiting(device: Device) -> list[bytes]:
+    """What a device has to say."""
+    return [data for (data,) in device.db.execute("SELECT bytes FROM change WHERE state = 1 ORDER BY n")]
+
+
+def take(device: Device, *entries: tuple[int, list[bytes]]) -> None:
+    """A page of entries comes in."""
+    assert device.store.merge(device.db, 1, [Incoming("notes", "r", automerge.read_change(data), entry)
+                                             for entry, changes in entries for data in changes]) == []
+    device.store.settle(device.db, 1)
+
+
+def renewed(former: Device, actor: bytes) -> Device:
+    """The device that a home became which was restored: what waited is made anew."""
+    device = Device(actor)
+    device.db = copied(former.db)
+    unsent = former.db.execute("SELECT hash, origin FROM change WHERE state = 1").fetchall()
+    remake(Rows(actor), device.db, 1, dict(unsent), keep=True)
+    device.store = RecordStore(actor)
+    return device
+
+
+def before() -> tuple[Device, Device]:
+    """A device that has sent a record with a list, and another one that has it."""
+    former, other = Device(NAMES[0]), Device(NAMES[1])
+    for device in (former, other):
+        device.db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "
+                          "VALUES (?, 1, ?, 1, x'00', 0, x'00')", (TWIN, b"t" * 32))
+    former.put({"list": ["a"]})
+    former.give(other)
+    former.db.execute("UPDATE change SET state = 0, entry = ?", (FORMER,))
+    return former, other
+
+
+def test_what_came_to_nothing_comes_to_nothing_when_a_part_of_it_had_arrived() -> None:
+    """An item that was added, and taken out again before the backup: only that it was added had arrived."""
+    former, other = before()
+    first, _ = written(former, added("b"), lambda draft: draft["list"].remove("b"))
+    again = renewed(former, b"x" * 32)
+    for device in (again, other):
+        take(device, (FORMER, [first]))
+    take(other, (TWIN, waiting(again)))
+    assert other.stored() == again.stored() == {"list": ["a"]}
+
+
+def test_what_arrives_after_another_ones_edit_that_was_edited_on_is_there_once() -> None:
+    """The home is used while it reads what there is: what it edits builds on what came in before its former work did.
+    """
+    former, other = before()
+    arrives = written(former, added("b"))
+    again = renewed(former, b"x" * 32)
+    take(again, (OTHER, written(other, added("o"))))
+    again.edit(added("c"))()
+    wanted = again.stored()
+    for device in (again, other):
+        take(device, (FORMER, arrives))
+    take(other, (TWIN, waiting(again)))
+    assert other.stored() == again.stored()
+    assert sorted(again.stored()["list"]) == sorted(wanted["list"]) == ["a", "b", "c", "o"]
+
+
+def test_what_a_twin_made_anew_is_not_made_twice() -> None:
+    """Of a backup that was restored twice: what the other one made of the work comes in with what had arrived of it."""
+    former, other = before()
+    first, second = written(former, added("b"), added("c"))
+    twin, again = renewed(former, b"x" * 32), renewed(former, b"y" * 32)
+    take(twin, (FORMER, [first]))
+    made = waiting(twin)
+    for device in (again, other):
+        take(device, (FORMER, [first]), (TWIN, made))
+    assert waiting(again) == []
+    again.edit(added("d"))()
+    for device in (again, other):
+        take(device, (FORMER, [second]))
+    take(other, (TWIN, waiting(again)))
+    assert other.stored() == again.stored()
+    assert {"a", "b", "c", "d"} == {*again.stored()["list"]}

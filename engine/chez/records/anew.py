@@ -153,15 +153,22 @@ def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes
     hashes = {change.hash for change in gone}
     others = [change for change in everything if change.hash not in hashes]
     made: list[_Made] = []
+    # What came in before this device's edits is in the record that they leave, and is no part of them.
+    built, known = _joined(_built_on(edits, others)), {change.hash for change in others}
+    there, left = base + arrived, base
     try:
-        document, upon = automerge.load(base + arrived, rows.actor), base
         for part in (remade, edits):
-            upon += _joined([change for change, *_ in part])
-            wanted = automerge.extract(automerge.load(upon, rows.actor)) if part else {}
-            change = _once_more(document, wanted, first if part is remade else None) if part else None
-            if change is not None:
-                document = automerge.applied(document, [change])
-                made.append((change, _origin(part), _last(part)))
+            if part is edits:
+                there, left = there + built, left + built
+            left += _joined([change for change, *_ in part])
+            # Work that came to nothing was not made anew; what arrived of it is to come to nothing as well.
+            if part or (part is remade and not _made_elsewhere(others, base, rows.actor)):
+                document, wanted = automerge.load(there, rows.actor), automerge.extract(_document(left, rows.actor))
+                change = _once_more(document, wanted, first if part is remade else None)
+                if change is not None:
+                    there += change.bytes
+                    if change.hash not in known:  # else another device that was the same one made it, and it came in
+                        made.append((change, _origin(part), _last(part)))
     except BadChange:
         # What is here does not build on what is known to have been here: it stays beside
         # what arrived. Devices agree all the same; an item added to a list is there twice.
@@ -187,6 +194,23 @@ def _waiting(rows: Rows, db: Connection, n: int, everything: Sequence[RawChange]
     return [made for made in own if made[0].hash in free and made[0].actor != rows.actor], edits
 
 
+def _built_on(edits: Sequence[_Made], others: Sequence[RawChange]) -> list[RawChange]:
+    """What of the other changes of a record, in causal order, this device's edits build on."""
+    needed = {hash for change, *_ in edits for hash in change.dependencies}
+    found: list[RawChange] = []
+    for change in reversed(others):
+        if change.hash in needed:
+            needed.update(change.dependencies)
+            found.append(change)
+    return found[::-1]
+
+
+def _made_elsewhere(others: Sequence[RawChange], base: bytes, actor: bytes) -> bool:
+    """Whether work that was made anew came in since: it may be this very work, which another device made as well."""
+    before = {change.hash for change in _all(base, actor)}
+    return any(len(change.actor) == REMADE and change.hash not in before for change in others)
+
+
 def _once_more(document: Document, wanted: dict[str, Value], first: bytes | None) -> RawChange | None:
     """The change from a document's value to another: named after what it holds, or this device's own."""
     if first is not None:
@@ -203,7 +227,7 @@ def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, 
     One change for what came from one origin; several where one would be too large, as the
     work itself was.
     """
-    document = automerge.load(base, actor) if base else automerge.new(actor)
+    document = _document(base, actor)
     made: list[_Made] = []
     parts = deque((origin, list(part)) for origin, part in groupby(work, key=lambda item: item[1]))
     while parts:
@@ -255,6 +279,10 @@ def _row(rows: Rows, db: Connection, n: int) -> Row:
 def _all(data: bytes, actor: bytes) -> list[RawChange]:
     """The changes of a document, in causal order."""
     return [automerge.read_change(raw) for raw in automerge.changes_of(automerge.load(data, actor))] if data else []
+
+
+def _document(data: bytes, actor: bytes) -> Document:
+    return automerge.load(data, actor) if data else automerge.new(actor)
 
 
 def _joined(changes: Sequence[RawChange]) -> bytes:
