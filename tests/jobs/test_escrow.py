@@ -1,5 +1,6 @@
 """Allowance in escrow: whatever devices, relays, restarts and restores do, no ceiling is exceeded."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -230,6 +231,34 @@ def test_a_share_is_more_than_nothing(amount: int) -> None:
     with pytest.raises(InvalidValue):
         spend(giver.purse, [Charge("provider:a", -1, 1000)])
     assert giver.purse == Device(0).purse
+
+
+@given(st.dictionaries(ACCOUNTS, st.integers(0, 1600)), st.lists(st.tuples(ACCOUNTS, st.integers(0, 900)), max_size=5))
+def test_all_is_spent_or_nothing(before: dict[str, int], wanted: list[tuple[str, int]]) -> None:
+    """To the last thousandth that there is, what is of one account together; else it is told what lacks of which."""
+    purse, sums = msgspec.structs.replace(Device(0).purse, spent=before), Counter[str]()
+    left = {name: available(purse, name, ceiling) for name, ceiling in CEILINGS.items()}
+    charges, lacks = [Charge(name, amount, CEILINGS[name]) for name, amount in wanted], list[tuple[str, int]]()
+    for name, amount in wanted:
+        sums[name] += amount
+        lacks += [(name, sums[name] - left[name])] if sums[name] > left[name] else []
+    if lacks:
+        with pytest.raises(BudgetSpent) as told:
+            spend(purse, charges)
+        assert (told.value.account, told.value.lacks) == lacks[0]
+    else:
+        after = spend(purse, charges)
+        assert {name: available(after, name, ceiling) for name, ceiling in CEILINGS.items()} == {
+            name: left[name] - sums[name] for name in CEILINGS}
+
+
+def test_all_that_there_is_may_be_given() -> None:
+    """And not a thousandth more."""
+    giver = Device(0)
+    with pytest.raises(BudgetSpent):
+        give(giver.purse, "provider:a", 1000, key_of(1).public, 1001, giver.sign)
+    purse, transfer = give(giver.purse, "provider:a", 1000, key_of(1).public, 1000, giver.sign)
+    assert transfer.amount == 1000 and available(purse, "provider:a", 1000) == 0
 
 
 @given(st.floats(0, 10**6))

@@ -172,13 +172,14 @@ def spend(purse: Purse, charges: Iterable[Charge]) -> Purse:
         account, left = charge.account, available(purse, charge.account, charge.ceiling, own=charge.own)
         # Two charges of one account count together.
         before = spent.get(account, 0)
-        if charge.amount + before - purse.spent.get(account, 0) > left:
+        lacks = charge.amount + before - purse.spent.get(account, 0) - left
+        if lacks > 0:
             takes = shown(charge.amount, account)
             raise BudgetSpent(
                 Phrase("refused.budget", account=account, left=shown(left, account), takes=takes),
                 Phrase("refused.budget.hint"),
                 account=account,
-                lacks=charge.amount - left,
+                lacks=lacks,
                 shared=not charge.own,
             )
         spent[account] = before + charge.amount
