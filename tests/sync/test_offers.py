@@ -148,6 +148,8 @@ def test_keys_that_nobody_told_of_keep_no_device_from_being_let_in() -> None:
     for statements in ([], [raw for raw in given.statements if isinstance(Signed.read(raw).body, NewEpoch)]):
         with pytest.raises(BadEntry, match="without its beginning"):
             structs.replace(given, statements=statements).check()
+    with pytest.raises(BadEntry, match="without keys"):
+        structs.replace(given, epochs=[]).check()
     with pytest.raises(BadEntry, match="not those"):
         structs.replace(given, epochs=[*given.epochs, EpochKeys.of(made_up)]).check()
 
@@ -173,7 +175,8 @@ def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:
     assert founder.db.execute("SELECT relay FROM space WHERE n = ?", (family.shared,)).fetchone() == (None,)
 
 
-@pytest.mark.parametrize(("why", "believed"), [("", True), ("taken out", False), ("let in since", False)])
+@pytest.mark.parametrize(("why", "believed"), [
+    ("", True), ("taken out", False), ("let in since", False), ("began an epoch itself", True)])
 def test_that_its_persons_part_has_ended_a_device_hears_from_another_that_may_know(why: str, believed: bool) -> None:
     """From one that was not taken out, as long as no key is here that the other one had not when it said so."""
     family = Family()
@@ -194,11 +197,27 @@ def test_that_its_persons_part_has_ended_a_device_hears_from_another_that_may_kn
         shared = other.open_again(family.shared)
         shared.rotate(other.db)
         add_to_space(third.db, n, shared.space.membership.statements, [shared.space.epoch], sent=True)
+    if why == "began an epoch itself":  # and told nobody: that says nothing of others
+        third.open_again(n).rotate(third.db)
     third.receives([one.envelope for one in said])
     founder.receives([one.envelope for one in said])
     for home, row, told in ((third, n, believed), (founder, family.shared, False)):  # which has a packet of each epoch
         found = home.db.execute("SELECT farewell, told_by FROM space WHERE n = ?", (row,)).fetchone()
         assert found == ((1, founder.member.keys.id) if told else (0, None)) and home.count("quarantine") == 0
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_that_its_person_is_in_again_a_device_hears_by_new_keys(new: bool) -> None:
+    """Which another device has, that heard of no end: what was told before the person was let in again is over."""
+    family = Family()
+    founder, other = family.founder, family.other
+    founder.db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (bytes(32), family.shared))
+    if new:
+        other.open_again(family.shared).rotate(other.db)
+    other.db.execute("UPDATE space SET announce = 1 WHERE n = ?", (family.shared,))
+    founder.receives([one.envelope for one in other.open_again(1).author.outgoing(other.db, RELAY)])
+    assert founder.db.execute("SELECT farewell FROM space WHERE n = ?", (family.shared,)).fetchone() == (int(not new),)
+    assert founder.count("quarantine") == 0
 
 
 def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
