@@ -9,12 +9,12 @@ import pytest
 import chez
 from chez import crypto, inboxes
 from chez.crypto import Kdf
-from chez.errors import BadPairing, HomeExists, InvalidValue, NotAllowed, StorageFailed
+from chez.errors import BadPairing, HomeExists, InvalidValue, NotAllowed, RelayUnreachable, StorageFailed
 from chez.home import lifecycle, pairing, replying
 from chez.home.pairing import Pairing, split_code
 from chez.journal import write_receipt
 from chez.sync.codes import mailbox
-from chez.sync.pairing import NewDevice
+from chez.sync.pairing import Bundle, Introduction, NewDevice
 from tests.home.conftest import PASSPHRASE
 from tests.relay.within import relay
 
@@ -207,6 +207,33 @@ async def test_who_does_not_say_yes_lets_nobody_in(home: chez.Home, tmp_path: Pa
     assert not (tmp_path / "new").exists()
     assert await receipts(home) == [{"reason": "the person said no", "name": "new"}]
     assert list((await home.status()).devices) == [one.name for one in await home.devices.all()] == ["laptop"]
+
+
+async def test_who_was_let_in_and_cannot_be_told_is_no_surprise(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay goes just when the new device was certified: what is a device by now is said, and what to do."""
+    certify = Pairing._certify
+
+    async def and_gone(self: Pairing, who: Introduction) -> Bundle:
+        bundle = await certify(self, who)
+        self._address = "ws://127.0.0.1:1"
+        return bundle
+
+    monkeypatch.setattr(Pairing, "_certify", and_gone)
+    async with home.pair() as waiting:
+        there = waiting._address
+        joining = asyncio.create_task(chez.join(tmp_path / "new", waiting.code, passphrase=PASSPHRASE, name="new",
+                                                kdf=Kdf.minimum()))
+        with pytest.raises(RelayUnreachable, match="'new' is a device of yours by now") as told:
+            await waiting.confirm()
+        waiting._address = there
+    assert "chez device remove" in told.value.hint
+    async with asyncio.timeout(90):
+        with pytest.raises(BadPairing):
+            await joining
+    assert not (tmp_path / "new").exists()
+    await home.devices.remove("new")
+    assert [one.name for one in await home.devices.all() if one.active] == ["laptop"]
 
 
 async def wrong_codes(home: chez.Home, count: int, ago: int) -> None:

@@ -1397,7 +1397,8 @@ class Pairing(Front[AsyncPairing]):
 
         `ask(question)` returns the person's answer; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then),
-        `NotAllowed` when the person says no.
+        `NotAllowed` when the person says no, `RelayUnreachable` and `RelayRefused`, which say so where the
+        new device was certified and could not be told.
         """
         return self._portal.call(lambda call: self._inner.confirm(call.asking(ask)))
 

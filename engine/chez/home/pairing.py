@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from chez import crypto, inboxes
-from chez.errors import BadPairing, ChezError, NotAllowed
+from chez.errors import BadPairing, ChezError, NotAllowed, RelayRefused, RelayUnreachable
 from chez.home.held import HeldSpaces
 from chez.home.relay_list import told
 from chez.journal import Journal
@@ -109,7 +109,8 @@ class Pairing:
 
         `ask(question)` returns the person's answer; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then),
-        `NotAllowed` when the person says no.
+        `NotAllowed` when the person says no, `RelayUnreachable` and `RelayRefused`, which say so where the
+        new device was certified and could not be told.
         """
         to_old, _ = mailbox(self._code, False)
         try:
@@ -125,7 +126,11 @@ class Pairing:
             await self._journal.append("pairing-refused", {"reason": "the person said no", "name": introduction.name})
             raise NotAllowed("the new device was not let in", "Run `chez pair` again to try another.")
         bundle = await self._certify(introduction)
-        await self._tell(*self._machine.admit(bundle))
+        try:
+            await self._tell(*self._machine.admit(bundle))
+        except (RelayRefused, RelayUnreachable) as error:
+            raise type(error)(f"{introduction.name!r} is a device of yours by now, but it could not be told: "
+                              f"{error.message}", "Take it out (`chez device remove`), and pair it again.") from None
         return Paired(introduction.device, introduction.name)
 
     async def _tell(self, *items: bytes) -> None:
