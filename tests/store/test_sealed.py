@@ -2,13 +2,14 @@
 
 from io import BytesIO
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez import crypto
 from chez.errors import BadArchive
-from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
+from chez.store.sealed import CHUNK, MAX_HEADER, Header, SealedReader, SealedWriter, read_header
 
 SECRET = b"s" * 32
 
@@ -54,6 +55,24 @@ def test_headers_of_any_bytes(data: bytes) -> None:
             read_header(BytesIO(start + data))
         except BadArchive:
             pass
+
+
+def test_a_header_is_of_this_version_and_of_one_form() -> None:
+    """One of a later version is told as that; none says how much is read of it; and none that says the same by other
+    bytes is taken for it."""
+    sealed = seal(b"content", [])
+    header = msgspec.msgpack.encode(Header(b"\1" * 32, b"wrapped"))
+    assert sealed.startswith(b"CZB\x01" + len(header).to_bytes(4, "big") + header)
+    with pytest.raises(BadArchive, match="later version"):
+        read_header(BytesIO(b"CZB\x02" + sealed[4:]))
+    endless = BytesIO(b"CZB\x01" + b"\xff" * 4 + bytes(MAX_HEADER * 2))
+    with pytest.raises(BadArchive, match="no backup"):
+        read_header(endless)
+    assert endless.tell() == 8
+    other = header.replace(b"\xc4\x20", b"\xc5\x00\x20", 1)  # the salt's length in two bytes
+    assert msgspec.msgpack.decode(other, type=Header) == read_header(BytesIO(sealed))
+    with pytest.raises(BadArchive, match="altered"):
+        read_header(BytesIO(b"CZB\x01" + len(other).to_bytes(4, "big") + other + sealed[8 + len(header):]))
 
 
 def test_a_chunk_opens_in_its_own_file_only() -> None:
