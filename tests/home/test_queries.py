@@ -154,6 +154,21 @@ async def test_decimals_are_sorted_and_summed_exactly(home: chez.Home, amounts: 
     assert sum(row["n"] for row in rows) == len(amounts)
 
 
+class Folder(msgspec.Struct):
+    """A record that may hold one of its own kind."""
+
+    cost: Decimal
+    inside: "Folder | None" = None
+
+
+async def test_decimals_of_a_type_that_holds_itself(home: chez.Home) -> None:
+    """Its fields have no end; those within are compared exactly as well."""
+    folders = home.collection(Folder, name="folders")
+    await folders.put_many([Folder(Decimal("1"), Folder(Decimal(text))) for text in ("0.1", "0.10000000000000000001")],
+                           ids=["a", "b"])
+    assert [one.id async for one in folders.where(field("inside.cost") > Decimal("0.1"))] == ["b"]
+
+
 class Summary(msgspec.Struct):
     """A typed row."""
 

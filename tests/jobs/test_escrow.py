@@ -261,6 +261,15 @@ def test_all_that_there_is_may_be_given() -> None:
     assert transfer.amount == 1000 and available(purse, "provider:a", 1000) == 0
 
 
+def test_a_ceiling_is_a_number_of_the_first_device() -> None:
+    """Neither less than nothing, nor more than is ever counted, nor another device's; nothing is one."""
+    purse = Device(0).purse
+    for wrong, ceiling in ((purse, -1), (purse, 10**12 + 1), (Device(1).purse, 5)):
+        with pytest.raises(InvalidValue):
+            limit(wrong, "runs:a", ceiling)
+    assert available(limit(purse, "runs:a", 0), "runs:a", 1000) == 0
+
+
 @given(st.floats(0, 10**6))
 def test_bits_are_rounded_against_the_spender(bits: float) -> None:
     """Thousandths are never fewer than the bits, and at most one more."""
