@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import pytest
 from automerge.core import ROOT, ObjType, ScalarType
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chez.records import automerge
-from chez.records.operations import decode, encode
+from chez.records.columns import BadColumns
+from chez.records.encode import UINT, uleb
+from chez.records.operations import check_value, decode, encode
 
 KEYS = ("a", "b", "cé")
 steps = st.lists(st.tuples(st.integers(0, 9), st.sampled_from(KEYS), st.integers(-10**9, 10**9)), min_size=1,
@@ -19,7 +22,7 @@ def _edit(document: Any, plan: list[tuple[int, str, int]]) -> None:
         for what, key, number in plan:
             held = tx.get(ROOT, "l"), tx.get(ROOT, "t")
             if what == 0:
-                tx.put(ROOT, key, ScalarType.Int, number)
+                tx.put(ROOT, key, ScalarType.Uint if number > 10**8 else ScalarType.Int, number)
             elif what == 1:
                 tx.put(ROOT, key, ScalarType.Str, "é" * (number % 5))
             elif what == 2 and tx.get(ROOT, key):
@@ -62,3 +65,17 @@ def test_a_change_is_written_again_byte_for_byte(plan: list[tuple[int, list[tupl
         operations = decode(change)
         assert [one.id[0] for one in operations] == list(range(change.first, change.last + 1))
         assert encode(change.actor, change.sequence, change.first, change.dependencies, operations) == change
+
+
+@given(st.integers(0, 2**64 - 1))
+@example(2**63 - 1)
+@example(2**63)
+def test_a_whole_number_has_one_form_and_can_be_written_back(number: int) -> None:
+    """Up to 63 bits, in as few bytes as it takes: others could not be written as they were."""
+    raw = uleb(number)
+    if number < 2**63:
+        assert check_value(UINT, raw, len(raw)) == raw
+    longer = raw[:-1] + bytes((raw[-1] | 0x80, 0))
+    for wrong in (longer, *([raw] if number >= 2**63 else [])):
+        with pytest.raises(BadColumns):
+            check_value(UINT, wrong, len(wrong))

@@ -75,6 +75,16 @@ def test_a_header_is_of_this_version_and_of_one_form() -> None:
         read_header(BytesIO(b"CZB\x01" + len(other).to_bytes(4, "big") + other + sealed[8 + len(header):]))
 
 
+@pytest.mark.parametrize("read", [0, 1, CHUNK, 2 * CHUNK])
+def test_what_goes_on_behind_its_end_is_told(read: int) -> None:
+    """Wherever the reader is in a chunk."""
+    file = BytesIO(seal(b"x" * (2 * CHUNK + 1), []))
+    reader = SealedReader(file, read_header(file), SECRET)
+    reader.read(read)
+    with pytest.raises(BadArchive, match="goes on"):
+        reader.end()
+
+
 def test_a_chunk_opens_in_its_own_file_only() -> None:
     """Two files under one secret: their chunks can't be exchanged, for each has a salt."""
     files = []

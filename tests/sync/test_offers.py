@@ -235,11 +235,15 @@ def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
     assert buried(third.db, space)
 
 
-@pytest.mark.parametrize(("deleted", "comes"), [(True, False), (False, True)])
-def test_a_space_that_was_deleted_does_not_come_back_by_a_device_that_has_not_heard(deleted: bool, comes: bool) -> None:
+@pytest.mark.parametrize(("deleted", "inside", "comes"), [
+    (True, True, False), (False, True, True), (False, False, False)])
+def test_a_space_that_was_deleted_does_not_come_back_by_a_device_that_has_not_heard(
+        deleted: bool, inside: bool, comes: bool) -> None:
     """One that was only left does, where the person is in again."""
     family = Family()
     db, space = family.founder.db, family.other.replicas[family.shared].space
+    if not inside:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'person'", (bytes(32),))
     bury(db, space.id, family.founder.member.keys.id, deleted=deleted, told=True)
     offer = read_offer(msgspec.msgpack.encode(hand_over(space, "")))
     assert (take_offer(db, offer, family.founder.member.keys.id) is not None) is comes
