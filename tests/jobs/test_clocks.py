@@ -50,7 +50,7 @@ def test_a_process_goes_on_with_what_the_one_before_it_knew(
     if again:
         clock = WallClock.gone_on(clock.keep("one"), "one")
         assert clock.believed(jumped + HOLD, boot + HOLD)
-    for kept, start in ((clock.keep("one"), "another"), (clock.keep(""), "")):
+    for kept, start in ((clock.keep("one"), "another"), (clock.keep(""), ""), (None, "one")):
         assert WallClock.gone_on(kept, start).believed(jumped + passed, boot)
 
 

@@ -79,3 +79,14 @@ def test_a_whole_number_has_one_form_and_can_be_written_back(number: int) -> Non
     for wrong in (longer, *([raw] if number >= 2**63 else [])):
         with pytest.raises(BadColumns):
             check_value(UINT, wrong, len(wrong))
+
+
+@pytest.mark.parametrize(("kind", "good", "wrong"), [
+    (0, b"", b"\0"), (1, b"", b"\0"), (2, b"", b"\1"), (4, b"\x7f", b"\xff\x7f"), (5, bytes(8), bytes(4)),
+    (9, b"\0", b"\x80\0")])
+def test_a_value_has_the_bytes_of_its_kind(kind: int, good: bytes, wrong: bytes) -> None:
+    """Nothing beside null, true and false, eight of a float, and of a number or a time as few as it takes."""
+    assert check_value(kind, good, len(good)) == good
+    for raw, size in ((wrong, len(wrong)), (good, len(good) + 1)):  # or fewer than the change says
+        with pytest.raises(BadColumns):
+            check_value(kind, raw, size)

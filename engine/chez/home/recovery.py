@@ -58,7 +58,6 @@ from chez_wire.login import Role as WireRole
 from chez_wire.login import handle_of
 
 __all__ = ("Recovered", "recover")
-"""Marks a folder in which a home comes back and is not whole yet."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
