@@ -38,6 +38,14 @@ async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Within
             await a.devices.rename("b", "x")
         with pytest.raises(InvalidValue):
             await a.devices.rename("phone", "")
+        for whole in (False, True):  # who has a stolen device may call another one so
+            called = a.device_id.hex() if whole else a.device_id.hex()[:8]
+            await a.devices.rename(b.device_id, called)
+            if whole:
+                assert (await a.devices.find(called)).own
+            else:
+                with pytest.raises(InvalidValue, match="names 2 devices"):
+                    await a.devices.find(called)
 
 
 async def test_a_removed_device_is_sent_no_later_key_and_nothing_it_could_read(
