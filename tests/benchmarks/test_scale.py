@@ -131,8 +131,9 @@ def test_the_published_page_has_no_number_that_parts() -> None:
 
 @pytest.mark.slow
 def test_the_page_tells_what_a_session_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each constant on the page is the results' own, of a world that is quickly played; one that is missing is named."""
-    monkeypatch.setattr(scale, "World", lambda: replace(World(), devices=30_000))
+    """Each constant on the page is the results' own; one that is missing is named."""
+    monkeypatch.setattr(scale, "World", lambda: replace(World(), devices=30_000))  # the page's own plays for a minute
+
     def figure(value: float, **peers: list[float]) -> Result:
         return Result(value, "", [value], {}, peers)
 

@@ -124,7 +124,7 @@ def play(seed: int, fate: Fate, steps: int = STEPS, *, rotates: bool = True) -> 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_convergence_of_restored_and_copied_homes(seed: int, fate: Fate) -> None:
     """After restores and copies among all other faults, all devices hold every acknowledged write."""
-    play(seed, fate)
+    assert play(seed, fate).renewed >= 1
 
 
 @pytest.mark.slow
@@ -135,9 +135,8 @@ def test_what_was_known_of_changes_made_once_more_is_forgotten() -> None:
 
 
 @pytest.mark.slow
-def test_homes_are_renewed_in_these_runs() -> None:
-    """The runs above are about what they say, and a seed is a run."""
-    assert sum(play(seed, "lost").renewed for seed in SEEDS[:3]) >= 3
+def test_a_seed_is_a_run() -> None:
+    """The same seed gives the same run, to the last step."""
     assert play(3, "copied").trace == play(3, "copied").trace
 
 
