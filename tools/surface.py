@@ -33,6 +33,7 @@ ENGINE: Final = {
     "Counter.added": "what its draft did",
     "Counter.drafted": "whether its draft did it",
     "Home.begin": "called when the home opens",
+    "Home.check_open": "for what serves a home",
     "Home.end_shared": "called when the home closes",
     "Link.after_commit": "called by the store",
     "Link.after_rollback": "called by the store",

@@ -48,6 +48,9 @@ class FakeHome:
         self.entered = asyncio.Event()
         self.cancelled = asyncio.Event()
 
+    def check_open(self) -> None:
+        """It is open."""
+
 
 async def echo(home: Any, params: dict[str, Any], ui: Ui) -> Any:
     """Give the parameters back."""

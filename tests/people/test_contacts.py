@@ -171,3 +171,12 @@ async def test_members_go_by_what_one_calls_them(tmp_path: Path, server: Within)
         with pytest.raises(NotFound):
             await trip.add("nobody")
         assert (await trip.remove(carl.person_id.hex()[:8])).name == "carl"
+
+
+async def test_a_contact_who_is_no_member_is_named_as_one_named_it(tmp_path: Path) -> None:
+    """Not by an id that nobody typed."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        await anna.contacts.add(await berta.card(), "Berta B.")
+        trip = await anna.create_space("Trip")
+        with pytest.raises(NotFound, match="no member 'Berta B.' in 'Trip'"):
+            await trip.remove("Berta B.")

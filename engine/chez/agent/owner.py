@@ -355,10 +355,11 @@ async def serve(home: "Home", *, lock_after: float | None = None, find: Callable
     The caller's process owns the home. With `lock_after` (seconds) the owner sets `locked`,
     and answers no more, once nobody asked for anything for so long (`Owner.touch` counts,
     too): leave the block of `chez.open`, which closes the home. Raises `StorageFailed` when
-    the socket can't be made, `InvalidValue`. On the way out verbs under way get some
+    the socket can't be made or the home is closed, `InvalidValue`. On the way out verbs under way get some
     seconds to finish, then are cancelled.
     """
     folder = Path(home.path)
+    home.check_open()
     if lock_after is not None and not 0 < lock_after < math.inf:
         raise InvalidValue(f"{lock_after} is no number of seconds to lock after")
     async with serving(folder, paths.listen(folder), lock_after=lock_after, find=find, clock=clock) as owner:

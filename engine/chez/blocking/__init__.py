@@ -1101,7 +1101,7 @@ class Hosting(Front[AsyncHosting]):
     def joined(self, ask: Ask | None = None) -> Member:
         """Wait for the guest, let the person confirm, let the guest in, and tell it where the space is.
 
-        `ask(question)` returns the person's answer; without it, the code alone decides.
+        `ask(question, default="no")` gives the person's answer, "yes" or "no"; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then), `NotAllowed`
         when the person says no or nobody came in ten minutes, `RelayUnreachable` when the relay
         does not get in time what the guest needs.
@@ -1395,7 +1395,7 @@ class Pairing(Front[AsyncPairing]):
     def confirm(self, ask: Ask | None = None) -> Paired:
         """Wait for the new device, let the person confirm it, certify it.
 
-        `ask(question)` returns the person's answer; without it, the code alone decides.
+        `ask(question, default="no")` gives the person's answer, "yes" or "no"; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then),
         `NotAllowed` when the person says no, `RelayUnreachable` and `RelayRefused`, which say so where the
         new device was certified and could not be told.
@@ -2270,7 +2270,7 @@ def serve(home: Home, *, lock_after: float | None = None) -> Block[Owner]:
     The caller's process owns the home. With `lock_after` (seconds) the owner sets `locked`,
     and answers no more, once nobody asked for anything for so long (`Owner.touch` counts,
     too): leave the block of `chez.open`, which closes the home. Raises `StorageFailed` when
-    the socket can't be made, `InvalidValue`. On the way out verbs under way get some
+    the socket can't be made or the home is closed, `InvalidValue`. On the way out verbs under way get some
     seconds to finish, then are cancelled.
     """
     return Block(

@@ -15,19 +15,15 @@ from typing import Any, Final, Generic, TypeVar
 from chez.blocking.calls import LOOK_SECONDS, Call
 from chez.errors import Misuse, StorageFailed
 from chez.records.editor import EDITOR
+from chez.store.database import home_closed
 
-__all__ = ("Held", "Portal", "closed")
+__all__ = ("Held", "Portal")
 
 R = TypeVar("R")
 V = TypeVar("V")
 
 WATCH_SECONDS: Final = 1.0
 """How often the loop looks whether the program has ended without closing its home."""
-
-
-def closed() -> StorageFailed:
-    """What a closed home answers."""
-    return StorageFailed("this home is closed", "Open it again.")
 
 
 class Portal:
@@ -133,7 +129,7 @@ class Portal:
     def _check(self) -> None:
         self._check_thread()
         if not self._open:
-            raise closed()
+            raise home_closed()
 
     def _check_thread(self) -> None:
         here = threading.get_ident()
@@ -145,7 +141,7 @@ class Portal:
                          "Use its get, put and delete; do the rest before or after.")
 
     def _gone(self) -> StorageFailed | None:
-        return None if self._thread.is_alive() else closed()
+        return None if self._thread.is_alive() else home_closed()
 
     def _post(self, function: Callable[[], object], context: Context | None = None) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it whatever is meant
@@ -155,7 +151,7 @@ class Portal:
 
     def _begin(self, call: Call[Any], work: Callable[[Call[Any]], Awaitable[Any]]) -> None:
         if not self._open:
-            call.refuse(closed())
+            call.refuse(home_closed())
             return
         task = call.begin(lambda: work(call))
         self._calls[task] = call
@@ -185,13 +181,13 @@ class Portal:
             while self._held:
                 held = self._held[-1]
                 try:
-                    await held.end(None if held is self._home else closed())
+                    await held.end(None if held is self._home else home_closed())
                 except Exception as error:
                     if held is self._home:  # what a block failed on is told where it ends, in its own thread
                         self._failure = error
                 self.left(held)
             for call in self._calls.values():
-                call.cancel(closed())
+                call.cancel(home_closed())
             while self._calls:
                 await asyncio.wait([*self._calls])
         finally:
@@ -233,7 +229,7 @@ class Held(Generic[V]):
             await asyncio.wait((self._task,))
             raise
         if not self._entered.done():
-            raise self._raised or closed()
+            raise self._raised or home_closed()
         return self._entered.result()
 
     async def leave(self, error: BaseException | None) -> bool:
@@ -243,7 +239,7 @@ class Held(Generic[V]):
         """
         if self._leaving.done():
             if error is None:
-                raise closed()
+                raise home_closed()
             return False
         return await self.end(error)
 

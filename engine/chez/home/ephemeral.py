@@ -11,6 +11,7 @@ from chez.errors import BadEntry, InvalidValue, NotAllowed
 from chez.home.held import Held
 from chez.keys.device import DeviceKeys
 from chez.spaces.permits import check_member
+from chez.store.database import home_closed
 from chez.sync.ephemeral.conversation import Conversation, Stamp
 from chez.sync.ephemeral.message import (
     SESSION_BYTES,
@@ -97,6 +98,7 @@ class Ephemerals:
         self._links = links
         self._entropy = entropy
         self._spaces: dict[int, _Spoken] = {}
+        self._closed = False
 
     def broadcast(self, held: Held, topic: str, value: Any) -> int:
         """Say something in a space; to how many relays it went. Raises `InvalidValue`, `NotAllowed`."""
@@ -152,6 +154,7 @@ class Ephemerals:
 
     def close(self) -> None:
         """Nobody hears anything any more. Called when the home closes."""
+        self._closed = True
         for spoken in self._spaces.values():
             spoken.end()
         self._spaces.clear()
@@ -159,6 +162,8 @@ class Ephemerals:
     # --- helpers ------------------------------------------------------------------------
 
     def _check(self, held: Held) -> None:
+        if self._closed:  # who listens now would wait for ever
+            raise home_closed()
         check_member(held.space, self._device.id)
         if held.space.control_of(held.replica.access.current) is None:
             raise NotAllowed("in a public space those who may write say and hear ephemeral messages",

@@ -179,7 +179,7 @@ class HeldSpaces:
     def _permit(self, n: int) -> None:
         held = self.all.get(n)
         if held is None:
-            raise NotFound("this space is on this device no more")
+            raise NotFound("this space is on this device no more", "`chez space list` shows those that are.")
         check_writer(held.space, self._device.id)
 
     def _add(self, space: SpaceKeys) -> Held:

@@ -50,7 +50,7 @@ from chez.records.values import time_text
 from chez.spaces.public import Address
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Kind
-from chez.store.database import Connection, Database
+from chez.store.database import Connection, Database, home_closed
 from chez.sync.heads import Alarm
 from chez.sync.link import Link
 
@@ -78,7 +78,7 @@ class Home:
         self._private = Space(self._spaces.private, parts)
         self._shared: dict[str, Any] = {}
         self._stack = AsyncExitStack()
-        self._making = asyncio.Lock()
+        self._making, self._over = asyncio.Lock(), False
         self.journal: Journal = parts.journal
         """The receipts of this device."""
         self.keyring = Keyring(path, database, self.journal)
@@ -420,6 +420,7 @@ class Home:
         begin and useful to many requests, as a sandbox is.
         """
         async with self._making:
+            self.check_open()  # what is made afterwards would be ended by nobody
             if name not in self._shared:
                 self._shared[name] = await self._stack.enter_async_context(make())
             found: R = self._shared[name]
@@ -433,11 +434,17 @@ class Home:
         await self._stack.enter_async_context(self._open.backlog)
         await self._stack.enter_async_context(self.relays.following())
 
+    def check_open(self) -> None:
+        """Raises `StorageFailed` once it is closed."""
+        if self._over:
+            raise home_closed()
+
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""
         self._spaces.news.close()
         self._open.ephemerals.close()
         async with self._making:
+            self._over = True
             self._shared.clear()
             await self._stack.aclose()
 

@@ -61,7 +61,7 @@ class Hosting:
     async def joined(self, ask: Ask | None = None) -> Member:
         """Wait for the guest, let the person confirm, let the guest in, and tell it where the space is.
 
-        `ask(question)` returns the person's answer; without it, the code alone decides.
+        `ask(question, default="no")` gives the person's answer, "yes" or "no"; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then), `NotAllowed`
         when the person says no or nobody came in ten minutes, `RelayUnreachable` when the relay
         does not get in time what the guest needs.
@@ -160,6 +160,7 @@ async def host(database: Database, held: Held, sharing: Sharing, syncing: Syncin
     url = syncing.routes.relay_of(held.space)
     if url is None:
         raise NotFound("this space is at no relay, where somebody could come in", "Set it: `chez relay URL`.")
+    database.check_writable()
     await check_guesses(journal, "invitation-refused", now)
     hosting = Hosting(database, held, sharing, syncing, journal, role, url)
     await hosting.open()

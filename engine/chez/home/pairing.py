@@ -37,7 +37,7 @@ WRONG = "wrong code"
 """What a receipt of one says."""
 
 Ask = Callable[..., Awaitable[str]]
-"""Asks the person: `await ask(question, default="no")` gives the answer."""
+"""Asks the person: `await ask(question, default="no")` gives the answer as text; "yes" or "oui" is yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Pairing:
     async def confirm(self, ask: Ask | None = None) -> Paired:
         """Wait for the new device, let the person confirm it, certify it.
 
-        `ask(question)` returns the person's answer; without it, the code alone decides.
+        `ask(question, default="no")` gives the person's answer, "yes" or "no"; without it, the code alone decides.
         Raises `BadPairing` when a wrong code was tried (this one is burnt then),
         `NotAllowed` when the person says no, `RelayUnreachable` and `RelayRefused`, which say so where the
         new device was certified and could not be told.
@@ -202,6 +202,7 @@ async def pair(database: Database, spaces: HeldSpaces, device: DeviceKeys, journ
     `address` is the relay's `url` with its pins, `now` gives Unix milliseconds. Raises `NotAllowed` after
     too many wrong codes.
     """
+    database.check_writable()
     await check_guesses(journal, "pairing-refused", now)
     create = spaces.private.space.membership.create
     assert create is not None  # load_space refuses a space without it

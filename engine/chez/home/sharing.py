@@ -39,7 +39,7 @@ from chez.sync.chains import known_whole, last_counted
 from chez.sync.moving import move
 from chez.sync.replica import Replica
 
-__all__ = ("Member", "RoleName", "Sharing", "Who", "own_card", "role_name", "role_named")
+__all__ = ("Member", "RoleName", "Sharing", "Who", "no_member", "own_card", "role_name", "role_named")
 
 RoleName = Literal["owner", "writer", "reader"]
 """What a member may do: each may do what those after it may. An owner says who belongs, a writer writes."""
@@ -346,8 +346,7 @@ class Sharing:
                                "Name one by the beginning of its id: `chez space members` shows it.")
         if not found:
             shown = who if isinstance(who, str) else who.name if isinstance(who, Member) else who.hex()
-            raise NotFound(f"there is no member {shown!r} in {self._space.name!r}",
-                           "`chez space members` shows who is.")
+            raise no_member(shown, self._space.name)
         return found[0]
 
     def _say(self, db: Connection, body: SpaceBody) -> None:
@@ -365,6 +364,11 @@ def own_card(db: Connection, private: Replica, person: bytes) -> Card:
     """The card of the person whose private space this is."""
     private.refresh(db)
     return Card.of(person, private.space.membership.person_log(person))
+
+
+def no_member(who: str, space: str) -> NotFound:
+    """What is said of somebody, as the person named it, who does not share a space."""
+    return NotFound(f"there is no member {who!r} in {space!r}", "`chez space members` shows who is.")
 
 
 def role_named(role: str, space: SpaceKeys) -> Role:

@@ -25,7 +25,7 @@ from chez.home.invitations import WEEK, Invitation
 from chez.home.kept_exports import COLLECTION as KEPT
 from chez.home.kept_exports import KeptExport, KeptExports
 from chez.home.reports import CollectionInfo, SpaceStatus
-from chez.home.sharing import Member, RoleName, Sharing, Who
+from chez.home.sharing import Member, RoleName, Sharing, Who, no_member
 from chez.home.usage import Usage, usage_at
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
@@ -283,15 +283,20 @@ class Space:
         return (await named(self._home.contacts, [member]))[0]
 
     async def _who(self, who: Who) -> Who:
-        """The person whom a contact's name means. Raises `InvalidValue` where another member calls itself so."""
+        """The person whom a contact's name means.
+
+        Raises `InvalidValue` where another member calls itself so, and `NotFound` for a contact who is no member.
+        """
         person = await person_called(self._home.contacts, who) if isinstance(who, str) else None
         if person is None:
             return who
         members = await self._sharing.members()
-        if not any(member.id == person for member in members) and any(member.name == who for member in members):
+        if any(member.id == person for member in members):
+            return person
+        if any(member.name == who for member in members):
             raise InvalidValue(f"your contact {who!r} is no member: the member who calls itself so is another person",
                                "Name that one by the beginning of its id: `chez space members` shows it.")
-        return person
+        raise no_member(str(who), self.name)
 
     async def rename(self, name: str) -> None:
         """Call it differently, for all members. Raises `NotAllowed` for who is no owner, `InvalidValue`."""

@@ -33,7 +33,7 @@ from chez.store.log import Log
 from chez.store.writes import FROM_SQLITE, Write, carry_out, part_of
 from chez.tasks import finished
 
-__all__ = ("Connection", "Database")
+__all__ = ("Connection", "Database", "home_closed")
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -114,7 +114,7 @@ class Database:
         `StorageFailed` when the commit itself fails: then nothing of the group is kept.
         """
         if self._closed:
-            raise _home_closed()
+            raise home_closed()
         # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
         return await self.submit(work)
 
@@ -142,7 +142,7 @@ class Database:
 
     def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         if self._closed:
-            raise _home_closed()
+            raise home_closed()
         self.check_writable()
         self._queue.append(entry)
         if not self._writing:
@@ -181,7 +181,7 @@ class Database:
             await asyncio.wait((self._ahead,))
         self._ahead = None
         if self._closed:
-            raise _home_closed()
+            raise home_closed()
 
     async def make_room(self) -> None:
         """Somebody is about to write many small transactions: have each of them synced sooner (`store.log`)."""
@@ -215,7 +215,7 @@ class Database:
 
         def check() -> None:
             if self._closed:
-                raise _home_closed()
+                raise home_closed()
             if unwanted.is_set():
                 raise StorageFailed("this was cancelled")
 
@@ -341,7 +341,8 @@ class Database:
             self.after_rollback()
 
 
-def _home_closed() -> StorageFailed:
+def home_closed() -> StorageFailed:
+    """What a closed home answers."""
     return StorageFailed("this home is closed", "Open it again.")
 
 
