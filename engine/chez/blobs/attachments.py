@@ -18,6 +18,7 @@ from chez.blobs.reports import BlobInfo, BlobStatus
 from chez.blobs.saving import Target
 from chez.blobs.shared import Shared
 from chez.blobs.transfer import Sender
+from chez.checked import checked
 from chez.errors import BlobDamaged, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.spaces.space import SpaceKeys
@@ -42,6 +43,7 @@ EVENTS: Final = 16
 """Additions, fetches and evictions after which the collector makes a pass."""
 
 
+@checked
 class Blobs:
     """Files beside records: added as a stream, sealed, kept once, fetched when they are read.
 

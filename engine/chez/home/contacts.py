@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from string import hexdigits
 from typing import Any, Final
 
+from chez.checked import checked
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import LEAST_PREFIX, Held
 from chez.home.names import check_name
@@ -46,6 +47,7 @@ class Contact:
     card: str = field(repr=False)
 
 
+@checked
 class Contacts:
     """The contacts of a home's person: `home.contacts`."""
 

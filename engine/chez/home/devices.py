@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import Held, HeldSpaces
 from chez.home.names import check_name
@@ -130,6 +131,7 @@ def _unheard(members: Membership, person: bytes, gone: Collection[bytes]) -> lis
     return sorted(one.hash for one in heard if one.hash not in built_on)
 
 
+@checked
 class Devices:
     """The devices of a home's person: `home.devices`."""
 

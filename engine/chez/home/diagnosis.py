@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 import sqlcipher3
 
+from chez.checked import checked
 from chez.errors import ChezError, Damaged
 from chez.home.assembly import unix_milliseconds
 from chez.home.backup import SCRATCH, STORE_FILE
@@ -69,6 +70,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
             one.kind in _STAYS and not (one.kind == "copy" and self.renewed))))
 
 
+@checked
 async def doctor(path: Path | str, *, passphrase: str | None = None, repair: bool = False, rebuild: bool = False,
                  progress: OnProgress | None = None) -> Diagnosis:
     """Examine a home; with `repair` mend what is found, with `rebuild` make every record again from the log.

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from chez import crypto
 from chez.blobs.attachments import Blobs
+from chez.checked import checked
 from chez.connectors import Connector
 from chez.errors import NotFound, StorageFailed
 from chez.home.assembly import assemble, unix_milliseconds
@@ -60,6 +61,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
+@checked
 class Home:
     """An open home. Made by `chez.open`; all of it is local and works without a network."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import (
     BadEntry,
     BadPairing,
@@ -65,6 +66,7 @@ LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
 
 
+@checked
 async def create(path: Path | str, *, passphrase: str, name: str = "device", person: str | None = None,
                  words: str | None = None, fresh: bool = False, kdf: crypto.Kdf | None = None) -> str:
     """Make a home for a new person (or for the one of `words`) and return the 24 words.
@@ -92,6 +94,7 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", per
     return phrase
 
 
+@checked
 async def join(path: Path | str, code: str, *, passphrase: str, name: str = "device", relay: str | None = None,
                kdf: crypto.Kdf | None = None) -> None:
     """Make a home that is another device of the person who shows this pairing code.
@@ -194,6 +197,7 @@ def fill_store(db: Connection, device: DeviceKeys, name: str, person: bytes, rel
     db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", rows)
 
 
+@checked
 @asynccontextmanager
 async def open(path: Path | str, *, passphrase: str | None = None, read_only: bool = False) -> AsyncIterator[Home]:
     """Open a home; it is this process's alone until the block ends.

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import InvalidValue
 from chez.home.lifecycle import open
 
 __all__ = ("change_passphrase",)
 
 
+@checked
 async def change_passphrase(path: Path | str, old: str, new: str, *, kdf: crypto.Kdf | None = None) -> None:
     """Let `new` open a home instead of `old`; of an open home see `Home.change_passphrase`.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import (
     ChezError,
     HomeExists,
@@ -79,6 +80,7 @@ class Recovered(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+@checked
 async def recover(path: Path | str, words: str, *, relay: str, passphrase: str, name: str = "device",
                   expel_others: bool = False, ask: Ask | None = None, incomplete: bool = False,
                   kdf: crypto.Kdf | None = None, progress: OnProgress | None = None,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from chez.checked import checked
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.home.held import HeldSpaces
 from chez.home.relay_list import COLLECTION, RelayList
@@ -17,6 +18,7 @@ from chez_wire.limits import MAX_TEXT
 
 __all__ = ("Relays",)
 
+@checked
 class Relays:
     """Which relays keep what this home has; made by `Home.relays`.
 

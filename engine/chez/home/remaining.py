@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from chez.checked import checked
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
 from chez.home.devices import DeviceInfo, expel_by_root
 from chez.home.exporting import OnProgress
@@ -60,6 +61,7 @@ class TakenBack(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+@checked
 async def take_back(path: Path | str, words: str, *, passphrase: str | None = None,
                     expel: Sequence[str | bytes] = (), expel_others: bool = False, ask: Ask | None = None,
                     progress: OnProgress | None = None, timeout: float = 3600.0) -> TakenBack:

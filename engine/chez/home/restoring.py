@@ -12,6 +12,7 @@ import msgspec
 import sqlcipher3
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import BadArchive, Damaged, StorageFailed
 from chez.home.assembly import unix_milliseconds
 from chez.home.backup import STORE_FILE, About, open_backup, unseal
@@ -47,6 +48,7 @@ class Restored(msgspec.Struct, frozen=True):
     unsent: int
 
 
+@checked
 async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: str | None = None,
                   kdf: crypto.Kdf | None = None, progress: OnProgress | None = None) -> Restored:
     """Make a home from a backup: a new device of its person, which holds what the backup holds.
@@ -95,6 +97,7 @@ async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> 
         raise BadArchive(f"what is in the backup is no store of a home ({error})", "Use another backup.") from None
 
 
+@checked
 async def become_new_device(path: Path | str, *, passphrase: str | None = None, name: str | None = None) -> Renewal:
     """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
 

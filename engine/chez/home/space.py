@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from chez.blobs.attachments import Blobs
+from chez.checked import checked
 from chez.connectors import Connector
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.archive import is_export
@@ -42,6 +43,7 @@ __all__ = ("Space",)
 S = TypeVar("S")
 
 
+@checked
 class Space:
     """One space of a home: records that are kept, and shared, together; made by `Home.space`.
 

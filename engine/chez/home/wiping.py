@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from chez.checked import checked
 from chez.errors import HomeMissing
 from chez.home.lifecycle import LOCK_FILE, hold
 from chez.store.disk import disk_error, erase, sync_folder
@@ -42,6 +43,7 @@ class Wiped(msgspec.Struct, frozen=True):
     left: tuple[str, ...]
 
 
+@checked
 async def wipe(path: Path | str) -> Wiped:
     """Wipe a home from this device for ever; nobody may have it open. Asks nothing, and needs no passphrase.
 

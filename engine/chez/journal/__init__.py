@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from chez import crypto
+from chez.checked import checked
 from chez.errors import InvalidValue, NotAllowed
 from chez.keys.device import DeviceKeys
 from chez.store.database import Connection, Database
@@ -63,6 +64,7 @@ def _name(name: str) -> str:
     return name
 
 
+@checked
 class Journal:
     """The journal of one home; made by it. `now` gives Unix milliseconds."""
 

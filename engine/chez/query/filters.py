@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 import msgspec
 
+from chez.checked import checked
 from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
 from chez.query.conditions import AllOf, Comparison, Condition, Number, required
@@ -53,6 +54,7 @@ def conditions(given: Sequence[Condition], equals: dict[str, Any]) -> tuple[Cond
     return (*given, *(Comparison(name, "=", value) for name, value in equals.items()))
 
 
+@checked
 @dataclass(frozen=True, slots=True, repr=False)
 class Query(Generic[R]):
     """Records of a collection that fulfil conditions; immutable, runs when it is read.
@@ -236,6 +238,7 @@ class Query(Generic[R]):
         return Selection(source.space, source.collection, self._conditions, self._order, self._limit, self._offset)
 
 
+@checked
 @dataclass(frozen=True, slots=True, repr=False)
 class Groups(Generic[R]):
     """The records of a query in groups; `aggregate` reads them."""
@@ -270,6 +273,9 @@ class Groups(Generic[R]):
         Without `order_by` in the order of the groups' fields. Raises `InvalidValue`, also
         when a row does not fit `into`.
         """
+        if not (into is None or isinstance(into, type)):
+            raise InvalidValue(f"rows become a type, such as a Struct, and not a {type(into).__name__}",
+                               "Give the class itself.")
         query = self._query
         facts = await query._source.facts()
         chosen = plan(self._groups, wanted, facts.numeric)

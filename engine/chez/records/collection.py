@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Generic, TypeVar
 
+from chez.checked import checked
 from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.query.conditions import Condition
 from chez.query.filters import Query, conditions, whole
@@ -34,6 +35,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@checked
 class Collection(Generic[T]):
     """Records of one type; made by `Home.collection`.
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from chez import crypto
+from chez.checked import checked
 from chez.deposits.address import Quota
 from chez.deposits.card import read_card
 from chez.deposits.types import RecordType, check_types, type_named
@@ -35,6 +36,7 @@ def _wait(acks: str) -> int:
     return random.randrange(_MILLISECONDS) if acks == "later" else 0
 
 
+@checked
 class Deposits:
     """What organisations may leave in a home, and did: `home.deposits`."""
 

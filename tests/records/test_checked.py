@@ -1,0 +1,62 @@
+"""What an app gives the SDK that is of another type: refused by the argument's name, before anything is done."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez
+from chez.checked import checked
+from chez.errors import InvalidValue
+
+WRONG: list[Callable[[chez.Home, chez.Collection[Any]], Any]] = [
+    lambda home, notes: notes.get({}), lambda home, notes: notes.delete(["tea"]), lambda home, notes: notes.undo(5),
+    lambda home, notes: notes.edit(None), lambda home, notes: notes.live({}), lambda home, notes: notes.at("tea", None),
+    lambda home, notes: notes.cursor("tea", "body", "0"), lambda home, notes: notes.history("tea", limit="x"),
+    lambda home, notes: notes.trash("x"), lambda home, notes: notes.put_many(None),
+    lambda home, notes: notes.where().min(None), lambda home, notes: notes.where().group_by([]),
+    lambda home, notes: home.space(5), lambda home, notes: home.sql(None), lambda home, notes: home.join(b"x"),
+    lambda home, notes: home.sync(timeout="x"), lambda home, notes: home.transaction(None),
+    lambda home, notes: home.export(5), lambda home, notes: home.backup("a\0b"),
+    lambda home, notes: home.import_file("x" * 300), lambda home, notes: home.space().ephemeral(room="x"),
+    lambda home, notes: home.contacts.find(None), lambda home, notes: home.blobs.add(5),
+    lambda home, notes: home.change_passphrase(None, "x"), lambda home, notes: chez.create("x", passphrase=b"x"),
+    lambda home, notes: notes.where().group_by("n").aggregate("x", n=chez.count()),
+    lambda home, notes: chez.open(5), lambda home, notes: chez.wipe(None),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+async def test_an_argument_of_another_type_is_refused_by_its_name(number: int, home: chez.Home) -> None:
+    """Not by whatever meets it first inside."""
+    with pytest.raises(InvalidValue, match=r" is | become a type") as caught:
+        made = WRONG[number](home, home.collection("notes"))
+        if inspect.isawaitable(made):
+            await made
+    assert any(word in caught.value.hint for word in ("chez.", "path", "class"))
+    assert not Path("x").exists()
+
+
+async def test_what_is_refused_is_not_shown() -> None:
+    """It may be a passphrase."""
+    with pytest.raises(InvalidValue) as caught:
+        await chez.change_passphrase("x", "old", b"four quiet otters")  # type: ignore[arg-type]
+    assert "otters" not in str(caught.value)
+    assert caught.value.message == "new is a text, not of the type bytes"
+
+
+def test_what_types_allow_passes() -> None:
+    """A whole number for a number, None where it may be, any iterable for a sequence; and the function stays itself."""
+
+    @checked
+    def act(seconds: float, name: str | None = None, *more: int, fields: "list[str] | None" = None) -> tuple[Any, ...]:
+        """Says what it got."""
+        return seconds, name, more
+
+    assert act(1) == (1, None, ())
+    assert act(1.5, "a", 1, 2) == (1.5, "a", (1, 2))
+    assert (act.__name__, act.__doc__) == ("act", "Says what it got.")
+    with pytest.raises(InvalidValue, match="more is a whole number"):
+        act(1, "a", 1, "2")  # type: ignore[arg-type]
