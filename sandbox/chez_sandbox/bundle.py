@@ -148,9 +148,9 @@ def _read(encoded: bytes) -> _File:
         raise BundleTooLarge(f"a bundle has at most {MAX_BUNDLE} bytes, this one {len(encoded)}")
     try:
         file = _decoder.decode(encoded)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BundleMalformed(
-            f"this is no bundle of version 1: {error}",
+            "this is no job's bundle, or one of a later version",
             "ask its provider for the file that `chez-job build` wrote",
         ) from None
     if _encoder.encode(file) != encoded:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import NotAllowed, StorageFailed
 from tests.home.conftest import PASSPHRASE
 
@@ -48,3 +49,11 @@ async def test_nobody_is_let_in_by_a_home_that_is_only_read(path: Path) -> None:
         with pytest.raises(NotAllowed, match="reading only"):
             async with home.space(trip.id).invite_by_code():
                 pass
+
+
+async def test_of_two_who_make_a_home_at_once_one_is_told_that_there_is_one(tmp_path: Path) -> None:
+    """It stands there by the time the other's is to be moved there: that says nothing about the disk."""
+    made = await asyncio.gather(*(chez.create(tmp_path / "home", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+                                  for _ in range(2)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in made) == ["HomeExists", "str"]
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]

@@ -178,5 +178,5 @@ async def test_a_contact_who_is_no_member_is_named_as_one_named_it(tmp_path: Pat
     async with persons(tmp_path, "anna", "berta") as (anna, berta):
         await anna.contacts.add(await berta.card(), "Berta B.")
         trip = await anna.create_space("Trip")
-        with pytest.raises(NotFound, match="no member 'Berta B.' in 'Trip'"):
+        with pytest.raises(NotFound, match=r"no member 'Berta B\.' in 'Trip'"):
             await trip.remove("Berta B.")

@@ -31,7 +31,11 @@ shown with control characters escaped, so that it can't steer a terminal.
 
 An error is `chez: what happened and why`, and in the line below what to do next. `chez-job`, `chez-deposit` and
 `chez-relay` end in the same way and tell errors under their own names; `chez-relay` has 3 besides, where `doctor`,
-`check` or `cluster status` found something to mend.
+`check` or `cluster status` found something to mend. Where standard output is read no further (`| head -1`), a
+command ends with 1 and says nothing; what it had done by then stands.
+
+Commands with `--language` answer in English or French, by your locale unless it is said; all others, and most
+errors, are in English.
 
 The Tab key completes commands and options once the shell was told, in its file of settings: in bash
 `eval "$(_CHEZ_COMPLETE=bash_source chez)"`, in zsh `eval "$(_CHEZ_COMPLETE=zsh_source chez)"`, in fish

@@ -13,6 +13,9 @@ __all__ = ("importing",)
 def importing(program: str) -> Iterator[None]:
     """While the block lasts, in which a program is imported, Ctrl-C ends it at once, with one line and 130.
 
+    Where standard input, output or error is closed, it is /dev/null: else the next file that is opened has its
+    number, and a process that inherits it writes into that file.
+
     That takes a third of a second and more, and `program.py`, which tells it from then on, is part of it. No exception
     is raised: one that comes while Python looks after its imports is shown, and the program goes on.
     """
@@ -24,6 +27,11 @@ def importing(program: str) -> Iterator[None]:
         finally:
             os._exit(130)
 
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # a shell's background job ignores it
         return

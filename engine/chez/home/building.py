@@ -1,5 +1,6 @@
 """A folder that is made whole, or not at all: built beside its place, moved there when it is done."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -89,6 +90,8 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
         sync_folder(path.parent)
         made = None
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # somebody else made one here meanwhile
+            raise taken() from None
         raise disk_error(error, f"{path} can't be made") from None
     finally:
         if made is not None:

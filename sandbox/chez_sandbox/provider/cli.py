@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from chez import inboxes
+from chez.cli.asking import Asked
 from chez.cli.group import Program
 from chez.cli.program import run
 from chez.cli.terminal import json_line, say, say_lines
@@ -54,8 +55,8 @@ def keys() -> None:
 @keys.command("new")
 @click.option("--relay", required=True, metavar="URL", help="Where results wait: ws://HOST:PORT or wss://HOST.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The key file to write.")
-@click.option("--name", prompt="Name that people will see", help="The provider's name.")
-@click.option("--contact", prompt="Contact for people", help="How people reach the provider.")
+@click.option("--name", cls=Asked, prompt="Name that people will see", help="The provider's name.")
+@click.option("--contact", cls=Asked, prompt="Contact for people", help="How people reach the provider.")
 @click.option("--domain", default="example.org", show_default=True, help="The provider's domain.")
 @JSON
 def keys_new(relay: str, out: Path, name: str, contact: str, domain: str, as_json: bool) -> None:

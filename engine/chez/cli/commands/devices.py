@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from chez.cli.asking import Seconds
 from chez.cli.client import call
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say, table, when
@@ -57,7 +58,7 @@ def _show_qr(text: str) -> None:
 @click.argument("code")
 @click.option("--relay", "url", metavar="URL", help="The relay, where the code does not name it.")
 @click.option("--name", help="What this device is called.")
-@click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60, show_default=True, metavar="SECONDS",
+@click.option("--timeout", type=Seconds(), default=60, show_default=True, metavar="SECONDS",
               help="Wait so long for an answer to an invitation; it goes on when you do the same again.")
 @click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
 @click.pass_context

@@ -85,7 +85,7 @@ def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: s
     from chez.cli.terminal import Terminal
     from chez.crypto import Kdf
 
-    refuse_existing(path)
+    refuse_existing(path, "name another PATH")
     if not file.is_file():
         raise NotFound(f"there is no file {file}")
     chosen = settings(ctx)

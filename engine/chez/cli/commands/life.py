@@ -81,11 +81,11 @@ def _write_words(path: Path, phrase: str) -> None:
         raise InvalidValue(error.message, "the home is made; its words are shown here instead") from None
 
 
-def refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path, hint: str = "choose another folder with --home") -> None:
     """Raise `HomeExists`, or `InvalidValue` for a place that no home can take, before a passphrase is asked for."""
     from chez.home.building import ensure_free
 
-    ensure_free(path, lambda: HomeExists(f"there is something at {path} already", "choose another folder with --home"))
+    ensure_free(path, lambda: HomeExists(f"there is something at {path} already", hint))
 
 
 def device_name() -> str:

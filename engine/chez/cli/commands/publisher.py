@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from chez.cli.asking import Asked
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
@@ -45,9 +46,9 @@ def publisher() -> None:
 
 @publisher.command("new-key")
 @click.option("--out", required=True, type=FILE, help="The key file to write.")
-@click.option("--title", prompt="Title of your catalogue", help="The catalogue's title.")
-@click.option("--name", prompt="Name that people will see", help="The publisher's name.")
-@click.option("--contact", prompt="Contact for people", help="How people reach the publisher.")
+@click.option("--title", cls=Asked, prompt="Title of your catalogue", help="The catalogue's title.")
+@click.option("--name", cls=Asked, prompt="Name that people will see", help="The publisher's name.")
+@click.option("--contact", cls=Asked, prompt="Contact for people", help="How people reach the publisher.")
 @click.option("--homepage", metavar="URL", help="The publisher's page.")
 @click.option("--language", default="en", show_default=True, help="The language of titles, such as fr (ISO 639-1).")
 @click.pass_context

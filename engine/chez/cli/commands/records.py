@@ -67,7 +67,8 @@ def _put_file(ctx: click.Context, collection: str, given: str | None, path: Path
         _put_one(ctx, collection, given, records[0])
         return
     for batch in _batches(records):
-        done = call(ctx, "put-many", {"collection": collection, "values": batch})
+        done = call(ctx, "put-many", {"collection": collection, "values": batch},
+                    stands=f"what was put before stays, a thousand at a time: chez ls {collection} shows it")
         for identity in done["ids"]:
             json_line({"collection": collection, "id": identity}) if settings(ctx).json else say(identity)
 

@@ -54,7 +54,7 @@ def split(ctx: click.Context, threshold: int, count: int, sheets: Path | None, w
     from chez.keys import read_share, split_words
 
     if not 2 <= threshold <= count <= 16:
-        raise InvalidValue(f"{threshold} of {count} shares can't be", "-k is at least 2, -n at most 16")
+        raise InvalidValue(f"{threshold} of {count} shares can't be", "-k is at least 2, -n at most 16, -k at most -n")
     words = _read(words_file)
     if not any_home and _home_is_here(settings(ctx)):
         _of_this_home(ctx, words)

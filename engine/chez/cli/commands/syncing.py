@@ -7,6 +7,7 @@ from typing import Any, Final, TextIO
 
 import click
 
+from chez.cli.asking import Seconds
 from chez.cli.client import call
 from chez.cli.commands.depositing import show_deposits
 from chez.cli.context import settings
@@ -182,7 +183,7 @@ def _show_exchanged(report: dict[str, Any]) -> None:
 
 @click.command()
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
-@click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
+@click.option("--timeout", type=Seconds(), default=30, show_default=True, metavar="SECONDS",
               help="Give up when nothing came of it for so long; what was exchanged stays.")
 @click.option("--everywhere", is_flag=True, help="Every relay has to have everything, not at least one.")
 @click.option("--reseed", is_flag=True,

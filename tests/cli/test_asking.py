@@ -1,0 +1,56 @@
+"""What is asked for, and what is refused before anything is: options, numbers, places that are taken."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chez_sandbox.bundle import MAX_BUNDLE
+from tests.cli.support import Chez, beside
+
+
+@pytest.mark.parametrize("options", [(), ("--title", "Trees"), ("--title", "Trees", "--name", "City")])
+def test_who_is_at_no_terminal_is_not_asked(empty: Chez, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """What is missing is said, as of any option; nothing is asked on standard output, and nothing "interrupted"."""
+    done = empty.run("publisher", "new-key", "--out", str(tmp_path / "key"), *options, code=2, passphrase=False)
+    assert done.stdout == ""
+    assert "Missing option '--" in done.stderr
+
+
+def test_no_number_is_no_number_of_seconds(chez: Chez) -> None:
+    """`nan` is told as what it is, not as what the owner's protocol makes of it."""
+    done = chez.run("sync", "--timeout", "nan", code=2)
+    assert "'nan' is no number" in done.stderr
+
+
+def test_shares_that_can_not_be_are_told_why(chez: Chez) -> None:
+    """Five of three: the hint says which bound was broken."""
+    assert "-k at most -n" in chez.error("recovery", "split", "-k", "5", "-n", "3", "--any-home")["hint"]
+
+
+def test_a_backup_is_restored_elsewhere_by_another_path(chez: Chez, tmp_path: Path) -> None:
+    """The place is an argument of the command: `--home` would change nothing."""
+    chez.run("backup", str(tmp_path / "file"))
+    assert chez.error("restore", str(tmp_path / "file"), str(chez.home))["hint"] == "name another PATH"
+
+
+def test_a_file_that_is_no_bundle_is_told_without_the_decoder(chez: Chez, tmp_path: Path) -> None:
+    """Whoever names a wrong file hears of no arrays."""
+    (tmp_path / "words").write_text("zoo " * 24)
+    found = chez.error("job", "inspect", str(tmp_path / "words"))
+    assert found["message"] == "this is no job's bundle, or one of a later version"
+    assert (tmp_path / "words").stat().st_size < MAX_BUNDLE
+
+
+def test_a_closed_standard_output_is_no_file_of_the_home(chez: Chez) -> None:
+    """A number that was free is taken before anything is opened: what is written there reaches no file."""
+    told = ("import os; from chez.cli.starting import importing\nwith importing('chez'): pass\n"
+            "os.write(2, os.readlink('/proc/self/fd/1').encode())")
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, told], stderr=subprocess.PIPE,
+                          check=True, env=os.environ)
+    assert done.stderr == os.devnull.encode()
+    assert beside(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *chez.arguments("put", "notes", "a=1")], b"",
+                  dict(os.environ)).returncode == 0
+    assert len(chez.lines("ls", "notes")) == 1
