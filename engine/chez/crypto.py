@@ -24,6 +24,8 @@ import nacl.exceptions
 import nacl.pwhash.argon2id as argon2id
 import nacl.utils
 
+from chez.errors import InvalidValue
+
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
     "FieldsHash", "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "field_hasher",
@@ -266,9 +268,13 @@ class Kdf(msgspec.Struct, frozen=True):
 def passphrase_key(passphrase: str, salt: bytes, kdf: Kdf) -> bytes:
     """Derive 32 bytes from a passphrase (UTF-8 as typed) with Argon2id (RFC 9106).
 
-    Raises MemoryError when the machine can't spare what `kdf` asks for.
+    Raises MemoryError when the machine can't spare what `kdf` asks for, and `InvalidValue` for what is no text: an
+    error of the encoding would carry the passphrase.
     """
+    typed = passphrase.encode(errors="replace")
+    if typed.count(b"?") != passphrase.count("?"):
+        raise InvalidValue("the passphrase holds half a surrogate pair, which is no character", "Type it again.")
     try:
-        return argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=kdf.operations, memlimit=kdf.memory)
+        return argon2id.kdf(KEY_BYTES, typed, salt, opslimit=kdf.operations, memlimit=kdf.memory)
     except nacl.exceptions.RuntimeError:  # with arguments in bounds, libsodium fails for nothing else
         raise MemoryError from None

@@ -15,6 +15,7 @@ from chez.errors import Damaged, HomeBusy, InvalidValue, NotAllowed, StorageFail
 from chez.store.keyfile import KEY_FILE, cost_of, read_key
 from tests.cuts import Cutter, each_cut
 from tests.home.changing import NEW, OLD
+from tests.home.conftest import PASSPHRASE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -206,3 +207,16 @@ async def test_a_backup_keeps_the_passphrase_it_was_made_with(home: chez.Home, t
         await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=NEW, kdf=Kdf.minimum())
     await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=OLD, kdf=Kdf.minimum())
     assert not {"passphrase-changed", "key-file-changed"} & set(await kinds(tmp_path / "again", OLD))
+
+
+@pytest.mark.parametrize("wrong", ["four \ud800 otters", "\udfff"])
+async def test_a_passphrase_that_is_no_text_is_refused(path: Path, tmp_path: Path, wrong: str) -> None:
+    """Without an error of the encoding, which would carry it; one with question marks is as good as any."""
+    for act in (chez.create(tmp_path / "new", passphrase=wrong, kdf=Kdf.minimum()),
+                chez.change_passphrase(path, PASSPHRASE, wrong), chez.change_passphrase(path, wrong, "new?")):
+        with pytest.raises(InvalidValue, match="half a surrogate pair") as caught:
+            await act
+        assert caught.value.__context__ is None
+    await chez.change_passphrase(path, PASSPHRASE, "quoi ? \u00e9?")
+    async with chez.open(path, passphrase="quoi ? \u00e9?"):
+        pass

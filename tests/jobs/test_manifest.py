@@ -68,7 +68,7 @@ MISTAKES = {
     'value = "consumption"': ('value = ["a"]', "reads[0].where[0].value", "must be a list"),
     'collection = "readings"': ('collection = "chez.grants"', "reads[0].collection", "lower-case"),
     'domain = "example.org"\n': ("", "provider.domain", "is missing"),
-    "chez = 1": ("chez = 2", "chez", "allowed: 1"),
+    "chez = 1": ("chez = 2", "chez", "2 is not possible here"),
     'note = "none"': ("note = nan", "parameters.note", "finite"),
     'name = "Mean power"': ('name = "Mean \\u001b[2J power"', "name", "not printable"),
     'plain = "Tells': ('plain = "\\u202eTells', "purpose.plain", "not printable"),

@@ -155,7 +155,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, str) and len(value) <= 40 else _kind(value)
+    return repr(value) if type(value) in (str, int, float) and len(repr(value)) <= 42 else _kind(value)
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
