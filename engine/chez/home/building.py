@@ -67,6 +67,17 @@ def _is_here(path: Path) -> bool:
         return False
 
 
+def _move(made: Path, path: Path, taken: Callable[[], ChezError]) -> None:
+    try:
+        if path.exists():
+            path.rmdir()
+        made.rename(path)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # somebody else made one here meanwhile
+            raise taken() from None
+        raise
+
+
 @contextmanager
 def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = None) -> Iterator[Path]:
     """A private folder beside `path`, which becomes `path` when the block ends well.
@@ -83,15 +94,11 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
         made.mkdir(mode=0o700)
         yield made
         sync_folder(made)
-        if path.exists():
-            path.rmdir()
-        made.rename(path)
+        _move(made, path, taken)
         made = path  # taken back, if its name can't be made durable
         sync_folder(path.parent)
         made = None
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # somebody else made one here meanwhile
-            raise taken() from None
         raise disk_error(error, f"{path} can't be made") from None
     finally:
         if made is not None:
