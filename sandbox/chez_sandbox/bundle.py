@@ -150,7 +150,7 @@ def _read(encoded: bytes) -> _File:
         file = _decoder.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BundleMalformed(
-            "this is no job's bundle, or one of a later version",
+            "this is no bundle of a job, or one of a later version",
             "ask its provider for the file that `chez-job build` wrote",
         ) from None
     if _encoder.encode(file) != encoded:

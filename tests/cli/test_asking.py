@@ -40,7 +40,7 @@ def test_a_file_that_is_no_bundle_is_told_without_the_decoder(chez: Chez, tmp_pa
     """Whoever names a wrong file hears of no arrays."""
     (tmp_path / "words").write_text("zoo " * 24)
     found = chez.error("job", "inspect", str(tmp_path / "words"))
-    assert found["message"] == "this is no job's bundle, or one of a later version"
+    assert found["message"] == "this is no bundle of a job, or one of a later version"
     assert (tmp_path / "words").stat().st_size < MAX_BUNDLE
 
 
