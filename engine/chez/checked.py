@@ -121,7 +121,8 @@ def _kinds(annotation: Any) -> Iterator[type]:
 
 def _untold(annotation: type) -> bool:
     """Whether `isinstance` does not tell, or everything is taken for true or false."""
-    return annotation in (Any, bool, inspect.Parameter.empty) or getattr(annotation, "_is_protocol", False)
+    protocol = getattr(annotation, "_is_protocol", False) and not getattr(annotation, "_is_runtime_protocol", False)
+    return annotation in (Any, bool, inspect.Parameter.empty) or protocol
 
 
 def _check_path(name: str, value: str | Path) -> None:

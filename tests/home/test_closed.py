@@ -28,6 +28,12 @@ async def test_nobody_listens_in_a_closed_home(closed: chez.Home) -> None:
         await space.broadcast("presence", 1)
 
 
+async def test_nobody_is_asked_for_a_closed_home(closed: chez.Home) -> None:
+    """Not the relay either."""
+    with pytest.raises(StorageFailed, match="closed"):
+        await closed.space().usage(relay="ws://127.0.0.1:1")
+
+
 async def test_a_closed_home_is_not_served_and_makes_nothing_shared(closed: chez.Home) -> None:
     """What would be made for it would be ended by nobody."""
     with pytest.raises(StorageFailed, match="closed"):

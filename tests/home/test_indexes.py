@@ -244,7 +244,7 @@ async def test_declaring_again_writes_nothing(filled: chez.Home) -> None:
 
 
 @pytest.mark.parametrize("indexes", ["cups", [()], [("a", "a")], [""], ["a..b"], [3], ["_id"], [tuple("abcdefghi")],
-                                     ["\ud800"]])
+                                     ["\ud800"], [["a", ["b"]]]])
 async def test_what_can_not_be_an_index(home: chez.Home, indexes: Any) -> None:
     """A wrong declaration is refused when it is made."""
     with pytest.raises(InvalidValue):

@@ -96,7 +96,7 @@ async def test_wrong_marks(home: chez.Home, marks: Any) -> None:
         await home.collection("notes", search=("text",)).search("tea", marks=marks)
 
 
-@pytest.mark.parametrize("fields", ["title", ["a", "a"], [""], ["_id"], [3], [f"f{n}" for n in range(33)]])
+@pytest.mark.parametrize("fields", ["title", ["a", "a"], [""], ["_id"], [3], [["a"]], [f"f{n}" for n in range(33)]])
 async def test_what_can_not_be_declared(home: chez.Home, fields: Any) -> None:
     """A wrong declaration is refused when it is made."""
     with pytest.raises(InvalidValue):

@@ -25,6 +25,7 @@ WRONG: list[Callable[[chez.Home, chez.Collection[Any]], Any]] = [
     lambda home, notes: home.change_passphrase(None, "x"), lambda home, notes: chez.create("x", passphrase=b"x"),
     lambda home, notes: notes.where().group_by("n").aggregate("x", n=chez.count()),
     lambda home, notes: chez.open(5), lambda home, notes: chez.wipe(None),
+    lambda home, notes: home.import_file("x", connector=5), lambda home, notes: home.import_again("0", connector=5),
 ]
 
 

@@ -175,7 +175,7 @@ async def test_where_no_home_can_be_made_the_code_is_not_used(home: chez.Home, t
     places: list[tuple[str, dict[str, str], type[Exception]]] = [
         ("file", {}, HomeExists), ("home", {}, HomeExists), ("link", {}, InvalidValue),
         ("new", {"passphrase": ""}, InvalidValue), ("new", {"name": ""}, InvalidValue),
-        ("file/home", {}, StorageFailed), ("n" * 300, {}, StorageFailed), ("new\0", {}, InvalidValue)]
+        ("file/home", {}, StorageFailed), ("n" * 300, {}, InvalidValue), ("new\0", {}, InvalidValue)]
     async with home.pair() as waiting, asyncio.timeout(90):
         for place, terms, refusal in places:
             joining = chez.join(tmp_path / place, waiting.code, **{"passphrase": PASSPHRASE, **terms})  # type: ignore[arg-type]

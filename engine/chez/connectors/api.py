@@ -24,7 +24,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -102,6 +102,7 @@ Item = Found | Reject | Progress
 """What reading a file gives, one after the other."""
 
 
+@runtime_checkable
 class Connector(Protocol):
     """Reads one format.
 

@@ -331,6 +331,7 @@ class Space:
 
         Raises `NotFound` for a relay that it is not at, `RelayUnreachable`, `RelayRefused`.
         """
+        self._home.database.check_open()
         return await usage_at(self._home.syncing, self._held.space, relay)
 
     async def room(self) -> Room | None:

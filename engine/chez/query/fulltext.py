@@ -106,6 +106,8 @@ def check_fields(fields: Iterable[Any]) -> tuple[str, ...]:
     if isinstance(fields, str):
         raise InvalidValue("search is a list of fields", f"Write search=({fields!r},).")
     found = tuple(fields)
+    if not all(isinstance(name, str) for name in found):
+        raise InvalidValue("full text is searched in fields, each named by text")
     if len(found) > _MOST_FIELDS or len(set(found)) < len(found):
         raise InvalidValue(f"full text is searched in up to {_MOST_FIELDS} fields, each named once")
     for name in found:

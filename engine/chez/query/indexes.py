@@ -7,6 +7,7 @@ nobody declares any more is dropped in the end (`tend`).
 """
 
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ def check(indexes: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
         raise InvalidValue("indexes are a list of fields", f"Write indexes=({indexes!r},).")
     found = [tuple(one) if isinstance(one, list | tuple) else (one,) for one in indexes]
     for fields in found:
+        if not all(isinstance(name, str) for name in fields):
+            raise InvalidValue(f"an index is on fields, named by text, not on {reprlib.repr(fields)}")
         if not fields or len(fields) > _MOST or len(set(fields)) < len(fields):
             raise InvalidValue(f"an index is on 1 to {_MOST} fields, each named once, not on {fields!r}")
         for name in fields:

@@ -113,8 +113,6 @@ class Database:
         What `work` raises undoes `work` alone and is raised here. Raises
         `StorageFailed` when the commit itself fails: then nothing of the group is kept.
         """
-        if self._closed:
-            raise home_closed()
         # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
         return await self.submit(work)
 
@@ -140,9 +138,13 @@ class Database:
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", hint)
 
-    def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
+    def check_open(self) -> None:
+        """Raises `StorageFailed` once it is closed."""
         if self._closed:
             raise home_closed()
+
+    def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
+        self.check_open()
         self.check_writable()
         self._queue.append(entry)
         if not self._writing:
@@ -180,8 +182,7 @@ class Database:
         while self._ahead is not None and not self._ahead.done():
             await asyncio.wait((self._ahead,))
         self._ahead = None
-        if self._closed:
-            raise home_closed()
+        self.check_open()
 
     async def make_room(self) -> None:
         """Somebody is about to write many small transactions: have each of them synced sooner (`store.log`)."""
@@ -214,8 +215,7 @@ class Database:
         unwanted = threading.Event()
 
         def check() -> None:
-            if self._closed:
-                raise home_closed()
+            self.check_open()
             if unwanted.is_set():
                 raise StorageFailed("this was cancelled")
 
