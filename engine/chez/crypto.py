@@ -271,10 +271,9 @@ def passphrase_key(passphrase: str, salt: bytes, kdf: Kdf) -> bytes:
     Raises MemoryError when the machine can't spare what `kdf` asks for, and `InvalidValue` for what is no text: an
     error of the encoding would carry the passphrase.
     """
-    typed = passphrase.encode(errors="replace")
-    if typed.count(b"?") != passphrase.count("?"):
+    if any("\ud800" <= character <= "\udfff" for character in passphrase):
         raise InvalidValue("the passphrase holds half a surrogate pair, which is no character", "Type it again.")
     try:
-        return argon2id.kdf(KEY_BYTES, typed, salt, opslimit=kdf.operations, memlimit=kdf.memory)
+        return argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=kdf.operations, memlimit=kdf.memory)
     except nacl.exceptions.RuntimeError:  # with arguments in bounds, libsodium fails for nothing else
         raise MemoryError from None
