@@ -18,7 +18,7 @@ from chez_wire.envelope import HEADER_BYTES
 from chez_wire.login import Role
 from tests.people.persons import in_step, persons, shared
 from tests.people.proxy import behind, proxy
-from tests.people.support import join, turned_until
+from tests.people.support import join, open_again, turned_until
 from tests.relay.within import Within, relay
 
 
@@ -346,14 +346,14 @@ async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Pa
                     hand.broadcast(his._held.space.handle, message)
                 await other.broadcast("t", "end")
                 assert await ear.until("end") == ["end"]
-            await ben.end_shared()
-            await ear.task
-            async with connected(ben):
-                fresh = Ear(his)
-                for message in said:
-                    hand.broadcast(his._held.space.handle, message)
-                await other.broadcast("t", "end")
-                assert await fresh.until("end") == ["end"]
+    async with open_again(tmp_path / "tablet") as tab, open_again(tmp_path / "Ben") as ben:
+        other, his = tab.space("Trip"), ben.space("Trip")
+        async with relays_hand(server.url, other) as hand, connected(tab, ben):
+            fresh = Ear(his)
+            for message in said:
+                hand.broadcast(his._held.space.handle, message)
+            await other.broadcast("t", "end")
+            assert await fresh.until("end") == ["end"]
 
 
 @pytest.mark.slow
