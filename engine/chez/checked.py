@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 WORDS: Final[Mapping[Any, str]] = {
     str: "a text", int: "a whole number", float: "a number", bytes: "bytes", Path: "a path", timedelta: "a timedelta",
-    Callable: "a function", Iterable: "several in a list", Mapping: "a map", type(None): "None"}
+    Callable: "a function", Iterable: "several in a list", Mapping: "a map", type: "a type",
+    type(None): "None"}
+
 LONGEST_NAME: Final = 255
 """Bytes of one name in a path, on every system that Chez runs on."""
 
@@ -111,6 +113,8 @@ def _kinds(annotation: Any) -> Iterator[type]:
         yield type(None)
     elif annotation is float:
         yield from (float, int)
+    elif origin is type:
+        yield type
     elif isinstance(origin, type) and origin.__module__ == "collections.abc":
         yield Iterable if origin is Sequence else origin
     elif isinstance(annotation, type) and not _untold(annotation):

@@ -273,9 +273,6 @@ class Groups(Generic[R]):
         Without `order_by` in the order of the groups' fields. Raises `InvalidValue`, also
         when a row does not fit `into`.
         """
-        if not (into is None or isinstance(into, type)):
-            raise InvalidValue(f"rows become a type, such as a Struct, and not a {type(into).__name__}",
-                               "Give the class itself.")
         query = self._query
         facts = await query._source.facts()
         chosen = plan(self._groups, wanted, facts.numeric)

@@ -76,14 +76,15 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
     except ValueError:
         raise BadConfiguration("--nats wants nats://HOST:PORT") from None
     try:
-        from chez_relay.storage.jetstream.renewing import SECONDS, renewed
+        from chez_relay.storage.jetstream.renewing import renewed
+        from chez_relay.storage.jetstream.store import OPENING
     except ImportError:
         raise BadConfiguration("this installation has no NATS client", "pip install chez[cluster]") from None
 
     async def act() -> None:
         renewing = asyncio.ensure_future(renewed(nodes, prefix))
         if not (await asyncio.wait((renewing,), timeout=SILENT_SECONDS))[0]:
-            click.echo(f"chez-relay: the cluster gives no answer yet: it is waited for, {SECONDS:.0f} s in all "
+            click.echo(f"chez-relay: the cluster gives no answer yet: it is waited for, {OPENING:.0f} s in all "
                        "(`chez-relay doctor` looks at its nodes)", err=True)
         await renewing
 

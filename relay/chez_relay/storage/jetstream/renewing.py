@@ -3,21 +3,18 @@
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage.jetstream.dialling import dial, let_go
 from chez_relay.storage.jetstream.engine import Engine, Unavailable
 from chez_relay.storage.jetstream.patience import patiently
+from chez_relay.storage.jetstream.store import OPENING
 from chez_relay.storage.jetstream.streams import renew, there
 
-__all__ = ("SECONDS", "renewed")
-
-SECONDS: Final = 60.0
-"""For a cluster to answer, as a relay that starts waits for it."""
+__all__ = ("renewed",)
 
 
-async def renewed(urls: Sequence[str], prefix: str, seconds: float = SECONDS) -> None:
+async def renewed(urls: Sequence[str], prefix: str, seconds: float = OPENING) -> None:
     """Give the store under a prefix another incarnation; none is made where there is no store.
 
     Raises `StoreUnusable` then, and where a newer version made it; `StorageFailed` when the cluster gives no answer.

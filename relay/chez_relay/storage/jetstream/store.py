@@ -46,7 +46,7 @@ from chez_relay.storage.refusals import DAMAGED
 from chez_relay.storage.standing import Standing
 from chez_wire.limits import MIB
 
-__all__ = ("JetStreamStorage",)
+__all__ = ("OPENING", "JetStreamStorage")
 
 _log = logging.getLogger("chez_relay")
 
