@@ -12,7 +12,7 @@ from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Answer, Send
 from chez.sync.checkpoints.format import Announcement, BundleNote, Manifest, Upto
-from chez.sync.checkpoints.heard import announcements
+from chez.sync.checkpoints.heard import announcements, checkpoints
 from chez.sync.entry import ANNOUNCEMENT, MANIFEST, Item
 from chez_relay.effects import Effect
 from chez_relay.replies import refused
@@ -217,3 +217,18 @@ def test_nobody_lied_of_a_segment_of_which_a_relay_gives_nothing() -> None:
     for data, said in ((b"", [1, 2]), (b"an attachment's piece", [2])):
         owner.dropping.looked(owner.db, {piece: data})
         assert owner.said() == said
+
+
+def test_a_checkpoint_that_names_what_is_no_segment_counts_for_nothing_more() -> None:
+    """Its maker can't release it, so an owner's device looks at what it names: an attachment's piece stays, its owner
+    is told, and what the checkpoint names is not asked for again. One that names it elsewhere, and where nothing came,
+    is believed yet."""
+    owner, piece, other = Announced(), bytes(32), bytes((1,)) * 32
+    last = [Upto(owner.maker.keys.id, 1, bytes(32), bytes(64), None)]
+    lie = owner.says(owner.maker, MANIFEST, Manifest(1, [BundleNote(last, [[other], [piece]], 1, 1)]))
+    said = owner.says(owner.maker, MANIFEST, Manifest(1, [BundleNote(last, [[other, piece]], 2, 2)]))
+    owner.dropping._left = {piece: (0, 1)}
+    for data, left in ((b"", [said, lie]), (b"an attachment's piece", [said])):
+        owner.dropping.looked(owner.db, {piece: data})
+        assert [entry for entry, _ in checkpoints(owner.db, owner.replica.space)] == left
+    assert owner.db.execute("SELECT count(*) FROM quarantine").fetchone() == (1,)

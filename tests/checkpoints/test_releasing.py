@@ -65,3 +65,31 @@ async def test_what_another_person_never_vouched_for_is_released_after_a_later_d
         await berta.sync()
         await anna.sync()
         assert await shown(trip) == await shown(hers) != {}
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_what_its_maker_can_not_release_goes_by_an_owners_device(
+        tmp_path: Path, server: Within, removed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member who owns nothing made checkpoints that nobody compared before a later one stood: its own word releases
+    nothing, so they would stay for ever, whether it is a member yet or not."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        for _ in range(3):
+            await written(hers, "berta", 6)
+            await berta.sync()
+            done = await hers.checkpoint()
+            assert done is not None and not done.dropped
+        if removed:
+            await trip.remove("berta")
+            await anna.sync()
+            await written(trip, "anna", 6)
+            await anna.sync()
+            done = await trip.checkpoint()
+            assert done is not None and done.dropped
+        await anna.sync()
+        await released(server, done.bytes)
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            (there,) = [one for one in await phone.spaces() if one.name == "Trip"]
+            assert await shown(there) == await shown(trip) != {}

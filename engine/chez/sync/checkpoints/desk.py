@@ -20,7 +20,7 @@ from chez.errors import BadEntry
 from chez.records.waiting import Budget
 from chez.spaces.permits import role_of
 from chez.store.database import Connection
-from chez.sync.checkpoints import heard, making, taking
+from chez.sync.checkpoints import making, taking
 from chez.sync.checkpoints.drafting import Drafting
 from chez.sync.checkpoints.dropping import Dropping
 from chez.sync.checkpoints.errands import Again, Answer, Errand, Get
@@ -176,12 +176,7 @@ class Desk:
         space = self.replica.space
         taking.clear(db, space.n, *taking.readers(db, space.n))
         self.replica.hear()
-        heard.refuse(db, space.n, entry, error.message)
-        author = heard.author_of(db, space.n, entry)
-        known = space.membership.state.device(author)
-        self.replica.write_receipt(db, "checkpoint-refused", {
-            "device": author.hex(), "name": "" if known is None else known.name,
-            "why": error.message})
+        self.site.refuse(db, entry, error.message)
 
     def _settle(self, db: Connection) -> None:
         """All that can be had is here: what the relay passed over must be what somebody vouched for."""

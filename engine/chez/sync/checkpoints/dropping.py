@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chez.errors import BadEntry
+from chez.spaces.permits import role_of
+from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.checkpoints.abandoned import abandoned
 from chez.sync.checkpoints.errands import Answer, Ask, Drop, Errand, Look
@@ -47,9 +49,9 @@ class Dropping:
     _passed: set[bytes] = field(default_factory=set)
     """Vouches that can't be dropped on this connection, and drops after which something was released, or can't be."""
     _seen: dict[bytes, bool] = field(default_factory=dict)
-    """Announced segments that were looked at, and whether they are such."""
+    """Segments that were looked at before they are released, and whether they are such."""
     _left: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    """Announced segments that are nobody's, and the place of each in its part."""
+    """Segments that are nobody's on a member's word alone, and the place of each in its part."""
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to ask for."""
@@ -118,9 +120,9 @@ class Dropping:
         return vouch.follows == answer.drop
 
     def looked(self, db: Connection, segments: Mapping[bytes, bytes]) -> None:
-        """Announced segments came, or nothing of one: what is no segment (an attachment's piece) is left alone.
+        """Segments that are nobody's came, or nothing of one: what is none (an attachment's piece) is left alone.
 
-        Who announced that lied, and is believed nothing else of what it said there: else all of it, which may be
+        Who named that lied, and is believed nothing else of what it said there: else all of it, which may be
         every attachment, would come anew with each connection.
         """
         space, lies = self.site.replica.space, {}
@@ -136,6 +138,7 @@ class Dropping:
                     lies[id] = self._left[id]
         if lies:
             unsay(db, self.site.space, self.site.log(db), lies)
+            self._refuse(db, lies)
             for id in lies:  # somebody else may have said better where it belongs
                 del self._seen[id]
 
@@ -157,9 +160,9 @@ class Dropping:
                 trusted.add(vouch.manifest)
         if stands is not None and stands[0] not in trusted:
             return None  # on the word of who made it nothing goes
-        old = [] if stands is None else self._outlived(db, trusted, gone, stands[1])
+        old, unproven = ([], {}) if stands is None else self._outlived(db, trusted, gone, stands[1])
         freed = released(db, site.replica.space, site.replica.access.device, site.relay, log, gone)
-        self._left = abandoned(db, site, log, stands and stands[1], answer)
+        self._left = unproven | abandoned(db, site, log, stands and stands[1], answer)
         if not (old or freed or self._left) or last in self._passed:
             return None
         entry, serve = (NO_CHECKPOINT, freed[:1]) if stands is None else (stands[0], stands[1].segments)
@@ -176,14 +179,16 @@ class Dropping:
         return vouch_for(db, site, NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
 
     def _outlived(self, db: Connection, trusted: Collection[bytes], gone: Collection[bytes],
-                  manifest: Manifest) -> list[bytes]:
+                  manifest: Manifest) -> tuple[list[bytes], dict[bytes, tuple[int, int]]]:
         """The segments of checkpoints that another one stands for too, which nobody may rest a drop on.
 
-        Only of those that were compared, here or by whoever vouched for a drop (`trusted`): any other could name
-        whatever it likes. What is `gone` is not asked about again, but for what this device itself may have put again
-        since: an owner's other device released it as nobody's, while the checkpoint was not said yet.
+        Those of checkpoints that were compared, here or by whoever vouched for a drop (`trusted`); and those of others
+        whose maker can't release them, being no owner's device, or none any more. These are looked at first: who made
+        one up could name whatever it likes. What is `gone` is not asked about again, but for what this device itself
+        may have put again since: an owner's other one released it as nobody's, while the checkpoint was not said yet.
         """
         old: dict[bytes, None] = {}
+        unproven: dict[bytes, tuple[int, int]] = {}
         serve, me = [], self.site.replica.access.device
         for other, author, one in self.site.manifests(db):
             if not goes_as_far(db, self.site.space, manifest.vector, one.vector):
@@ -191,8 +196,18 @@ class Dropping:
             elif other in trusted or state_of(db, self.site.space, other) != HEARD:
                 again = author == me and other not in trusted
                 old |= dict.fromkeys(id for id in one.segments if again or id not in gone)
-        for other in serve if old else ():  # any may name as many as it likes
+            elif role_of(self.site.replica.space, author) != Role.OWNER:
+                unproven |= {id: at for id, at in one.places.items() if id not in gone}
+        for other in serve if old or unproven else ():  # any may name as many as it likes
             for id in manifest_of(db, self.site.space, other).segments:
                 old.pop(id, None)
+                unproven.pop(id, None)
         stand = set(manifest.segments)
-        return [id for id in old if id not in stand]
+        return ([id for id in old if id not in stand],
+                {id: at for id, at in unproven.items() if id not in stand and id not in old})
+
+    def _refuse(self, db: Connection, lies: Mapping[bytes, tuple[int, int]]) -> None:
+        """Believe no checkpoint any more that nobody compared and that names any of these, at these places."""
+        for entry, _, manifest in self.site.manifests(db):
+            if state_of(db, self.site.space, entry) == HEARD and not lies.items().isdisjoint(manifest.places.items()):
+                self.site.refuse(db, entry, "it names what is no segment of it")

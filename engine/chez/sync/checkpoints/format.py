@@ -23,7 +23,7 @@ names for each author, which is signed by that author. So a bundle stands for ex
 is left out, added or altered changes a hash.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Annotated, Any, Final
@@ -157,6 +157,11 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         """The ids of all its segments."""
         return [id for bundle in self.bundles for id in bundle.segments]
 
+    @property
+    def places(self) -> dict[bytes, tuple[int, int]]:
+        """Which piece of its part each segment is, and of how many."""
+        return _places(part for bundle in self.bundles for part in bundle.parts)
+
 
 class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """A device's word that a checkpoint stands for what these offsets of a relay's log hold, and they may be dropped.
@@ -202,7 +207,7 @@ class Announcement(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
     @property
     def places(self) -> dict[bytes, tuple[int, int]]:
         """Which piece of its part each segment is, and of how many."""
-        return {id: (number, len(part)) for part in self.parts for number, id in enumerate(part)}
+        return _places(self.parts)
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -230,6 +235,10 @@ _decoder = msgspec.msgpack.Decoder(Packed)
 _manifests = msgspec.msgpack.Decoder(Manifest)
 _vouches = msgspec.msgpack.Decoder(Vouch)
 _announcements = msgspec.msgpack.Decoder(Announcement)
+
+
+def _places(parts: Iterable[Sequence[bytes]]) -> dict[bytes, tuple[int, int]]:
+    return {id: (number, len(part)) for part in parts for number, id in enumerate(part)}
 
 
 # --- runs ---------------------------------------------------------------------------------

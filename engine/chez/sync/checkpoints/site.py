@@ -7,10 +7,10 @@ from typing import Final
 
 from chez.store.database import Connection
 from chez.sync.chains import place_of
-from chez.sync.checkpoints import taking
+from chez.sync.checkpoints import heard, taking
 from chez.sync.checkpoints.errands import Answer
 from chez.sync.checkpoints.format import Manifest, Vouch
-from chez.sync.checkpoints.heard import REFUSED, checkpoints, manifest_of, vouches
+from chez.sync.checkpoints.heard import REFUSED, author_of, checkpoints, manifest_of, vouches
 from chez.sync.checkpoints.order import goes_as_far, standing, upto_of
 from chez.sync.entry import CHANGES, log_name
 from chez.sync.replica import Replica
@@ -155,6 +155,14 @@ class Site:
     def standing(self, db: Connection, drop: bytes) -> tuple[bytes, Manifest] | None:
         """The checkpoint that stands for all that was dropped here up to a drop, as `order.standing` has it."""
         return standing(db, self.space, self.log(db), drop)
+
+    def refuse(self, db: Connection, entry: bytes, reason: str) -> None:
+        """A checkpoint is not what it says: the person is told, and it counts for nothing any more."""
+        heard.refuse(db, self.space, entry, reason)
+        author = author_of(db, self.space, entry)
+        known = self.replica.space.membership.state.device(author)
+        self.replica.write_receipt(db, "checkpoint-refused", {
+            "device": author.hex(), "name": "" if known is None else known.name, "why": reason})
 
     def log(self, db: Connection) -> bytes:
         """The name of the relay's log."""
