@@ -132,3 +132,22 @@ def test_no_damaged_byte_removes_another_entry(filled: Path, tmp_path: Path, at:
     data[int(at * len(data))] ^= 0xFF
     path.write_bytes(data)
     unharmed(path)
+
+
+@pytest.mark.parametrize("change", [
+    f"entries SET control = 1 WHERE place % {PLACES} = 4",
+    f"entries SET envelope = zeroblob(9000) WHERE place % {PLACES} = 7",
+    "chunks SET data = zeroblob(9000) WHERE chunk = ?",
+])
+def test_a_damaged_row_gives_no_more_room_back_than_there_is(filled: Path, tmp_path: Path, change: str) -> None:
+    """One bit makes a control entry of another, and no hash tells: below nothing, what a space takes would be a number
+    that no frame has, at which devices leave the relay."""
+    path = tmp_path / FILE_NAME
+    shutil.copy(filled, path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE " + change, (chunk(1).chunk,) * change.count("?"))
+    after_grace(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        (used,) = Tables(db, QUOTAS, Clock()).perform([s.ReadUsage(SPACE.handle, READ)])
+    assert isinstance(used, s.SpaceUsage)
+    assert min(used.entries.bytes, used.control.bytes, used.chunks.bytes) >= 0

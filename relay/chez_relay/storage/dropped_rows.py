@@ -202,11 +202,12 @@ class DroppedRows:
         entries = [(blob(row[4]), row[0] - start) for row in gone]
         if gone:
             handle, space = self._space(number)
+            # No more than there is: by damage a row may be longer than what was counted, or of the other kind.
             for _, _, size, control, _ in gone:
                 if control:
-                    space.control_bytes -= size
+                    space.control_bytes = max(0, space.control_bytes - size)
                 else:
-                    space.data_bytes -= size
+                    space.data_bytes = max(0, space.data_bytes - size)
             self._spaces.changed(handle, space)
             self._hashes.remove(handle, space, entries)
             self._db.executemany("DELETE FROM entries WHERE place = ?", [(row[0],) for row in gone])
@@ -230,7 +231,7 @@ class DroppedRows:
             if not room.take(row[1]):
                 return False
             handle, space = self._space(number)
-            space.blob_bytes -= row[1]
+            space.blob_bytes = max(0, space.blob_bytes - row[1])
             self._spaces.changed(handle, space)
             self._db.execute("DELETE FROM chunks WHERE number = ?", (row[0],))
         self._db.execute("DELETE FROM releasing WHERE space = ? AND chunk = ?", (number, chunk))
