@@ -1,9 +1,11 @@
-"""`chez-relay cluster`: three nodes on this machine, to try a relay on a cluster."""
+"""`chez-relay cluster`: three nodes on this machine, to try a relay on a cluster; and what a store on any may need."""
 
 import asyncio
+import importlib
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import click
 
@@ -13,6 +15,8 @@ from chez_relay.errors import BadConfiguration
 from chez_relay.settings import SETTINGS
 
 __all__ = ("cluster",)
+
+T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 2.0
 START_SECONDS: Final = 10.0
@@ -63,33 +67,67 @@ def status(data: Path) -> None:
         raise click.exceptions.Exit(3)
 
 
+_nats = click.option("--nats", "urls", multiple=True, required=True, metavar="URL", help="A node (repeatable).")
+_prefix = click.option("--prefix", default="chez", show_default=True, help="As `cluster.prefix` of the relays.")
+
+
 @cluster.command(short_help="Give the store another incarnation, after it lost entries.")
-@click.option("--nats", "urls", multiple=True, required=True, metavar="URL", help="A node (repeatable).")
-@click.option("--prefix", default="chez", show_default=True, help="As `cluster.prefix` of the relays.")
+@_nats
+@_prefix
 def renew(urls: tuple[str, ...], prefix: str) -> None:
     """Give the store on a cluster another incarnation: devices look at all of it and send what it lacks.
 
     For a store that lost entries and no relay noticed; devices say then that it was rolled back.
     """
+    nodes = _nodes(urls)
+    from chez_relay.storage.jetstream.renewing import renewed
+    from chez_relay.storage.jetstream.store import OPENING
+
+    asyncio.run(_told(renewed(nodes, prefix), "the cluster gives no answer yet: it is waited for, "
+                      f"{OPENING:.0f} s in all (`chez-relay doctor` looks at its nodes)"))
+    click.echo("renewed")
+
+
+@cluster.command(short_help="Count the attachments of all spaces anew, after some were lost.")
+@_nats
+@_prefix
+def recount(urls: tuple[str, ...], prefix: str) -> None:
+    """Count anew what the attachments of each space take, beside the relays: what the cluster lost counts until then.
+
+    Spaces are left out into which something was put in the last ten minutes. The exit code is 3 when some were.
+    """
+    nodes = _nodes(urls)
+    from chez_relay.storage.jetstream.renewing import recounted
+
+    found = asyncio.run(_told(recounted(nodes, prefix), "each space is looked at, and a cluster that gives no answer "
+                              "is waited for (`chez-relay doctor` looks at its nodes)"))
+    click.echo(f"{found.spaces} spaces have attachments; {found.given_back} bytes counted too many were given back, "
+               f"{found.added} too few were added")
+    if found.left_out:
+        click.echo(f"{found.left_out} spaces were left out: something was just put there, or nodes don't have the "
+                   "same. Count again in ten minutes.")
+        raise click.exceptions.Exit(3)
+
+
+def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses of nodes, for an installation that can reach them."""
     try:
         nodes = SETTINGS["cluster.nodes"].parse(urls)
     except ValueError:
         raise BadConfiguration("--nats wants nats://HOST:PORT") from None
     try:
-        from chez_relay.storage.jetstream.renewing import renewed
-        from chez_relay.storage.jetstream.store import OPENING
+        importlib.import_module("nats")
     except ImportError:
         raise BadConfiguration("this installation has no NATS client", "pip install chez[cluster]") from None
+    return tuple(nodes)
 
-    async def act() -> None:
-        renewing = asyncio.ensure_future(renewed(nodes, prefix))
-        if not (await asyncio.wait((renewing,), timeout=SILENT_SECONDS))[0]:
-            click.echo(f"chez-relay: the cluster gives no answer yet: it is waited for, {OPENING:.0f} s in all "
-                       "(`chez-relay doctor` looks at its nodes)", err=True)
-        await renewing
 
-    asyncio.run(act())
-    click.echo("renewed")
+async def _told(work: Coroutine[None, None, T], slow: str) -> T:
+    """What comes of something done to a cluster; where that takes long, it is said why."""
+    doing = asyncio.ensure_future(work)
+    if not (await asyncio.wait((doing,), timeout=SILENT_SECONDS))[0]:
+        click.echo(f"chez-relay: {slow}", err=True)
+    return await doing
 
 
 def _show(made: Cluster) -> int:

@@ -224,6 +224,11 @@ class Draft:
                               blob_bytes=max(0, state.blob_bytes - blobs)))
             self._set_drops(drops)
 
+    def recount(self, blobs: int) -> None:
+        """The chunks that are there take so many bytes, whatever was counted."""
+        if (state := self.alive) is not None:
+            self._set(replace(state, blob_bytes=blobs))
+
     def _chunk(self, request: AddChunk) -> Result:
         if (refusal := self.refusal(request)) is not None:
             return refusal

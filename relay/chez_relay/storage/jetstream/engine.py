@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -32,6 +33,9 @@ UNSEAT_SECONDS: Final = 10.0
 
 NEVER: Final = str(2**63 - 1)
 """A sequence that no message has: a publication that expects it is never stored, and its refusal tells the last one."""
+
+NOTED: Final = 1000
+"""Messages of which a consumer tells at a time."""
 
 MARK: Final = "Chez-Mark"
 """The header with the mark of a message."""
@@ -141,6 +145,40 @@ class Engine:
         found, upto = await self._batch(stream, {"multi_last": list(subjects), "batch": count or len(subjects)})
         return {one.subject: one for one in found}, upto
 
+    async def subjects(self, stream: str, under: str) -> tuple[list[str], float]:
+        """The subjects that have messages, under one with wildcards, and what time it was. The leader answers.
+
+        Raises `Unavailable`.
+        """
+        found: list[str] = []
+        while True:
+            answer = await self.api(f"STREAM.INFO.{stream}", {"subjects_filter": under, "offset": len(found)})
+            if "error" in answer:
+                raise Unavailable(answer["error"].get("description", "refused"))
+            page = answer["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= answer.get("total", 0):
+                return found, datetime.fromisoformat(answer["ts"]).timestamp()
+
+    async def sizes(self, stream: str, under: str) -> dict[str, tuple[int, float]]:
+        """The size of the last message of each subject under one with wildcards, and when it was stored, unfetched.
+
+        Any node answers. Raises `Unavailable`.
+        """
+        made = await self.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": {
+            "deliver_policy": "all", "ack_policy": "none", "filter_subject": under, "headers_only": True,
+            "mem_storage": True, "num_replicas": 1, "inactive_threshold": 60_000_000_000}})
+        if "error" in made:
+            raise Unavailable(made["error"].get("description", "refused"))
+        found: dict[str, tuple[int, float]] = {}
+        try:
+            while page := await self._noted(stream, made["name"]):
+                found |= page
+        finally:
+            with suppress(Unavailable):  # then it goes by itself
+                await self.api(f"CONSUMER.DELETE.{stream}.{made['name']}")
+        return found
+
     # --- removing -----------------------------------------------------------------------
 
     async def purge(self, stream: str, subject: str, *, below: int = 0) -> None:
@@ -217,6 +255,30 @@ class Engine:
         if not isinstance(decoded, dict):
             raise Unavailable("an answer that is none")
         return decoded
+
+    async def _noted(self, stream: str, consumer: str) -> dict[str, tuple[int, float]]:
+        """The next messages of a consumer that tells their headers alone; none at the end."""
+        found: dict[str, tuple[int, float]] = {}
+        inbox = self._nats.new_inbox()
+        try:
+            subscription = await self._nats.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
+            try:
+                wanted = json.dumps({"batch": NOTED, "no_wait": True}).encode()
+                await self._nats.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", wanted, reply=inbox)
+                while len(found) < NOTED:
+                    with _cancellation_heard():
+                        part = await subscription.next_msg(timeout=self._seconds)
+                    headers = part.headers or {}
+                    if "Status" in headers:
+                        if headers["Status"] not in ("404", "408"):
+                            raise Unavailable(f"status {headers['Status']}")
+                        break
+                    found[part.subject] = int(headers["Nats-Msg-Size"]), part.metadata.timestamp.timestamp()
+            finally:
+                await asyncio.shield(subscription.unsubscribe())
+        except (NatsError, TimeoutError, OSError, KeyError, ValueError) as error:
+            raise Unavailable(_said(error)) from error
+        return found
 
     async def _batch(self, stream: str, wanted: dict[str, object]) -> tuple[list[Kept], int]:
         """The messages of an answer that has several parts, and what its end says of how far the node was."""

@@ -43,6 +43,10 @@ class Places:
         """The subject of a space's blocks."""
         return f"{self.prefix}.log.{self.shard(handle)}.s.{handle.hex()}"
 
+    def all_logs(self, shard: int) -> str:
+        """The subjects of the blocks of all spaces of a shard."""
+        return f"{self.prefix}.log.{shard}.s.*"
+
     def gone(self, handle: bytes, birth: bytes) -> str:
         """The subject of a deleted life that is to be swept."""
         return f"{self.prefix}.log.{self.shard(handle)}.gone.{handle.hex()}.{birth.hex()}"
