@@ -63,6 +63,24 @@ async def test_what_the_leader_lacks_and_others_have_is_not_lost(
             assert first.incarnation == fresh.incarnation
 
 
+@pytest.mark.parametrize("asked", [
+    entry(6), s.ReadPage(SPACE.handle, 0, 1 << 20, READ), s.ReadUsage(SPACE.handle, READ)])
+@pytest.mark.parametrize("lost", [slice(-1, None), slice(-3, None)])
+async def test_a_leader_that_lacks_the_last_blocks_is_believed_by_no_relay_that_is_new(
+        monkeypatch: pytest.MonkeyPatch, asked: s.Request, lost: slice) -> None:
+    """What it has is whole by itself: written on, the space would have two ends, and what devices heard acknowledged
+    would be gone. The first thing that the relay is asked for looks further."""
+    cluster = modelled(monkeypatch)
+    async with opened(cluster) as first, opened(cluster) as fresh:
+        assert await put(first, [create(), *map(entry, range(6))]) == list(range(1, 7))
+        (right,) = await first.perform([asked]) if isinstance(asked, s.ReadPage | s.ReadUsage) else [None]
+        cluster.lacking[LOG] = set(blocks(cluster)[lost])
+        (found,) = await fresh.perform([asked])
+        assert found == right or (isinstance(found, s.Stored) and found.offset == 7)
+        assert LOG not in cluster.lacking and await entries(fresh) == await entries(first)
+        assert first.incarnation == fresh.incarnation
+
+
 @pytest.mark.parametrize("told", ["drops", "record", "index"])
 async def test_a_block_that_alone_tells_something_is_taken_from_who_has_it(
         monkeypatch: pytest.MonkeyPatch, told: str) -> None:

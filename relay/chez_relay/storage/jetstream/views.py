@@ -1,5 +1,6 @@
 """What this relay knows of spaces: their last blocks, which may be behind, and how to be sure of them."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,9 @@ __all__ = ("Views",)
 
 SPARE_EVERY: Final = 64
 """Looks at spaces after which it is seen to `MAX_VIEW_BYTES`: each may have brought 3 MB of what was dropped."""
+
+FIRST_LOOKS: Final = 3
+"""Times that any node is asked whether a space goes on that a relay never saw: of three, most likely others were."""
 
 _log = logging.getLogger("chez_relay")
 
@@ -88,13 +92,31 @@ class Views:
         A leader that lacks the last block, for its disk is damaged, lets nobody write another one: it is unseated, and
         `Unavailable` raised.
         """
+        new = self.view(handle).seen == 0
         view = await self.load(handle)
+        if new and view.seq:
+            await self._look_beyond(handle, view)
         if view.seq < view.seen:
             view = await self.surely(handle)
             if await self._engine.newest(self._places.log(handle)) < view.seq:
                 await self._engine.unseat(self._places.stream("log", handle))
                 raise Unavailable("the leader lacks what other nodes have")
         return view
+
+    async def _look_beyond(self, handle: bytes, view: View) -> None:
+        """See whether any node has a later block than the leader, of a space that this relay never saw.
+
+        What a leader that lacks the last ones has of it is whole by itself, and would be written on. An answer is empty
+        but for that, so it costs next to nothing.
+        """
+        stream, subject = self._places.stream("log", handle), self._places.log(handle)
+        looks = await asyncio.gather(*(self._engine.run(stream, subject, view.seq + 1, size=1, count=1)
+                                       for _ in range(FIRST_LOOKS)), return_exceptions=True)
+        for found in looks:
+            if isinstance(found, list):  # else that node may be the one that is gone
+                view.seen = max(view.seen, *(kept.seq for kept in found), 0)
+            elif not isinstance(found, Unavailable):
+                raise found
 
     async def surely(self, handle: bytes) -> View:
         """A view that has all that was acknowledged before: a quorum has just agreed with who leads.
