@@ -332,6 +332,21 @@ def test_what_no_connection_holds_grows_old() -> None:
     assert (len(store), store.size) == (0, 0)
 
 
+def test_what_nobody_comes_back_for_is_let_go_of() -> None:
+    """Without a connection that asks: memory is given back a day after the last one ended, and what stands stays."""
+    now = 0.0
+    store = KeptSessions(lambda: now, seconds=10)
+    gone, stands = store.at("a"), store.at("b")
+    assert gone.keep(seed("gone"), places(2)) and stands.keep(seed("stands"), places(1))
+    gone.close()
+    now = 10.0
+    store.forget_old()
+    assert len(store) == 2
+    now = 10.5
+    store.forget_old()
+    assert len(store) == 1 and stands.find(seed("stands")) == tuple(places(1))
+
+
 def test_a_connection_keeps_one_session() -> None:
     """What it kept before is gone with the next, unless another connection took that up."""
     store = KeptSessions(lambda: 0.0)
