@@ -17,7 +17,7 @@ from chez_relay import storage as s
 from chez_relay.config import load
 from chez_relay.doctor import examine
 from chez_relay.errors import Code
-from chez_relay.storage import Expire
+from chez_relay.storage import Expire, space_rows
 from chez_relay.storage.census import census
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
@@ -183,7 +183,8 @@ def drops(ways: list[list[tuple[int, int]]], stored: list[bytes]) -> list[s.Drop
     return made
 
 
-def test_who_names_entries_again_and_again_holds_up_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [range(1, 80), range(79, 0, -1)], ids=["small ones first", "large ones first"])
+def test_who_names_entries_again_and_again_holds_up_nobody(tmp_path: Path, sizes: range) -> None:
     """An owner names its entries in all ranges that there are: each waits once, and others' are let go in time."""
     clock, count = Clock(), 80
     with new_store(tmp_path / "relay.sqlite") as db:
@@ -191,7 +192,7 @@ def test_who_names_entries_again_and_again_holds_up_nobody(tmp_path: Path) -> No
         tables.perform([s.AddSpace(HOSTILE.handle, HOSTILE.keys), create()])
         stored = [one.head for one in tables.perform(entries(count)) if isinstance(one, s.Stored)]
         ways = [[(first, first + size - 1) for first in range(start, count - size + 2, size)]
-                for size in range(1, count) for start in range(1, min(size, count - size + 1) + 1)]
+                for size in sizes for start in range(1, min(size, count - size + 1) + 1)]
         assert sum(map(len, ways)) > 3000
         assert set(codes(tables.perform(drops(ways, stored)))) == {None}
         mine = [one.head for one in tables.perform([entry(1), entry(2)]) if isinstance(one, s.Stored)]
@@ -221,6 +222,23 @@ def test_what_was_dropped_is_counted_no_more(tmp_path: Path) -> None:
         (told,) = [one.text for one in examine(load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {}))
                    if one.what == "store"]
         assert "counts 2 spaces, 11 entries" in told
+
+
+def test_a_slice_may_end_with_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is due next has its turn with the next slice, and all of it goes."""
+    monkeypatch.setattr(space_rows, "SWEEP_BYTES", 1)
+    clock = Clock()
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        tables.perform([create()])
+        stored = [one.head for one in tables.perform([entry(n) for n in range(6)]) if isinstance(one, s.Stored)]
+        tables.perform([drop([s.Dropped(1, 1, stored[0]), s.Dropped(3, 4, stored[3])])])
+        clock.now += 100
+        for left in (5, 4, 3):
+            assert tables.perform([s.Expire()]) == [s.Expired(left > 3)]
+            assert census(tmp_path).entries == left
+        (page,) = tables.perform([s.ReadPage(SPACE.handle, 0, 100_000, SPACE.keys.read)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [2, 5, 6]
 
 
 def test_what_a_drop_costs_does_not_grow_with_what_was_dropped_before(tmp_path: Path) -> None:
