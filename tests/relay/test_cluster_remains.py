@@ -8,7 +8,7 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.errors import Code
-from chez_relay.storage.jetstream import due, mending
+from chez_relay.storage.jetstream import due, log, mending, spaces
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.engine import Kept, Unavailable
 from chez_relay.storage.jetstream.store import BEGUN, JetStreamStorage
@@ -57,6 +57,24 @@ async def test_dropped_entries_that_came_with_packets_go_with_them(
         assert await kept(store) == left
         (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, space.keys.read)])
         assert isinstance(page, s.Page) and [one.offset for one in page.entries] == list(range(last + 1, 5))
+
+
+async def test_a_block_with_an_index_stays_when_its_entries_go(
+        cluster: Reached, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that never saw the space knows by it which entries are there: without it the log would be laid anew."""
+    for module in (log, spaces):
+        monkeypatch.setattr(module, "INDEX_EVERY", 4)
+    clock = Clock()
+    async with emptied(cluster, clock=clock, quotas=QUOTAS) as store:
+        ends = await appended(store, 6)
+        assert await store.perform([drop([s.Dropped(1, 5, ends[4])])]) == [s.Done()]
+        clock.now += QUOTAS.grace
+        assert await store.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert await kept(store) == [4, 6]
+        fresh = await JetStreamStorage.open(cluster.urls, clock=clock, quotas=QUOTAS)
+        assert await fresh.perform([entry(5, 200)]) == [s.Stored(6, ends[5], fresh=False)]
+        assert fresh.incarnation == store.incarnation
+        await fresh.close()
 
 
 @pytest.mark.parametrize("killed", [KilledError, Unavailable])

@@ -23,6 +23,7 @@ from chez_wire.dropping import NO_CHECKPOINT, NO_DROP, drop_hash, in_rising_orde
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.limits import MAX_INBOX_TTL
 from chez_wire.login import ANY_KEY
+from chez_wire.packets import PACKET_COST
 from tests.relay.storing import (
     APPEND,
     CONTROL,
@@ -367,6 +368,20 @@ async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Cloc
     clock.now += QUOTAS.grace * codes(await store.perform([later])).count(None)
     _, united = await store.perform([s.Expire(), read])
     assert isinstance(united, s.Page) and united.dropped == (s.Dropped(1, 4, heads[4]),), "what ends where some is gone"
+
+
+async def test_what_is_dropped_gives_back_exactly_what_it_took(store: s.Storage, clock: Clock) -> None:
+    """Of its own kind, and nothing of another's."""
+    piece, kept = chunk(1, 250), chunk(2, 60)
+    stored = await store.perform([
+        create(1), entry(1, 310), entry(2, 150, control=True), entry(3, 170), entry(4, 160, control=True), piece, kept])
+    heads = [one.head for one in stored if isinstance(one, s.Stored)]
+    await store.perform([drop([s.Dropped(1, 2, heads[1])], [piece])])
+    clock.now += QUOTAS.grace
+    await store.perform([s.Expire()])
+    (used,) = await store.perform([s.ReadUsage(SPACE.handle, READ)])
+    assert isinstance(used, s.SpaceUsage)
+    assert (used.entries.bytes, used.control.bytes, used.chunks.bytes) == (170 + PACKET_COST, 160, 60)
 
 
 async def test_what_is_dropped_gives_its_room_back(store: s.Storage, clock: Clock) -> None:
