@@ -133,21 +133,19 @@ def _copy_numbered(source: _Source, target: Connection, table: str, columns: lis
 
 
 def _next(source: _Source, select: str, last: int) -> int | None:
-    """The least row number after a damaged place from which there is something to read."""
+    """The least row number after a damaged place from which there is something to read, be it that nothing follows."""
     distance = 1
-    while (rows := source.read(select, (last + distance,))) is None:
+    while source.read(select, (last + distance,)) is None:
         distance *= 2
         if distance > FARTHEST:
             return None
-    if not rows:
-        return None
     bad, good = last + distance // 2, last + distance
     while good - bad > 1:
         middle = (bad + good) // 2
-        if source.read(select, (middle,)):
-            good = middle
-        else:
+        if source.read(select, (middle,)) is None:
             bad = middle
+        else:
+            good = middle
     return good
 
 
@@ -157,12 +155,17 @@ def _copy_from_both_ends(source: _Source, target: Connection, table: str, column
             if row[5]]
     for way in ("ASC", "DESC"):
         order = ", ".join(f"{name} {way}" for name in keys)
+        select, read = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}", 0
         try:
-            for row in source.stream(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"):
+            for row in source.stream(select):
                 result.saved += target.execute(insert, row).rowcount
+                read += 1
             return
         except _Broken:
             result.lost[table] = 1
+        # As above: the row before the damage.
+        for row in source.read(f"{select} LIMIT 1 OFFSET ?", (read,)) or []:
+            result.saved += target.execute(insert, row).rowcount
 
 
 def require(db: Connection) -> None:
