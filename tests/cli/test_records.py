@@ -101,6 +101,21 @@ def test_a_file_of_records_has_a_bound(owned: Chez, tmp_path: Path, monkeypatch:
     assert error["message"] == "/dev/zero has more than 1 MiB" and error["hint"]
 
 
+@pytest.mark.parametrize("bad", [b'{"_x":5}', b'{"x":%d}' % 2**70])
+def test_of_a_file_with_a_record_that_is_refused_it_is_told_what_stays(
+        chez: Chez, bad: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch goes in whole or not at all; whoever mends the file knows from where on it is to be put again."""
+    monkeypatch.setattr("chez.cli.commands.records.BATCH_RECORDS", 2)
+    lines = [b'{"x":%d}' % n for n in range(6)]
+    done = chez.run("--json", "put", "a", "--file", "-", stdin=b"\n".join([*lines[:3], bad, *lines[4:]]), code=1)
+    told = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert told["code"] == "InvalidValue" and "The first 2 of 6 were put before" in told["hint"]
+    ids = {json.loads(line)["id"] for line in done.stdout.splitlines()}
+    assert {(one["id"], one["value"]["x"]) for one in chez.lines("ls", "a")} == {*zip(
+        sorted(ids, key=lambda id: int(chez.json("get", "a", id)["value"]["x"])), (0, 1), strict=True)}
+    assert "put before" not in chez.error("put", "a", "--file", "-", stdin=b"\n".join([bad, *lines]))["hint"]
+
+
 def test_records_from_standard_input(owned: Chez) -> None:
     """An array, one object and JSON Lines are all read; what is no record is named."""
     assert len(owned.lines("put", "a", "--file", "-", stdin=b'[{"x":1},{"x":2}]')) == 2

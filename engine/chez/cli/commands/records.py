@@ -13,7 +13,7 @@ from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table, value_text
 from chez.cli.values import documents, is_data, json_object, pairs
-from chez.errors import InvalidValue
+from chez.errors import ChezError, InvalidValue
 
 __all__ = ("edit", "get", "put", "rm")
 
@@ -66,11 +66,18 @@ def _put_file(ctx: click.Context, collection: str, given: str | None, path: Path
             raise InvalidValue(f"{path} holds {len(records)} records, but one id was given")
         _put_one(ctx, collection, given, records[0])
         return
-    for batch in _batches(records):
-        done = call(ctx, "put-many", {"collection": collection, "values": batch},
-                    stands=f"what was put before stays, a thousand at a time: chez ls {collection} shows it")
-        for identity in done["ids"]:
-            json_line({"collection": collection, "id": identity}) if settings(ctx).json else say(identity)
+    count = 0
+    try:
+        for batch in _batches(records):
+            done = call(ctx, "put-many", {"collection": collection, "values": batch},
+                        stands=f"what was put before stays, a thousand at a time: chez ls {collection} shows it")
+            count += len(batch)
+            for identity in done["ids"]:
+                json_line({"collection": collection, "id": identity}) if settings(ctx).json else say(identity)
+    except ChezError as error:
+        if count:
+            error.hint = f"{error.hint} The first {count:,} of {len(records):,} were put before, and stay.".lstrip()
+        raise
 
 
 def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
