@@ -154,6 +154,17 @@ async def test_decimals_are_sorted_and_summed_exactly(home: chez.Home, amounts: 
     assert sum(row["n"] for row in rows) == len(amounts)
 
 
+async def test_a_mean_has_all_the_digits_of_its_sum(home: chez.Home) -> None:
+    """Of one long amount it is that amount, of two their middle; what has no end is rounded as the app would."""
+    costs = home.collection(Cost, name=f"c{next(FRESH)}")
+    long = Decimal("1234567890123456789012345678901.5")
+    for amounts, mean in (([Decimal("1e2000000")], Decimal("1e2000000")), ([long], long),
+                          ([long, Decimal(1)], Decimal("617283945061728394506172839451.25")),
+                          ([Decimal(1), Decimal(2), Decimal(2)], None)):
+        await costs.put_many([Cost(one) for one in amounts], ids=[f"{n}" for n in range(len(amounts))])
+        assert await costs.where().avg("amount") == (Decimal(5) / 3 if mean is None else mean)
+
+
 class Folder(msgspec.Struct):
     """A record that may hold one of its own kind."""
 

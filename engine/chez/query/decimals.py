@@ -31,6 +31,8 @@ _DEPTH: Final = 8
 _CONTEXT: Final = decimal.Context(prec=200, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN,
                                   traps=[decimal.InvalidOperation])
 """Sums round after 200 digits."""
+_MEAN: Final = 28
+"""Digits after which a mean rounds, for few have an end; more where its sum has more."""
 
 
 def decimal_column(path: tuple[str, ...]) -> str:
@@ -175,7 +177,11 @@ class _Sum:
 
 class _Average(_Sum):
     def finalize(self) -> str | None:
-        return str(self.total / self.count) if self.count else None
+        if not self.count:
+            return None
+        context = _CONTEXT.copy()  # not the thread's, which is the app's to set
+        context.prec = max(_MEAN, len(self.total.as_tuple().digits) + len(str(self.count)))
+        return str(context.divide(self.total, self.count))
 
 
 class _Least:
