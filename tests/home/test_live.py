@@ -193,14 +193,15 @@ async def test_the_states_of_one_record_are_shown_forwards(home: chez.Home) -> N
 
 
 class Told:
-    """News that came while the first answer was asked for; the writer saw the state before the one that was answered.
+    """News that came while an answer was asked for, the first or the next; the writer saw the state before the one that
+    was answered.
     """
 
     seen = ("before",)
     told = True
 
     def __init__(self) -> None:
-        self._news = [True, False]
+        self._news = [True, True, False]
 
     async def news(self) -> bool:
         """See `Following`."""
@@ -208,7 +209,7 @@ class Told:
 
 
 async def test_what_the_writer_saw_before_an_answer_was_read_does_not_come_after_it() -> None:
-    """Two commits came while it was asked for, of which the first alone was told by then: nobody is led back to it."""
+    """Commits came each time that it was asked for, of which some were told by then: nobody is led back to them."""
     async def ask() -> str:
         return "now"
 
