@@ -199,3 +199,21 @@ def test_what_a_twin_made_anew_is_not_made_twice() -> None:
     take(other, (TWIN, waiting(again)))
     assert other.stored() == again.stored()
     assert {"a", "b", "c", "d"} == {*again.stored()["list"]}
+
+
+def test_what_a_restored_home_wrote_before_its_own_backup_is_there_once() -> None:
+    """It met no relay in between, and goes on beside the home that its backup became: what both say is one."""
+    former, other = before()
+    first = written(former, added("b"))
+    middle = renewed(former, b"x" * 32)
+    written(middle, added("c"))
+    last = renewed(middle, b"y" * 32)
+    last.edit(added("d"))()
+    said = waiting(middle)
+    for device in (last, other):
+        take(device, (TWIN, said))
+    for device in (last, other):
+        take(device, (FORMER, first))
+    take(other, (OTHER, waiting(last)))
+    assert other.stored() == last.stored()
+    assert sorted(last.stored()["list"]) == ["a", "b", "c", "d"]

@@ -66,12 +66,24 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
     db.executemany("UPDATE change SET entry = NULL, state = ? WHERE record = ? AND hash = ?",
                    [(OUTBOX, n, change.hash) for change in base if change.hash in unsent])
     if keep and work:
-        # A row that is there tells of an earlier time, and what it says still holds.
-        db.execute("INSERT OR IGNORE INTO unsent (record, first, base, changes) VALUES (?, ?, ?, ?)",
-                   (n, work[0].hash, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
+        _keep(db, n, base, work, unsent)
     document, made = _again(rows.actor, _joined(base), [
         (change, unsent.get(change.hash), times.get(change.hash)) for change in work])
     _take(rows, db, n, document, made, len(base))
+
+
+def _keep(db: Connection, n: int, base: Sequence[RawChange], work: Sequence[RawChange],
+          unsent: Mapping[bytes, str | None]) -> None:
+    """Remember what may have arrived of a record, and what it was made on.
+
+    A row that is there is of an earlier time, and what it tells of may come still. What was made anew of that waits,
+    and is made once more, so that nothing builds on it.
+    """
+    found = db.execute("SELECT first, changes FROM unsent WHERE record = ?", (n,)).fetchone()
+    first, earlier = (work[0].hash, []) if found is None else (found[0], _changes.decode(found[1]))
+    firm = [change for change in base if len(change.actor) != REMADE or change.hash not in unsent]
+    db.execute("INSERT OR REPLACE INTO unsent (record, first, base, changes) VALUES (?, ?, ?, ?)",
+               (n, first, _joined(firm), msgspec.msgpack.encode([*earlier, *(change.bytes for change in work)])))
 
 
 def _purge_again(rows: Rows, db: Connection, n: int) -> None:
@@ -98,13 +110,17 @@ def settle(rows: Rows, db: Connection, space: int) -> None:
     again = False
     for (n,) in found:
         first, base, packed = db.execute("SELECT first, base, changes FROM unsent WHERE record = ?", (n,)).fetchone()
-        arrived: list[bytes] = []
+        arrived: list[RawChange] = []
         rest: list[bytes] = []
         for data in _changes.decode(packed):
-            state = rows.logged(db, n, automerge.read_change(data).hash)
-            (arrived if state is not None and state[0] == IN_ENTRY else rest).append(data)
+            change = automerge.read_change(data)
+            state = rows.logged(db, n, change.hash)
+            if state is not None and state[0] == IN_ENTRY:
+                arrived.append(change)
+            else:
+                rest.append(data)
         if arrived:
-            others = _merge_again(rows, db, n, base, b"".join(arrived), first)
+            others = _merge_again(rows, db, n, base, arrived, first)
             db.execute("UPDATE unsent SET base = ?, changes = ? WHERE record = ?",
                        (_joined(others), msgspec.msgpack.encode(rest), n))
             again = True
@@ -142,7 +158,8 @@ def settled(db: Connection, space: int) -> None:
     db.execute("DELETE FROM unsent WHERE record IN (SELECT n FROM record WHERE space = ?)", (space,))
 
 
-def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes, first: bytes) -> list[RawChange]:
+def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: Sequence[RawChange],
+                 first: bytes) -> list[RawChange]:
     """Make what waits of a record once more, on what arrived; returns all other changes of it.
 
     First what was made anew, under its own names, then what this device wrote since.
@@ -154,8 +171,12 @@ def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes
     others = [change for change in everything if change.hash not in hashes]
     made: list[_Made] = []
     # What came in before this device's edits is in the record that they leave, and is no part of them.
-    built, known = _joined(_built_on(edits, others)), {change.hash for change in others}
-    there, left = base + arrived, base
+    built, known = _joined(_built_on([change for change, *_ in edits], others)), {change.hash for change in others}
+    # What was made anew before, and came in from another device that was the same one, is below what was made since.
+    came = {change.hash for change in arrived}
+    below = _built_on([*arrived, *(change for change, *_ in remade)], others)
+    left = base + _joined([change for change in below if change.hash not in came])
+    there = left + _joined(arrived)
     try:
         for part in (remade, edits):
             if part is edits:
@@ -194,9 +215,9 @@ def _waiting(rows: Rows, db: Connection, n: int, everything: Sequence[RawChange]
     return [made for made in own if made[0].hash in free and made[0].actor != rows.actor], edits
 
 
-def _built_on(edits: Sequence[_Made], others: Sequence[RawChange]) -> list[RawChange]:
-    """What of the other changes of a record, in causal order, this device's edits build on."""
-    needed = {hash for change, *_ in edits for hash in change.dependencies}
+def _built_on(some: Sequence[RawChange], others: Sequence[RawChange]) -> list[RawChange]:
+    """What of the other changes of a record, in causal order, some changes build on."""
+    needed = {hash for change in some for hash in change.dependencies}
     found: list[RawChange] = []
     for change in reversed(others):
         if change.hash in needed:
