@@ -342,6 +342,27 @@ async def test_a_write_that_gets_no_memory_is_undone_and_says_so(home: chez.Home
     assert (await notes.get("tea")).value["title"] == "Tea, green"
 
 
+@pytest.mark.parametrize(("outer", "inner"), [(64, 1), (1, 64)])
+def test_several_who_want_little_memory_have_what_the_most_generous_leaves_until_the_last_ends(
+        outer: int, inner: int) -> None:
+    """The limit is the process's: who comes later takes nothing from who was first, and who ends first lifts nothing.
+    """
+    db = connect(":memory:", bytes(32))
+
+    def takes(size: int) -> bool:
+        try:
+            return len(db.execute("SELECT zeroblob(?)", (size * 1024 * 1024,)).fetchone()[0]) > 0
+        except MemoryError:
+            return False
+
+    with little_heap(outer * 1024 * 1024):
+        with little_heap(inner * 1024 * 1024):
+            assert takes(16) and not takes(128)
+        assert not takes(128)
+    assert takes(128)
+    db.close()
+
+
 def test_only_who_asks_for_it_is_bounded() -> None:
     """Connections opened by many threads at once: those with ceilings have them, the others have none."""
     def length(bounded: bool) -> bool:

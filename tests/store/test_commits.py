@@ -1,6 +1,7 @@
 """When a commit shows and when it is durable: never later than what was promised of it."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -187,6 +188,22 @@ def test_parts_that_wait_together_are_done_by_one_call_and_fail_alone(kinds: lis
     assert len(puts.calls) == sum(1 if len(run) == 1 or all(good for _, good in run) else 1 + len(run) for run in runs)
     assert len(undone) == kinds.count(False) + sum(
         len(run) > 1 and not all(good for _, good in run) for run in runs)
+
+
+def test_what_ended_the_transaction_of_parts_is_what_is_told() -> None:
+    """On a full disk SQLite may undo all of it by itself: nothing is undone twice, and the error is that one."""
+    db = sqlcipher3.connect(":memory:", isolation_level=None)
+
+    def full(db: Connection, parts: Sequence[object]) -> list[str]:
+        db.execute("ROLLBACK")
+        raise OSError(errno.ENOSPC, "no room")
+
+    async def waiting() -> list[Write]:
+        return [part_of(full, n, asyncio.get_running_loop().create_future()) for n in range(2)]
+
+    db.execute("BEGIN")
+    with pytest.raises(OSError, match="no room"):
+        carry_out(db, asyncio.run(waiting()), lambda: None)
 
 
 async def test_the_parts_of_a_commit_are_durable_when_they_answer(database: Database) -> None:
