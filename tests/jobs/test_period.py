@@ -60,7 +60,15 @@ def test_an_instant_is_in_the_window_of_its_day(zone: str, instant: datetime, mi
     assert first <= text < end
 
 
-def test_an_unknown_zone_is_said_so() -> None:
-    """A zone that this device has no table of is a typed refusal."""
-    with pytest.raises(NotAllowed, match="Europe/Atlantis"):
-        closed_day(window(zone="Europe/Atlantis"), date(2026, 11, 26))
+@pytest.mark.parametrize("zone", ["Europe/Atlantis", "America/Indiana"])
+def test_an_unknown_zone_is_said_so(zone: str) -> None:
+    """A zone that this device has no table of, or that is a folder of others, is a typed refusal."""
+    with pytest.raises(NotAllowed, match=zone):
+        closed_day(window(zone=zone), date(2026, 11, 26))
+
+
+def test_no_day_is_held_back_longer_than_where_it_still_goes_on() -> None:
+    """From Honolulu eastwards a zone's day is over a day later everywhere; further behind, one more is waited for."""
+    closed = {zone: closed_day(window(zone=f"Pacific/{zone}"), date(2026, 11, 26)).day
+              for zone in ("Kiritimati", "Honolulu", "Pago_Pago")}  # fmt: skip
+    assert closed == {"Kiritimati": 25, "Honolulu": 25, "Pago_Pago": 24}

@@ -107,6 +107,29 @@ async def test_instants_are_cut_at_the_midnights_of_the_zone(empty_home: chez.Ho
     assert [row[0] for row in found] == texts[1:3]
 
 
+@pytest.mark.parametrize(("zone", "last", "first", "after"), [
+    ("Europe/Paris", "2026-11-20T22:59", "2026-11-20T23:00", "2026-11-21T23:00"),
+    ("Europe/Paris", "2026-11-20T22:59:59", "2026-11-20T23", "2026-11-21T23:00:00Z"),
+    ("Asia/Kolkata", "2026-11-20T18:29:59.999", "2026-11-20T18:30", "2026-11-21T18:30"),
+    ("UTC", "2026-11-20T23:59Z", "2026-11-21", "2026-11-22"),
+    ("America/New_York", "2026-11-21", "2026-11-22", "2026-11-23"),
+])  # fmt: skip
+@pytest.mark.parametrize("until", ["run-date", "latest"])
+async def test_an_instant_is_of_its_day_however_it_is_written(
+    zone: str, last: str, first: str, after: str, until: str, empty_home: chez.Home
+) -> None:
+    """Without seconds, or as a day alone (its midnight in UTC), an instant is in the window of its own day, also where
+    that begins with it."""
+    await empty_home.collection("things").put_many([{"at": at, "n": 1} for at in (last, first)])
+    window = f'window = {{ field = "at", last = 1, zone = "{zone}", until = "{until}" }}'
+    day = date(2026, 11, 23)  # the day before it is the first of which it is sure that it is over everywhere
+    assert [row[0] for row in await rows(empty_home, reading(rest=window), day)] == [first]
+    await empty_home.collection("things").put({"at": after, "n": 1})
+    assert [row[0] for row in await rows(empty_home, reading(rest=window), day)] == [first]
+    later = date(2026, 11, 24 if until == "run-date" else 30)
+    assert [row[0] for row in await rows(empty_home, reading(rest=window), later)] == [after]
+
+
 async def test_shared_spaces_are_read_only_when_granted(empty_home: chez.Home) -> None:
     """By default only the private space is read; with "all" the others too, each row saying whose it is."""
     family = await empty_home.create_space("family")

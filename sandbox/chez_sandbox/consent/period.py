@@ -15,7 +15,7 @@ from chez.errors import NotAllowed
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.manifest import Window
 
-__all__ = ("Period", "bounds", "closed_day", "day_of", "on_grid", "period_of")
+__all__ = ("Period", "bounds", "closed_day", "day_of", "on_grid", "period_of", "shortest")
 
 _LATE: Final = timedelta(hours=-10)
 """Zones further behind than this end a day when in the first ones (+14 hours) the next day is over, too."""
@@ -68,7 +68,8 @@ def bounds(window: Window, period: Period) -> tuple[str, str]:
     """The texts between which a window's field lies: from the first, to before the second.
 
     ISO text compares like time. A day stands before every time on it, and an instant without its
-    "Z" or milliseconds before the same one with them. Raises OverflowError at the calendar's ends.
+    "Z", milliseconds or seconds before the same one with them: rows are compared with a bound's
+    `shortest` text. Raises OverflowError at the calendar's ends.
     """
     if window.zone == "local":
         return period.first.isoformat(), period.end.isoformat()
@@ -77,9 +78,21 @@ def bounds(window: Window, period: Period) -> tuple[str, str]:
     return first.replace(tzinfo=None).isoformat(), end.replace(tzinfo=None).isoformat()
 
 
+def shortest(bound: str) -> str:
+    """The shortest text of a bound's instant: no text of that instant stands before it, nor one of an earlier after."""
+    for nothing in (":00", ":00", "T00"):
+        if not bound.endswith(nothing):
+            break
+        bound = bound.removesuffix(nothing)
+    return bound
+
+
 def day_of(window: Window, text: str) -> date:
-    """The day, in the window's zone, of a field's text. Raises ValueError."""
-    if window.zone == "local" or len(text) == 10:
+    """The day, in the window's zone, of a field's text; a day alone is its midnight in UTC, as it is compared.
+
+    Raises ValueError.
+    """
+    if window.zone == "local":
         return date.fromisoformat(text[:10])
     instant = datetime.fromisoformat(text)
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(_zone(window.zone)).date()

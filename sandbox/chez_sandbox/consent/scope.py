@@ -20,7 +20,7 @@ from chez.query.followed import FOLLOWED
 from chez.records.types import OPEN
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
-from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
+from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of, shortest
 from chez_sandbox.manifest import Filter, Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
 
@@ -208,7 +208,7 @@ async def _table(
         if between is None:
             return Table(read.collection, columns, []), None
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]
-        values = [*values, *between]
+        values = [*values, *map(shortest, between)]
     shown = view - hidden
     chosen = [_quoted(field) if field in shown else "null" for field in columns]
     # The order of rows would tell of a field that is left out.
@@ -250,7 +250,7 @@ async def _between(
     # What is no day, the 31st of February, is that of no row: others may write any text.
     days = [*conditions, f"{field} glob '{_DAY}'", f"date(substr({field}, 1, 10)) = substr({field}, 1, 10)"]
     # Days to come would make a window that is not over.
-    before = bounds(window, Period(end, end))[1]
+    before = shortest(bounds(window, Period(end, end))[1])
     days.append(f"{field} < ?")
     for looked in range(NEWEST + 1):
         if looked == NEWEST:  # somebody left them on purpose: there may be any number
