@@ -195,6 +195,19 @@ async def test_a_message_is_delivered_once_in_the_journal(home: chez.Home, monke
     assert len(await home.journal.receipts("delivered")) == 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+async def test_a_grant_that_runs_is_refused_without_a_trace(home: chez.Home) -> None:
+    """However often a program asks for a run of a grant that is running, no descriptor is left of it."""
+    given = await grant(home, bundle())
+    async with authorise(home, given.grant.id, TODAY):
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(3):
+            with pytest.raises(NotAllowed, match="running"):
+                async with authorise(home, given.grant.id, TODAY):
+                    pass
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 async def test_a_damaged_grant_can_be_revoked(home: chez.Home) -> None:
     """Revoking works on a record that does not verify, and says that it did not; mending it changes nothing."""
     given = await grant(home, bundle())

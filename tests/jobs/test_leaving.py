@@ -168,10 +168,14 @@ async def test_what_was_withdrawn_leaves_as_none_in_its_place(home: chez.Home, r
             await withdraw(home, none)
 
 
-async def test_the_order_of_messages_tells_of_no_withdrawal(home: chez.Home, relay: Relay) -> None:
+@pytest.mark.parametrize("options", [{}, {"review": "within-the-grant", "hold_hours": 0, "slots": "at-once"}],
+                         ids=["held", "at once"])  # fmt: skip
+async def test_the_order_of_messages_tells_of_no_withdrawal(
+    home: chez.Home, relay: Relay, options: dict[str, Any]
+) -> None:
     """What was withdrawn leaves in the place that its result had among those of its time, not behind them."""
     for number in (1, 2, 3):
-        await run_held(home, number)
+        await run_held(home, number, **options)
     for number in (2, 1):
         await withdraw(home, (bytes([number]) * 16).hex())
     assert (await deliver(home, LATER)).sent == 3
@@ -257,6 +261,30 @@ async def test_of_a_damaged_grant_that_was_revoked_nothing_leaves(home: chez.Hom
     await run_held(home, 2)
     assert (await deliver(home, LATER)).sent == 1 and relay.outcomes() == ["result"]
     assert len(await home.journal.receipts("sending")) == 1
+
+
+async def test_a_grant_that_is_gone_holds_up_no_others_message(home: chez.Home, relay: Relay) -> None:
+    """A run that was cut off under a grant whose record another device purged has nobody to tell "none" to; the "none"
+    of another one is made and sent all the same."""
+    for number in (1, 2):
+        given = await grant(home, bundle(), number)
+        async with authorise(home, given.grant.id, TODAY) as run:
+            await run.execute(INSTANT)
+            (body,) = (one.body for one in await home.journal.receipts("run", grant=given.grant.id))
+        await home.journal.reserve({}, 1.0, "run", body | {"sequence": 2})
+    await home.collection(COLLECTION).purge("01" * 16)
+    made = await settle_all(home, TODAY)
+    assert [(one.grant, one.sequence, one.outcome) for one in made] == [("02" * 16, 2, "none")]
+    assert (await deliver(home, LATER)).sent == 3 and relay.outcomes() == ["none"] * 3
+
+
+async def test_a_beginning_of_two_grants_ids_withdraws_nothing(home: chez.Home) -> None:
+    """Of which one results are withdrawn has to be said; nothing is of either before that."""
+    ids = [(await run_held(home, number)).run[0] for number in (0x1A, 0x1B)]
+    with pytest.raises(NotFound, match="several grants begin with '1'"):
+        await withdraw(home, "1")
+    assert [one.outcome for one in await departures(home)] == ["result"] * 2
+    assert [one.grant for one in await withdraw(home, "1b")] == ids[1:]
 
 
 async def test_a_result_is_withdrawn_or_sent_whatever_races(

@@ -165,6 +165,10 @@ async def test_a_publisher_puts_no_rows_among_those_a_job_reads(tmp_path: Path) 
         await anna.collection(FOLLOWED).put({"kind": "dataset", "dataset": "things"}, id=space.id)
         assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
         assert await rows(anna, reading("open_things", rest=everything)) == [("theirs", 2)]
+        # What the person said to publish, and has no part in any more.
+        await anna.collection(FOLLOWED).put({"kind": "published", "dataset": "things"}, id=space.id)
+        assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
+
 
 @pytest.mark.parametrize("record", [{"at": "theirs", "n": 2}, {}], ids=["fields", "none"])
 async def test_a_collection_of_another_case_is_another(tmp_path: Path, record: dict[str, Any]) -> None:
