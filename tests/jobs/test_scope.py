@@ -88,14 +88,25 @@ async def test_a_day_that_there_is_not_is_not_the_newest(zone: str, bad: str, em
 
 
 @pytest.mark.parametrize("bad", ["2026-09-30T24:00:00.{}Z", "2026-09-30T12:00:00{}:99", "2026-09-30\0x{}",
-                                 "2026-09-30éx{}", "2026-09-30T10:00\0{}"])
+                                 "2026-09-30éx{}", "2026-09-30T10:00\0{}", "2026-09-30T10:00:{} ", "2026-09-{}"])
 async def test_however_many_times_that_there_are_not_are_none_the_newest(bad: str, empty_home: chez.Home) -> None:
     """Whoever may leave records may leave many of them; and those before them count, however they are written."""
     await empty_home.collection("things").put_many([
         {"at": at, "n": n} for n, at in enumerate(["2026-09-28T12:00", "2026-09-29T12:00:00.5+02:00"])])
-    await empty_home.collection("things").put_many([{"at": bad.format(n), "n": 9} for n in range(scope.NEWEST + 1)])
+    await empty_home.collection("things").put_many([{"at": bad.format(n), "n": 9} for n in range(31, 32 + scope.NEWEST)])
     window = 'window = { field = "at", last = 2, until = "latest", zone = "Europe/Paris" }'
     assert [row[1] for row in await rows(empty_home, reading(rest=window))] == [0, 1]
+
+
+async def test_a_window_by_the_newest_row_is_over_and_in_the_calendar(empty_home: chez.Home) -> None:
+    """A row that says another zone's time, and so a day that is not over, moves no window; one of the calendar's first
+    day, before which no window begins, is of none."""
+    window = 'window = { field = "at", last = 2, until = "latest", zone = "UTC" }'
+    await empty_home.collection("things").put({"at": "0001-01-01T12:00:00Z", "n": 0})
+    assert await rows(empty_home, reading(rest=window)) == []
+    texts = ["2026-11-21T12:00:00Z", "2026-11-22T23:30:00-23:00"]
+    await empty_home.collection("things").put_many([{"at": text, "n": 1} for text in texts])
+    assert [row[0] for row in await rows(empty_home, reading(rest=window))] == texts
 
 
 async def test_instants_are_cut_at_the_midnights_of_the_zone(empty_home: chez.Home) -> None:
@@ -235,9 +246,10 @@ async def test_more_rows_or_values_than_a_run_may_have_are_refused(
     both = parse_manifest(manifest_text(reads=READS + reading("diary", '"text"')))
     monkeypatch.setattr(scope, "MAX_CELLS", 2 * 96 + 1)
     assert [len(table.rows) for table in await granted_tables(home, both, TODAY)] == [96, 1]
-    monkeypatch.setattr(scope, "MAX_CELLS", 2 * 96)
-    with pytest.raises(NotAllowed, match="diary"):
-        await granted_tables(home, both, TODAY)
+    for most, over, named in ((2 * 96, both, "diary"), (2 * 96 - 1, parse_manifest(manifest_text()), "readings")):
+        monkeypatch.setattr(scope, "MAX_CELLS", most)
+        with pytest.raises(NotAllowed, match=named):
+            await granted_tables(home, over, TODAY)
 
 
 JOIN = b"""
