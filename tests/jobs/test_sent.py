@@ -9,7 +9,7 @@ from chez_sandbox.consent.sent import COLLECTION, CONTEXT, _Sent
 from chez_sandbox.consent.verbs import VERBS
 from tests.home.pairing import paired
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import NOW
+from tests.jobs.test_grants import NOW, THIEF
 from tests.relay.within import relay
 
 TRUE = _Sent(1, "00" * 16, 1, "mean-power", 1, bytes(32), "Example Energy Advice", NOW, 9.97, bytes(32))
@@ -29,6 +29,16 @@ async def test_what_no_device_can_have_sent_is_passed_over(tmp_path: Path) -> No
             body = msgspec.msgpack.encode(msgspec.structs.replace(TRUE, sequence=number + 1, **change))
             record = {"device": phone.device_id, "body": body, "signature": phone.sign(CONTEXT, body)}
             await phone.collection(COLLECTION).put(record, id=f"{number}")
+        # Of no device: whoever may write there signs as what he likes. And of the one that is asked, whose journal tells.
+        body = msgspec.msgpack.encode(msgspec.structs.replace(TRUE, sequence=99))
+        for number, (device, signature) in enumerate([
+            (THIEF.public, THIEF.sign(f"chez/1 application {CONTEXT}", body)),
+            (laptop.device_id, laptop.sign(CONTEXT, body)),
+            ([phone.device_id], phone.sign(CONTEXT, body)),
+            (phone.device_id, laptop.sign(CONTEXT, body)),
+        ]):
+            record = {"device": device, "body": body, "signature": signature}
+            await phone.collection(COLLECTION).put(record, id=f"forged {number}")
         await phone.sync(server.url)
         await laptop.sync(server.url)
         for language in ("en", "fr"):
