@@ -93,7 +93,8 @@ async def test_however_many_times_that_there_are_not_are_none_the_newest(bad: st
     """Whoever may leave records may leave many of them; and those before them count, however they are written."""
     await empty_home.collection("things").put_many([
         {"at": at, "n": n} for n, at in enumerate(["2026-09-28T12:00", "2026-09-29T12:00:00.5+02:00"])])
-    await empty_home.collection("things").put_many([{"at": bad.format(n), "n": 9} for n in range(31, 32 + scope.NEWEST)])
+    many = [{"at": bad.format(31 + n), "n": 9} for n in range(scope.NEWEST + 1)]
+    await empty_home.collection("things").put_many(many)
     window = 'window = { field = "at", last = 2, until = "latest", zone = "Europe/Paris" }'
     assert [row[1] for row in await rows(empty_home, reading(rest=window))] == [0, 1]
 

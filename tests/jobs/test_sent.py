@@ -5,12 +5,21 @@ from typing import Any
 
 import msgspec
 
-from chez_sandbox.consent.sent import COLLECTION, CONTEXT, _Sent
+import chez
+from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.run import authorise
+from chez_sandbox.consent.sent import COLLECTION, CONTEXT, _Sent, say_sent
 from chez_sandbox.consent.verbs import VERBS
 from tests.home.pairing import paired
+from tests.jobs.samples import LATER
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import NOW, THIEF
+from tests.jobs.test_grants import NOW, THIEF, TODAY, bundle, grant
+from tests.jobs.test_leaving import Relay
+from tests.jobs.test_leaving import relay as taken
 from tests.relay.within import relay
+
+__all__ = ("taken",)  # the fixture
 
 TRUE = _Sent(1, "00" * 16, 1, "mean-power", 1, bytes(32), "Example Energy Advice", NOW, 9.97, bytes(32))
 
@@ -29,7 +38,7 @@ async def test_what_no_device_can_have_sent_is_passed_over(tmp_path: Path) -> No
             body = msgspec.msgpack.encode(msgspec.structs.replace(TRUE, sequence=number + 1, **change))
             record = {"device": phone.device_id, "body": body, "signature": phone.sign(CONTEXT, body)}
             await phone.collection(COLLECTION).put(record, id=f"{number}")
-        # Of no device: whoever may write there signs as what he likes. And of the one that is asked, whose journal tells.
+        # Of no device, by whoever may write there; of the one that is asked, whose journal tells; and not its word.
         body = msgspec.msgpack.encode(msgspec.structs.replace(TRUE, sequence=99))
         for number, (device, signature) in enumerate([
             (THIEF.public, THIEF.sign(f"chez/1 application {CONTEXT}", body)),
@@ -45,3 +54,21 @@ async def test_what_no_device_can_have_sent_is_passed_over(tmp_path: Path) -> No
             told = await VERBS["job-left"](laptop, {"language": language}, Person(""))
             assert [(one["sequence"], one["time"], one["bits"]) for one in told["elsewhere"]] == [(1, NOW, 9.97)]
             assert any("Example Energy Advice" in line for line in told["words"])
+
+
+async def test_each_message_is_told_of_once(home: chez.Home, taken: Relay) -> None:
+    """Other devices are told of a message when its relay has it, and not again at the next one; where somebody purged
+    what was to be said of one, before it was, the next ones are told of all the same."""
+    given = await grant(home, bundle())
+    said = home.collection(COLLECTION)
+    await said.put({}, id=f"{given.grant.id} 2")
+    await said.purge(f"{given.grant.id} 2")
+    assert await say_sent(home) == 0
+    for sequence, news in ((1, 1), (2, 0), (3, 1)):
+        async with authorise(home, given.grant.id, TODAY) as run:
+            await run.execute(INSTANT)
+        assert await say_sent(home) == 0
+        assert (await deliver(home, LATER)).sent == 1
+        before = await said.count()
+        assert await say_sent(home) == 1 and await said.count() == before + news, sequence
+        assert await say_sent(home) == 0

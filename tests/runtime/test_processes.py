@@ -389,8 +389,10 @@ async def test_a_worker_that_never_stops_talking_is_not_listened_to() -> None:
         done = await converse(Child(None, ours), started, (), lambda rows, _: heard.append(rows))  # type: ignore[arg-type]
     await talking
     assert done.outcome is Outcome.CRASHED and len(heard) <= PROGRESS_STEPS + 1
+    assert set(heard) == {0}, "no more rows than there are"
 
 
+LONGEST = Limits().output - 2
 DONE = msgspec.msgpack.encode(Done(Outcome.OK, b'"text"', log="text"))
 
 
@@ -409,6 +411,26 @@ async def test_a_worker_that_says_what_is_no_text_or_nests_has_ended(said: bytes
         started = begin(None, b"{}", (), Limits(), b"s", "2026-11-24")
         done = await converse(Child(None, ours), started, (), None)  # type: ignore[arg-type]
     assert done.outcome is outcome
+
+
+@pytest.mark.parametrize(("done", "expected"), [
+    (Done(Outcome.TIME, b"1", "internal", 5), Done(Outcome.TIME, fuel=5)),
+    (Done(Outcome.FAILED, b"1", "internal", -5), Done(Outcome.FAILED, None, "internal")),
+    (Done(Outcome.OK, b"1", "internal", 10**18), Done(Outcome.OK, b"1", fuel=Limits().fuel)),
+    (Done(Outcome.OK, None, "", 10**18), Done(Outcome.REFUSED, fuel=Limits().fuel)),
+    (Done(Outcome.OK, b'"%s"' % (b"x" * LONGEST + b"x")), Done(Outcome.REFUSED)),
+    (Done(Outcome.OK, b'"%s"' % (b"x" * LONGEST)), Done(Outcome.OK, b'"%s"' % (b"x" * LONGEST))),
+], ids=["no result", "a failure", "fuel", "nothing", "too long", "the longest"])  # fmt: skip
+async def test_what_a_worker_says_beside_its_outcome_is_what_belongs_to_it(done: Done, expected: Done) -> None:
+    """One that was taken over hands out a value with a result alone, a code with a failure alone, and no more fuel and
+    no longer a value than its run could have."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    said = msgspec.msgpack.encode(done)
+    with ours, theirs:
+        theirs.sendall(len(said).to_bytes(4, "big") + said)
+        started = begin(None, b"{}", (), Limits(), b"s", "2026-11-24")
+        assert await converse(Child(None, ours), started, (), None) == expected  # type: ignore[arg-type]
 
 
 async def test_a_worker_hands_out_no_longer_log_than_an_honest_one() -> None:

@@ -97,6 +97,22 @@ def test_a_statement_beyond_select_is_refused(tables: Tables, sql: str) -> None:
     assert tables.query("select sum(watts) as s from readings", "[]") == '[{"s":30}]'
 
 
+@pytest.mark.parametrize("parameters", ["[9223372036854775808]", "[-9223372036854775809]", "[1, 2]", "[[1]]", "{}", "["])
+def test_parameters_that_can_not_be_bound_are_refused(tables: Tables, parameters: str) -> None:
+    """Numbers beyond 64 bits, too many or no scalars: the statement is refused, and the job goes on."""
+    with pytest.raises(Refusal):
+        tables.query("select ? as n", parameters)
+    assert tables.query("select ? as n", "[9223372036854775807]") == '[{"n":9223372036854775807}]'
+
+
+def test_a_row_is_as_long_as_its_table_has_columns(tables: Tables) -> None:
+    """Of a row that is none, nothing is taken: cells would stand under the names of others."""
+    for row in ((1,), (1, 2, 3)):
+        with pytest.raises(ValueError, match="as long as"):
+            tables.add(0, [(4, 40), row])
+    assert tables.query("select count(*) as n from readings", "[]") == '[{"n":3}]'
+
+
 async def test_refusals_reach_the_job(runtime: Runtime) -> None:
     """Inside a run every refused statement is an exception that the job can catch, and the run goes on."""
     source = "from chez_job import QueryError\n" + job(
