@@ -4,9 +4,10 @@ from datetime import date, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chez_sandbox.consent import schedule as turns
 from chez_sandbox.consent.at_work import MOST, OUT_OF_STEP, wait
 from chez_sandbox.consent.schedule import JITTER, Repeated, due, jitter, next_due, turn_after, turn_of
 from chez_sandbox.consent.scheduler import Look
@@ -29,6 +30,7 @@ def test_every_day_is_in_one_turn(schedule: str, day: date) -> None:
 
 
 @settings(max_examples=tries(40))
+@example("daily", timedelta(hours=3), "last", [0, 4])  # granted before the hour at which its turns begin
 @given(schedules, afters, st.sampled_from(["last", "all"]), st.lists(st.integers(0, 500), min_size=1, max_size=12))
 def test_no_turn_is_taken_twice_and_none_is_passed_over(
     schedule: Any, after: timedelta, catch_up: Any, hours: list[int]
@@ -56,6 +58,13 @@ def test_no_turn_is_taken_twice_and_none_is_passed_over(
             whole.append(turn)
             turn = turn_after(schedule, turn)
         assert ran == whole
+
+
+def test_of_years_in_which_nothing_ran_the_last_turns_are_caught_up_with() -> None:
+    """Who catches up with all takes a bounded number, in order: the older ones are let go of."""
+    now = datetime.combine(SINCE + timedelta(days=turns.MOST + 100), datetime.min.time())
+    found = due("daily", "all", since=SINCE, ran=[], now=now, after=timedelta())
+    assert found == [SINCE + timedelta(days=101 + number) for number in range(turns.MOST)]
 
 
 @given(schedules, afters)

@@ -156,7 +156,7 @@ class Tables:
             return self._select(sql, values)
         except MemoryError:
             raise Stop(Outcome.MEMORY, "a query used too much memory") from None
-        except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as problem:
+        except (sqlite3.Error, OverflowError, ValueError) as problem:
             if self._budget.steps > self._budget.limits.query_steps:
                 raise Stop(Outcome.FUEL, "queries took too many steps") from None
             if self._budget.expired():
