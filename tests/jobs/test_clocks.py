@@ -34,6 +34,15 @@ def test_the_time_is_that_of_before_until_it_is_believed() -> None:
     assert clock.time(90_000 + HOLD, 120 + HOLD) == 90_000 + HOLD
 
 
+def test_a_clock_that_is_set_again_has_to_stand_anew() -> None:
+    """Ahead for most of an hour and then less ahead, it is believed an hour after it stood so, not before."""
+    clock, day = WallClock(), 86_400.0
+    assert clock.believed(1e9, 0)
+    for boot, ahead, believed in ((10, 9 * day, False), (HOLD, 2 * day, False), (HOLD + 10, 2 * day, False),
+                                  (2 * HOLD - 1, 2 * day, False), (2 * HOLD, 2 * day, True)):  # fmt: skip
+        assert clock.believed(1e9 + boot + ahead, boot) is believed, boot
+
+
 @given(STEPS, st.integers(1, 10**9), st.integers(0, int(HOLD) - 1), st.booleans())
 def test_a_process_goes_on_with_what_the_one_before_it_knew(
     steps: list[tuple[int, int]], ahead: int, passed: int, again: bool

@@ -12,7 +12,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grant import MAX_STORED_BUNDLE, Grant, Granted
-from chez_sandbox.consent.grants import COLLECTION, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.grants import COLLECTION, damaged_grants, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.narrowing import Narrowing
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.run import GrantedRun, authorise, plan_of
@@ -278,3 +278,14 @@ def test_a_grants_fields_are_closed() -> None:
     for wrong in ([*fields, 1], [2, *fields[1:]], fields[:-3], [*fields[:-2], [[], [], 1], 0.5]):
         with pytest.raises(msgspec.ValidationError):
             msgspec.msgpack.decode(msgspec.msgpack.encode(wrong), type=Grant)
+
+
+@pytest.mark.parametrize("field", ["body", "signature", "bundle", "seed"])
+async def test_a_record_that_lacks_a_part_is_one_bad_grant(field: str, home: chez.Home) -> None:
+    """Without it, or with something else in its place, the record is named as damaged; the other grants are there."""
+    given = [await grant(home, bundle(), number) for number in (1, 2, 3)]
+    await tamper(home, given[0].grant.id, **{field: "text"})
+    async with home.collection(COLLECTION).edit(given[1].grant.id) as draft:
+        del draft[field]
+    assert await list_grants(home) == given[2:]
+    assert sorted(await damaged_grants(home)) == [one.grant.id for one in given[:2]]

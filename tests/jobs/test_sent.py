@@ -1,12 +1,18 @@
-"""What a person's devices say to each other of what they sent: heard where it can be, and no more."""
+"""What left, and what a person's devices say to each other of it: heard where it can be, and no more."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 import chez
+from chez.crypto import Kdf
+from chez.errors import RelayRefused
 from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.holdings import COLLECTION as ALLOWANCE
+from chez_sandbox.consent.holdings import holding_id
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.sent import COLLECTION, CONTEXT, _Sent, say_sent
 from chez_sandbox.consent.verbs import VERBS
@@ -15,7 +21,7 @@ from tests.jobs.samples import LATER
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, THIEF, TODAY, bundle, grant
-from tests.jobs.test_leaving import Relay
+from tests.jobs.test_leaving import Relay, run_held
 from tests.jobs.test_leaving import relay as taken
 from tests.relay.within import relay
 
@@ -70,5 +76,40 @@ async def test_each_message_is_told_of_once(home: chez.Home, taken: Relay) -> No
         assert await say_sent(home) == 0
         assert (await deliver(home, LATER)).sent == 1
         before = await said.count()
+        held = await home.collection(ALLOWANCE).get(holding_id(home.device_id)) if sequence > 1 else None
         assert await say_sent(home) == 1 and await said.count() == before + news, sequence
         assert await say_sent(home) == 0
+        assert await home.collection(ALLOWANCE).get(holding_id(home.device_id)) != held, "nor of what is left"
+
+
+async def test_a_restored_home_tells_of_each_message_once(home: chez.Home, taken: Relay, tmp_path: Path) -> None:
+    """What the device that it was sent stands in that one's journal, with the bytes: what that one said to the others
+    of the same message is not told beside it."""
+    given = await grant(home, bundle())
+    async with authorise(home, given.grant.id, TODAY) as run:
+        await run.release(await run.execute(INSTANT))
+    await deliver(home, LATER)
+    assert await say_sent(home) == 1
+    await home.backup(tmp_path / "backup")
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase="correct horse", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "again", passphrase="correct horse") as again:
+        told = await VERBS["job-left"](again, {}, Person(""))
+        assert [one["device"] for one in told["left"]] == [home.device_id.hex()]
+        assert [one for one in told["elsewhere"] if one["grant"] == given.grant.id] == []
+
+
+async def test_an_inbox_that_takes_nothing_holds_up_no_other_of_its_relay(
+    home: chez.Home, taken: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One provider's inbox is full, at a relay that many use: what is for the others leaves in the same round."""
+    first = await run_held(home, 1)
+    await run_held(home, 2)
+
+    async def put(address: Any, inbox: bytes, writer: Any, item: bytes) -> None:
+        if item == base64.b64decode(first.receipt.body["message"]):
+            raise RelayRefused("the inbox is full")
+        await taken.put(address, inbox, writer, item)
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    told = await deliver(home, LATER)
+    assert (told.sent, told.waiting) == (1, 1) and "full" in told.problem and len(taken.items) == 1
