@@ -253,3 +253,18 @@ async def test_a_person_pauses_and_resumes_by_verbs(home: chez.Home) -> None:
         (told,) = (await verbs.job_grants(home, {}, Person("")))["grants"]
         assert told["state"] == "running"
     assert len(await home.journal.receipts("resumption")) == 2
+
+
+@pytest.mark.parametrize("gone", [None, "", [], 0])
+async def test_a_record_that_does_not_say_stops_its_job(gone: object, home: chez.Home) -> None:
+    """A program that takes the map of pauses away, or the word that a grant is not revoked, starts no job by it: it is
+    paused till its person resumes it, and revoked for good."""
+    first, second = await grant(home, bundle(), 1), await grant(home, bundle(), 2)
+    await tamper(home, first.grant.id, pauses=gone)
+    assert (await load_grant(home, first.grant.id)).pauses
+    await resume_grant(home, first.grant.id, now=NOW)
+    assert not (await load_grant(home, first.grant.id)).pauses
+    await tamper(home, second.grant.id, revoked=gone)
+    await heed_all(home)
+    await tamper(home, second.grant.id, revoked=False)
+    assert (await load_grant(home, second.grant.id)).revoked
