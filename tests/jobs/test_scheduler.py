@@ -15,7 +15,7 @@ from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
-from chez_sandbox.consent.run import authorise
+from chez_sandbox.consent.run import authorise, withdraw
 from chez_sandbox.consent.scheduler import Look
 from tests.jobs.spending import spent
 from tests.jobs.test_atomic import INSTANT
@@ -86,6 +86,18 @@ async def test_a_job_waits_for_new_data_and_late_rows_change_nothing(
         await row(home, 23, 9999)
     assert [window for _, window in await runs(home)] == [[f"2026-11-{day}", f"2026-11-{day + 1}"] for day in read]
     assert len(await home.journal.receipts("release")) == len(read)
+
+
+async def test_a_period_that_was_run_is_not_run_again_the_next_day(home: chez.Home) -> None:
+    """A daily job over the newest day that has rows: while no row comes, the days after have nothing to run, also where
+    what was made of it was withdrawn."""
+    held = await allow(home, scheduled("daily"), review="hold", hold_hours=3)
+    await looked(home)
+    await withdraw(home, held.grant.id)
+    found = await looked(home, datetime(2026, 11, 25, 18))
+    assert found.departed == [] and found.problems == {} and len(await runs(home)) == 1
+    await row(home, 23)
+    assert len((await looked(home, datetime(2026, 11, 26, 18))).departed) == 1
 
 
 async def test_new_data_is_complete_where_all_that_is_waited_for_is(home: chez.Home) -> None:
