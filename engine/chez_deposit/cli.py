@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 import click
 import msgspec
 
+from chez.cli.asking import Seconds
 from chez.cli.group import Program
 from chez.cli.program import run
 from chez.cli.stopping import standing
@@ -261,7 +262,7 @@ def rejects(batch: str, key: Path, book: Path | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--wait", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
+@click.option("--wait", type=Seconds(0), default=2.0, show_default=True, metavar="SECONDS",
               help="How long to wait for the first one.")
 @click.option("--follow", is_flag=True, help="Go on waiting for more, until interrupted.")
 @KEY

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,17 @@ _FLAGS = {"listen": "listen", "data": "data", "names": "names", "space_quota": "
           "blob_quota": "quotas.blob_bytes", "nats": "cluster.nodes", "token_file": "token_file",
           "log_file": "log_file"}
 """The settings that have a flag of their own; `--set` says any."""
+
+
+class _Seconds(click.FloatRange):
+    """So many seconds; "nan", which lies in no range and out of none, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Raises `click.BadParameter`."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return found
 
 
 def _settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -192,7 +204,7 @@ def check(data: Path, as_json: bool) -> None:
 
 
 @main.command(short_help="Show what a relay does at this moment.")
-@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), metavar="SECONDS",
+@click.option("--interval", default=1.0, show_default=True, type=_Seconds(0.1, 3600), metavar="SECONDS",
               help="How often to look.")
 @click.option("--times", default=0, type=click.IntRange(min=0), help="Show it so often, then end; 0: until Ctrl-C.")
 @click.argument("status", required=False)

@@ -25,6 +25,28 @@ def test_no_number_is_no_number_of_seconds(chez: Chez) -> None:
     assert "'nan' is no number" in done.stderr
 
 
+def test_every_number_is_one(chez: Chez) -> None:
+    """Of a person's options that take a number none takes what is no number, or has no end; the home is not asked."""
+    for words in (("space", "checkpoint", "a", "--timeout"), ("job", "grant", "a", "--bits"),
+                  ("job", "grant", "a", "--epsilon"), ("job", "allowance", "give", "a", "a"),
+                  ("job", "allowance", "ask", "a")):
+        for word in ("nan", "inf", "-inf"):
+            told = chez.error(*words, *(("--", word) if words[-1] == "a" else (word,)), code=2)["message"]
+            assert word in told and ("is no number" in told or "not in the range" in told)
+
+
+@pytest.mark.parametrize("words", [
+    ("chez_sandbox.provider", "results", "--wait"), ("chez_deposit", "acks", "--wait"),
+    ("chez_relay", "top", "--interval")])
+def test_every_number_of_the_services_is_one(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Nor does an option of the other programs."""
+    for word in ("nan", "inf"):
+        done = subprocess.run([sys.executable, "-m", *words, word], cwd=tmp_path, capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 2
+        assert "is no number" in done.stderr or "not in the range" in done.stderr
+
+
 def test_shares_that_can_not_be_are_told_why(chez: Chez) -> None:
     """Five of three: the hint says which bound was broken."""
     assert "-k at most -n" in chez.error("recovery", "split", "-k", "5", "-n", "3", "--any-home")["hint"]

@@ -48,6 +48,12 @@ async def test_what_is_refused_is_not_shown() -> None:
     assert caught.value.message == "new is a text, not of the type bytes"
 
 
+async def test_nan_is_no_number_of_anything(home: chez.Home) -> None:
+    """It is of the type, and compares with nothing: a time-out of it would never end, or at once."""
+    with pytest.raises(InvalidValue, match="timeout is no number: it is NaN"):
+        await home.sync(timeout=float("nan"))
+
+
 def test_what_types_allow_passes() -> None:
     """A whole number for a number, None where it may be, any iterable for a sequence; and the function stays itself."""
 

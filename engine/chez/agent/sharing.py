@@ -108,7 +108,7 @@ async def space_archive(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 class _Checkpoint(Placed, frozen=True, kw_only=True):
-    timeout: float = 600.0
+    timeout: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
 
 
 async def space_checkpoint(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ("Asked", "Seconds")
+__all__ = ("Asked", "Number", "Seconds")
 
 
 class Asked(click.Option):
@@ -20,15 +20,21 @@ class Asked(click.Option):
                             value_proc=lambda given: self.process_value(ctx, given))
 
 
-class Seconds(click.FloatRange):
-    """So many seconds, from a tenth to a day; "nan", which lies in no range and out of none, is refused."""
+class Number(click.FloatRange):
+    """A number, and never "nan" or "inf": the one lies in no range and out of none, the other in any without an end."""
 
-    def __init__(self) -> None:
-        super().__init__(0.1, 86_400)
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Raises `click.BadParameter`."""
         found = super().convert(value, param, ctx)
-        if math.isnan(found):
+        if not math.isfinite(found):
             self.fail(f"{value!r} is no number.", param, ctx)
         return found
+
+
+class Seconds(Number):
+    """So many seconds, from a tenth (or `least`) to a day."""
+
+    def __init__(self, least: float = 0.1) -> None:
+        super().__init__(least, 86_400)

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from chez.cli.asking import Number
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
@@ -25,7 +26,7 @@ def allowance(ctx: click.Context, language: Language) -> None:
 @allowance.command()
 @click.argument("device")
 @click.argument("account", required=False)
-@click.argument("amount", type=float, required=False)
+@click.argument("amount", type=Number(), required=False)
 @click.option("--yes", is_flag=True, help="Give what the device asks for without asking you (for scripts).")
 @LANGUAGE
 @click.pass_context
@@ -43,7 +44,7 @@ def give(
 
 @allowance.command()
 @click.argument("what")
-@click.argument("amount", type=float, required=False)
+@click.argument("amount", type=Number(), required=False)
 @click.option("--runs", type=int, default=1, show_default=True, help="For so many runs of the grant.")
 @LANGUAGE
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from chez.cli.asking import Number
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
@@ -106,8 +107,8 @@ def _preview(shown: dict[str, Any], language: Language) -> list[str]:
 @BUNDLE
 @click.option("--days", type=int, default=365, show_default=True, help="For how many days from today.")
 @click.option("--runs", type=int, help="At most so many runs (default: what the job asks for).")
-@click.option("--bits", type=float, help="At most so many bits over all runs.")
-@click.option("--epsilon", type=float, help="At most so much epsilon over all windows, where values are noised.")
+@click.option("--bits", type=Number(), help="At most so many bits over all runs.")
+@click.option("--epsilon", type=Number(), help="At most so much epsilon over all windows, where values are noised.")
 @DROP
 @WINDOW
 @click.option("--within-the-grant", is_flag=True, help="Release results without asking each time.")

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from chez import inboxes
+from chez.cli.asking import Seconds
 from chez.cli.context import add_common
 from chez.cli.stopping import standing
 from chez.cli.terminal import json_line, say, say_lines
@@ -55,7 +56,7 @@ ATTEMPTS: Final = 5
 @click.option("--follow", is_flag=True, help="Go on waiting for more, through losses of the relay.")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Seconds(0),
     default=2.0,
     show_default=True,
     metavar="SECONDS",

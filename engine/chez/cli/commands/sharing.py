@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from chez.cli.asking import Seconds
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import Terminal, json_line, safe, say, table
@@ -178,7 +179,8 @@ def rotate(ctx: click.Context, name: str) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--timeout", default=600.0, show_default=True, metavar="SECONDS", help="How long it may take.")
+@click.option("--timeout", type=Seconds(), default=600, show_default=True, metavar="SECONDS",
+              help="How long it may take.")
 @click.pass_context
 def checkpoint(ctx: click.Context, name: str, timeout: float) -> None:
     """Write what is at a space's relay smaller: new devices begin with it, and entries that it has are dropped."""
