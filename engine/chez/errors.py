@@ -40,6 +40,8 @@ holds a key, a passphrase or content; both may be shown to a person.
 
 from typing import ClassVar
 
+from chez.shown import brief
+
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "ImportStopped", "InvalidValue", "KeyringUnavailable",
@@ -53,15 +55,16 @@ class ChezError(Exception):
     """The root of all errors of Chez; raised only through its subclasses.
 
     `message` says what happened and why, `hint` what to do next (it may be empty);
-    `recoverable` tells whether the same call may succeed later unchanged.
+    `recoverable` tells whether the same call may succeed later unchanged. What a message quotes is shortened
+    in the middle where it is too long to be read.
     """
 
     recoverable: ClassVar[bool] = False
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message = message
-        self.hint = hint
-        super().__init__(message, hint)
+        self.message: str = brief(message)
+        self.hint: str = brief(hint)
+        super().__init__(self.message, self.hint)
 
     @property
     def code(self) -> str:

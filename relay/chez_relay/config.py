@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chez_relay.errors import BadConfiguration
+from chez_relay.errors import LONGEST, BadConfiguration
 from chez_relay.limits import Limits
 from chez_relay.settings import SETTINGS, Setting, parse_address
 from chez_relay.storage import Quotas
@@ -208,9 +208,11 @@ def _value(one: Setting, given: object, origin: str) -> Value:
 
 def _said(given: object) -> str:
     try:
-        return _open(repr(given))
+        text = repr(given)
     except ValueError:  # Python writes no whole number of thousands of digits
         return "a number of thousands of digits"
+    # A part of it might show a secret that `_open` hides in the whole, which takes it the square of the length.
+    return _open(text) if len(text) <= LONGEST else f"something of {len(text):,} characters"
 
 
 # --- for people ---------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import click
 
-from chez_relay.errors import RelayError
+from chez_relay.errors import LONGEST, RelayError
 
 __all__ = ("Program",)
 
@@ -116,7 +116,13 @@ def _usage(wrong: click.UsageError, as_json: bool) -> int:
     return 2
 
 
+def _brief(text: str) -> str:
+    """Text of which the middle is left out where it is too long to be read: it quotes what was given."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST // 2]} […] {text[-LONGEST // 4:]}"
+
+
 def _tell(code: str, message: str, hint: str, as_json: bool) -> None:
+    message, hint = _brief(message), _brief(hint)
     if as_json:
         click.echo(json.dumps({"error": {"code": code, "message": message, "hint": hint}}), err=True)
         return

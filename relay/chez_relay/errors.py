@@ -14,8 +14,10 @@ Messages carry no handle, no address and no content: they may be logged.
 import enum
 import errno
 import os
+from typing import Final
 
-__all__ = ("BadConfiguration", "ClusterFailed", "Code", "RelayError", "StorageFailed", "StoreUnusable", "in_words")
+__all__ = ("LONGEST", "BadConfiguration", "ClusterFailed", "Code", "RelayError", "StorageFailed", "StoreUnusable",
+           "in_words")
 
 
 class Code(enum.StrEnum):
@@ -74,6 +76,10 @@ class Code(enum.StrEnum):
     """No protocol version in common. Closes the connection."""
     WRONG_RELAY = "wrong_relay"
     """The name dialled is none of this relay's. Closes the connection."""
+
+
+LONGEST: Final = 1000
+"""Characters of an error: a sentence and a long path, and less than a screen."""
 
 
 class RelayError(Exception):

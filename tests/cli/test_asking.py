@@ -47,6 +47,21 @@ def test_every_number_of_the_services_is_one(words: tuple[str, ...], tmp_path: P
         assert "is no number" in done.stderr or "not in the range" in done.stderr
 
 
+def test_an_error_is_no_longer_than_can_be_read(chez: Chez) -> None:
+    """What it quotes is shortened in the middle, whoever refuses: both ends tell what was given, in each language."""
+    long = "begin" + "x" * 100_000 + "end"
+    for words in (("put", "notes", long, "title=Tea"), ("ls", "notes", "--limit", long), (long,), ("lock", long),
+                  ("space", "show", long)):
+        told = chez.error(*words, code=2 if words[0] in ("ls", "lock", long) else 1)
+        assert "begin" in told["message"] and "end" in told["message"] and " […] " in told["message"], words[0]
+        assert len(told["message"]) < 2000 and len(told["hint"]) < 2000
+    done = subprocess.run([sys.executable, "-m", "chez_relay", "serve", "--listen", long], capture_output=True,
+                          text=True, check=False)
+    assert "listen wants HOST:PORT, not something of 100,010 characters" in done.stderr
+    done = subprocess.run([sys.executable, "-m", "chez_relay", long], capture_output=True, text=True, check=False)
+    assert "begin" in done.stderr and "end" in done.stderr and len(done.stderr) < 2000
+
+
 def test_shares_that_can_not_be_are_told_why(chez: Chez) -> None:
     """Five of three: the hint says which bound was broken."""
     assert "-k at most -n" in chez.error("recovery", "split", "-k", "5", "-n", "3", "--any-home")["hint"]

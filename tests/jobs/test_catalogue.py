@@ -43,6 +43,15 @@ def test_every_sentence_is_in_both_languages() -> None:
         assert not name.startswith("head.") or max(map(len, said)) <= 8, name
 
 
+def test_what_a_sentence_quotes_is_short_in_each_language() -> None:
+    """Both ends of it, and the sentence around it whole: an error is read by a person."""
+    for language, words in (("en", "no grant begins with"), ("fr", "aucune autorisation ne commence par")):
+        failed = catalogue.refused(InvalidValue, "unknown", id="begin" + "x" * 1_000_000 + "end")
+        say_again(failed, language)  # type: ignore[arg-type]
+        assert failed.message.startswith(words) and "begin" in failed.message and "end" in failed.message
+        assert len(failed.message) < 2000
+
+
 def named(tree: ast.AST) -> Iterator[str]:
     """The names of the catalogue that a module's calls name."""
     for call in ast.walk(tree):

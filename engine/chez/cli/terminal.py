@@ -17,6 +17,7 @@ import msgspec
 
 from chez.cli.context import Settings
 from chez.errors import NotAllowed
+from chez.shown import brief
 
 __all__ = ("Terminal", "error", "folded", "json_line", "json_text", "safe", "say", "say_lines", "say_told",
            "shown_at", "table", "value_text", "when")
@@ -184,6 +185,7 @@ def when(time: str | None) -> str:
 
 def error(settings: Settings, code: str, message: str, hint: str, program: str = "chez") -> None:
     """Print an error of a program: a line and its hint, or for programs one line of JSON, on standard error."""
+    message, hint = brief(message), brief(hint)  # an error of the command line quotes it whole
     if settings.json:
         click.echo(json_text({"error": {"code": code, "message": message, "hint": hint}}), err=True)
         return

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from chez.errors import ChezError
 from chez.phrasing import Figure, filled
+from chez.shown import brief
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.broken import BROKEN
 from chez_sandbox.consent.phrases.changes import CHANGES
@@ -55,7 +56,8 @@ class Phrase(str):
     values: dict[str, Any]
 
     def __new__(cls, key: str, **values: Any) -> "Phrase":
-        """The sentence of this name."""
+        """The sentence of this name; what it quotes is shortened as in any error, in each language alike."""
+        values = {name: brief(value) if type(value) is str else value for name, value in values.items()}
         made = super().__new__(cls, phrase("en", key, **values))
         made.key, made.values = key, values
         return made
