@@ -14,6 +14,7 @@ import msgspec
 
 from chez.crypto import SealingKey, SigningKey
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.shown import UNREADABLE, UNWRITABLE
 from chez_wire.login import inbox_of
 
 __all__ = ("Seed", "Seeds", "load_key_file", "save_key_file")
@@ -85,7 +86,7 @@ def save_key_file(path: Path, keys: msgspec.Struct) -> None:
     except FileExistsError:
         raise HomeExists(f"{path} exists", "a key is never overwritten: choose another name") from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be written: {error.strerror}", UNWRITABLE) from None
 
 
 def load_key_file(path: Path, type: type[T], *, whose: str, made_by: str) -> T:
@@ -100,10 +101,11 @@ def load_key_file(path: Path, type: type[T], *, whose: str, made_by: str) -> T:
     except FileNotFoundError:
         raise NotFound(f"there is no key file {path}", f"{made_by} makes one") from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key")
     try:
         return msgspec.json.decode(text, type=type)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidValue(f"{path} is not {whose} key file") from None
+        raise InvalidValue(f"{path} is not {whose} key file",
+                           "is it the right file? a key file is what the command that made the key wrote") from None

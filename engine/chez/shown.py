@@ -10,13 +10,20 @@ A sentence that quotes what it was given stays one that can be read (`brief`).
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ("LONGEST", "WIDTH", "brief", "listed")
+__all__ = ("LONGEST", "NO_FILE", "NO_RECORD", "UNREADABLE", "UNWRITABLE", "WIDTH", "brief", "listed")
 
 WIDTH: Final = 80
 """Characters of a list of names."""
 
 LONGEST: Final = 1000
 """Characters of a line of an error: a sentence and a long path, and less than a screen."""
+
+NO_FILE: Final = "Look how it is written there, capitals too; a relative path begins in the folder that you are in."
+UNREADABLE: Final = "Is it a file, and may you read it? `ls -l` tells."
+UNWRITABLE: Final = "Is there room, and may you write there? `df` and `ls -ld` tell."
+"""What to do next about a file, whoever was given its name."""
+
+NO_RECORD: Final = "Look at its id, and in which collection and space it is; a deleted one may be in the trash."
 
 
 def brief(text: str) -> str:

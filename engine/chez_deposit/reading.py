@@ -19,6 +19,7 @@ import msgspec
 
 from chez.deposits.types import Checked, RecordType
 from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.shown import NO_FILE, UNREADABLE
 from chez_deposit.book import Book
 
 __all__ = ("Staged", "bounded_lines", "stage")
@@ -66,9 +67,9 @@ def stage(book: Book, path: Path, *, batch: str | None = None, collection: str |
             n = _begin(book, id, digest)
             _read(book, n, file, collection)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from None
     records, rejected = book.db.execute("SELECT records, rejected FROM batch WHERE n = ?", (n,)).fetchone()
     return Staged(id, records, rejected)
 

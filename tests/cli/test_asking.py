@@ -1,5 +1,6 @@
 """What is asked for, and what is refused before anything is: options, numbers, places that are taken."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chez import cli, errors
 from chez_sandbox.bundle import MAX_BUNDLE
 from tests.cli.support import Chez, beside
 
@@ -45,6 +47,34 @@ def test_every_number_of_the_services_is_one(words: tuple[str, ...], tmp_path: P
                               check=False)
         assert done.returncode == 2
         assert "is no number" in done.stderr or "not in the range" in done.stderr
+
+
+def test_what_is_refused_says_what_to_do_next(chez: Chez, tmp_path: Path) -> None:
+    """A file that is not there, what is no JSON, an id of nothing, nothing to undo: each with a hint."""
+    (tmp_path / "no.json").write_text("title: Tea")
+    chez.run("put", "notes", "tea", "title=Tea")
+    missing, nobody = str(tmp_path / "missing"), ("notes", "nobody")
+    for words in (("put", "notes", "--file", missing), ("put", "notes", "--file", str(tmp_path / "no.json")),
+                  ("import", missing), ("attach", "notes", "tea", "file", missing), ("data", "add", ""),
+                  ("get", *nobody), ("rm", *nobody), ("undo", *nobody), ("history", *nobody), ("undelete", *nobody),
+                  ("edit", "notes", "tea", "--unset", "cups"), ("put", "", "a=1"), ("contact", "add", missing)):
+        told = chez.error(*words)
+        assert told["hint"], (words, told)
+    chez.run("undo", "notes", "tea")
+    assert "this device" in chez.error("undo", "notes", "tea")["hint"]
+    assert chez.error("redo", "notes", "nobody")["hint"]
+
+
+def test_each_error_of_a_command_says_what_to_do_next() -> None:
+    """But what somebody was asked, and said no to."""
+    found = []
+    for path in Path(cli.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            kind = getattr(errors, call.func.id, None) if isinstance(call, ast.Call) and isinstance(
+                call.func, ast.Name) else None
+            if isinstance(kind, type) and issubclass(kind, errors.ChezError) and len(call.args) < 2:
+                found.append((path.name, call.lineno, ast.unparse(call)))
+    assert [one for one in found if "nothing was" not in one[2]] == []
 
 
 def test_an_error_is_no_longer_than_can_be_read(chez: Chez) -> None:

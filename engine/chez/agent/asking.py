@@ -54,7 +54,8 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
             name = "name" if length["name"] == "which" else length["name"].replace("_", " ")
             raise InvalidValue(f"the {name} is empty" if length["which"] == ">=" and length["size"] == "1" else
                                f"the {name} must have {'at least' if length['which'] == '>=' else 'at most'} "
-                               f"{length['size']} characters") from None
+                               f"{length['size']} characters",
+                               "give at least one character") from None
         raise InvalidValue(f"wrong parameters: {error}") from None
 
 

@@ -151,7 +151,8 @@ async def resolve(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         raise NotFound(f"the record {asked.id!r} has no conflict in {asked.field!r}",
                        "chez conflicts lists those that there are")
     if asked.number > len(conflict.versions):
-        raise InvalidValue(f"{asked.field!r} has {len(conflict.versions)} versions, not {asked.number}")
+        raise InvalidValue(f"{asked.field!r} has {len(conflict.versions)} versions, not {asked.number}",
+                           "`chez conflicts` numbers them, from 1")
     await collection.resolve(asked.id, asked.field, conflict.versions[asked.number - 1].choice)
     return {"collection": asked.collection, "id": asked.id, "field": asked.field}
 

@@ -90,7 +90,8 @@ async def edit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     collection = asked.of(home).collection(asked.collection)
     async with collection.edit(asked.id) as draft:
         if missing := [name for name in asked.unset if name not in draft]:
-            raise NotFound(f"the record {asked.id!r} has no field {missing[0]!r}")
+            raise NotFound(f"the record {asked.id!r} has no field {missing[0]!r}",
+                           "leave out what it has not: `chez get` shows the record")
         for name in asked.unset:
             del draft[name]
         draft.update(asked.set)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chez.agent.ui import Ui
 from chez.errors import ChezError, NotFound
+from chez.shown import NO_RECORD
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
@@ -28,9 +29,10 @@ def _telling(verb: "Verb") -> "Verb":
             return await verb(home, params, ui)
         except NotFound as error:
             collection, id = params.get("collection"), params.get("id")
-            if error.hint or not (isinstance(collection, str) and isinstance(id, str)):
+            if error.hint not in ("", NO_RECORD) or not (isinstance(collection, str) and isinstance(id, str)):
                 raise
-            raise NotFound(error.message, await _hint(home, home.space(params.get("space")), collection, id)) from None
+            found = await _hint(home, home.space(params.get("space")), collection, id)
+            raise NotFound(error.message, found or error.hint) from None
 
     return telling
 

@@ -21,6 +21,7 @@ from chez.blobs import tables
 from chez.blobs.format import CHUNK, Piece, Sealer
 from chez.blobs.shared import Shared
 from chez.errors import ChezError, InvalidValue, NotFound
+from chez.shown import NO_FILE
 from chez.store.database import Connection
 from chez.store.disk import disk_error
 
@@ -183,7 +184,8 @@ async def _parts(source: Source) -> AsyncIterator[tuple[bytes, int]]:
     elif isinstance(source, AsyncIterable):
         async for data in source:
             if not isinstance(data, bytes | bytearray | memoryview):
-                raise InvalidValue(f"a stream of an attachment gives bytes, not {type(data).__name__}")
+                raise InvalidValue(f"a stream of an attachment gives bytes, not {type(data).__name__}",
+                                   "Give an asynchronous iterator of bytes, or bytes, or a path.")
             yield bytes(data), 0
     else:
         raise InvalidValue(f"{type(source).__name__} can't be attached", "Give a path, bytes, or a stream of bytes.")
@@ -199,7 +201,7 @@ async def _file(path: Path) -> AsyncIterator[tuple[bytes, int]]:
         finally:
             file.close()
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
         raise disk_error(error, f"{path} can't be read") from None
 

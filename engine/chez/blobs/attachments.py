@@ -111,7 +111,8 @@ class Blobs:
         size = blob.size
         stop = size if end is None else min(end, size)
         if start < 0 or (end is not None and end < start):
-            raise InvalidValue(f"bytes {start} to {end} are no part of an attachment")
+            raise InvalidValue(f"bytes {start} to {end} are no part of an attachment",
+                               "Begin at 0 or later, and end after that, or with None at its end.")
         async with reading(self._shared, blob, self._relays()) as reader:
             if (start, stop) == (0, size):
                 async for part in self._whole(reader):

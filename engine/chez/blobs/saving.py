@@ -35,7 +35,7 @@ class Target:
         try:
             file = await _created(new)
         except FileNotFoundError:
-            raise NotFound(f"there is no folder {path.parent}") from None
+            raise NotFound(f"there is no folder {path.parent}", "Make the folder first, or name another.") from None
         except OSError as error:
             raise disk_error(error, f"{path} can't be written") from None
         try:

@@ -14,6 +14,7 @@ import click
 from chez.cli.context import Settings
 from chez.cli.terminal import say
 from chez.errors import ChezError, HomeLocked, HomeMissing, InvalidValue, NotFound
+from chez.shown import NO_FILE, UNREADABLE
 
 __all__ = ("choose", "from_pipe", "read", "unlock")
 
@@ -94,9 +95,9 @@ def _from_file(path: Path) -> str:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise NotFound(f"there is no passphrase file {path}") from None
+        raise NotFound(f"there is no passphrase file {path}", NO_FILE) from None
     except OSError as error:
-        raise InvalidValue(f"the passphrase file {path} can't be read: {error.strerror}") from None
+        raise InvalidValue(f"the passphrase file {path} can't be read: {error.strerror}", UNREADABLE) from None
     if stat.S_ISREG(mode) and mode & 0o077:
         say(f"warning: others on this machine may read {path}; chmod 600 keeps it yours", err=True)
     return _decode(data, str(path), whole=False)
@@ -104,13 +105,15 @@ def _from_file(path: Path) -> str:
 
 def _decode(data: bytes, source: str, *, whole: bool) -> str:
     if len(data) > MAX_BYTES:
-        raise InvalidValue(f"the passphrase in {source} is longer than {MAX_BYTES} bytes")
+        raise InvalidValue(f"the passphrase in {source} is longer than {MAX_BYTES} bytes",
+                           "is it the right file? its first line is the passphrase")
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise InvalidValue(f"the passphrase in {source} is not UTF-8 text") from None
+        raise InvalidValue(f"the passphrase in {source} is not UTF-8 text",
+                           "is it the right file? its first line is the passphrase, as UTF-8") from None
     if not whole:
         text = text.split("\n", 1)[0].removesuffix("\r")
     if not text:
-        raise InvalidValue(f"the passphrase in {source} is empty")
+        raise InvalidValue(f"the passphrase in {source} is empty", "write it into the first line")
     return text

@@ -10,12 +10,15 @@ import click
 import msgspec
 
 from chez.errors import InvalidValue, NotFound
+from chez.shown import NO_FILE, UNREADABLE
 
 __all__ = ("condition", "documents", "duration", "is_data", "json_object", "pairs", "word_value")
 
 _PAIR: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _CONDITION: Final = re.compile(r"([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL)
 
+
+RECORD: Final = 'a record looks like {"title": "Tea"}'
 
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -71,7 +74,7 @@ def json_object(text: str | bytes, source: str) -> dict[str, Any]:
     """The one record in a JSON text. Raises `InvalidValue`."""
     value = _decode(text, source)
     if not isinstance(value, dict):
-        raise InvalidValue(f"{source} is no JSON object", "a record looks like {\"title\": \"Tea\"}")
+        raise InvalidValue(f"{source} is no JSON object", RECORD)
     return value
 
 
@@ -85,9 +88,9 @@ def documents(path: Path) -> list[dict[str, Any]]:
         with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
-        raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
+        raise InvalidValue(f"{path} can't be read: {error.strerror}", UNREADABLE) from None
     if len(data) > MAX_FILE:
         raise InvalidValue(f"{source} has more than {MAX_FILE >> 20} MiB", "put it in parts")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -96,12 +99,12 @@ def documents(path: Path) -> list[dict[str, Any]]:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2:
-            raise InvalidValue(f"{source} is no JSON: {error}") from None
+            raise InvalidValue(f"{source} is no JSON: {error}", RECORD) from None
         return [json_object(line, f"line {number} of {source}") for number, line in lines]
     records = whole if isinstance(whole, list) else [whole]
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
-            raise InvalidValue(f"record {number} of {source} is no JSON object")
+            raise InvalidValue(f"record {number} of {source} is no JSON object", RECORD)
     return records
 
 
@@ -109,4 +112,4 @@ def _decode(text: str | bytes, source: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise InvalidValue(f"{source} is no JSON: {error}") from None
+        raise InvalidValue(f"{source} is no JSON: {error}", RECORD) from None

@@ -15,6 +15,7 @@ import click
 
 from chez.cli.terminal import say, say_lines, shown_at
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound
+from chez.shown import NO_FILE, UNREADABLE
 
 __all__ = ("ASKED_BACK", "columns", "confirm_words", "read_shares", "read_words", "refuse_file", "show_words",
            "wipe_screen", "write_private")
@@ -162,14 +163,16 @@ def _from(file: Path | None) -> str:
             with open(file, "rb") as opened:
                 data = opened.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise InvalidValue(f"{file or 'the input'} is too long to hold words")
+            raise InvalidValue(f"{file or 'the input'} is too long to hold words",
+                               "is it the right file? it holds the 24 words")
         return data.decode()
     except FileNotFoundError:
-        raise NotFound(f"there is no file {file}") from None
+        raise NotFound(f"there is no file {file}", NO_FILE) from None
     except OSError as error:
-        raise InvalidValue(f"{file or 'the input'} can't be read: {error.strerror}") from None
+        raise InvalidValue(f"{file or 'the input'} can't be read: {error.strerror}", UNREADABLE) from None
     except UnicodeDecodeError:
-        raise InvalidValue(f"{file or 'the input'} is not UTF-8 text") from None
+        raise InvalidValue(f"{file or 'the input'} is not UTF-8 text",
+                           "is it the right file? it holds the 24 words") from None
 
 
 def refuse_file(path: Path) -> None:

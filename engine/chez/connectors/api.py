@@ -29,6 +29,7 @@ from typing import BinaryIO, Final, Protocol, runtime_checkable
 import msgspec
 
 from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.shown import NO_FILE, UNREADABLE
 
 __all__ = (
     "HASHED", "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "ArchiveConnector", "Connector", "Found", "Item",
@@ -162,7 +163,7 @@ def open_source(path: Path, heard: Callable[[int], None] | None = None) -> tuple
         if not path.is_file():
             if path.exists():
                 raise InvalidValue(f"{path} is not a file", "Name one file that a service let you download.")
-            raise NotFound(f"there is no file {path}")
+            raise NotFound(f"there is no file {path}", NO_FILE)
         file = path.open("rb")
         try:
             digest, size = hashlib.sha256(), 0
@@ -176,7 +177,7 @@ def open_source(path: Path, heard: Callable[[int], None] | None = None) -> tuple
             file.close()
             raise
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from error
     if not size:
         file.close()
         raise InvalidValue(f"{path} is empty", "Use another file, or have this one made again by whoever it is from.")

@@ -29,6 +29,7 @@ from chez.connectors.api import HASHED, Reject, Source, excerpt, open_source
 from chez.connectors.archive import MAX_DIRECTORY, MAX_MEMBERS
 from chez.connectors.positioned import Positioned
 from chez.errors import InvalidValue, StorageFailed
+from chez.shown import UNREADABLE
 
 __all__ = ("MAX_FOLDERS", "FolderZip", "folder_of", "left_out", "open_export")
 
@@ -54,7 +55,7 @@ def open_export(path: Path, heard: Callable[[int], None] | None = None) -> tuple
     try:
         made = FolderZip(path, heard)
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from error
     name = path.resolve().name.encode("utf-8", "replace").decode()
     return io.BufferedReader(made, _BUFFER), Source(name, made.sha256, made.size)
 

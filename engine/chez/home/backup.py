@@ -32,6 +32,7 @@ from chez.home.exporting import OnProgress, on_loop
 from chez.home.names import check_path
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.shown import NO_FILE, UNREADABLE
 from chez.store.checks import store_problems
 from chez.store.database import Connection, Database
 from chez.store.disk import disk_error, name_file, sync_folder
@@ -317,6 +318,6 @@ def open_backup(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from None

@@ -36,7 +36,8 @@ def collection_in(engine: Engine, what: str | type[Any], name: str | None, index
     elif isinstance(what, type) and issubclass(what, msgspec.Struct):
         named, kind = name or collection_of(what), what
     else:
-        raise InvalidValue("a collection is named by text or by a msgspec Struct")
+        raise InvalidValue("a collection is named by text or by a msgspec Struct",
+                           "Call it home.collection(\"notes\"), or with a Struct: home.collection(Note).")
     return Collection(engine, check_collection(named), kind, indexes, search, version=version, migrations=migrations)
 
 

@@ -34,6 +34,7 @@ from chez.records.conflicts import Conflict
 from chez.records.feed import FeedPage
 from chez.records.trash import Trashed
 from chez.records.typed import Migration
+from chez.shown import NO_FILE
 from chez.spaces.public import Address
 from chez.sync.connection import relay_name
 from chez.sync.room import LEAST_BYTES, Room, give_room, room_of
@@ -166,7 +167,7 @@ class Space:
                           progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         if path == "":  # which as a path is the working directory
-            raise NotFound("an empty name is that of no file")
+            raise NotFound("an empty name is that of no file", NO_FILE)
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
             return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress,

@@ -280,7 +280,7 @@ def _with_text(path: tuple[str, ...], operator: str, value: str) -> Sql:
 
 def _prefix(path: tuple[str, ...], value: Any) -> Sql:
     if not isinstance(value, str):
-        raise InvalidValue(f"a prefix is text, not {type(value).__name__}")
+        raise InvalidValue(f"a prefix is text, not {type(value).__name__}", "Compare a number with ==, <, <=, > or >=.")
     left, text, params = column(path), f"{column(path)} >= ?", [value]
     if (end := _after(value)) is not None:
         text, params = f"{text} AND {left} < ?", [value, end]

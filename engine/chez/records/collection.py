@@ -27,6 +27,7 @@ from chez.records.session import WITHIN, Typing, typing
 from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
+from chez.shown import NO_RECORD
 from chez.store.database import Connection
 
 __all__ = ("Collection",)
@@ -81,7 +82,8 @@ class Collection(Generic[T]):
         given = list(values)
         keys = [self._engine.new_id() for _ in given] if ids is None else [check_id(id) for id in ids]
         if len(keys) != len(given):
-            raise InvalidValue(f"{len(given)} values came with {len(keys)} ids")
+            raise InvalidValue(f"{len(given)} values came with {len(keys)} ids",
+                               "Give one id for each value, or none at all.")
         items = [(key, *self._form.put(key, value)) for key, value in zip(keys, given, strict=True)]
         for key in keys:
             self._engine.editing.refuse_own(self.name, key)
@@ -229,7 +231,8 @@ class Collection(Generic[T]):
         on, until a page is empty. Raises `NotFound`.
         """
         if limit < 1:
-            raise InvalidValue(f"a page of a history has at least one change, not {limit}")
+            raise InvalidValue(f"a page of a history has at least one change, not {limit}",
+                               "Leave it away for all of them.")
         return await self._past(id, lambda past: past.page(self._engine.name_of, limit, before, grouped=grouped))
 
     async def at(self, id: str, point: str) -> T:
@@ -303,7 +306,7 @@ class Collection(Generic[T]):
         except UnicodeEncodeError:  # half a surrogate pair, as a command line has of bytes that are no text
             row = None
         if row is None:
-            raise NotFound(f"there is no record {id!r} in {self.name!r}")
+            raise NotFound(f"there is no record {id!r} in {self.name!r}", NO_RECORD)
         record = self.record_from(row)
         if record.error is not None:
             raise record.error

@@ -25,6 +25,7 @@ from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Names, Places, escaped
 from chez.records.rows import ABSENT, Rows
 from chez.records.values import OWN, Value
+from chez.shown import NO_RECORD
 from chez.store.database import Connection
 
 __all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "among", "differences", "moment", "open_past")
@@ -125,7 +126,8 @@ class Past:
         if len(found) > 1:
             raise InvalidValue(f"{len(found)} changes begin with {point!r}", "Give more of the hash.")
         if not found:
-            raise NotFound(f"the record {self.id!r} in {self.collection!r} has no change {point!r}")
+            raise NotFound(f"the record {self.id!r} in {self.collection!r} has no change {point!r}",
+                           "Its history has the points of its past, each with the hash of a change.")
         return found[0]
 
     def value(self, point: str) -> dict[str, Value]:
@@ -178,7 +180,7 @@ def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes
     rows = Rows(actor)
     row = rows.find(db, space, collection, id)
     if row is None or row.state >= ABSENT:
-        raise NotFound(f"there is no record {id!r} in {collection!r}")
+        raise NotFound(f"there is no record {id!r} in {collection!r}", NO_RECORD)
     known = {hash: (author, time) for hash, author, time in db.execute(
         "SELECT change.hash, coalesce(author, ?), time FROM change LEFT JOIN entry ON entry.n = change.entry "
         "WHERE record = ? AND state < 2", (actor, row.n))}

@@ -62,7 +62,8 @@ class Reversals:
         made = {made for _, _, made, _, _ in self._log}
         own = [hash for hash, _ in self._own() if hash not in undone and hash not in made]
         if not own:
-            raise NotFound(f"this device has nothing to undo in record {self._row.id!r}")
+            raise NotFound(f"this device has nothing to undo in record {self._row.id!r}",
+                           "Only what this device wrote is undone here; its history tells who wrote what.")
         change = self._change(own[-1])
         first = not change.dependencies
         return self._make(own[-1], False, self._unmade(change) if first else self._inverse(change))

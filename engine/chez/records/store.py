@@ -38,6 +38,7 @@ from chez.records.typed import Form, Migrated
 from chez.records.values import Value, is_settled, to_json
 from chez.records.waiting import Budget, owed
 from chez.records.writing import Writer
+from chez.shown import NO_RECORD
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS
 
@@ -222,7 +223,7 @@ class RecordStore:
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state != DELETED:
-            raise NotFound(f"there is no record {id!r} in the trash of {collection!r}")
+            raise NotFound(f"there is no record {id!r} in the trash of {collection!r}", NO_RECORD)
         self.writer.edit(db, row, {key: item for key, item in row.value.items() if key != "_deleted"})
 
     def purge(self, db: Connection, space: int, collection: str, id: str) -> None:
@@ -230,7 +231,7 @@ class RecordStore:
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state >= ABSENT:
-            raise NotFound(f"there is no record {id!r} in {collection!r}, nor in its trash")
+            raise NotFound(f"there is no record {id!r} in {collection!r}, nor in its trash", NO_RECORD)
         erase(self._rows, db, space, row, purge_change(self.actor), OUTBOX)
 
     def undo(self, db: Connection, space: int, collection: str, id: str, *, redo: bool = False) -> Reversal:
@@ -238,7 +239,7 @@ class RecordStore:
         self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state >= ABSENT:
-            raise NotFound(f"there is no record {id!r} in {collection!r}")
+            raise NotFound(f"there is no record {id!r} in {collection!r}", NO_RECORD)
         self._stalled.refuse(db, row.n, "an undo")
         reversals = Reversals(self._rows, db, row)
         change, told = reversals.redo() if redo else reversals.undo()
@@ -393,7 +394,7 @@ class RecordStore:
     def _here(self, db: Connection, space: int, collection: str, id: str) -> Row:
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state != HERE:
-            raise NotFound(f"there is no record {id!r} in {collection!r}")
+            raise NotFound(f"there is no record {id!r} in {collection!r}", NO_RECORD)
         return row
 
     def _draft(self, db: Connection, row: Row) -> Draft:

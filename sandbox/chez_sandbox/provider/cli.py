@@ -14,6 +14,7 @@ from chez.cli.group import Program
 from chez.cli.program import run
 from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import StorageFailed
+from chez.shown import UNWRITABLE
 from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.errors import SandboxError
@@ -202,4 +203,4 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be written: {error.strerror}", UNWRITABLE) from None

@@ -61,7 +61,7 @@ def _assembled(path: Path) -> bytes:
     try:
         return bytes(wasmtime.wat2wasm(_file(path).decode()))
     except UnicodeDecodeError:
-        raise InvalidValue(f"{path} is not UTF-8 text") from None
+        raise InvalidValue(f"{path} is not UTF-8 text", "save it as UTF-8") from None
     except wasmtime.WasmtimeError as error:
         raise InvalidValue(f"{path} is not WebAssembly text: {error}") from None
 

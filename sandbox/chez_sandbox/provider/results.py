@@ -32,6 +32,7 @@ import msgspec
 
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue, StorageFailed
+from chez.shown import UNREADABLE, UNWRITABLE
 from chez.store.disk import sync_folder
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
@@ -175,7 +176,7 @@ class ResultBook:
                     if text.endswith(b"\n") and (value := _value(text)) is not None:
                         yield Line(value, Place(end, _mark(text)))
         except OSError as error:
-            raise StorageFailed(f"{self._path} can't be read: {error.strerror}") from None
+            raise StorageFailed(f"{self._path} can't be read: {error.strerror}", UNREADABLE) from None
 
     def _require_here(self, file: BinaryIO, place: Place) -> None:
         """Seek to a place, if it is the end of the line that it names."""
@@ -261,7 +262,7 @@ class ResultBook:
         except OSError as error:
             with suppress(OSError):  # the next line shall not be one with the part
                 os.ftruncate(self._file, begin)
-            raise StorageFailed(f"{self._path} can't be written: {error.strerror}") from None
+            raise StorageFailed(f"{self._path} can't be written: {error.strerror}", UNWRITABLE) from None
 
 
 def _mark(text: bytes) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.shown import UNWRITABLE
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.provider.results import BEGINNING, Line, Place, ResultBook
 from chez_sandbox.release.types import BooleanType, EnumType, NullableType, NumberType, ObjectType, Type
@@ -184,7 +185,7 @@ class Tables:
                 os.fsync(file.fileno())
             (table.folder / NEW).replace(target)
         except OSError as error:
-            raise StorageFailed(f"{target} can't be written: {error.strerror}") from None
+            raise StorageFailed(f"{target} can't be written: {error.strerror}", UNWRITABLE) from None
         table.place, table.waiting = table.end, []
 
 

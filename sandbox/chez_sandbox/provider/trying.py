@@ -10,6 +10,7 @@ import click
 
 from chez.cli.terminal import json_line, say, say_lines
 from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.shown import NO_FILE, UNREADABLE, UNWRITABLE
 from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle
 from chez_sandbox.job_errors import ManifestInvalid, Problem
 from chez_sandbox.provider.generate import generate
@@ -147,7 +148,7 @@ def _make_samples(project: Project, samples: Path, day: date, seed: int) -> list
                 path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
                 made.append(path)
     except OSError as error:
-        raise StorageFailed(f"{samples} can't be written: {error.strerror}") from None
+        raise StorageFailed(f"{samples} can't be written: {error.strerror}", UNWRITABLE) from None
     return made
 
 
@@ -168,9 +169,9 @@ def read_file(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BUNDLE + 1)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from None
 
 
 def _trial_facts(project: Project, trial: Trial) -> dict[str, Any]:

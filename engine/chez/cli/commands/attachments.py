@@ -10,6 +10,7 @@ from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table
 from chez.errors import InvalidValue, NotFound
+from chez.shown import NO_FILE
 
 __all__ = ("attach", "blob", "fetch")
 
@@ -32,7 +33,7 @@ def attach(ctx: click.Context, collection: str, identity: str, field: str, file:
     """
     # The owner has another working directory, and it must not be told to read what we can't.
     if not file.exists():
-        raise NotFound(f"there is no file {file}")
+        raise NotFound(f"there is no file {file}", NO_FILE)
     if not os.access(file, os.R_OK):
         raise InvalidValue(f"{file} can't be read", "check its permissions")
     done = call(ctx, "attach", {"collection": collection, "id": identity, "field": field,

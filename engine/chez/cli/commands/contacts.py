@@ -66,12 +66,14 @@ def _read(given: str) -> str:
     path = Path(given)
     try:
         if path.stat().st_size > _LONGEST:
-            raise InvalidValue(f"{given} is too long to be a card")
+            raise InvalidValue(f"{given} is too long to be a card",
+                               "a card is one line that `chez card` prints: is it the right file?")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotFound(f"{given!r} is no card, and no file", "A card begins with chez-card:") from None
     except (OSError, UnicodeDecodeError):
-        raise InvalidValue(f"{given} can't be read as a card") from None
+        raise InvalidValue(f"{given} can't be read as a card",
+                           "give the card itself, a file that holds it, or - for standard input") from None
 
 
 def _devices(one: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table, when
 from chez.cli.values import duration
 from chez.errors import InvalidValue, NotFound
+from chez.shown import NO_FILE, UNREADABLE
 
 __all__ = ("deposit_address", "deposits", "show_deposits")
 
@@ -207,9 +208,9 @@ def _card(given: str) -> str:
 def _file(path: Path) -> str:
     try:
         if path.stat().st_size > _LONGEST:
-            raise InvalidValue(f"{path} is too long for what it is to be")
+            raise InvalidValue(f"{path} is too long for what it is to be", "is it the right file?")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except (OSError, UnicodeDecodeError):
-        raise InvalidValue(f"{path} can't be read") from None
+        raise InvalidValue(f"{path} can't be read", UNREADABLE) from None

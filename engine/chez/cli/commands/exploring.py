@@ -17,6 +17,7 @@ from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_
 from chez.connectors.walled import WalledReading
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 from chez.phrasing import how_many
+from chez.shown import NO_FILE, UNREADABLE, UNWRITABLE
 
 __all__ = ("explore", "mapping_in")
 
@@ -32,9 +33,9 @@ def mapping_in(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_MAPPING + 1)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as failure:
-        raise StorageFailed(f"{path} can't be read: {failure.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {failure.strerror}", UNREADABLE) from None
     read_mapping(data)
     return data.decode()
 
@@ -157,4 +158,4 @@ def _write(path: Path, text: str) -> None:
     except FileExistsError:
         raise _there(path) from None
     except OSError as failure:
-        raise StorageFailed(f"{path} can't be written: {failure.strerror}") from None
+        raise StorageFailed(f"{path} can't be written: {failure.strerror}", UNWRITABLE) from None

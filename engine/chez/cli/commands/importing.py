@@ -13,6 +13,7 @@ from chez.cli.client import call
 from chez.cli.context import in_space, settings
 from chez.cli.terminal import error, json_line, json_text, safe, say, table, when
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
+from chez.shown import NO_FILE
 
 __all__ = ("import_files", "imports")
 
@@ -138,7 +139,7 @@ def _import(ctx: click.Context, path: Path, how: dict[str, Any]) -> Run:
     def run(show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         # The owner has another working directory, and it must not be told to read what we can't.
         if not os.path.exists(path):
-            raise NotFound(f"there is no file {str(path)!r}")
+            raise NotFound(f"there is no file {str(path)!r}", NO_FILE)
         if not os.access(path, os.R_OK):
             raise InvalidValue(f"{str(path)!r} can't be read", "check its permissions")
         found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), **how}, show=show, stands=GOES_ON)

@@ -16,6 +16,7 @@ from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, when
 from chez.errors import HomeBusy, NotFound
 from chez.phrasing import how_many
+from chez.shown import NO_FILE
 
 __all__ = ("backup", "doctor", "export", "refuse_owned", "restore")
 
@@ -87,7 +88,7 @@ def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: s
 
     refuse_existing(path, "name another PATH")
     if not file.is_file():
-        raise NotFound(f"there is no file {file}")
+        raise NotFound(f"there is no file {file}", NO_FILE)
     chosen = settings(ctx)
     face = Terminal(chosen)
     passphrase = passphrases.read(chosen, "the backup")

@@ -17,6 +17,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 from chez.phrasing import how_many
+from chez.shown import NO_FILE, UNREADABLE
 
 if TYPE_CHECKING:
     from chez.opendata.keys import PublisherKey
@@ -144,7 +145,7 @@ def publish(ctx: click.Context, file: Path, about: Path, key: Path, catalogue: s
     from chez.opendata.keys import load_key
 
     if not os.access(file, os.R_OK):
-        raise NotFound(f"there is no file {file} that can be read")
+        raise NotFound(f"there is no file {file} that can be read", NO_FILE)
     _publish(ctx, load_key(key), {"catalogue": catalogue, "abouts": _plain([_about(about)]),
                                   "file": os.path.abspath(file), "partly": partly, "anew": anew})
 
@@ -171,11 +172,11 @@ def _about(path: Path) -> "About":
     try:
         return read_about(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        raise NotFound(f"there is no file {path}", NO_FILE) from None
     except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+        raise StorageFailed(f"{path} can't be read: {error.strerror}", UNREADABLE) from None
     except UnicodeDecodeError:
-        raise InvalidValue(f"{path} is not UTF-8 text") from None
+        raise InvalidValue(f"{path} is not UTF-8 text", "save it as UTF-8") from None
     except InvalidValue as error:
         raise InvalidValue(f"{path}: {error.message}", error.hint) from None
 

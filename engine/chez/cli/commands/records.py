@@ -63,7 +63,8 @@ def _put_file(ctx: click.Context, collection: str, given: str | None, path: Path
     records = documents(path)
     if given is not None:
         if len(records) != 1:
-            raise InvalidValue(f"{path} holds {len(records)} records, but one id was given")
+            raise InvalidValue(f"{path} holds {len(records)} records, but one id was given",
+                               "without an id each record gets one of its own")
         _put_one(ctx, collection, given, records[0])
         return
     count = 0
@@ -88,7 +89,8 @@ def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         try:
             weight = len(encode(record))
         except (OverflowError, ValueError, TypeError, RecursionError) as error:
-            raise InvalidValue(f"this record can't be stored: {error}") from None
+            raise InvalidValue(f"this record can't be stored: {error}",
+                               "docs/records.md tells what a record holds") from None
         if batch and (size + weight > BATCH_BYTES or len(batch) == BATCH_RECORDS):
             yield batch
             batch, size = [], 0

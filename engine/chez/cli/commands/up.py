@@ -191,7 +191,8 @@ def _line(child: "subprocess.Popen[bytes]", descriptor: int) -> bytes:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             child.kill()
-            raise Unavailable(f"the owner did not answer within {START_SECONDS:.0f} seconds")
+            raise Unavailable(f"the owner did not answer within {START_SECONDS:.0f} seconds",
+                              "`chez status` tells whether it came up meanwhile; `chez up` shows what it does")
         data = os.read(descriptor, 65536)
         if not data:
             break
