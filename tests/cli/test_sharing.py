@@ -159,6 +159,8 @@ def test_mistakes_and_second_thoughts(quick: Chez, berta: Chez) -> None:
     for act in (("remove", "Trip", "B."), ("leave", "Trip"), ("transfer", "Trip", "B."), ("delete", "Trip"),
                 ("forget", "Trip")):
         assert "must answer" in quick.error("space", *act)["message"]
+    nobody = Terminal(quick.arguments("space", "transfer", "Trip", "nobody"))
+    assert nobody.finish() == 1 and "there is no member 'nobody'" in nobody.seen and "the owner of" not in nobody.seen
     terminal = Terminal(quick.arguments("space", "remove", "Trip", "B."))
     terminal.expect("out of 'Trip'?")
     assert "with its device " in terminal.seen and "B. (" in terminal.seen

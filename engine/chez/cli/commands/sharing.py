@@ -136,8 +136,9 @@ def leave(ctx: click.Context, name: str, yes: bool) -> None:
 @click.pass_context
 def transfer(ctx: click.Context, name: str, who: str, yes: bool) -> None:
     """Make a member the owner of a space, and yourself a writer."""
-    _ask(ctx, yes, f"Make {who!r} the owner of {name!r}, and be a writer there yourself?")
-    done = call(ctx, "space-transfer", {"space": name, "who": who})
+    found = call(ctx, "space-member", {"space": name, "who": who})["member"]
+    _ask(ctx, yes, f"Make {_called(found)!r} the owner of {name!r}, and be a writer there yourself?")
+    done = call(ctx, "space-transfer", {"space": name, "who": found["id"]})
     if settings(ctx).json:
         json_line(done)
         return
