@@ -92,6 +92,17 @@ def test_an_error_is_no_longer_than_can_be_read(chez: Chez) -> None:
     assert "begin" in done.stderr and "end" in done.stderr and len(done.stderr) < 2000
 
 
+def test_an_owner_is_named_only_where_one_would_do(owned: Chez) -> None:
+    """Without a terminal: what an owner serves may be had by starting one; what needs the passphrase needs it."""
+    told = "give --passphrase-file FILE"
+    assert owned.error("passphrase", "change", passphrase=False)["hint"] == told
+    assert owned.error("take-back", passphrase=False)["hint"] == "end it with chez lock"
+    owned.run("lock")
+    for words in (("take-back",), ("up",), ("doctor", "--repair"), ("passphrase", "change")):
+        assert owned.error(*words, passphrase=False)["hint"] == told, words
+    assert "chez up" in owned.error("get", "notes", "tea", passphrase=False)["hint"]
+
+
 def test_shares_that_can_not_be_are_told_why(chez: Chez) -> None:
     """Five of three: the hint says which bound was broken."""
     assert "-k at most -n" in chez.error("recovery", "split", "-k", "5", "-n", "3", "--any-home")["hint"]

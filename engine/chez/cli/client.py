@@ -65,7 +65,7 @@ def _call(chosen: Settings, face: "_Face", verb: str, params: dict[str, Any]) ->
     from chez.cli import passphrases
     from chez.cli.near import run_near
 
-    passphrase = passphrases.unlock(chosen)
+    passphrase = passphrases.unlock(chosen, served=True)
     deadline = time.monotonic() + BUSY_WAIT
     while True:
         try:

@@ -24,8 +24,10 @@ _OF_HOME: Final = frozenset(("chez.key", "chez.db", "chez.wiping"))
 """Files of which a folder that is, or was, a home has one."""
 
 
-def read(settings: Settings, what: str | None = None) -> str:
+def read(settings: Settings, what: str | None = None, *, served: bool = False) -> str:
     """The passphrase of `what`, by default the home. Raises `HomeLocked` when nobody can be asked.
+
+    `served` says that an owner, if there was one, would do without it: else none is of use, and one may run.
 
     Nobody is asked for that of a home that is not there: raises `HomeMissing`.
     """
@@ -35,7 +37,8 @@ def read(settings: Settings, what: str | None = None) -> str:
         return _from_file(settings.passphrase_file)
     if not sys.stdin.isatty():
         raise HomeLocked(f"{what or f'the home {settings.path}'} is locked and there is no terminal to ask at",
-                         "start an owner (chez up), or give --passphrase-file")
+                         "start an owner (chez up), or give --passphrase-file" if served else
+                         "give --passphrase-file FILE")
     answer: str = click.prompt(f"Passphrase of {what}" if what else "Passphrase", hide_input=True, err=True)
     return answer
 
@@ -51,14 +54,14 @@ def _require_home(path: Path) -> None:
         raise HomeMissing(f"there is no home at {path}", "chez init makes one; --home or CHEZ_HOME name another")
 
 
-def unlock(settings: Settings) -> str | None:
+def unlock(settings: Settings, *, served: bool = False) -> str | None:
     """The passphrase of the home, or None when the operating system's keyring opens it.
 
     A file that is named comes first. Where the keyring fails, the person is told, and
-    asked. Raises `HomeLocked` when nobody can be.
+    asked. Raises `HomeLocked` when nobody can be; `served` is as of `read`.
     """
     if settings.passphrase_file is not None or not (settings.path / "chez.keyring").exists():
-        return read(settings)
+        return read(settings, served=served)
     from chez.store.keyring import keyring_key
 
     try:
@@ -67,7 +70,7 @@ def unlock(settings: Settings) -> str | None:
         if not sys.stdin.isatty():
             raise HomeLocked(f"the home {settings.path} is locked: {error.message}", error.hint) from None
         say(f"{error.message}: the passphrase is needed", err=True)
-        return read(settings)
+        return read(settings, served=served)
     return None
 
 

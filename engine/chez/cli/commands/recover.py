@@ -77,11 +77,13 @@ def take_back(ctx: click.Context, files: tuple[Path, ...], devices: tuple[str, .
     """
     import chez
     from chez.cli import passphrases
+    from chez.cli.commands.keeping import refuse_owned
 
     chosen = settings(ctx)
     _check_sources(files, words_file, shares)
     if devices and expel_others:
         raise click.UsageError("either --device or --expel-others")
+    refuse_owned(chosen.path)
     passphrase = passphrases.unlock(chosen)
     words = _words(files, words_file, shares)
     terminal = Terminal(chosen)
