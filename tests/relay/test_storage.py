@@ -1,5 +1,7 @@
 """Every storage gives the guarantees of `chez_relay.storage`: one suite over all of them."""
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -517,6 +519,24 @@ async def test_two_relays_never_share_a_folder(tmp_path: Path) -> None:
     found = census(tmp_path)
     assert (found.spaces, found.entries, found.bytes, found.chunks, found.blob_bytes) == (1, 1, 300, 2, 110)
     await store.close()
+
+
+async def test_two_relays_never_share_a_file(tmp_path: Path) -> None:
+    """One store by a hard link in two folders, each with a log of its own, would be damaged; not so a copy of it, nor
+    the other folder when the first relay has ended.
+    """
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    store = await SqliteStorage.open(first)
+    await store.perform([create(), entry(1)])
+    for folder, put in ((second, os.link), (third, shutil.copy)):
+        folder.mkdir(mode=0o700)
+        put(first / FILE_NAME, folder / FILE_NAME)
+    with pytest.raises(StoreUnusable, match=r"another relay uses this relay\.sqlite"):
+        await SqliteStorage.open(second)
+    await (await SqliteStorage.open(third)).close()
+    await store.perform([entry(2)])
+    await store.close()
+    await (await SqliteStorage.open(second)).close()
 
 
 async def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:

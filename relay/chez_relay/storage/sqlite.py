@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,9 @@ from chez_wire.limits import MAX_FRAME
 __all__ = ("SqliteStorage",)
 
 CACHE_KIB: Final = 16 * 1024
+
+_BEYOND: Final = 1 << 62
+"""The byte of the store's file that a relay locks: no store is so large, and SQLite locks some at a gibibyte."""
 
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = ((bytes, bytes), (type(None), {}.get), (bool, int))
 """Parameters that are bound as they are, each with a built-in call that says so: of each other one the module asks how
@@ -257,14 +261,40 @@ def _take_lock(folder: Path) -> Sequence[int]:
     Raises `StoreUnusable`, `OSError`.
     """
     file = os.open(folder / "relay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    taken = file, os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    taken = [file, os.open(folder, os.O_RDONLY | os.O_CLOEXEC)]
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _lock_folder(taken[1])
     except OSError:
         _give_up(taken)
         raise StoreUnusable("another relay uses this data folder", "stop it, or use another --data") from None
+    try:
+        taken += _lock_store(folder / FILE_NAME)
+    except BlockingIOError:
+        _give_up(taken)
+        raise StoreUnusable(f"another relay uses this {FILE_NAME}, from another folder that has a link to it",
+                            "stop it, or put a copy there that `chez-relay backup` makes") from None
     return taken
+
+
+def _lock_store(path: Path) -> Sequence[int]:
+    """Take the store's file too: two folders can have one file by a link, and each of them a log of its own for it.
+
+    By a byte that no store reaches and SQLite does not lock, and for as long as the descriptor is open: SQLite's own
+    locks are the process's, and go with any descriptor of the file that is closed. Raises `BlockingIOError`.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # SQLite tells why
+        return ()
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BEYOND, 1, 0))
+    except BlockingIOError:
+        os.close(file)
+        raise
+    except OSError:  # a file system without such locks
+        pass
+    return (file,)
 
 
 def _lock_folder(folder: int) -> None:
