@@ -92,6 +92,15 @@ def test_an_error_is_no_longer_than_can_be_read(chez: Chez) -> None:
     assert "begin" in done.stderr and "end" in done.stderr and len(done.stderr) < 2000
 
 
+def test_what_names_nothing_is_refused_in_french_too(chez: Chez) -> None:
+    """A device that is none, a catalogue's address that is none: as all that `chez job` refuses."""
+    for words, said in ((("allowance", "give", "nix"), "aucun autre de vos appareils ne s'appelle « nix »"),
+                        (("catalogue", "add", "nix"), "ce n'est pas l'adresse d'un catalogue")):
+        told = chez.error("job", *words, "--language", "fr")
+        assert said in told["message"] and told["hint"]
+        assert said not in chez.error("job", *words, "--language", "en")["message"]
+
+
 def test_an_owner_is_named_only_where_one_would_do(owned: Chez) -> None:
     """Without a terminal: what an owner serves may be had by starting one; what needs the passphrase needs it."""
     told = "give --passphrase-file FILE"

@@ -86,7 +86,10 @@ async def job_allowance_give(home: "Home", params: dict[str, Any], ui: Ui) -> An
     asked = read_params(params, _Gift)
     language = asked.language
     await take_shares(home)
-    info = await home.devices.find(asked.device)
+    try:
+        info = await home.devices.find(asked.device)
+    except NotFound:
+        raise refused(NotFound, "no-device", name=asked.device) from None
     devices = await holders(home)
     if (asked.account is None) != (asked.amount is None):
         raise refused(InvalidValue, "half")

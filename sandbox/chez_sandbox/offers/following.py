@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from chez.errors import NotAllowed, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.query.followed import CATALOGUES
 from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
@@ -77,7 +77,10 @@ async def add_catalogue(home: "Home", address: str) -> str:
 
     Its lines come with the next sync. What was seen of it and is not readable is forgotten. Raises as `Home.follow`.
     """
-    id = Address.read(address).space.hex()
+    try:
+        id = Address.read(address).space.hex()
+    except InvalidValue:
+        raise refused(InvalidValue, "no-address") from None
     if id not in {space.id for space in await home.spaces()}:
         await home.follow(address)
     if not home.space(id).public:
