@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import Chez, Terminal
+from tests.disks import only_read
 
 
 def test_a_record_from_put_to_rm(either: Chez) -> None:
@@ -67,6 +68,22 @@ def test_errors_are_the_same_with_and_without_an_owner(either: Chez) -> None:
     people = either.run("get", "notes", "nobody", code=1)
     assert people.stdout == "" and people.stderr.startswith("chez: ")
     assert either.json("get", "notes", "monday")["value"] == {"cups": 1}
+
+
+def test_a_home_on_a_disk_that_is_only_read_is_read(chez: Chez) -> None:
+    """An old disk, a snapshot: what is there is shown, and what would write says why it can't."""
+    chez.run("put", "notes", "tea", "title=Tea")
+    with only_read(chez.home):
+        assert chez.json("get", "notes", "tea")["value"] == {"title": "Tea"}
+        assert "Tea" in chez.run("ls", "notes").stdout
+        assert "Tea" in chez.run("sql", "SELECT title FROM notes").stdout
+        assert "sound" in chez.run("doctor").stdout
+        assert chez.json("status")["records"] == 1
+        for words in (("put", "notes", "milk", "title=Milk"), ("rm", "notes", "tea"), ("sync",)):
+            told = chez.error(*words)
+            assert told["code"] == "NotAllowed" and "nothing can be written there" in told["message"], told
+            assert "disk is read-only" in told["hint"]
+    chez.run("put", "notes", "milk", "title=Milk")
 
 
 def test_a_wrong_command_line_is_exit_code_2(empty: Chez) -> None:

@@ -2189,8 +2189,8 @@ def open(path: Path | str, *, passphrase: str | None = None, read_only: bool = F
 
     With `read_only` it opens beside the process that owns it, or without one: it sees what
     is committed each time it looks, is told of nothing (live answers come once), and every
-    write raises `NotAllowed`. Raises `HomeMissing`, `HomeBusy` (naming the owner),
-    `WrongPassphrase`, `Damaged`, `StorageFailed`.
+    write raises `NotAllowed`. So opens a home on a disk that is read-only, unless it was cut off there.
+    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`, `StorageFailed`.
     """
     return Home.opened(lambda: async_open(path, passphrase=passphrase, read_only=read_only))
 

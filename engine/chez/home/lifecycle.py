@@ -207,8 +207,8 @@ async def open(path: Path | str, *, passphrase: str | None = None, read_only: bo
 
     With `read_only` it opens beside the process that owns it, or without one: it sees what
     is committed each time it looks, is told of nothing (live answers come once), and every
-    write raises `NotAllowed`. Raises `HomeMissing`, `HomeBusy` (naming the owner),
-    `WrongPassphrase`, `Damaged`, `StorageFailed`.
+    write raises `NotAllowed`. So opens a home on a disk that is read-only, unless it was cut off there.
+    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`, `StorageFailed`.
     """
     folder = Path(path)
     check_home(folder)
@@ -335,4 +335,5 @@ def _lock(handle: int) -> int | None:
 
 
 def _unwritable(folder: Path, error: OSError) -> StorageFailed:
-    return StorageFailed(f"the home at {folder} can't be written: {error.strerror}", "Check its permissions.")
+    return StorageFailed(f"the home at {folder} can't be written: {error.strerror}",
+                         "Check its permissions and its disk. To read it needs neither: `chez get`, or read_only=True.")

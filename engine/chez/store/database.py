@@ -16,6 +16,7 @@ The same functions run on a bare connection (`store.file.connect`) in the simula
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,9 @@ class Database:
 
     def check_writable(self, hint: str = "Open it without read_only=True to write.") -> None:
         """Raises `NotAllowed`, with this hint, where it was opened for reading only."""
+        if self.read_only and not os.access(self.path.parent, os.W_OK):
+            raise NotAllowed(f"the home at {self.path.parent} is only read: nothing can be written there",
+                             "Its disk is read-only, or its folder is not yours: change that, or copy all of it.")
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", hint)
 

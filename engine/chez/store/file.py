@@ -43,7 +43,7 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         sqlcipher3.register_adapter(kind, same)
     try:
         # Statements are cached by text; the engine uses a few dozen.
-        name = f"{Path(path).absolute().as_uri()}?mode=ro" if read_only else str(path)
+        name = f"{Path(path).absolute().as_uri()}{_as_it_is(Path(path))}" if read_only else str(path)
         begin = partial(sqlcipher3.connect, name, check_same_thread=False, isolation_level=None,
                         cached_statements=256, uri=read_only)
         db = lowered(begin, STATEMENT) if bounded else begin()
@@ -65,6 +65,16 @@ def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False
         db.close()
         raise storage_error(error) from None
     return db
+
+
+def _as_it_is(path: Path) -> str:
+    """How a store is opened that is only read.
+
+    Beside whoever writes it, by the files that SQLite keeps beside it, which it makes where there are none. Where it
+    can make none and none is there, on a disk that is read-only, nobody writes it, and the file is all there is.
+    """
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return "?mode=ro&immutable=1" if alone else "?mode=ro"
 
 
 def copy(db: Connection, path: Path) -> None:
