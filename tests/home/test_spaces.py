@@ -183,7 +183,7 @@ async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, rel
         await a.collection("notes").put({"n": 1}, id="a")
         report = await a.sync(relay.url)
         assert [(space.name, space.link) for space in report.problems] == [("Trip", "failed")]
-        assert "lets this device into the space no more" in report.problems[0].problem
+        assert "lets this device into the space 'Trip' no more" in report.problems[0].problem
         await b.sync(relay.url)
         assert await b.space("Garden").collection("notes").count() == await b.collection("notes").count() == 1
         async with a.connect(relay.url) as link:

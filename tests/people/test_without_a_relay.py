@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chez.errors import NotFound, RelayUnreachable
+from chez.errors import NotFound, RelayRefused, RelayUnreachable
 from tests.people.guests import asked, invited
 from tests.people.persons import persons, shared, values
 from tests.people.support import raw_entries
@@ -74,6 +74,19 @@ async def test_when_the_last_space_at_a_relay_is_gone_there_is_none(tmp_path: Pa
             await house.collection("notes").put({"n": 1}, id="a")
             (again,) = await shared(house, anna, berta)
             assert await values(again) == {"a": {"n": 1}}
+
+
+async def test_a_guest_that_was_taken_out_of_its_one_space_is_told_of_which(tmp_path: Path, server: Within) -> None:
+    """Nothing else is there that could be in step: what the sync raises names the space."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        await anna.set_relay(server.url)
+        trip = await anna.create_space("Trip")
+        await shared(trip, anna, berta)
+        await trip.remove("berta")
+        await anna.sync()
+        for _ in range(2):
+            with pytest.raises(RelayRefused, match="'Trip'"):
+                await berta.sync()
 
 
 async def test_a_sync_without_any_relay_says_so(tmp_path: Path) -> None:

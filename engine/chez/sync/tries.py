@@ -91,10 +91,13 @@ class Tries:
         return found or known[0]
 
     def _shut_out(self) -> NoReturn:
+        # Named, for a home without a relay of its own is kept from being in step by the one space that it is in.
+        space = self.replica.space
+        which = "the space" if space.private else f"the space {space.name!r}"
         if not self.replica.access.removed:
-            raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
+            raise RelayRefused(f"the relay lets this device into {which} no more, and has no keys for it",
                                "It was removed from the space, or the relay holds an older state. What is here stays.",
                                reason="denied")
-        what = "this device was removed" if self.replica.space.private else "you are in this space no more"
+        what = "this device was removed" if space.private else f"you are in {which} no more"
         raise RelayRefused(f"{what}: it receives nothing new", "What is here stays; `chez status` tells more.",
                            reason="denied")
