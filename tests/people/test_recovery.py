@@ -1,7 +1,12 @@
 """From the 24 words and a relay alone everything comes back, on a machine that has nothing."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 
 import chez
@@ -10,6 +15,7 @@ from chez.errors import ChezError, HomeExists, InvalidValue, LockedOut, NotFound
 from chez.home import recovery
 from chez.keys import new_words, person_of
 from chez.spaces.rotation import recovery_tag_of
+from chez.spaces.statements import Kind
 from chez.sync.entry import unseal
 from chez_wire.envelope import Header
 from tests.home.pairing import PASSPHRASE
@@ -124,6 +130,27 @@ async def test_another_space_is_not_taken_for_the_private_one(
             places.append((space.handle, recovery_tag_of(create.nonce, key.public), key))
     for place in places:
         monkeypatch.setattr(recovery, "survey", lambda url, *_, place=place, **rest: true(url, *place, **rest))
+        with pytest.raises(LockedOut, match="something else in the place of this person's private space"):
+            await back(tmp_path / "c", words, server.url)
+        assert not (tmp_path / "c").exists()
+
+
+async def test_a_space_to_share_that_has_all_else_of_the_private_one_is_not_taken_for_it(
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stolen device knows the person, the first key and the nonce of the private space, and may sign the beginning of
+    another one with them, to which it lets in whom it likes: what comes back is to be the person's alone."""
+    true = recovery.survey
+
+    async def instead(kind: Kind, *given: Any, **rest: Any) -> Any:
+        found = await true(*given, **rest)
+        begun = found.membership.create
+        assert begun is not None
+        return replace(found, membership=SimpleNamespace(create=msgspec.structs.replace(begun, kind=kind)))
+
+    async with founded(tmp_path, server.url) as (_, words):
+        pass
+    for kind in (Kind.SHARED, Kind.PUBLIC):
+        monkeypatch.setattr(recovery, "survey", partial(instead, kind))
         with pytest.raises(LockedOut, match="something else in the place of this person's private space"):
             await back(tmp_path / "c", words, server.url)
         assert not (tmp_path / "c").exists()
