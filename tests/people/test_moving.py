@@ -143,6 +143,27 @@ async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Within) -> 
         assert receipt.body["relay"] == other.url
 
 
+async def test_a_link_to_another_relay_leads_no_member_there_without_an_owners_word(
+        tmp_path: Path, server: Within) -> None:
+    """An owner's home that is kept at another relay from now on takes its spaces along under the handle that each has,
+    as anybody could who has their logs: the link says so to a member, and what to ask for; moved, it leads there."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta), relay(tmp_path / "other") as other:
+        await anna.set_relay(server.url)
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await anna.set_relay(other.url)
+        await anna.sync()
+        with pytest.raises(NotAllowed, match=r"already, at .*, and this link names ") as refused:
+            await berta.join(trip.link())
+        assert "space move" in refused.value.hint
+        await trip.move()
+        await trip.collection("notes").put({"n": 1}, id="a")
+        await anna.sync()
+        assert await berta.join(trip.link()) == hers
+        await berta.sync()
+        assert set(await values(hers)) == {"a"}
+
+
 @pytest.mark.slow
 async def test_a_space_that_another_device_moved_is_left_at_once(tmp_path: Path, server: Within) -> None:
     """While it is read at its old place, another space's entry tells of the new one, at another relay in the end:

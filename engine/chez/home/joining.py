@@ -79,7 +79,7 @@ async def join_space(home: OpenHome, link: SpaceLink) -> int:
     `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
     """
     relay_name(link.relay)
-    _check_new(home, link.space, link.handle)
+    _check_new(home, link.space, link)
     try:
         found = await _survey(home, link, home.device.sealing)
     except NotFound:
@@ -163,14 +163,25 @@ def _held(home: OpenHome, space: bytes) -> Held | None:
     return next((held for held in home.spaces.all.values() if held.space.id == space), None)
 
 
-def _check_new(home: OpenHome, space: bytes, handle: bytes | None = None) -> None:
-    """Raise `NotAllowed` for who is in a space already, and at this place; to follow it is not to be in it."""
+def _check_new(home: OpenHome, space: bytes, link: SpaceLink | None = None) -> None:
+    """Raise `NotAllowed` for who is in a space already, and at this place; to follow it is not to be in it.
+
+    Another relay under the same handle is not another place: anybody who has the log can put it there, and a place has
+    another handle by an owner's word alone.
+    """
     held = _held(home, space)
-    moved = held is not None and handle is not None and held.space.handle != handle
+    moved = held is not None and link is not None and held.space.handle != link.handle
     if held is not None and not (moved or held.replica.access.removed or held.replica.access.follows):
+        at = home.syncing.routes.urls_of(held.space)
+        if link is not None and at and link.relay not in at:
+            raise NotAllowed(
+                f"you have the space {held.space.name!r} already, at {relay_name(at[0])}, and this link names "
+                f"{relay_name(link.relay)}",
+                "Only an owner's word leads a member to another relay: ask an owner to move the space there "
+                "(`chez space move`), and for the link that it has then.")
         raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
-    if handle is not None:
-        _check_place(home, space, handle)
+    if link is not None:
+        _check_place(home, space, link.handle)
 
 
 def _check_place(home: OpenHome, space: bytes, handle: bytes) -> None:
