@@ -9,8 +9,8 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import InvalidValue, Misuse, NotAllowed, NotFound
-from tests.home.pairing import paired
+from chez.errors import HomeBusy, InvalidValue, Misuse, NotAllowed, NotFound
+from tests.home.pairing import PASSPHRASE, paired
 from tests.relay.within import relay as running_relay
 
 HUGE = "x" * (2 << 20)
@@ -171,6 +171,23 @@ async def test_misuse_is_told(home: chez.Home, tmp_path: Path) -> None:
                 await home.transaction(use)
     with pytest.raises(InvalidValue, match="names no field"):
         await home.transaction(lambda transaction: transaction.receipts("kind", **{'a"b': 1}))
+
+
+async def test_a_collections_name_is_no_collection(home: chez.Home) -> None:
+    """It is told so, by whatever is asked for first; nothing is written."""
+    for act in (lambda t: t.put("notes", {"cups": 1}), lambda t: t.get("notes", "tea"),
+                lambda t: t.delete("notes", "tea")):
+        with pytest.raises(InvalidValue, match="a collection is wanted, not of the type str"):
+            await home.transaction(act)
+    assert await home.collection("notes").count() == 0
+
+
+async def test_a_program_that_opens_a_home_twice_is_told_that_it_has_it(home: chez.Home) -> None:
+    """No other process is waited for that never ends."""
+    with pytest.raises(HomeBusy, match="this program has this home open already") as told:
+        async with chez.open(home.path, passphrase=PASSPHRASE):
+            pass
+    assert "Wait" not in told.value.hint
 
 
 async def test_a_transaction_shows_elsewhere_together(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 import chez
 from chez.checked import checked
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotFound
 
 WRONG: list[Callable[[chez.Home, chez.Collection[Any]], Any]] = [
     lambda home, notes: notes.get({}), lambda home, notes: notes.delete(["tea"]), lambda home, notes: notes.undo(5),
@@ -67,3 +68,20 @@ def test_what_types_allow_passes() -> None:
     assert (act.__name__, act.__doc__) == ("act", "Says what it got.")
     with pytest.raises(InvalidValue, match="more is a whole number"):
         act(1, "a", 1, "2")  # type: ignore[arg-type]
+
+
+class Tea(msgspec.Struct):
+    """A type of record."""
+
+    __collection__: ClassVar[str] = "teas"
+    name: str
+
+
+async def test_an_app_is_told_by_its_own_means_what_to_do(home: chez.Home) -> None:
+    """A map for a typed collection, a sync without a relay: what to call is named, beside the command."""
+    with pytest.raises(InvalidValue, match="holds Tea, not dict") as typed:
+        await home.collection(Tea).put({"name": "Assam"})  # type: ignore[arg-type]
+    assert "Tea(...)" in typed.value.hint
+    with pytest.raises(NotFound) as relay:
+        await home.sync()
+    assert "home.set_relay(url)" in relay.value.hint and "chez relay URL" in relay.value.hint

@@ -310,6 +310,9 @@ def hold(folder: Path) -> int:
             os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
     except BlockingIOError:
         owner = os.read(file, 32).decode(errors="replace").strip()
+        if owner == str(os.getpid()):
+            raise HomeBusy(f"this program has this home open already (process {owner})",
+                           "Use what `open` gave there, in all of its tasks, or leave that block first.") from None
         raise HomeBusy(f"process {owner or '(unknown)'} has this home open",
                        "Wait until it ends. With an owner (chez up) commands share a home; "
                        "chez lock ends it.") from None

@@ -100,4 +100,4 @@ class Routes:
 
 def no_relay() -> NotFound:
     """What is raised where a relay is needed."""
-    return NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
+    return NotFound("no relay is set", "Name one, or set it: `chez relay URL`, in an app `home.set_relay(url)`.")

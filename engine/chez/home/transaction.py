@@ -154,6 +154,9 @@ class Transaction:
             raise
 
     def _check(self, collection: Collection[Any]) -> None:
+        if not isinstance(collection, Collection):
+            raise InvalidValue(f"a collection is wanted, not of the type {type(collection).__name__}",
+                               "Give the one that home.collection(...) returned.")
         if not collection.belongs_to(self._engine):
             raise Misuse(f"the collection {collection.name!r} is another home's", "One transaction is in one home.")
 

@@ -177,7 +177,8 @@ class Form(Generic[T]):
         if self._type is None:
             return check_value(value), None
         if not isinstance(value, self._type):
-            raise InvalidValue(f"{self._collection!r} holds {self._type.__name__}, not {type(value).__name__}")
+            raise InvalidValue(f"{self._collection!r} holds {self._type.__name__}, not {type(value).__name__}",
+                               f"Make one: {self._type.__name__}(...); or ask for the collection by its name.")
         held: dict[int, tuple[bytes, Text | Counter]] = {}
 
         def hook(item: Any) -> bytes:
