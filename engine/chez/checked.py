@@ -43,7 +43,7 @@ class _Check(NamedTuple):
             wanted = list(dict.fromkeys(WORDS.get(kind, f"a {kind.__name__}") for kind in self.kinds))
             raise InvalidValue(f"{self.name} is {' or '.join(wanted)}, not of the type {type(value).__name__}",
                                f"help({function}) tells what it takes.")
-        if value != value and isinstance(value, float):
+        if isinstance(value, float) and value != value:
             raise InvalidValue(f"{self.name} is no number: it is NaN", f"help({function}) tells what it takes.")
         if Path in self.kinds and isinstance(value, str | Path):
             _check_path(self.name, value)
