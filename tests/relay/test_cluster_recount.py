@@ -10,8 +10,8 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
-from chez_relay.storage.jetstream.renewing import recounted
 from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.jetstream.tending import recounted
 from tests.relay.clusters import emptied, lose, messages
 from tests.relay.modelled import KilledError
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, create, drop

@@ -29,9 +29,9 @@ from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
-from chez_relay.storage.jetstream.renewing import renewed
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.jetstream.streams import there
+from chez_relay.storage.jetstream.tending import renewed
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role

@@ -80,8 +80,8 @@ def renew(urls: tuple[str, ...], prefix: str) -> None:
     For a store that lost entries and no relay noticed; devices say then that it was rolled back.
     """
     nodes = _nodes(urls)
-    from chez_relay.storage.jetstream.renewing import renewed
     from chez_relay.storage.jetstream.store import OPENING
+    from chez_relay.storage.jetstream.tending import renewed
 
     asyncio.run(_told(renewed(nodes, prefix), "the cluster gives no answer yet: it is waited for, "
                       f"{OPENING:.0f} s in all (`chez-relay doctor` looks at its nodes)"))
@@ -97,7 +97,7 @@ def recount(urls: tuple[str, ...], prefix: str) -> None:
     Spaces are left out into which something was put in the last ten minutes. The exit code is 3 when some were.
     """
     nodes = _nodes(urls)
-    from chez_relay.storage.jetstream.renewing import recounted
+    from chez_relay.storage.jetstream.tending import recounted
 
     found = asyncio.run(_told(recounted(nodes, prefix), "each space is looked at, and a cluster that gives no answer "
                               "is waited for (`chez-relay doctor` looks at its nodes)"))
