@@ -10,6 +10,7 @@ before the chunks are, and the new count built on it:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from chez_relay.storage import Quotas
@@ -52,11 +53,10 @@ class Recount:
         found = Recounted()
         for shard, stream in enumerate(self._places.streams("log")):
             names, _ = await patiently(
-                self._engine, lambda stream=stream, shard=shard: self._engine.subjects(  # type: ignore[misc]
-                    stream, self._places.all_logs(shard)))
+                self._engine, partial(self._engine.subjects, stream, self._places.all_logs(shard)))
             for name in names:
                 handle = bytes.fromhex(name.rsplit(".", 1)[-1])
-                await patiently(self._engine, lambda handle=handle: self._space(handle, found))  # type: ignore[misc]
+                await patiently(self._engine, partial(self._space, handle, found))
         return found
 
     async def _space(self, handle: bytes, found: Recounted) -> None:
@@ -86,12 +86,12 @@ class Recount:
         names, now = await self._engine.subjects(stream, under)
         if not names and not state.blob_bytes:
             raise _NoChunks
-        sizes: dict[str, tuple[int, float]] = {}
+        there, sizes = set(names), dict[str, tuple[int, float]]()
         for _ in range(LOOKS):  # the node that is asked may be behind, or damaged
-            if sizes.keys() >= set(names):
+            if sizes.keys() >= there:
                 break
             sizes |= await self._engine.sizes(stream, under)
-        if not sizes.keys() >= set(names) or any(now - sizes[name][1] < self._settled for name in names):
+        if not sizes.keys() >= there or any(now - sizes[name][1] < self._settled for name in names):
             return None
         # Of these some may be removed already; their bytes are given back by the block that says so.
         leaving = {self._places.chunk(handle, state.store, chunk): size for chunk, size, _ in drops.removing}
