@@ -178,15 +178,15 @@ async def _status(
     from chez_relay.status import status_pages
 
     host, port = parse_address(settings["status"])
-    idle = Counts()
+    idle, version = Counts(), release()  # read once: who is out of files shows its pages all the same
 
     def page() -> str:
         expires = certificate.expires if certificate else None
         if not served:
-            return metrics(idle, Moment(0, 0, 0, False, release(), data, expires))
+            return metrics(idle, Moment(0, 0, 0, False, version, data, expires))
         server = served[0]
         return metrics(server.counts, Moment(
-            server.connections, server.load, server.followed, server.ready, release(), data, expires,
+            server.connections, server.load, server.followed, server.ready, version, data, expires,
             server.door.agreeing))
 
     try:

@@ -17,6 +17,8 @@ from websockets.http11 import Request, Response
 
 __all__ = ("status_pages",)
 
+_log = logging.getLogger("chez_relay")
+
 Page = Callable[[], tuple[int, str]]
 
 
@@ -36,7 +38,11 @@ async def status_pages(
 
     def answer(socket: ServerConnection, request: Request) -> Response:
         page = pages.get(request.path.partition("?")[0], lambda: (404, "no such page\n"))
-        code, text = page()
+        try:
+            code, text = page()
+        except Exception:  # the library would answer that a log tells more, and its own tells nothing here
+            _log.exception("a page of status could not be made")
+            code, text = 500, "this page could not be made: the log says why\n"
         response = socket.respond(http.HTTPStatus(code), text)
         response.headers.pop("Content-Type", None)
         response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"

@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ from chez_relay.counts import Counts
 from chez_relay.errors import StorageFailed
 from chez_relay.metrics import Moment, metrics
 from chez_relay.server import serving
+from chez_relay.status import status_pages
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.tls import Certificate
 from chez_wire.envelope import entry_id
@@ -202,9 +205,11 @@ async def test_a_relay_takes_no_more_connections_than_it_has_files_for(tmp_path:
     async with relay(tmp_path, *STATUS, command=few) as process:
         url = await status(process)
         host, port = process.name.split(":")
-        async with connect(process.url) as device:
+        async with connect(process.url) as device, AsyncExitStack() as others:
             await log_in(device)
-            others = [await asyncio.open_connection(host, int(port)) for _ in range(120)]
+            for _ in range(120):
+                _, writer = await asyncio.open_connection(host, int(port))
+                others.callback(writer.close)
             assert (await fetched(f"{url}/healthz"))[0] == 200
             async with asyncio.timeout(60):
                 while await turned_away(url) < 121 - 32 - SPARE:  # noqa: ASYNC110 (nothing announces it)
@@ -213,8 +218,35 @@ async def test_a_relay_takes_no_more_connections_than_it_has_files_for(tmp_path:
             with pytest.raises(RelayUnreachable):
                 async with connect(process.url):
                     pass
-            for _, writer in others:
-                writer.close()
+
+
+async def test_a_relay_without_any_file_left_shows_its_metrics_and_ends(tmp_path: Path) -> None:
+    """What an operator looks at first needs no file to be opened: who was accepted before is answered."""
+    async with relay(tmp_path, *STATUS) as process:
+        host, port = (await status(process)).removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: operator\r\n")
+        assert (await fetched(f"http://{host}:{port}/healthz"))[0] == 200  # so the one before it was accepted
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (3, 3))
+        writer.write(b"\r\n")
+        async with asyncio.timeout(60):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            assert head.startswith("HTTP/1.1 200 ")
+            page = await reader.readexactly(int(head.partition("Content-Length: ")[2].split()[0]))
+        writer.close()
+        assert samples(page.decode())["chez_relay_connections"] == 0
+
+
+async def test_a_page_that_can_t_be_made_says_so_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered as what it is, and those beside it as ever."""
+    def broken() -> str:
+        raise OSError("no file is left")
+
+    async with status_pages("127.0.0.1", 0, lambda: True, broken) as port:
+        assert await fetched(f"http://127.0.0.1:{port}/metrics") == (
+            500, "this page could not be made: the log says why\n")
+        assert [record.getMessage() for record in caplog.records] == ["a page of status could not be made"]
+        assert (await fetched(f"http://127.0.0.1:{port}/readyz"))[0] == 200
 
 
 async def test_a_relay_that_can_t_write_is_alive_and_not_ready(caplog: pytest.LogCaptureFixture) -> None:

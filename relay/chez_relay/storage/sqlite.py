@@ -203,7 +203,8 @@ class SqliteStorage:
             if not self._unsound:
                 with suppress(*SQLITE_ERRORS):  # nothing is lost where it can't be written
                     await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
-            await asyncio.to_thread(self._writing_back.close)
+            # On the database's thread: to begin another needs modules, which who is out of files can't read.
+            await self._db._execute(self._writing_back.close)  # type: ignore[no-untyped-call]
             await self._db.close()
             os.close(self._file)
             _give_up(lock)
