@@ -87,6 +87,22 @@ def test_a_second_connection_takes_up_the_same_and_a_third() -> None:
     assert [envelopes(link) for link in links] == [[], [SPACE.envelope(1)], [SPACE.envelope(1)]]
 
 
+def test_what_needs_no_role_may_come_before() -> None:
+    """A device that has no keys of one space asks for its packet there, and takes up the others all the same; once a
+    role was asked for there is nothing to be taken up any more."""
+    world = Keeping(12)
+    kept(world).client.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    link = world.connect()
+    link.client.get_packet(seed("another space"), seed("tag"))
+    link.client.resume(MINE, [SPACE.handle], {SPACE.handle: GENESIS}, 10_000)
+    world.run()
+    assert refusals(link) == [Code.UNKNOWN] and envelopes(link) == [SPACE.envelope(1)]
+    late = world.connect()
+    late.client.open(SPACE.claims(Role.READ))
+    with pytest.raises(InvalidValue, match="roles were asked for"):
+        late.client.resume(MINE, [SPACE.handle], {SPACE.handle: GENESIS}, 10_000)
+
+
 def test_a_replayed_resume_is_refused() -> None:
     """The very bytes on another connection, under the same Hello, meet another nonce; a login goes on from there."""
     world = Keeping(3)

@@ -186,7 +186,7 @@ def test_who_is_let_in_while_an_epoch_is_started_gets_its_keys(seed: int) -> Non
     assert len(world._members()) == 3
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(6), 13])
 def test_a_relay_gets_no_keys_of_an_epoch_that_nobody_says(seed: int) -> None:
     """A device that was taken out, and had made a space and an epoch in it, says neither: the relay keeps its keys."""
     world = Removals(seed)

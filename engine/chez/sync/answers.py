@@ -69,6 +69,7 @@ class Answers:
         self._followers: dict[int, bytes] = {}
         self._replaced: dict[int, bytes] = {}
         self._open: set[bytes] = set()
+        self._opens = False
 
     @property
     def unanswered(self) -> int:
@@ -91,11 +92,13 @@ class Answers:
             if ref not in self._asked and ref not in self._replaced and ref not in self._followers:
                 break
         self._asked[self._refs] = asked
+        self._opens = self._opens or asked.answer in (frames.Opened, frames.Resumed)
         return self._refs
 
     def expect_resumed(self, kept: tuple[bytes, ...], readings: Mapping[bytes, Reading],
                        credit: int) -> tuple[int, int]:
-        """The ref of the first request of a connection, to follow kept spaces again, and that of the first of them."""
+        """The ref of the request that is to follow kept spaces again, before any is opened, and of the first of them.
+        """
         first = self._refs + 2
         ref = self.expect(Asked(frames.Resumed, kept=kept, readings=readings, first=first, credit=credit))
         self._refs += len(kept)
@@ -108,8 +111,8 @@ class Answers:
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing was asked yet."""
-        return self._refs == 0
+        """Whether no role was asked for yet."""
+        return not self._opens
 
     def follow(self, name: bytes, following: Following) -> None:
         """From now on a subscription or watch stands under this request's ref; an earlier one is replaced."""

@@ -225,14 +225,14 @@ class ClientSession:
     def resume(self, key: SigningKey, kept: Sequence[bytes], readings: Mapping[bytes, Reading], credit: int) -> int:
         """Open and follow again spaces that are kept for a key, from where each was read to -> `SpacesResumed`.
 
-        The first request of a connection. `kept` are the handles of all that are kept, `readings` tell of
-        those that are wanted; `credit` bytes may be under way of each.
+        The first request of a connection that opens something. `kept` are the handles of all that are kept, `readings`
+        tell of those that are wanted; `credit` bytes may be under way of each.
         """
         check_credit(credit)
         if not 1 <= len(kept) <= MAX_SPACES_PER_CONNECTION:
             raise InvalidValue(f"one connection takes up 1 to {MAX_SPACES_PER_CONNECTION} spaces, not {len(kept)}")
         if not self._answers.fresh:
-            raise InvalidValue("something was asked on this connection before", "resume first")
+            raise InvalidValue("roles were asked for on this connection before", "resume first")
         ordered = tuple(sorted(kept))
         ref, first = self._answers.expect_resumed(ordered, readings, credit)
 
