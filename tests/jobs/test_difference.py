@@ -33,6 +33,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "bits": ("bits = 1000", "bits = 500", "fewer bits are asked for over all runs: 500 (before: 1000)"),
     "keeping": ("retention_days = 30", "retention_days = 90", "more days the provider keeps results: 90 (before: 30)"),
     "the purpose": ("on average", "at night", "it says another purpose"),
+    "the basis": ("[purpose]", '[purpose]\nlawful_basis = "dpv:LegitimateInterest"',
+                  "it says another lawful basis: dpv:LegitimateInterest (before: dpv:Consent)"),
     "parameters": ('note = "none"', 'note = "some"', "its parameters changed"),
     "the name": ('name = "Mean power"', 'name = "Power"', "its name changed"),
     "the place": ("ws://127.0.0.1:9", "ws://127.0.0.1:10", "results go to another place"),
@@ -77,6 +79,32 @@ def test_a_collection_comes_and_goes() -> None:
     bundles = [build_bundle(manifest_text(reads=reads), MEAN, "python", SIGNING) for reads in (READS, more)]
     assert difference(*bundles) == ["it reads more: tariff_days (local, watts)"]
     assert difference(*reversed(bundles)) == ["it reads tariff_days no longer"]
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    ('value = 1', 'value = "1"', 'only where flow = "1" (before: only where flow = 1)'),
+    ('value = true', 'value = "True"', 'only where flow = "True" (before: only where flow = True)'),
+    ('op = "in", value = ["a", "b"]', 'op = "in", value = ["a, b"]',
+     'only where flow in "a, b" (before: only where flow in a, b)'),
+    ('value = "a\\nb"', r'value = "a\\nb"', r'only where flow = "a\\nb" (before: only where flow = "a\nb")'),
+    ('value = "a"', r'value = "a\" and x = \"b"', r'only where flow = "a\" and x = \"b"'),
+])  # fmt: skip
+def test_other_values_choose_other_rows_in_words_too(before: str, after: str, said: str) -> None:
+    """A text that reads as a number or a list, or as words of ours, is told from these: the rows are others."""
+    old, new = (build_bundle(manifest_text(reads=READS.replace('value = "consumption"', value)), MEAN, "python", SIGNING)
+                for value in (before, after))
+    (line,) = difference(old, new)
+    assert said in line
+
+
+def test_a_value_inside_another_is_told_with_both_names() -> None:
+    """A result of the night is another one than that of the day, and the screen says which it is."""
+    day, night = (RESULT.replace("properties.watts", f'properties.{name}]\ntype = "object"\n[result.properties.{name}.'
+                                 "properties.watts") for name in ("day", "night"))  # fmt: skip
+    old, new = (build_bundle(manifest_text(rest=rest), MEAN, "python", SIGNING) for rest in (day, night))
+    assert any("Leaves   day.watts: a number" in line for line in plain_words(describe(old)))
+    assert [line.partition(": a number")[0] for line in difference(old, new)] == [
+        "it may tell what it could not: night.watts", "it may no longer tell: day.watts"]
 
 
 def test_a_providers_words_begin_no_line_of_ours() -> None:

@@ -13,7 +13,7 @@ from tests.privacy.samples import COUNT, noised, rest
 SAID: dict[Language, tuple[str, ...]] = {
     "en": ("rows: a number from 0 to 1000; noised: how many rows of readings, epsilon 0.5",
            "noised: the mean of watts in readings, each row taken as 0 to 1000, epsilon 0.5",
-           "noised: where 0.5 of watts in readings lie below", "in each of 2 groups of rate",
+           "noised: where 0.5 of watts in readings lie below", "in each of 2 groups of rate (low, high)",
            "no such value is more than 12.2 times likelier (epsilon 2.5 for a window)", "that is for one row",
            "an epsilon of 5 over all windows"),
     "fr": ("bruité : combien de lignes de readings", "la somme de watts dans readings", "12,2 fois plus probable",
@@ -46,6 +46,19 @@ def test_a_version_with_less_noise_says_so() -> None:
     lines = difference(noised(rest=rest(COUNT)), clear)
     assert "nothing of it is noised any more" in lines
     assert "it asks for less epsilon over all windows: 0 (before: 5)" in lines
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ('categories = ["low", "high"]', 'categories = ["low", "ill"]', "2 groups of rate (low, ill)"),
+    ('categories = ["low", "high"]', "edges = [0, 7.5, 1000001]", "2 groups of rate (bounds 0, 7.5, 1000001)"),
+    ("upper = 1000\nstep = 10", "upper = 1000.001\nstep = 0.001", "each row taken as 0 to 1000.001"),
+])  # fmt: skip
+def test_what_is_measured_of_rows_is_told(old: str, new: str, said: str) -> None:
+    """Which groups are counted, and within which bounds, is on the screen; with others a version tells something else."""
+    changed = noised(version=2, rest=rest().replace(old, new, 1))
+    assert any(said in line for line in plain_words(describe(changed)))
+    assert any(line.startswith("it may tell what it could not: ") and said in line
+               for line in difference(noised(), changed))
 
 
 def test_a_result_is_shown_with_what_is_noised_in_it() -> None:

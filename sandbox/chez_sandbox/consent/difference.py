@@ -135,10 +135,12 @@ def _leaves(say: Say, old: Shown, new: Shown) -> list[str]:
 
 
 def _terms(say: Say, old: Shown, new: Shown) -> list[str]:
-    lines = []
-    if old["purpose"] != new["purpose"]:
+    lines, was, is_ = [], old["purpose"], new["purpose"]
+    if (was["plain"], was["term"]) != (is_["plain"], is_["term"]):
         # One sentence, one line: a provider's words begin none of their own.
-        lines.append(say("purpose", plain=" ".join(new["purpose"]["plain"].split()), term=new["purpose"]["term"]))
+        lines.append(say("purpose", plain=" ".join(is_["plain"].split()), term=is_["term"]))
+    if was["lawful_basis"] != is_["lawful_basis"]:
+        lines.append(say("basis", now=is_["lawful_basis"], before=was["lawful_basis"]))
     lines += _more_or_less(say, "runs", old["budget"]["runs"], new["budget"]["runs"])
     lines += _more_or_less(say, "budget", old["budget"]["bits"], new["budget"]["bits"])
     lines += _more_or_less(say, "epsilon", old["budget"]["epsilon"] or 0, new["budget"]["epsilon"] or 0)

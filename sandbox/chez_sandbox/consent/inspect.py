@@ -16,6 +16,7 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
+from chez_sandbox.consent.quoting import values_words
 from chez_sandbox.consent.schedule import awaited, is_repeated
 from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.release.release import message_size
@@ -83,16 +84,14 @@ def _read(read: Read, language: Language) -> dict[str, Any]:
         "collection": read.collection,
         "fields": list(read.fields),
         "spaces": read.spaces,
-        "only": [f"{f.field} {f.op} {_value_words(f.value)}" for f in read.where],
+        "only": [f"{f.field} {f.op} {_values(f.value)}" for f in read.where],
         "window": phrase(language, "window.all") if read.window is None else _window(read.window, language),
         "min_rows": read.min_rows,
     }
 
 
-def _value_words(value: Any) -> str:
-    said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    # Rows may be chosen by whatever text they hold; on a screen a line break in it would begin a line of its own.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in said)
+def _values(value: Any) -> str:
+    return values_words(value if isinstance(value, list) else [value])
 
 
 def _window(window: Window, language: Language) -> str:

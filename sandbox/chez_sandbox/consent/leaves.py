@@ -5,6 +5,7 @@ from typing import Any
 
 from chez.phrasing import Figure
 from chez_sandbox.consent.catalogue import Language, figure, phrase
+from chez_sandbox.consent.quoting import values_words
 from chez_sandbox.manifest import Manifest, Measurement
 from chez_sandbox.release.types import (
     ArrayType,
@@ -62,17 +63,31 @@ def _noised(line: str, one: Measurement, language: Language) -> str:
         f"noise.{one.statistic}",
         collection=one.collection,
         field=one.field,
-        low=figure(one.lower or 0),
-        high=figure(one.upper or 0),
+        low=Figure(_exact(one.lower or 0)),
+        high=Figure(_exact(one.upper or 0)),
         share=figure(one.at or 0, ".4g"),
         bins=max(len(one.categories), len(one.edges) - 1),
+        which=_bins(one, language),
     )
     return phrase(language, "noise.line", line=line, what=what, epsilon=figure(one.epsilon))
 
 
+def _bins(one: Measurement, language: Language) -> str:
+    """Which bins a histogram has: a count is of what is in them."""
+    if one.categories:
+        return values_words(one.categories)
+    bounds = ", ".join(map(_exact, one.edges))
+    return phrase(language, "noise.bounds", bounds=bounds)
+
+
+def _exact(number: float) -> str:
+    """A bound with all its digits: one that differs in the last is another."""
+    return str(int(number) if float(number).is_integer() and abs(number) < 1e15 else number)
+
+
 def _leaves(kind: Type, name: str, language: Language) -> list[str]:
     if isinstance(kind, ObjectType):
-        return [line for field, inner in kind.fields for line in _leaves(inner, field, language)]
+        return [line for field, inner in kind.fields for line in _leaves(inner, f"{name}.{field}", language)]
     return [phrase(language, "type.line", name=name, what=_type_words(kind, language))]
 
 
@@ -82,7 +97,7 @@ def _type_words(kind: Type, language: Language) -> str:
             said = phrase(language, "type.number", low=Figure(kind.text(kind.low)), high=Figure(kind.text(kind.high)))
             return said if kind.step == 1 else said + phrase(language, "type.step", step=Figure(kind.step))
         case EnumType():
-            return phrase(language, "type.enum", values=", ".join(kind.values))
+            return phrase(language, "type.enum", values=values_words(kind.values))
         case BooleanType():
             return phrase(language, "type.boolean")
         case NullType():

@@ -45,6 +45,8 @@ CHANGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "changed.bits-less": ("a run can tell less: at most {now} bits (before: {before})",
                           "une exécution peut dire moins : au plus {now} bits (avant : {before})"),
     "changed.purpose": ("it says another purpose: {plain} ({term})", "elle dit un autre but : {plain} ({term})"),
+    "changed.basis": ("it says another lawful basis: {now} (before: {before})",
+                      "elle dit une autre base légale : {now} (avant : {before})"),
     "changed.runs-more": ("more runs are asked for: {now} (before: {before})",
                           "plus d'exécutions demandées : {now} (avant : {before})"),
     "changed.runs-less": ("fewer runs are asked for: {now} (before: {before})",
