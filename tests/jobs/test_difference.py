@@ -91,8 +91,8 @@ def test_a_collection_comes_and_goes() -> None:
 ])  # fmt: skip
 def test_other_values_choose_other_rows_in_words_too(before: str, after: str, said: str) -> None:
     """A text that reads as a number or a list, or as words of ours, is told from these: the rows are others."""
-    old, new = (build_bundle(manifest_text(reads=READS.replace('value = "consumption"', value)), MEAN, "python", SIGNING)
-                for value in (before, after))
+    reads = (READS.replace('value = "consumption"', value) for value in (before, after))
+    old, new = (build_bundle(manifest_text(reads=read), MEAN, "python", SIGNING) for read in reads)
     (line,) = difference(old, new)
     assert said in line
 

@@ -54,7 +54,7 @@ def test_a_version_with_less_noise_says_so() -> None:
     ("upper = 1000\nstep = 10", "upper = 1000.001\nstep = 0.001", "each row taken as 0 to 1000.001"),
 ])  # fmt: skip
 def test_what_is_measured_of_rows_is_told(old: str, new: str, said: str) -> None:
-    """Which groups are counted, and within which bounds, is on the screen; with others a version tells something else."""
+    """Which groups are counted, and within which bounds, is on the screen; with others a version tells what is new."""
     changed = noised(version=2, rest=rest().replace(old, new, 1))
     assert any(said in line for line in plain_words(describe(changed)))
     assert any(line.startswith("it may tell what it could not: ") and said in line
