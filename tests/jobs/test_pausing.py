@@ -138,6 +138,25 @@ async def test_another_device_pauses_and_does_not_resume(home: chez.Home, tmp_pa
             await resume_grant(again, ID, now=NOW)
 
 
+async def test_pausing_again_puts_back_a_mark_that_was_taken_away(home: chez.Home, tmp_path: Path) -> None:
+    """Another device's mark that a program took away before the device that runs the grant saw it, is there again, once
+    the person pauses again on the device that knows of it; its journal has one pause, and one resumption lifts it."""
+    await grant(home, bundle())
+    await home.backup(tmp_path / "backup")
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase="correct horse", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "again", passphrase="correct horse") as again:
+        await pause_grant(again, ID, pause=b"1" * 16, now=NOW)
+        await tamper(again, ID, pauses={})
+        await pause_grant(again, ID, pause=b"2" * 16, now=NOW)
+        await pause_grant(again, ID, pause=b"3" * 16, now=NOW)
+        marks = (await again.collection(COLLECTION).get(ID)).value["pauses"]
+        assert marks == {(b"1" * 16).hex(): NOW} and len(await again.journal.receipts("pause")) == 1
+    await tamper(home, ID, pauses=marks)  # as it arrives
+    assert await paused(home)
+    await resume_grant(home, ID, now=NOW)
+    assert not await paused(home)
+
+
 def resumed(pause: str, key: SigningKey = KEY, grant: str = ID) -> dict[str, bytes]:
     """A signed resumption."""
     body = msgspec.msgpack.encode(Resumption(1, grant, pause, NOW))

@@ -37,11 +37,15 @@ def _pause(
 ) -> Grant:
     found = current_grant(home, transaction, id, gone)
     grant = found.grant
-    if found.pauses:
+    record = stored(home, transaction, id, gone)
+    pauses = _map(record.get("pauses"))
+    if not found.pauses:
+        transaction.receipt("pause", {"grant": id, "job": grant.job, "provider": grant.provider, "pause": pause})
+    elif UNREADABLE in found.pauses or not found.pauses.isdisjoint(pauses):
         return grant
-    grants, record = home.collection(COLLECTION), stored(home, transaction, id, gone)
-    transaction.put(grants, {**record, "pauses": {**record["pauses"], pause: now}}, id=id)
-    transaction.receipt("pause", {"grant": id, "job": grant.job, "provider": grant.provider, "pause": pause})
+    else:  # this device alone knows of it: its mark was taken away, and the device that runs the grant must see one
+        pause = min(found.pauses)
+    transaction.put(home.collection(COLLECTION), {**record, "pauses": {**pauses, pause: now}}, id=id)
     return grant
 
 
