@@ -4,10 +4,11 @@ import base64
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import chez
-from chez.errors import NotAllowed, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.opendata import held, publishing
 from chez.opendata.errors import DataForked, DataInvalid
 from chez.opendata.following import (
@@ -22,6 +23,7 @@ from chez.opendata.following import (
     unsubscribe,
 )
 from chez.opendata.metadata import About
+from chez.opendata.publishing import Said, compose
 from chez.opendata.rows import canonical
 from chez.query.followed import CATALOGUES, FOLLOWED
 from tests.opendata.support import CARD, KEY, OTHER, TIME, Two, about, address, follow, put_up, stations, table
@@ -70,6 +72,16 @@ async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp
 
 
 @pytest.mark.slow
+async def test_what_nobody_could_read_is_not_published(two: Two, tmp_path: Path) -> None:
+    """A title of two lines is refused where it is published: who follows would be shown no such dataset, or no name."""
+    city, _ = two
+    with pytest.raises(InvalidValue, match="can't be read by who follows"):
+        await put_up(city, about(title="Stations\nof Lyon"), file=table(tmp_path, stations(2)))
+    card = msgspec.structs.replace(CARD, name="Grand\nLyon")
+    with pytest.raises(InvalidValue, match="can't be read by who follows"):
+        await compose(city, Said(KEY.public, card, "Open data", (about(),)), TIME)
+
+
 async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server: Process, tmp_path: Path) -> None:
     """A second device has catalogue and dataset by its next sync; what one unsubscribes is freed on the other when it
     updates, and comes back when it is subscribed again; a restart changes nothing."""

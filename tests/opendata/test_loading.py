@@ -106,3 +106,12 @@ def test_reading_that_is_stopped_publishes_nothing(tmp_path: Path, monkeypatch: 
         with pytest.raises(ImportStopped) as caught:
             load(path, about())
         assert caught.value.hint == "Nothing was changed."
+
+
+def test_why_no_row_of_a_file_is_published_is_told(tmp_path: Path) -> None:
+    """Where every row is refused, the first one's reason is in the error, for nothing else shows it."""
+    path = tmp_path / "places.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "1", "geometry": {"type": '
+                    '"Point", "coordinates": [1.0, 2.0]}, "properties": {"count": 123456789012345678901234567890}}]}')
+    with pytest.raises(InvalidValue, match=r"no row that can be published \(line 1: .* more than 64 bits"):
+        load(path, about(identity=()))

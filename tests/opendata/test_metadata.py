@@ -16,6 +16,7 @@ from chez.opendata.keys import PublisherKey, key_words, load_key, save_key
 from chez.opendata.metadata import Distribution, Metadata, Spatial, Table, read_about, read_card, read_metadata
 from chez.spaces.public import Address
 from chez_wire.pins import MAX_PINS, pins_from
+from tests.cli.support import within
 from tests.opendata.support import CARD, KEY, about
 
 ABOUT = """
@@ -43,6 +44,7 @@ def test_an_about_is_read_and_its_mistakes_are_named() -> None:
         ("title =", "titel =", "titel"), ('licence = "https', 'licence = "javascript', "licence"),
         ("TRAN", "BIKE", "BIKE"), ("DAILY", "SOON", "SOON"), ("2026-01-01", "2026-02-30", "2026-02-30"),
         (", north = 45.9", "", "four sides"),
+        ('title = "', r'title = "Two\nlines, ', "one line"), ('"vélo"', r'"vélo\nbus"', "one line"),
         ("45.6", "95.6", "south"), ('id = "velov', 'id = "Velo v', "id"), ("[", "[[", "TOML")):
         with pytest.raises(InvalidValue, match=words):
             read_about(ABOUT.replace(old, new, 1))
@@ -115,6 +117,13 @@ def test_the_export_has_the_terms_of_dcat_ap() -> None:
 
     assert {term.partition(":")[0] for term in terms({**found, "@context": None})} <= CONTEXT.keys()
     assert Spatial() == Spatial(name=None)
+
+
+def test_a_key_whose_card_nobody_could_read_is_not_made(tmp_path: Path) -> None:
+    """A name of two lines is refused with what works, before there is a key that publishes it."""
+    said = "python -m chez publisher new-key --title Data --contact x@y.org --name Grand\nLyon --out".split(" ")
+    done = within([*said, str(tmp_path / "key")], b"")
+    assert done.returncode == 1 and "one line each" in done.stderr and not (tmp_path / "key").exists()
 
 
 def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:

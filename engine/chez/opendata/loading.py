@@ -67,8 +67,13 @@ def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
         raise ImportStopped(error.message, "Nothing was changed.") from None
     tables = found.content.tables
     if not tables:
-        raise InvalidValue(f"{path.name} has no row that can be published", "Nothing was changed.")
+        raise InvalidValue(f"{path.name} has no row that can be published{_why(found)}", "Nothing was changed.")
     return found
+
+
+def _why(found: Loaded) -> str:
+    """Why the first row is none: where all are refused, nobody else is told."""
+    return f" (line {found.rejects[0].line}: {found.rejects[0].reason})" if found.rejects else ""
 
 
 def _connector(path: Path, about: About, known: Sequence[Table]) -> Connector:

@@ -18,7 +18,7 @@ from chez.errors import InvalidValue
 
 __all__ = (
     "CARD", "DATASETS", "FREQUENCIES", "PUBLISHER", "THEMES", "About", "Card", "Distribution", "Field", "Metadata",
-    "Spatial", "Table", "read_about", "read_card", "read_metadata",
+    "Spatial", "Table", "read_about", "read_card", "read_metadata", "require_readable",
 )
 
 DATASETS: Final = "chez.datasets"
@@ -182,7 +182,20 @@ def read_about(text: str) -> About:
         raise InvalidValue(f"what is said of the dataset is wrong: {error}",
                            "See docs/opendata.md for what can be said.") from None
     _check_codes(about)
+    require_readable(about)
     return about
+
+
+def require_readable(said: About | Card) -> None:
+    """Raise `InvalidValue` for what nobody who follows would be shown: a line break where one line is, say."""
+    value: dict[str, Any] = msgspec.to_builtins(said)
+    if isinstance(said, Card):
+        if read_card(value) is None:
+            raise InvalidValue("this card can't be read by who follows it",
+                               "Title, name and contact are one line each, and nothing is too long.")
+    elif read_metadata(said.id, value) is None:
+        raise InvalidValue(f"what is said of the dataset {said.id!r} can't be read by who follows it",
+                           "The title and each keyword are one line, and nothing is too long.")
 
 
 def _check_codes(about: About) -> None:

@@ -38,7 +38,7 @@ from chez.opendata.editions import (
 from chez.opendata.errors import DataInvalid
 from chez.opendata.held import content_of, filled, own_chain_of
 from chez.opendata.loading import Loaded, load, metadata_of
-from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
+from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata, require_readable
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
 from chez.query.followed import FOLLOWED, PUBLISHED, first_table
 from chez.spaces.public import Address
@@ -308,8 +308,10 @@ def _listing(catalogue: "Space", chain: Chain, listed: Content, said: Said, meta
     if missing := [id for id in said.withdrawn if listed.get(DATASETS, id) is None]:
         raise NotFound(f"the catalogue has no dataset {missing[0]!r}")
     rows = {(row.table, row.id): row.json for row in listed}
+    require_readable(said.card)
     rows[PUBLISHER, CARD] = canonical(msgspec.to_builtins(said.card))
     for id, one in metadata.items():
+        require_readable(one)
         rows[DATASETS, id] = canonical(msgspec.to_builtins(one))
     for id in said.withdrawn:
         del rows[DATASETS, id]

@@ -58,12 +58,13 @@ def new_key(ctx: click.Context, /, out: Path, **said: str | None) -> None:
     import msgspec
 
     from chez.opendata.keys import PublisherKey, save_key
-    from chez.opendata.metadata import Card
+    from chez.opendata.metadata import Card, require_readable
 
     try:
         card = msgspec.convert({name: value for name, value in said.items() if value is not None}, Card)
     except msgspec.ValidationError as error:
         raise InvalidValue(f"this is no publisher's card: {error}", "Say it shorter, in one line.") from None
+    require_readable(card)
     made = PublisherKey(card=card, seed=secrets.token_bytes(32).hex())
     save_key(out, made)
     _tell_key(ctx, made)
