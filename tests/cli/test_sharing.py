@@ -161,6 +161,13 @@ def test_mistakes_and_second_thoughts(quick: Chez, berta: Chez) -> None:
         assert "must answer" in quick.error("space", *act)["message"]
     nobody = Terminal(quick.arguments("space", "transfer", "Trip", "nobody"))
     assert nobody.finish() == 1 and "there is no member 'nobody'" in nobody.seen and "the owner of" not in nobody.seen
+    for act in ("leave", "move", "forget", "delete"):
+        assert quick.error("space", act, "Tripp")["code"] == "NotFound"  # nobody is asked about what is not there
+    (id,) = (one["id"] for one in quick.lines("space", "list") if one["name"] == "Trip")
+    terminal = Terminal(quick.arguments("space", "delete", id[:12]))
+    terminal.expect("Delete 'Trip' and all that is in it")
+    terminal.type("no\n")
+    assert terminal.finish() == 1
     terminal = Terminal(quick.arguments("space", "remove", "Trip", "B."))
     terminal.expect("out of 'Trip'?")
     assert "with its device " in terminal.seen and "B. (" in terminal.seen

@@ -121,8 +121,8 @@ def remove(ctx: click.Context, name: str, who: str, yes: bool) -> None:
 @click.pass_context
 def leave(ctx: click.Context, name: str, yes: bool) -> None:
     """Leave a space, with all your devices. What is here stays, until `chez space forget`."""
-    _ask(ctx, yes, f"Leave {name!r}? Only an owner of it can let you in again.")
-    done = call(ctx, "space-leave", {"space": name})
+    meant = _meant(ctx, name, yes, "Leave {name!r}? Only an owner of it can let you in again.")
+    done = call(ctx, "space-leave", {"space": meant})
     if settings(ctx).json:
         json_line(done)
         return
@@ -231,8 +231,8 @@ def move(ctx: click.Context, name: str, relay: str | None, yes: bool) -> None:
     For when its relay lets nobody in any more: an owner who left may have put other keys in place. Members
     come by the new link that is shown (chez join LINK); who was taken out can't.
     """
-    _ask(ctx, yes, f"Move {name!r}? Every other member needs the new link.")
-    done = call(ctx, "space-move", {"space": name, "relay": relay})
+    meant = _meant(ctx, name, yes, "Move {name!r}? Every other member needs the new link.")
+    done = call(ctx, "space-move", {"space": meant, "relay": relay})
     if settings(ctx).json:
         json_line(done)
         return
@@ -246,8 +246,8 @@ def move(ctx: click.Context, name: str, relay: str | None, yes: bool) -> None:
 @click.pass_context
 def forget(ctx: click.Context, name: str, yes: bool) -> None:
     """Erase a space on this device that you left, were removed from, or follow. Nothing changes for others."""
-    _ask(ctx, yes, f"Erase {name!r} on this device?")
-    done = call(ctx, "space-forget", {"space": name})
+    meant = _meant(ctx, name, yes, "Erase {name!r} on this device?")
+    done = call(ctx, "space-forget", {"space": meant})
     json_line(done) if settings(ctx).json else say(f"{done['name']!r} is erased here")
 
 
@@ -257,9 +257,18 @@ def forget(ctx: click.Context, name: str, yes: bool) -> None:
 @click.pass_context
 def delete(ctx: click.Context, name: str, yes: bool) -> None:
     """Delete a space with all that is in it, at its relays and on all your devices. For who is alone in it."""
-    _ask(ctx, yes, f"Delete {name!r} and all that is in it, for ever?")
-    done = call(ctx, "space-delete", {"space": name})
+    meant = _meant(ctx, name, yes, "Delete {name!r} and all that is in it, for ever?")
+    done = call(ctx, "space-delete", {"space": meant})
     json_line(done) if settings(ctx).json else say(f"{done['name']!r} is deleted")
+
+
+def _meant(ctx: click.Context, name: str, yes: bool, question: str) -> str:
+    """The space that a person means, asked about by its own name. Raises as `_ask`, and `NotFound`."""
+    if yes:
+        return name
+    found = call(ctx, "space-show", {"space": name})
+    _ask(ctx, yes, question.format(name=found["name"]))
+    return str(found["id"])
 
 
 def _ask(ctx: click.Context, yes: bool, question: str) -> None:
