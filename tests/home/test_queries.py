@@ -333,6 +333,34 @@ async def test_wrong_queries(home: chez.Home) -> None:
         (field("a") == 1) | 3  # type: ignore[operator]
 
 
+class Cup(msgspec.Struct, rename="camel"):
+    """A type whose fields are called otherwise in a record."""
+
+    cup_count: int
+    kind: str = ""
+    place: dict[str, str] | None = None
+
+
+async def test_a_field_that_the_type_has_not_is_named_with_those_there_are(home: chez.Home) -> None:
+    """A misspelt field of a typed collection finds nothing for ever, so that it is refused wherever one is named; what
+    is inside one, the id, where it came from, and what an untyped collection has, are asked for as ever."""
+    cups = home.collection(Cup, name="cups")
+    await cups.put(Cup(3, "tea", {"city": "Oslo"}), id="a")
+    query = cups.where(field("place.city") == "Oslo", kind="tea").where(field("_source.file").is_null())
+    assert await query.order_by("-cupCount", "_id").count() == 1 and await query.sum("cupCount") == 3
+    mistakes: list[Any] = [
+        lambda: cups.where(cup_count=3), lambda: cups.where(~((field("cup") > 3) | (field("kind") == "tea"))),
+        lambda: query.where(field("cup").is_null()), lambda: query.order_by("-cup"), lambda: query.group_by("cup"),
+    ]
+    for mistake in mistakes:
+        with pytest.raises(InvalidValue, match=r"has no field 'cup.*: it has cupCount, kind, place"):
+            mistake()
+    for read in (query.sum, query.avg, query.min, query.max):
+        with pytest.raises(InvalidValue, match="has no field 'cup'"):
+            await read("cup")
+    assert await home.collection("cups").where(cup=3).count() == 0
+
+
 async def test_conditions_of_any_size(home: chez.Home) -> None:
     """Thousands of alternatives and of values are answered; nesting without end is a typed error."""
     made = await filled(home, [{"a": n} for n in range(50)])

@@ -1422,7 +1422,10 @@ class Query(Front[AsyncQuery[R]], Generic[R]):
         return self._inner.ids
 
     def where(self, *given: Condition, **equals: Any) -> Query[R]:
-        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`."""
+        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`.
+
+        Raises `InvalidValue` for a field that the collection's type has not; so do the other methods that name one.
+        """
         return Query(self._portal, self._inner.where(*given, **equals))
 
     def order_by(self, *names: str) -> Query[R]:

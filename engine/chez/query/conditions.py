@@ -20,7 +20,8 @@ from chez.errors import InvalidValue, Misuse
 from chez.query import decimals
 from chez.query.paths import column, not_nested, parameter, steps
 
-__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Number", "Sql", "key_of", "required")
+__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Number", "Sql", "key_of", "names_of",
+           "required")
 
 Key = tuple[str, bool]
 """What an index is on: a field's name, and whether its number as a decimal is meant."""
@@ -206,6 +207,17 @@ def required(conditions: Iterable[Condition]) -> Iterator[Condition]:
             yield from required(one.parts)
         else:
             yield one
+
+
+def names_of(conditions: Iterable[Condition]) -> Iterator[str]:
+    """The fields that conditions compare."""
+    for one in conditions:
+        if isinstance(one, Comparison | Number):
+            yield one.name
+        elif isinstance(one, AllOf | AnyOf):
+            yield from names_of(one.parts)
+        elif isinstance(one, Not):
+            yield from names_of((one.part,))
 
 
 def _shown(parts: tuple[Condition, ...], sign: str, depth: int) -> str:

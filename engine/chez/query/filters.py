@@ -4,7 +4,7 @@ The cost of a query that a declared index serves grows with its answer. Without 
 walks through the collection, never through the rest of the store.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
@@ -14,7 +14,7 @@ import msgspec
 from chez.checked import checked
 from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
-from chez.query.conditions import AllOf, Comparison, Condition, Number, required
+from chez.query.conditions import AllOf, Comparison, Condition, Number, names_of, required
 from chez.query.decimals import number_of
 from chez.query.live import Followed, Following, live_records
 from chez.query.paths import column, kind_of, steps
@@ -40,6 +40,9 @@ class Source(Followed[R_co], Protocol[R_co]):
     @property
     def collection(self) -> str:
         """The collection's name."""
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise `InvalidValue` where one is no field that the records' type has."""
 
     def follow(self, ids: frozenset[str] | None) -> AbstractContextManager[Following]:
         """Be told of commits that touch the collection, or only these records of it."""
@@ -93,8 +96,13 @@ class Query(Generic[R]):
     # --- saying what is wanted ----------------------------------------------------------
 
     def where(self, *given: Condition, **equals: Any) -> "Query[R]":
-        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`."""
-        return replace(self, _conditions=(*self._conditions, *conditions(given, equals)))
+        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`.
+
+        Raises `InvalidValue` for a field that the collection's type has not; so do the other methods that name one.
+        """
+        more = conditions(given, equals)
+        self._source.require(names_of(more))
+        return replace(self, _conditions=(*self._conditions, *more))
 
     def order_by(self, *names: str) -> "Query[R]":
         """Sorted by fields; a `-` before the name turns the order round.
@@ -105,6 +113,7 @@ class Query(Generic[R]):
         """
         for name in names:
             steps(name.removeprefix("-") if isinstance(name, str) else name)
+        self._source.require(name.removeprefix("-") for name in names)
         return replace(self, _order=names)
 
     def limit(self, count: int) -> "Query[R]":
@@ -120,6 +129,7 @@ class Query(Generic[R]):
         groups = {name: name for name in names} | named
         for name in groups.values():
             steps(name)
+        self._source.require(groups.values())
         return Groups(self, groups)
 
     # --- reading records ----------------------------------------------------------------
@@ -276,6 +286,7 @@ class Groups(Generic[R]):
         query = self._query
         facts = await query._source.facts()
         chosen = plan(self._groups, wanted, facts.numeric)
+        query._source.require(one.name for one in wanted.values() if one.name is not None)
         sorted_by = query if query._selection.cut else replace(query, _order=tuple(self._groups.values()))
         sql, params = sorted_by._selection.sql(", ".join(chosen.inner), facts, sort=query._selection.cut)
         order = self._sorting([column.name for column in chosen.columns],

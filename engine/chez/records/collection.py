@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from chez.checked import checked
 from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.query.conditions import Condition
-from chez.query.filters import Query, conditions, whole
+from chez.query.filters import Query, whole
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared
 from chez.query.live import live
@@ -330,7 +330,7 @@ class Collection(Generic[T]):
 
     def where(self, *given: Condition, **equals: Value) -> "Query[Record[T]]":
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
-        return Query(self._reader, conditions(given, equals))
+        return Query(self._reader).where(*given, **equals)
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
         """Every record, one by one, in the order of their ids; memory stays at a page of them."""

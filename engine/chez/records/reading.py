@@ -12,9 +12,11 @@ from chez.query import decimals, fulltext
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared, Index, check, neglected, present, tend, unhinted
 from chez.query.live import Following
-from chez.query.paths import parameter
+from chez.query.paths import parameter, steps
 from chez.query.selection import Facts
 from chez.records.news import News
+from chez.records.shapes import keys_of
+from chez.shown import listed
 from chez.store.database import Connection, Database
 from chez.store.disk import storage_error
 
@@ -41,6 +43,7 @@ class Reader(Generic[R]):
         self.collection = collection
         self._indexes = check(indexes)
         self._searched = fulltext.check_fields(search)
+        self._fields = None if type is None else keys_of(type)
         self._numeric = decimals.fields_of(type) if type is not None else frozenset()
         self.record = record
         self.follow = follow
@@ -49,6 +52,17 @@ class Reader(Generic[R]):
         self._facts: Facts | None = None
         self._as_of = 0
         self._finding: asyncio.Task[Facts] | None = None
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise `InvalidValue` where one is no field that the records' type has: a misspelt one would find nothing."""
+        if self._fields is None:
+            return
+        for name in names:
+            first = steps(name)[0]
+            if first not in self._fields and not first.startswith("_"):
+                raise InvalidValue(f"the type of {self.collection!r} has no field {first!r}: it has "
+                                   f"{listed(sorted(self._fields))}", "What its records have besides is asked for by "
+                                   f"the name alone: home.collection({self.collection!r}).")
 
     async def facts(self) -> Facts:
         """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""

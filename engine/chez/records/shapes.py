@@ -22,7 +22,7 @@ from chez.records.reference import Blob
 from chez.records.text import Pen, Text
 from chez.records.values import Value, check_value
 
-__all__ = ("Origins", "Shape", "beginnings", "carry", "shape_of", "trace")
+__all__ = ("Origins", "Shape", "beginnings", "carry", "keys_of", "shape_of", "trace")
 
 Origins = dict[int, tuple[object, dict[str, Value]]]
 """By identity: a Struct that was decoded (held, so that the identity stays its own) and from what."""
@@ -50,6 +50,11 @@ class Shape:
     fields: _Fields | None = None
     origin: dict[str, Value] | None = None
     inner: "dict[Any, Shape]" = field(default_factory=dict)
+
+
+def keys_of(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """The names that a Struct's fields have in a record."""
+    return _fields_of(kind).known
 
 
 @lru_cache(maxsize=256)
