@@ -61,6 +61,11 @@ def test_errors_are_the_same_with_and_without_an_owner(either: Chez) -> None:
     assert too_long["code"] == "InvalidValue"
     assert too_long["message"] == "the collection must have at most 128 characters"
     assert either.error("put", "", "a=1")["message"] == "the collection is empty"
+    large = either.error("put", "notes", "x", f"a={10 ** 30}")
+    assert "does not fit 64 bits" in large["message"] and large["hint"] == "Store it as text."
+    for words, hint in ((("space", "create", "a" * 65), "say it shorter"), (("space", "pick", "ab"), "give more of it"),
+                        (("space", "create", ""), "give at least one character")):
+        assert either.error(*words)["hint"] == hint
     for words, code in cases.items():
         error = either.error(*words)
         assert error["code"] != "Unexpected", (words, error)

@@ -281,6 +281,8 @@ async def test_a_record_that_does_not_say_stops_its_job(gone: object, home: chez
     first, second = await grant(home, bundle(), 1), await grant(home, bundle(), 2)
     await tamper(home, first.grant.id, pauses=gone)
     assert (await load_grant(home, first.grant.id)).pauses
+    await pause_grant(home, first.grant.id, pause=b"1" * 16, now=NOW)  # it is, whatever was taken away
+    assert (await home.collection(COLLECTION).get(first.grant.id)).value["pauses"] == gone
     await resume_grant(home, first.grant.id, now=NOW)
     assert not (await load_grant(home, first.grant.id)).pauses
     await tamper(home, second.grant.id, revoked=gone)

@@ -51,12 +51,18 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
         return msgspec.convert(params, kind)
     except msgspec.ValidationError as error:
         if (length := _LENGTH.fullmatch(str(error))) is not None:
-            name = "name" if length["name"] == "which" else length["name"].replace("_", " ")
-            raise InvalidValue(f"the {name} is empty" if length["which"] == ">=" and length["size"] == "1" else
-                               f"the {name} must have {'at least' if length['which'] == '>=' else 'at most'} "
-                               f"{length['size']} characters",
-                               "give at least one character") from None
+            raise _of_length(length["name"], length["which"] == ">=", int(length["size"])) from None
         raise InvalidValue(f"wrong parameters: {error}") from None
+
+
+def _of_length(field: str, least: bool, size: int) -> InvalidValue:
+    """That a text is too short or too long."""
+    name = "name" if field == "which" else field.replace("_", " ")
+    if not least:
+        return InvalidValue(f"the {name} must have at most {size} characters", "say it shorter")
+    if size == 1:
+        return InvalidValue(f"the {name} is empty", "give at least one character")
+    return InvalidValue(f"the {name} must have at least {size} characters", "give more of it")
 
 
 def plain(value: Any) -> Any:

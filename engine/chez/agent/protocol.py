@@ -137,7 +137,9 @@ def encode(message: ClientMessage | OwnerMessage) -> bytes:
         raise InvalidValue(f"this is no text: {error.object!r}",
                            "rename the file if it is one's name; else see whether the terminal's encoding is "
                            "UTF-8") from None
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+    except OverflowError:
+        raise InvalidValue("a whole number here does not fit 64 bits", "Store it as text.") from None
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidValue(f"this value can't be sent to the owner: {error}") from None
     if 1 + len(body) > MAX_MESSAGE:
         raise InvalidValue(f"a message to or from the owner has at most {MAX_MESSAGE} bytes, "
