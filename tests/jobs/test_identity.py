@@ -288,6 +288,7 @@ def test_who_a_provider_is_does_not_depend_on_the_order_of_grants(chains: list[l
     grants: list[Any] = [_Given(one) for one in bundles]
     asked = of(KEYS[0])
     found = identify(asked, grants)
+    assert len(set(found.accounts)) == len(found.accounts), "a run would be debited twice"
     for number, one in enumerate(grants):  # all of these go by one name
         assert set(identify(one.bundle, grants[:number]).accounts) <= set(found.accounts)
     random.shuffle(grants)

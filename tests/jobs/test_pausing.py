@@ -15,7 +15,7 @@ import chez
 from chez.crypto import Kdf, SigningKey
 from chez.errors import NotAllowed
 from chez_sandbox.consent import stopping, verbs
-from chez_sandbox.consent.grants import COLLECTION, load_grant, revoke_grant
+from chez_sandbox.consent.grants import COLLECTION, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.pauses import RESUME, Resumption, standing
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
@@ -82,6 +82,15 @@ async def test_a_pause_holds_whatever_becomes_of_the_record(home: chez.Home) -> 
         assert await paused(home)
     await resume_grant(home, ID, now=NOW)
     assert not await paused(home)
+
+
+async def test_a_list_of_grants_knows_the_journals_pauses_of_each(home: chez.Home) -> None:
+    """A pause whose mark was taken away stands in the list of grants too, and for its own grant alone."""
+    for number in (1, 2):
+        await grant(home, bundle(), number)
+    await pause_grant(home, ID, pause=b"1" * 16, now=NOW)
+    await tamper(home, ID, pauses={})
+    assert {one.grant.id for one in await list_grants(home) if one.pauses} == {ID}
 
 
 async def test_a_pause_by_another_device_holds_and_is_lifted_here(home: chez.Home) -> None:
