@@ -188,6 +188,17 @@ async def test_a_person_may_grant_less_but_not_more(home: chez.Home) -> None:
     assert await list_grants(home) == [given]
 
 
+@pytest.mark.parametrize("wrong", [
+    {"id": b"short"}, {"seed": b"short"}, {"now": "today"}, {"runs": 1.5}, {"runs": True},
+    {"review": "never"}, {"slots": "daily"}, {"review": "hold", "hold_hours": 1.5},
+])  # fmt: skip
+async def test_what_could_not_be_read_back_is_not_granted(home: chez.Home, wrong: dict[str, Any]) -> None:
+    """An app's mistake makes no grant that is damaged from its beginning: nothing is stored, nothing receipted."""
+    with pytest.raises(InvalidValue, match="16 random bytes"):
+        await grant(home, bundle(), **wrong)
+    assert await damaged_grants(home) == {} and await home.journal.receipts("grant") == []
+
+
 async def test_the_time_of_a_message_leaves_room_for_the_longest_run_and_answer(home: chez.Home) -> None:
     """However long the code takes, and the person who is shown the result, a message leaves by the same slot; one that
     is held, when it was held."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.crypto import Kdf, SigningKey
-from chez.errors import NotAllowed
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent import stopping, verbs
 from chez_sandbox.consent.grants import COLLECTION, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.heeding import heed_all
@@ -82,6 +82,20 @@ async def test_a_pause_holds_whatever_becomes_of_the_record(home: chez.Home) -> 
         assert await paused(home)
     await resume_grant(home, ID, now=NOW)
     assert not await paused(home)
+
+
+async def test_a_pause_that_would_not_hold_is_refused(home: chez.Home) -> None:
+    """An app that names two pauses alike, or not by 16 bytes, is told so: the second would be lifted by what lifted the
+    first, and the others would never be heeded."""
+    await grant(home, bundle())
+    await pause_grant(home, ID, pause=b"1" * 16, now=NOW)
+    await resume_grant(home, ID, now=NOW)
+    wrong: list[Any] = [b"1" * 16, b"", b"1" * 17, "1" * 16]
+    for name in wrong:
+        with pytest.raises(InvalidValue):
+            await pause_grant(home, ID, pause=name, now=NOW)
+    await pause_grant(home, ID, pause=b"2" * 16, now=NOW)
+    assert await paused(home)
 
 
 async def test_a_list_of_grants_knows_the_journals_pauses_of_each(home: chez.Home) -> None:

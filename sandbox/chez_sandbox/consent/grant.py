@@ -20,10 +20,11 @@ from chez_sandbox.consent.slots import Slots
 from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, GrantPaused, ManifestInvalid
 
 __all__ = ("CONTEXT", "MAX_HOLD", "MAX_STORED_BUNDLE", "SEED", "Grant", "Granted", "Review", "State", "read_grant",
-           "require_fitting")
+           "require_fitting", "require_readable")
 
 CONTEXT: Final = "grant"
 SEED: Final = "chez/1 grant seed"
+SEED_BYTES: Final = 32
 _SIGNED: Final = f"chez/1 application {CONTEXT}"
 """What `Home.sign` makes of the context."""
 
@@ -142,6 +143,19 @@ def require_fitting(
         raise refused(InvalidValue, "hold", hours=hold_hours, review=review, most=MAX_HOLD)
     if len(bundle.encoded) > MAX_STORED_BUNDLE:
         raise refused(NotAllowed, "bundle-size", bytes=len(bundle.encoded), most=MAX_STORED_BUNDLE)
+
+
+def require_readable(grant: Grant, bundle: Bundle, seed: bytes) -> None:
+    """Raise `InvalidValue` for a grant that would not be read back: consent that could never be used, nor told."""
+    try:
+        # As it is read: a number of runs that is no whole one, a time that is none, another word for a review.
+        msgspec.msgpack.decode(grant.body, type=Grant)
+        if len(seed) != SEED_BYTES:
+            raise ValueError("it is guessed")
+        _require_givable(grant, bundle)
+    except (GrantInvalid, TypeError, ValueError, msgspec.MsgspecError):
+        raise InvalidValue("a grant has an id of 16 random bytes, a seed of 32, an RFC 3339 time, a day, and whole "
+                           "numbers of runs and hours", "See `chez_sandbox.consent.grants.grant_job`.") from None
 
 
 def read_grant(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[str]) -> Granted:

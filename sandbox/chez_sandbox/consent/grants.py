@@ -22,7 +22,16 @@ from chez.crypto import hash_fields
 from chez.errors import NotFound
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.grant import CONTEXT, SEED, Grant, Granted, Review, read_grant, require_fitting
+from chez_sandbox.consent.grant import (
+    CONTEXT,
+    SEED,
+    Grant,
+    Granted,
+    Review,
+    read_grant,
+    require_fitting,
+    require_readable,
+)
 from chez_sandbox.consent.identity import identify, receipted, said_of
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.slots import Slots
@@ -67,6 +76,7 @@ async def grant_job(
 ) -> Granted:
     """Record the person's consent to a job, on this device.
 
+    `id` is 16 random bytes, `seed` 32, and `now` an RFC 3339 time.
     `runs`, `bits` and `epsilon` may be fewer than the manifest asks for, never more, and `narrowing` takes
     fields and days away. Where the provider's key is another than it had, and not signed by that
     one, it begins suspended, as do the other key's grants (`identity`). Raises
@@ -99,6 +109,7 @@ async def grant_job(
         narrowing,
         epsilon,
     )
+    require_readable(grant, bundle, seed)
     others = await list_grants(home)
     work = partial(_put_grant, home, bundle=bundle, grant=grant, seed=seed, others=others)
     return Granted(grant, bundle, False, seed, await home.transaction(work))

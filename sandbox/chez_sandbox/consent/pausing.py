@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from chez.errors import NotAllowed
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.grant import Grant
 from chez_sandbox.consent.grants import COLLECTION, current_grant, deleted_grants, find_grant, load_grant, stored
@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ("pause_grant", "resume_grant")
 
+PAUSE_BYTES: Final = 16
+
 
 async def pause_grant(home: "Home", id: str, *, pause: bytes, now: str) -> Grant:
     """Let a grant run nothing until it is resumed; `id` may be a unique beginning, `pause` is 16 random bytes.
 
     Works on any of the person's devices, at the one that runs it as soon as that has synced; a
     run in progress ends as it would. A grant that is paused stays so, and one in the trash is brought back
-    paused. Raises like `load_grant`.
+    paused. Raises like `load_grant`, and `InvalidValue` for a `pause` that is none, or was one of this grant before.
     """
+    if not isinstance(pause, bytes) or len(pause) != PAUSE_BYTES:
+        raise InvalidValue("a pause is named by 16 random bytes", "Such as secrets.token_bytes(16).")
     gone = await deleted_grants(home)
     full = await find_grant(home, id, gone)
     return await home.transaction(
@@ -40,6 +44,8 @@ def _pause(
     record = stored(home, transaction, id, gone)
     pauses = _map(record.get("pauses"))
     if not found.pauses:
+        if pause in _map(record.get("resumptions")):  # it would be lifted by what lifted that one
+            raise InvalidValue("a pause of this name was lifted before", "Name each by 16 random bytes of its own.")
         transaction.receipt("pause", {"grant": id, "job": grant.job, "provider": grant.provider, "pause": pause})
     elif UNREADABLE in found.pauses or not found.pauses.isdisjoint(pauses):
         return grant
