@@ -1,7 +1,7 @@
 """The query builder: its answers are those of plain Python, whatever the records and whatever is declared."""
 
 import operator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import count
 from typing import Any, ClassVar
@@ -290,7 +290,9 @@ async def test_times_and_dates_are_compared_as_instants(home: chez.Home) -> None
 
 
 @pytest.mark.parametrize("wanted", [2**63, -(2**63) - 1, float("nan"), Decimal("nan"), Decimal("inf"), "\ud800",
-                                    object(), [1], {"a": 1}, {1}])
+                                    object(), [1], {"a": 1}, {1},
+                                    datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))),
+                                    datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2)))])
 async def test_what_can_not_be_compared(home: chez.Home, wanted: Any) -> None:
     """A value that no record can hold, or that has no order, is a typed error wherever it is used."""
     made = await filled(home, [{"a": 1}])

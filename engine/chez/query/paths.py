@@ -111,7 +111,11 @@ def parameter(value: Any) -> str | int | float | Decimal | None:
         if value.tzinfo is None:
             raise InvalidValue("a time without a time zone names no instant",
                                "Add a tzinfo, for instance datetime.UTC.")
-        return time_text(value)
+        try:
+            return time_text(value)
+        except OverflowError:
+            raise InvalidValue(f"{value.isoformat()} is outside the years 1 to 9999 in UTC, so no record holds it",
+                               "Compare with a time within them.") from None
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
