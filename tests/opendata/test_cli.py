@@ -5,10 +5,11 @@ import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.support import Chez, running_relay
+from tests.cli.support import Chez, running_relay, within
 from tests.opendata.support import LICENCE, stations, table
 from tests.ports import free_port
 
@@ -38,6 +39,16 @@ def home(folder: Path, name: str) -> Iterator[Chez]:
     made.init()
     yield made
     made.end()
+
+
+def test_a_time_that_is_in_no_calendar_keeps_no_versions_from_being_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher may sign any number of seconds up to 2^40: it is shown as that number."""
+    common: dict[str, Any] = {"rows": 1, "added": 1, "changed": 0, "removed": 0, "whole": True}
+    said = {"head": "2:ab", "editions": [{"number": number, "time": seconds, **common}
+                                         for number, seconds in ((2, 2**40), (1, 1_790_000_000))]}
+    monkeypatch.setattr("chez.cli.commands.data.call", lambda *_: said)
+    done = within("python -m chez data versions velov --language en".split(), b"")
+    assert done.returncode == 0 and "1099511627776" in done.stdout and "2026-09-21 14:13 UTC" in done.stdout
 
 
 @pytest.mark.slow

@@ -213,9 +213,17 @@ def versions(ctx: click.Context, name: str, at: int | None, language: str) -> No
         return
     part = phrase(language, "versions.part")
     table(phrase(language, "versions.head").split("|"), (
-        (one["number"], datetime.fromtimestamp(one["time"], UTC).strftime("%Y-%m-%d %H:%M UTC"), one["rows"],
+        (one["number"], _minute(one["time"]), one["rows"],
          one["added"], one["changed"], one["removed"], "" if one["whole"] else part) for one in done["editions"]))
     say(phrase(language, "versions.compare", head=done["head"]), err=True)
+
+
+def _minute(seconds: int) -> str:
+    """A time that a publisher signed, which may be in no calendar: then the number itself."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
 
 
 @data.command()
