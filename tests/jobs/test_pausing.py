@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.job_errors import GrantEnded, GrantPaused
 from chez_sandbox.runtime.host import Runtime
+from tests.cli.support import within
 from tests.jobs.test_flow import Person, kinds
 from tests.jobs.test_grants import NOW, TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import run_once
@@ -295,6 +297,36 @@ async def test_a_person_pauses_and_resumes_by_verbs(home: chez.Home) -> None:
         (told,) = (await verbs.job_grants(home, {}, Person("")))["grants"]
         assert told["state"] == "running"
     assert len(await home.journal.receipts("resumption")) == 2
+
+
+async def test_what_is_over_is_neither_paused_nor_resumed(home: chez.Home) -> None:
+    """A grant that was revoked is not said to run again, and no receipt says that it was let; one that ended is told so
+    whichever of the two is asked for."""
+    given = await verbs.job_grant(home, {"bundle": bundle().encoded}, Person("yes"))
+    asked = {"grant": given["grant"]}
+    assert (await verbs.job_pause(home, asked, Person("")))["state"] == "paused"
+    assert (await verbs.job_resume(home, asked, Person("")))["state"] == "running"
+    await verbs.job_pause(home, asked, Person(""))
+    await verbs.job_revoke(home, asked, Person(""))
+    with pytest.raises(GrantEnded, match="revoked"):
+        await verbs.job_resume(home, asked, Person(""))
+    assert (await verbs.job_pause(home, asked, Person("")))["state"] == "revoked"
+    assert len(await home.journal.receipts("resumption")) == 1
+    await grant(home, bundle(version=2), 2, until=date(2026, 11, 24))
+    for verb in (verbs.job_pause, verbs.job_resume):
+        told = await verb(home, {"grant": "02" * 16}, Person(""))
+        assert (told["state"], told["until"]) == ("ended", "2026-11-24")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_person_is_told_that_a_grant_is_over(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands say what the grant is worth, and nothing of pausing or running again."""
+    said = {"grant": ID, "job": "evening", "paused": True, "state": "ended", "until": "2026-11-24"}
+    monkeypatch.setattr("chez_sandbox.consent.commands.call", lambda *_: said)
+    for verb in ("pause", "resume"):
+        done = within(f"python -m chez job {verb} {ID} --language {language}".split(), b"")
+        words = {"en": ": it ended on 2026-11-24", "fr": " : elle a pris fin le 2026-11-24"}
+        assert done.stdout.strip() == f"evening (01010101){words[language]}"
 
 
 @pytest.mark.parametrize("gone", [None, "", [], 0])

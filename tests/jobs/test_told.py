@@ -20,9 +20,17 @@ from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import revoke_grant
+from chez_sandbox.consent.narrowing import Narrowing
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.slots import STEPS, Slots, leaves_at, make_plan
-from chez_sandbox.consent.told import example_words, leaving_example, leaving_words, left_words, result_words
+from chez_sandbox.consent.told import (
+    example_words,
+    grant_words,
+    leaving_example,
+    leaving_words,
+    left_words,
+    result_words,
+)
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
@@ -65,6 +73,16 @@ async def test_every_grant_is_told_with_its_state(home: chez.Home) -> None:
     assert "may tell watts: a number from 0 to 10000, rounded to 10" in said
     assert "it ended on 2026-11-01" in said and "revoked: it never runs again" in said
     assert "Grant 04040404 is damaged, and never runs" in said
+
+
+async def test_a_grant_of_which_all_is_left_out_tells_how_many_rows_there_are(home: chez.Home) -> None:
+    """With every field left out the job still sees the rows: that is said, in either language."""
+    await grant(home, bundle(), narrowing=Narrowing((("readings", "local"), ("readings", "watts"))))
+    said: dict[Language, str] = {"en": "may read the number of rows of readings",
+                                 "fr": "peut lire le nombre de lignes de readings"}  # fmt: skip
+    for language, words in said.items():
+        (told,) = await all_grants(home, TODAY, language)
+        assert any(words in line for line in grant_words(told, NOW, language))
 
 
 async def test_a_grant_that_is_over_is_over_on_every_device(home: chez.Home) -> None:

@@ -305,7 +305,8 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "data-key-chosen": _says("You said that {name!r} is published by the key whose words are: {words}."),
     "data-key-succeeded": _says("The publisher of {name!r} has a new key, which the former one signed: its words are "
                                 "{words}."),
-    "data-published": _says("You published version {number} of the open data {dataset!r}: {rows} rows in all."),
+    "data-published": lambda body, _: (f"You published version {body['number']} of the open data {body['dataset']!r}: "
+                                       f"{how_many(body['rows'], 'row')} in all."),
     "public-space-created": _says("You made the public space {name!r}."),
     "purge": _says("You purged the record {id!r} of {collection!r} in {where}: its content is erased."),
     "relay-changed": _relay_changed,

@@ -28,6 +28,9 @@ DROP: Final = click.option("--drop-field", "drop", multiple=True, metavar="COLLE
 WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLLECTION=NUMBER",
                              help="Give only so many days (weeks, months) of a collection.")  # fmt: skip
 
+OVER: Final = ("revoked", "ended", "used-up")
+"""States of a grant that no pause or resumption changes."""
+
 
 @click.group()
 def job() -> None:
@@ -290,7 +293,12 @@ def revoke(ctx: click.Context, grant: str, language: Language) -> None:
 def _stopped(ctx: click.Context, verb: str, grant: str, language: Language) -> None:
     done = call(ctx, f"job-{verb}", {"grant": grant, "language": language})
     said = {"pause": "answer.paused", "resume": "answer.resumed", "revoke": "answer.revoked"}[verb]
-    _answer(ctx, done, [phrase(language, said, job=done["job"], grant=done["grant"][:SHORT])])
+    named = {"job": done["job"], "grant": done["grant"][:SHORT]}
+    if (state := done.get("state")) in OVER:
+        over = phrase(language, f"state.{state}", until=done["until"])
+        _answer(ctx, done, [phrase(language, "answer.over", state=over, **named)])
+        return
+    _answer(ctx, done, [phrase(language, said, **named)])
 
 
 @job.command()

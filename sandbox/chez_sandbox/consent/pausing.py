@@ -10,6 +10,7 @@ from chez_sandbox.consent.grant import Grant
 from chez_sandbox.consent.grants import COLLECTION, current_grant, deleted_grants, find_grant, load_grant, stored
 from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
 from chez_sandbox.consent.signed import signed_record
+from chez_sandbox.job_errors import GrantEnded
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -58,7 +59,8 @@ def _pause(
 async def resume_grant(home: "Home", id: str, *, now: str) -> Grant:
     """Lift every pause of a grant that is known here; `id` may be a unique beginning.
 
-    Raises like `load_grant`, and `NotAllowed` on another device than the one that runs it.
+    Raises like `load_grant`, `NotAllowed` on another device than the one that runs it, and `GrantEnded` for one that
+    was revoked: it never runs again.
     """
     found = (await load_grant(home, id)).grant
     if found.device != home.device_id.hex():
@@ -69,6 +71,8 @@ async def resume_grant(home: "Home", id: str, *, now: str) -> Grant:
 def _resume(transaction: "Transaction", *, home: "Home", id: str, now: str) -> Grant:
     found = current_grant(home, transaction, id)
     grant = found.grant
+    if found.revoked:
+        raise refused(GrantEnded, "revoked")
     if not found.pauses:
         return grant
     grants = home.collection(COLLECTION)

@@ -64,7 +64,8 @@ def shown_time(time: str) -> str:
 
 
 def _reads(read: Mapping[str, Any], language: Language) -> str:
-    said = {"fields": ", ".join(read["fields"]), "collection": read["collection"], "window": read["window"]}
+    fields = ", ".join(read["fields"]) or phrase(language, "grants.count")  # all of them may be left out
+    said = {"fields": fields, "collection": read["collection"], "window": read["window"]}
     if not read["only"]:
         return phrase(language, "grants.reads", **said)
     return phrase(language, "grants.reads-only", conditions=phrase(language, "and").join(read["only"]), **said)

@@ -299,13 +299,19 @@ async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def job_pause(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Let a grant run nothing until it is resumed."""
     grant = await pause_grant(home, read_params(params, OfId).grant, pause=secrets.token_bytes(16), now=_now())
-    return {"grant": grant.id, "job": grant.job, "paused": True}
+    return {"grant": grant.id, "job": grant.job, "paused": True, **await _stands(home, grant.id)}
 
 
 async def job_resume(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Let a paused grant run again, on the device that runs it."""
     grant = await resume_grant(home, read_params(params, OfId).grant, now=_now())
-    return {"grant": grant.id, "job": grant.job, "paused": False}
+    return {"grant": grant.id, "job": grant.job, "paused": False, **await _stands(home, grant.id)}
+
+
+async def _stands(home: "Home", id: str) -> dict[str, str]:
+    """What a grant is worth now: one that is over is neither paused nor resumed by what is said of its pauses."""
+    granted, done = await load_grant(home, id), len(await home.journal.receipts("run", grant=id))
+    return {"state": granted.state(home.device_id, date.today(), done), "until": granted.grant.until}
 
 
 def _now() -> str:

@@ -61,6 +61,7 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "answer.paused": ("Paused: {job}. Again with: chez job resume {grant}",
                       "En pause : {job}. Pour reprendre : chez job resume {grant}"),
     "answer.resumed": ("Resumed: {job} ({grant}) may run again.", "Reprise : {job} ({grant}) peut tourner de nouveau."),
+    "answer.over": ("{job} ({grant}): {state}", "{job} ({grant}) : {state}"),
     "answer.revoked": ("Revoked: {job} ({grant}) will not run again.",
                        "Révoquée : {job} ({grant}) ne tournera plus."),
     # this machine

@@ -24,6 +24,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "grants.reads": ("may read {fields} of {collection}; {window}", "peut lire {fields} de {collection} ; {window}"),
     "grants.reads-only": ("may read {fields} of {collection}, only where {conditions}; {window}",
                           "peut lire {fields} de {collection}, seulement où {conditions} ; {window}"),
+    "grants.count": ("the number of rows", "le nombre de lignes"),
     "grants.tells": ("may tell {what}", "peut dire {what}"),
     "grants.bits": ("a run tells at most {bits} bits: about as much as {what}",
                     "une exécution dit au plus {bits} bits : à peu près {what}"),
