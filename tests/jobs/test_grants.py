@@ -114,8 +114,8 @@ async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
 @pytest.mark.parametrize("wrong", [
     {"narrowed": Narrowing((("salaries", "x"),))}, {"narrowed": Narrowing((), (("readings", 10**9),))},
     {"bits": float("nan")}, {"runs": 10**9}, {"hold_hours": 10**15, "review": "hold"}, {"until": "zzzz"},
-    {"granted": "soon"}, {"id": "../../lock"}, {"job": "another-job"}, {"job_version": 10**6}, {"code": "00" * 32},
-    {"provider": THIEF.public.hex()}, {"id": "07" * 15}, {"id": "0A" * 16},
+    {"granted": "soon"}, {"granted": "0001-01-01T00:00:00+14:00"}, {"id": "../../lock"}, {"job": "another-job"},
+    {"job_version": 10**6}, {"code": "00" * 32}, {"provider": THIEF.public.hex()}, {"id": "07" * 15}, {"id": "0A" * 16},
 ], ids=str)  # fmt: skip
 async def test_a_record_that_nobody_could_have_given_hides_no_other(home: chez.Home, wrong: dict[str, Any]) -> None:
     """Signed by whatever key, a grant of what the job does not ask for, or is not, is one damaged grant: the others are

@@ -189,8 +189,8 @@ def _require_givable(grant: Grant, bundle: Bundle) -> None:
         if bytes.fromhex(grant.id).hex() != grant.id or len(grant.id) != 32:
             raise ValueError("it names a file, too")
         date.fromisoformat(grant.until)
-        datetime.fromisoformat(grant.granted)
+        datetime.fromisoformat(grant.granted).astimezone()  # one of the calendar wherever it is read
         narrow(bundle.manifest, grant.narrowed)
         require_fitting(bundle, grant.runs, grant.bits, grant.epsilon, grant.review, grant.hold_hours)
-    except (InvalidValue, NotAllowed, ValueError):
+    except (InvalidValue, NotAllowed, OverflowError, ValueError):
         raise refused(GrantInvalid, "unreadable", grant=grant.id[:8]) from None
