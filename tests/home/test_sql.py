@@ -189,6 +189,25 @@ async def test_an_import_knows_its_decimals(home: chez.Home) -> None:
     assert await home.collection("transactions").where(field("amount") < 0).count() == summed[1]
 
 
+async def test_a_collection_of_more_fields_than_a_view_has_is_asked_by_name(home: chez.Home) -> None:
+    """Whoever writes thousands of fields into a collection, which are known of it for ever, spoils no query that names
+    what it wants; one for all columns is told what to do."""
+    await home.collection(Cost, name="odd").put(Cost(Decimal("1.50")), id="a")
+    odd = home.collection("odd")
+    await odd.put({f"f{n}": n for n in range(2100)} | {"Two words": "x", 'q"t': 3}, id="b")
+    for query, wanted in (
+        ("SELECT count(*) FROM odd", [(2,)]), ("SELECT o.F7 * 2 FROM odd AS o WHERE f7 > 1", [(14,)]),
+        ('SELECT "Two words", "q""t" AS f8 FROM odd WHERE _id = \'b\'', [("x", 3)]),
+        ("SELECT _exact_amount FROM odd WHERE _exact_amount > 1", [("1.50",)]),
+        ("SELECT count(*) FROM odd JOIN odd AS other USING (f2099) -- SELECT *", [(1,)]),
+    ):
+        assert (await home.sql(query)).rows == wanted
+        assert (await home.sql(query, as_of=await home.cursor_now())).rows == wanted
+    for query in ("SELECT * FROM odd", 'SELECT 1, "odd".* FROM odd', "SELECT f7, * FROM odd"):
+        with pytest.raises(InvalidValue, match="instead of"):
+            await home.sql(query)
+
+
 async def test_fields_of_any_name_are_columns(home: chez.Home) -> None:
     """Dots, quotes and spaces are quoted, names that differ by case are told apart, bytes can be had back."""
     await home.collection("odd").put({"a.b": 1, 'q"t': 2, "it's": 3, "zero\0": 5, "raw": b"\0\xff"})

@@ -16,10 +16,18 @@ from chez.query.paths import fold, place
 from chez.records.types import OPEN
 from chez.store.database import Connection
 
-__all__ = ("TABLES", "meant")
+__all__ = ("EXACT", "TABLES", "meant")
 
 TABLES: Final = frozenset(("json_each", "json_tree"))
 """Functions of SQL that are read as tables."""
+EXACT: Final = "_exact_"
+"""How the column of a decimal's text begins."""
+
+MOST: Final = 900
+"""Fields of a collection that has a column for each, whatever is asked: SQLite takes 2,000, and a decimal has two."""
+
+_STAR: Final = re.compile(r"(?i)(?:\b(?:select|distinct|all)|[,.])\s*\*")
+"""What stands for all columns, not for all rows (`count(*)`), and multiplies nothing."""
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")+)"')
 _TOKEN: Final = re.compile(rf"(?is)'[^']*'|(?P<comment>--[^\n]*|/\*.*?\*/)|(?P<alias>\bas\s*)?{_QUOTED.pattern}")
 """Texts, comments, and names in double quotes."""
@@ -45,7 +53,20 @@ def meant(db: Connection, query: str, private: int) -> dict[str, list[str]]:
     said = _said(query)
     _tell_apart(db, query, said, fields, private)
     _tell_fields_apart(db, said, fields)
+    if _STAR.search(_TOKEN.sub(" ", query)) is None:
+        fields = {name: known if len(known) <= MOST else _named(said, known) for name, known in fields.items()}
     return fields
+
+
+def _named(said: "_Said", known: list[str]) -> list[str]:
+    """The fields that a query names, of more than a view can have.
+
+    Whoever writes into a collection in some space that is here may write any number of fields, and must not keep what
+    is asked of others from being answered.
+    """
+    asked = {fold(word) for word in said.words | said.quoted | said.doubtful}
+    asked |= {word.removeprefix(EXACT) for word in asked}
+    return [name for name in known if fold(name) in asked]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A view has the records of all spaces: `_space` is the name of a record's space, which several
 may have, `_space_id` its id (64 hexadecimal digits, as `Space.id`), and `_id` the record's
-within it; and every top-level field that any record of the collection ever had. Times are
+within it; and every top-level field that any record of the collection ever had (of very many, those that are named). Times are
 RFC 3339 text, bytes hexadecimal text (`unhex` gives them back), nested values JSON text. A
 field that a type declares as a decimal is a number there, to compare and sum up (64-bit
 floats, exact to 15 digits), and its exact text is `_exact_` and its name.
@@ -38,7 +38,7 @@ from chez.errors import InvalidValue
 from chez.query import decimals
 from chez.query.decimals import decimal_column
 from chez.query.followed import CATALOGUES, FOLLOWED, others, outside
-from chez.query.names import TABLES, meant
+from chez.query.names import EXACT, TABLES, meant
 from chez.query.paths import column, fold, quote, steps
 from chez.records.then import State, records_then
 from chez.records.types import OPEN
@@ -56,6 +56,7 @@ _DENIED: Final = frozenset((
 _HINTS: Final = {
     "no such column": "`_id` is a record's id, `_space` the name of its space; texts stand in single quotes.",
     "no such table": "`chez ls` lists the collections.",
+    "too many columns": "Name the columns that you want, instead of *.",
     "near ": "A name that is no plain word stands in double quotes, a text in single ones.",
 }
 """What to do, by how what SQLite says of a query begins,"""
@@ -243,7 +244,7 @@ def _columns(fields: list[str], declared: frozenset[str]) -> list[str]:
         value = column((name,))
         found.append(f"{decimal_column((name,)) if name in numbers else value} AS {quote(name, chr(34))}")
         if name in numbers:
-            found.append(f"{value} AS {quote(f'_exact_{name}', chr(34))}")
+            found.append(f"{value} AS {quote(f'{EXACT}{name}', chr(34))}")
     return found
 
 
