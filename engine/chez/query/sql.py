@@ -2,7 +2,7 @@
 
 A view has the records of all spaces: `_space` is the name of a record's space, which several
 may have, `_space_id` its id (64 hexadecimal digits, as `Space.id`), and `_id` the record's
-within it; and every top-level field that any record of the collection ever had (of very many, those that are named). Times are
+within it; and every top-level field that any record of the collection ever had (of very many, those named). Times are
 RFC 3339 text, bytes hexadecimal text (`unhex` gives them back), nested values JSON text. A
 field that a type declares as a decimal is a number there, to compare and sum up (64-bit
 floats, exact to 15 digits), and its exact text is `_exact_` and its name.
