@@ -63,6 +63,8 @@ def test_what_is_refused_says_what_to_do_next(chez: Chez, tmp_path: Path) -> Non
     chez.run("undo", "notes", "tea")
     assert "this device" in chez.error("undo", "notes", "tea")["hint"]
     assert chez.error("redo", "notes", "nobody")["hint"]
+    chez.run("redo", "notes", "tea")
+    assert "an undo of this device" in chez.error("redo", "notes", "tea")["hint"]
 
 
 def test_each_error_of_a_command_says_what_to_do_next() -> None:

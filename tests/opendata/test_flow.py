@@ -80,6 +80,9 @@ async def test_what_nobody_could_read_is_not_published(two: Two, tmp_path: Path)
     card = msgspec.structs.replace(CARD, name="Grand\nLyon")
     with pytest.raises(InvalidValue, match="can't be read by who follows"):
         await compose(city, Said(KEY.public, card, "Open data", (about(),)), TIME)
+    await put_up(city, about("trees"))
+    with pytest.raises(NotFound, match=r"'velov'.*It has: trees"):
+        await put_up(city, withdrawn=("velov",))
 
 
 async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server: Process, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata, require_readable
 from chez.opendata.rows import Change, Content, Digest, Row, canonical, changes, pack_before
 from chez.query.followed import FOLLOWED, PUBLISHED, first_table
+from chez.shown import listed as shown
 from chez.spaces.public import Address
 from chez.succession import Succession, check_chain
 
@@ -306,7 +307,8 @@ def _listing(catalogue: "Space", chain: Chain, listed: Content, said: Said, meta
              time: int) -> Part | None:
     """The next edition of the catalogue, None when nothing in it changes."""
     if missing := [id for id in said.withdrawn if listed.get(DATASETS, id) is None]:
-        raise NotFound(f"the catalogue has no dataset {missing[0]!r}")
+        there = shown(row.id for row in listed if row.table == DATASETS) or "none"
+        raise NotFound(f"the catalogue has no dataset {missing[0]!r}", f"It has: {there}.")
     rows = {(row.table, row.id): row.json for row in listed}
     require_readable(said.card)
     rows[PUBLISHER, CARD] = canonical(msgspec.to_builtins(said.card))

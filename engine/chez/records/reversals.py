@@ -73,7 +73,8 @@ class Reversals:
         own = self._own()
         if not self._undone or self._log[-1][3] != (own[-1][1] if own else 0):
             raise NotFound(f"this device has nothing to redo in record {self._row.id!r}",
-                           "A change made after an undo takes its place." if self._undone else "")
+                           "A change made after an undo takes its place." if self._undone else
+                           "What is done again is an undo of this device, the last one first.")
         target, made = self._undone[-1]
         return self._make(target, True, Inverse() if made is None else self._inverse(self._change(made)))
 
