@@ -7,7 +7,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 import chez
-from chez.crypto import SigningKey
+from chez.crypto import SealingKey, SigningKey
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.catalogue import Language, phrase
@@ -15,7 +15,7 @@ from chez_sandbox.consent.difference import _read, difference, foreign_keys, gra
 from chez_sandbox.consent.grants import list_grants, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.provider.judging import check_facts
-from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
+from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, SIGNING, manifest_text
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import grant
 
@@ -35,6 +35,15 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the purpose": ("on average", "at night", "it says another purpose"),
     "the basis": ("[purpose]", '[purpose]\nlawful_basis = "dpv:LegitimateInterest"',
                   "it says another lawful basis: dpv:LegitimateInterest (before: dpv:Consent)"),
+    "whose domain": ('domain = "example.org"', 'domain = "example.net"',
+                     "its provider is now Example Energy Advice, example.net"),
+    "when": ("\n[purpose]", 'schedule = "daily"\n\n[purpose]', "when it runs changed: every day, once"),
+    "the review": ("\n[purpose]", 'review = "within-the-grant"\n\n[purpose]',
+                   "how results leave, by its wish, changed: within-the-grant (before: show-me-first)"),
+    "limits": ("[budget]", "[limits]\nseconds = 3.0\n\n[budget]", "what it may use of this device changed"),
+    "another inbox": (INBOX.hex(), "ab" * 32, "results go to another place, or are sealed to another key"),
+    "another sealing key": (SEALING.public.hex(), SealingKey.from_seed(bytes([8]) * 32).public.hex(),
+                            "results go to another place, or are sealed to another key"),
     "parameters": ('note = "none"', 'note = "some"', "its parameters changed"),
     "the name": ('name = "Mean power"', 'name = "Power"', "its name changed"),
     "the place": ("ws://127.0.0.1:9", "ws://127.0.0.1:10", "results go to another place"),
