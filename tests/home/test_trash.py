@@ -8,7 +8,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import NotFound, RecordPurged
+from chez.errors import InvalidValue, NotFound, RecordPurged
 from tests.home.conftest import PASSPHRASE
 from tests.home.consistency import problems
 from tests.home.test_import_twice import Pair, pair
@@ -38,6 +38,19 @@ async def test_the_trash_tells_who_and_when(pair: Pair) -> None:
     assert await phone.trash() == []
     with pytest.raises(NotFound):
         await phone.restore("tea")
+
+
+async def test_a_trash_is_asked_for_a_number_of_records(home: chez.Home) -> None:
+    """However large it is, and none below nothing: that would have been all there are. A history says what it gives."""
+    notes = home.collection("notes")
+    await notes.put_many([{"n": 1}, {"n": 2}], ids=["a", "b"])
+    await notes.delete("a")
+    for asked in (notes.trash, home.space().trash):
+        assert len(await asked(10**30)) == 1 and await asked(0) == []
+        with pytest.raises(InvalidValue, match="from 0, not -1"):
+            await asked(-1)
+    with pytest.raises(InvalidValue, match="for a hundred"):
+        await notes.history("b", limit=0)
 
 
 async def test_a_purge_reaches_the_other_device(pair: Pair) -> None:

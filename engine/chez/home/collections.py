@@ -9,6 +9,7 @@ from chez.errors import Damaged, InvalidValue
 from chez.home.assembly import OpenHome
 from chez.home.exporting import STEP, OnProgress, on_loop
 from chez.home.reports import CollectionInfo
+from chez.query.filters import whole
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
 from chez.records.conflicts import Conflict, find_conflicts
@@ -51,7 +52,8 @@ def collections_in(db: Connection, space: int | None = None) -> list[CollectionI
 
 async def trash_in(engine: Engine, limit: int) -> list[Trashed[dict[str, Any]]]:
     """The deleted records of the space that an engine is of, but Chez's own, those that changed last first."""
-    found = await engine.database.read(lambda db: find_trash(db, engine.space, None, engine.records.actor, limit))
+    most = whole(limit, "limit")
+    found = await engine.database.read(lambda db: find_trash(db, engine.space, None, engine.records.actor, most))
     return [one.told(Collection[dict[str, Any]](engine, one.collection, None).record_from(one.row), engine.name_of)
             for one in found]
 

@@ -166,9 +166,9 @@ class Collection(Generic[T]):
 
         One that does not fit the collection's type is left out; as plain dicts all are there.
         """
-        engine = self._engine
+        engine, most = self._engine, whole(limit, "limit")
         found = await engine.database.read(
-            lambda db: find_trash(db, engine.space, self.name, engine.records.actor, limit))
+            lambda db: find_trash(db, engine.space, self.name, engine.records.actor, most))
         out = []
         for one in found:
             record = self.record_from(one.row)
@@ -232,7 +232,7 @@ class Collection(Generic[T]):
         """
         if limit < 1:
             raise InvalidValue(f"a page of a history has at least one change, not {limit}",
-                               "Leave it away for all of them.")
+                               "Leave it away for a hundred, and go on with before=page[-1].oldest.")
         return await self._past(id, lambda past: past.page(self._engine.name_of, limit, before, grouped=grouped))
 
     async def at(self, id: str, point: str) -> T:
