@@ -25,6 +25,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the order": ('["local", "watts"]', '["watts", "local"]', "it reads the same fields of readings in another order"),
     "rows": ('value = "consumption"', 'value = "production"', "it reads other rows of readings"),
     "a window": ("last = 365", "last = 730", "it reads another time of readings: 730 whole days"),
+    "the zone": ('until = "latest"', 'until = "latest", zone = "UTC"', "by the newest row, as days go in UTC (before: "),
     "spaces": ('collection = "readings"', 'collection = "readings"\nspaces = "all"', "also what others share with you"),
     "least rows": ('collection = "readings"', 'collection = "readings"\nmin_rows = 5', "it needs at least 5 rows"),
     "the result": ("multipleOf = 10", "multipleOf = 1", "a run can tell more: at most 13.29 bits (before: 9.97)"),
@@ -114,6 +115,12 @@ def test_a_value_inside_another_is_told_with_both_names() -> None:
     assert any("Leaves   day.watts: a number" in line for line in plain_words(describe(old)))
     assert [line.partition(": a number")[0] for line in difference(old, new)] == [
         "it may tell what it could not: night.watts", "it may no longer tell: day.watts"]
+
+
+def test_a_window_of_one_day_is_told_as_one() -> None:
+    """One whole day, and no words of a zone where days are those of the wall's clock."""
+    shown = plain_words(describe(build_bundle(manifest_text(reads=READS.replace("365", "1")), MEAN, "python", SIGNING)))
+    assert any(line.strip() == "one whole day by local, the last one complete by the newest row" for line in shown), shown
 
 
 def test_a_providers_words_begin_no_line_of_ours() -> None:
