@@ -25,7 +25,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "the order": ('["local", "watts"]', '["watts", "local"]', "it reads the same fields of readings in another order"),
     "rows": ('value = "consumption"', 'value = "production"', "it reads other rows of readings"),
     "a window": ("last = 365", "last = 730", "it reads another time of readings: 730 whole days"),
-    "the zone": ('until = "latest"', 'until = "latest", zone = "UTC"', "by the newest row, as days go in UTC (before: "),
+    "the zone": ('until = "latest"', 'until = "latest", zone = "UTC"', "newest row, as days go in UTC (before: "),
     "spaces": ('collection = "readings"', 'collection = "readings"\nspaces = "all"', "also what others share with you"),
     "least rows": ('collection = "readings"', 'collection = "readings"\nmin_rows = 5', "it needs at least 5 rows"),
     "the result": ("multipleOf = 10", "multipleOf = 1", "a run can tell more: at most 13.29 bits (before: 9.97)"),
@@ -118,9 +118,14 @@ def test_a_value_inside_another_is_told_with_both_names() -> None:
 
 
 def test_a_window_of_one_day_is_told_as_one() -> None:
-    """One whole day, and no words of a zone where days are those of the wall's clock."""
-    shown = plain_words(describe(build_bundle(manifest_text(reads=READS.replace("365", "1")), MEAN, "python", SIGNING)))
-    assert any(line.strip() == "one whole day by local, the last one complete by the newest row" for line in shown), shown
+    """One whole day, no words of a zone where days are those of the wall's clock, and which rows: those alone."""
+    day = "one whole day by local, the last one complete by the newest row"
+    some = READS.replace("365", "1")
+    every = some.replace('where = [{ field = "flow", value = "consumption" }]\n', "")
+    for reads, rows in ((some, ["only rows where flow = consumption", day]), (every, [day])):
+        shown = plain_words(describe(build_bundle(manifest_text(reads=reads), MEAN, "python", SIGNING)))
+        begin = next(number for number, line in enumerate(shown) if line.strip().startswith("Reads"))
+        assert [line.strip() for line in shown[begin + 1:begin + 1 + len(rows)]] == rows
 
 
 def test_a_providers_words_begin_no_line_of_ours() -> None:
