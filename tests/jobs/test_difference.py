@@ -122,10 +122,13 @@ def test_a_window_of_one_day_is_told_as_one() -> None:
     day = "one whole day by local, the last one complete by the newest row"
     some = READS.replace("365", "1")
     every = some.replace('where = [{ field = "flow", value = "consumption" }]\n', "")
-    for reads, rows in ((some, ["only rows where flow = consumption", day]), (every, [day])):
+    wide = every.replace('collection = "readings"', 'collection = "readings"\nspaces = "all"\nmin_rows = 5')
+    more = [phrase("en", "spaces"), phrase("en", "least", rows=5)]
+    for reads, rows in ((some, ["only rows where flow = consumption", day]), (every, [day]), (wide, [day, *more])):
         shown = plain_words(describe(build_bundle(manifest_text(reads=reads), MEAN, "python", SIGNING)))
         begin = next(number for number, line in enumerate(shown) if line.strip().startswith("Reads"))
         assert [line.strip() for line in shown[begin + 1:begin + 1 + len(rows)]] == rows
+        assert shown[begin + 1 + len(rows)].strip().startswith("Leaves")
 
 
 def test_a_providers_words_begin_no_line_of_ours() -> None:
