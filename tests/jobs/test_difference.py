@@ -38,8 +38,8 @@ CHANGES: dict[str, tuple[str, str, str]] = {
                   "it says another lawful basis: dpv:LegitimateInterest (before: dpv:Consent)"),
     "whose domain": ('domain = "example.org"', 'domain = "example.net"',
                      "its provider is now Example Energy Advice, example.net"),
-    "when": ("\n[purpose]", 'schedule = "daily"\ncatch_up = "all"\n\n[purpose]', "when it runs changed: every day, once; "
-             "what was missed is made up for, in order (before: whenever you start it)"),
+    "when": ("\n[purpose]", 'schedule = "daily"\ncatch_up = "all"\n\n[purpose]',
+             "every day, once; what was missed is made up for, in order (before: whenever you start it)"),
     "the review": ("\n[purpose]", 'review = "within-the-grant"\n\n[purpose]',
                    "how results leave, by its wish, changed: within-the-grant (before: show-me-first)"),
     "limits": ("[budget]", "[limits]\nseconds = 3.0\n\n[budget]", "what it may use of this device changed"),
