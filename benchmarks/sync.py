@@ -39,7 +39,8 @@ REPO_GAP: Final = 0.3
 REPO: Final = ("automerge-repo 2.5.6 with its sync server, file storage, plaintext, no fsync; the second "
                "client asks for each document one second after it was made, else some become unavailable")
 BARE: Final = ("the bare steps, three processes, SQLite, each commit synced: change, compress, sign, seal, commit, "
-               "send; commit, send on; open, verify; the value comes beside the change (benchmarks/pipeline.py)")
+               "send; commit, send on (ours passes a lone change on while it commits); open, verify; the value comes "
+               "beside the change (benchmarks/pipeline.py)")
 ECHO: Final = "a bare websocket echo of 1,200 bytes through one server process: the same two hops"
 REPO_TICK: Final = (f"automerge-repo 2.5.6, one change every {REPO_GAP * 1e3:.0f} ms (it gathers for 100 ms), after "
                     f"its clients exchanged {HELD:,} documents: node compiles what it runs often")
@@ -48,8 +49,8 @@ REPO_TICK: Final = (f"automerge-repo 2.5.6, one change every {REPO_GAP * 1e3:.0f
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
     latency = (f"from the call that changes one field on A until B's live answer has it, {CHANGES} changes "
-               f"{GAP * 1e3:.0f} ms apart; durable at A and the relay before, at B right after it shows "
-            "(docs/decisions/0007)")
+               f"{GAP * 1e3:.0f} ms apart; durable at A before it leaves, at the relay and at B right after it shows "
+               "(docs/decisions/0007, 0073)")
     return (
         Benchmark((
             Figure("sync.records_1000", "s", "less", f"From the first of {RECORDS:,} separate puts of "

@@ -18,14 +18,14 @@ from chez_wire.ephemeral import Broadcast, Ephemeral
 from chez_wire.errors import FrameError
 from chez_wire.fields import Box, Bytes, Envelope, Frame, Id, Item, Offset, Ref, Sealed, Signature, Text
 from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
-from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_DROPPED, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
+from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_DROPPED, MAX_EARLY, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
 from chez_wire.login import Role
 from chez_wire.meeting import Meet, Met
 from chez_wire.usage import GetUsage, Usage, Used
 
 __all__ = (
     "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Broadcast", "Chunk", "ChunksHeld", "Claim",
-    "ClientFrame", "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended",
+    "ClientFrame", "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Early", "Ended",
     "Entries", "Entry", "Ephemeral", "Failed", "GetChunk", "GetPacket", "GetUsage", "HasChunks", "Hello", "InboxItem",
     "InboxItems", "Keep", "Kept", "Lost", "Meet", "Met", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk",
     "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket", "Subscribe", "Usage", "Used", "Watch",
@@ -289,6 +289,17 @@ class Entries(Frame, tag=37, frozen=True):
     dropped: Annotated[list[Dropped], Meta(max_length=MAX_DROPPED)] = msgspec.field(default_factory=list)
 
 
+class Early(Frame, tag=49, frozen=True):
+    """An entry that the relay is just storing, and may yet fail to: to who follows its space and has all before it.
+
+    It comes once more by `Entries`, with its offset, when it is durable: without its bytes, if it is all there is in
+    that frame and nothing else of the subscription came in between.
+    """
+
+    handle: Id
+    envelope: Annotated[bytes, Meta(min_length=1, max_length=MAX_EARLY)]
+
+
 class InboxItem(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """One waiting item and its number."""
 
@@ -349,7 +360,7 @@ ClientFrame = (
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
-    | Kept | Resumed | Met | Ephemeral | Usage
+    | Kept | Resumed | Met | Ephemeral | Usage | Early
 )
 
 _encoder = msgspec.msgpack.Encoder()

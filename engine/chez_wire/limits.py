@@ -97,6 +97,10 @@ for two ids, a number and three secrets of 32 bytes. All alike, so that a size t
 MAX_DROPPED: Final = 4096
 """Ranges of entries that one request drops or one page passes over, and chunks that one releases."""
 
+MAX_EARLY: Final = 4 * KIB
+"""Bytes of an entry that is sent before it is stored: a live change has some hundreds. A device looks into it at once,
+on its event loop, and holds it until it hears where it is."""
+
 MAX_EPHEMERAL: Final = 16 * KIB
 """Bytes of one sealed ephemeral message: what somebody points at or is doing, a stroke of a pen. A relay holds a few
 for each slow reader; what is larger is a record or an attachment."""

@@ -115,6 +115,11 @@ class Committer:
             self._idle.clear()
             self._stir()
 
+    @property
+    def rests(self) -> bool:
+        """Whether a request would begin a group of its own at once."""
+        return self._running and not (self._waiting or self._under_way)
+
     async def idle(self) -> None:
         """Wait until nothing is queued."""
         await self._idle.wait()

@@ -21,7 +21,7 @@ from chez_relay.effects import Ask, Close, Effect, Follow, PassOn, Send
 from chez_relay.ephemeral import Passing
 from chez_relay.errors import Code
 from chez_relay.session import RelaySession, State
-from chez_relay.storage import Credentials, Page, Result
+from chez_relay.storage import AddEntry, Credentials, Page, Request, Result, Stored
 
 __all__ = ("GOING_AWAY", "POLICY_VIOLATION", "Connection", "Followers")
 
@@ -41,6 +41,9 @@ class Followers(Protocol):
     def follow(self, name: bytes, connection: "Connection") -> None:
         """Tell `connection` when `name` grows, or its credentials are replaced."""
 
+    def early(self, handle: bytes, envelope: bytes, sender: "Connection") -> None:
+        """An entry is being stored, and nothing else is: the few others who follow the space may have it now."""
+
     def pass_on(self, name: bytes, data: bytes, to: bytes, sender: "Connection | None") -> None:
         """Give a frame to all others who follow `name`, or to the one called `to`, as far as they keep up."""
 
@@ -53,7 +56,7 @@ class Connection:
 
     __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_left_before", "_load", "_outbox",
                  "_over", "_passing", "_room", "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon",
-                 "_writer", "followed")
+                 "_stored", "_writer", "followed")
 
     def __init__(
         self, socket: GuestConnection, session: RelaySession, committer: Committer, followers: Followers
@@ -77,6 +80,7 @@ class Connection:
         self._closing: Close | None = None
         self._deaf = False
         self._over = False
+        self._stored = True  # whether the entry that was last given here was stored
         self._writer: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -141,6 +145,11 @@ class Connection:
         if self._load > WINDOW:
             page = Page((), page.head, page.end)
         self._apply(self._session.grew(handle, page), self._answer if few else None)
+
+    def early(self, handle: bytes, envelope: bytes) -> None:
+        """An entry that another connection gave is being stored: it goes out at once, if nothing waits to."""
+        if self._writer is None and not self._outbox:
+            self._apply(self._session.early(handle, envelope), self._answer)
 
     def inbox_grew(self, inbox: bytes) -> None:
         """An inbox grew."""
@@ -234,12 +243,25 @@ class Connection:
         weight = cost(ask.request)
         self._socket.ask(weight)
         self._hold(weight)
+        early = self._early(ask.request)
         self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.payer)
+        if early is not None:  # behind what gives it to the storage
+            asyncio.get_running_loop().call_soon(self._followers.early, early.handle, early.envelope, self)
+
+    def _early(self, request: Request) -> AddEntry | None:
+        """An entry that others may have while it is stored: it is alone in its group. Who was refused the last one has
+        the next one stored first: else a space that is full would be one without end.
+        """
+        if not isinstance(request, AddEntry) or request.control:
+            return None
+        return request if self._stored and self._committer.rests else None
 
     def done(self, ask: Ask, weight: int, result: Result) -> None:
         """The storage answered what weighed so much until then."""
         effects: list[Effect] = []
         self._socket.ask(-weight)
+        if isinstance(ask.request, AddEntry):
+            self._stored = isinstance(result, Stored)
         if self._over:  # what it would open and follow now nobody would let go of any more
             self._hold(-weight)
             return

@@ -8,7 +8,7 @@ storage and nowhere else, so a slow reader is simply read to later.
     idle     nothing more, or no credit
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez_relay.storage import ItemPage, Page, ReadItems, ReadPage
 from chez_wire.limits import MAX_CREDIT, MAX_PAGE
@@ -35,6 +35,8 @@ class SpaceCursor:
     under: bytes
     reading: bool = False
     answered: bool = False
+    early: bytes = field(default=b"", repr=False)
+    """The entry that was sent before it was stored, until something else is."""
 
     def allow(self, credit: int) -> None:
         """Add credit, up to the protocol's maximum."""
@@ -53,6 +55,11 @@ class SpaceCursor:
         self.credit -= sum(len(entry.envelope) for entry in page.entries)
         self.end = max(self.end, page.end)
         self.answered = True
+        self.early = b""
+
+    def waits(self, size: int) -> bool:
+        """Whether the reader has all there is, and would be sent so many bytes more."""
+        return self.answered and not self.reading and self.offset >= self.end and size <= self.credit
 
     def passes(self, offset: int) -> bool:
         """Move past an entry that this very connection appended, if it stands just before it."""

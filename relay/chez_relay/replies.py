@@ -14,9 +14,12 @@ def send(frame: frames.RelayFrame) -> Send:
     return Send(frames.encode(frame))
 
 
-def entries(ref: int, handle: bytes, page: Page) -> Send:
-    """A page of a space."""
-    return send(frames.Entries(ref, handle, list(page.entries), page.head, page.end, list(page.dropped)))
+def entries(ref: int, handle: bytes, page: Page, early: bytes = b"") -> Send:
+    """A page of a space; what went `early`, and is all there is on it, without its bytes."""
+    found = list(page.entries)
+    if early and found[0].envelope == early:
+        found = [frames.Entry(found[0].offset, b"")]
+    return send(frames.Entries(ref, handle, found, page.head, page.end, list(page.dropped)))
 
 
 def fail(ref: int, code: Code, message: str, *, retry: bool = False) -> list[Effect]:

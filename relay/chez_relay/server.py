@@ -175,6 +175,17 @@ class RelayServer:
             if connection is not sender:
                 self.counts.ephemeral_dropped["slow"] += connection.hear(name, data, to)
 
+    def early(self, handle: bytes, envelope: bytes, sender: Connection) -> None:
+        """Send an entry that is being stored to those who follow the space, but for its sender, if they are few.
+
+        They may show it while this disk works, or this cluster agrees; that it is stored they hear as ever.
+        """
+        followers = self._followers.get(handle, {})
+        if len(followers) <= FEW:
+            for connection in list(followers):
+                if connection is not sender:
+                    connection.early(handle, envelope)
+
     def ended(self, why: Code) -> None:
         """Count a connection that is ended by what its client did."""
         self.counts.let_go[why] += 1

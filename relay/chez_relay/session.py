@@ -160,6 +160,10 @@ class RelaySession:
         """
         return [] if self._state is State.CLOSED else self._subscriptions.grew(handle, page)
 
+    def early(self, handle: bytes, envelope: bytes) -> list[Effect]:
+        """An entry that another connection gave is being stored; it may come to nothing yet."""
+        return [] if self._state is State.CLOSED else self._subscriptions.early(handle, envelope)
+
     def inbox_grew(self, inbox: bytes) -> list[Effect]:
         """An item was put into an inbox, by this or any connection."""
         return [] if self._state is State.CLOSED else self._subscriptions.inbox_grew(inbox)

@@ -10,7 +10,8 @@ from chez_relay.errors import Code
 from chez_relay.replies import entries, fail, refused, send
 from chez_relay.storage import ItemPage, Page, Result
 from chez_relay.tickets import Tickets
-from chez_wire.frames import Credit, InboxItems, Subscribe, Watch
+from chez_wire.frames import Credit, Early, InboxItems, Subscribe, Watch
+from chez_wire.limits import MAX_EARLY
 
 __all__ = ("Subscriptions",)
 
@@ -66,6 +67,14 @@ class Subscriptions:
         return [] if frame.handle in self._over else fail(
             0, Code.NOT_SUBSCRIBED, "credit for a space without a subscription")
 
+    def early(self, handle: bytes, envelope: bytes) -> list[Effect]:
+        """Another connection's entry is being stored: who has all before it is sent it already."""
+        cursor = self._spaces.get(handle)
+        if cursor is None or len(envelope) > MAX_EARLY or not cursor.waits(len(envelope)):
+            return []
+        cursor.early = envelope
+        return [send(Early(handle, envelope))]
+
     def grew(self, handle: bytes, page: Page) -> list[Effect]:
         """Entries were appended to a space: `page` has them, or none, and the new end and head."""
         cursor = self._spaces.get(handle)
@@ -107,8 +116,9 @@ class Subscriptions:
         return self._push(cursor, result)
 
     def _push(self, cursor: SpaceCursor, page: Page) -> list[Effect]:
+        early = cursor.early if len(page.entries) == 1 else b""
         cursor.sent(page)
-        return [entries(cursor.ref, cursor.handle, page), *self._pump(cursor)]
+        return [entries(cursor.ref, cursor.handle, page, early), *self._pump(cursor)]
 
     # --- inboxes ------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from chez.sync.session import ClientSession
 from chez_relay.effects import Ask, Close, Effect, PassOn, Send
 from chez_relay.fanout import growth
 from chez_relay.session import RelaySession
-from chez_relay.storage import Quotas
+from chez_relay.storage import AddEntry, Quotas, Request
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role
@@ -47,6 +47,7 @@ class Link:
                     self.down.append(data)
                 case Ask():
                     self.owed.append(effect)
+                    self.world.pass_early(self, effect.request)
                 case PassOn(name, data, to):
                     for other in self.world.links:
                         if other is not self and not other.cut and other.relay.hears(name, to):
@@ -105,6 +106,8 @@ class World:
         self.random = Random(number)
         self.storage = MemoryStorage(seed("incarnation"), quotas=quotas)
         self.links: list[Link] = []
+        self.early = 0.5
+        """How likely an entry is passed on before it is stored."""
 
     def connect(self, dialled: str = NAME, **options: bool) -> Link:
         client = ClientSession(dialled, self.random.randbytes(32))
@@ -126,6 +129,13 @@ class World:
                     other.apply(other.relay.grew(handle, page))
                 for inbox in news.inboxes:
                     other.apply(other.relay.inbox_grew(inbox))
+
+    def pass_early(self, link: Link, request: Request) -> None:
+        """The relay may pass an entry on before it is stored."""
+        if isinstance(request, AddEntry) and not request.control and self.random.random() < self.early:
+            for other in self.links:
+                if other is not link and not other.cut:
+                    other.apply(other.relay.early(request.handle, request.envelope))
 
     def run(self, steps: int = 100_000) -> None:
         """Move things, in an order drawn from the seed, until nothing is left (or `steps` are done)."""

@@ -37,6 +37,8 @@ class Wire:
     lanes: Lanes
     jobs: deque[Job] = field(default_factory=deque)
     sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = field(default_factory=list)
+    held: Job | None = None
+    """Work of which was told what it will show, and which the store was not given yet."""
 
     @property
     def busy(self) -> bool:
@@ -95,10 +97,13 @@ class Device:
     def start(self) -> None:
         """From the store alone, as a process that was just started."""
         self.records = RecordStore(self.member.keys.id)
-        self.records.ahead = self.told.append
+        self.records.ahead = self._hear
         self.replicas = {}
         self.edits.clear()
         self.keeping.clear()
+        for wire in self.wires.values():  # what shows is gone with the process
+            wire.held = None
+        self.told.clear()
         self.disconnect()
         for (n,) in self.db.execute("SELECT n FROM space ORDER BY n").fetchall():
             self.open(n)
@@ -134,6 +139,7 @@ class Device:
     def disconnect(self, *relays: int) -> None:
         """The connection to these (none named: to all) is gone, and with it what was to be sent and done for it."""
         for relay in relays or tuple(self.wires):
+            self.begin_held(relay)
             self.wires.pop(relay, None)
             for replica in self.replicas.values():
                 replica.relays.end(relay)
@@ -150,6 +156,7 @@ class Device:
 
     def write(self, work: Callable[[Connection], T], *, lose: bool = False) -> T:
         """As `Database.write`: own savepoint, then sealing, then the commit (or a crash just before it)."""
+        self.begin_held(*self.wires)
         self.db.execute("BEGIN IMMEDIATE")
         self.db.execute("SAVEPOINT work")
         try:
@@ -193,17 +200,51 @@ class Device:
         wire = self.wires[relay]
         wire.jobs = wire.jobs or deque(wire.lanes.take())
         job = wire.jobs.popleft()
+        held = wire.held
+        if held is not None and job.work.instead is held.work:
+            wire.held = None
+            wire.lanes.done(held, None)
+        else:
+            told = self._told(job)
+            if job.work.early:
+                if told:
+                    wire.held = job
+                else:
+                    wire.lanes.done(job, None)
+                return
+        self._do(wire, job)
+
+    def _told(self, job: Job) -> bool:
+        """Tell what is known of what work will show, unless something is held; whether there was anything."""
+        if job.work.ahead is None or any(wire.held for wire in self.wires.values()):
+            return False
         self.told.clear()
-        if job.work.ahead is not None and (tell := job.work.ahead(self.db)) is not None:
-            tell()
+        tell = job.work.ahead(self.db)
+        return tell is not None and tell()
+
+    def begin_held(self, *relays: int) -> None:
+        """As `Database.begin_held`: somebody reads or writes, or the connection ends, or the relay is late."""
+        for relay in relays:
+            wire = self.wires.get(relay)
+            if wire is not None and (job := wire.held) is not None:
+                wire.held = None
+                self._do(wire, job)
+
+    def _do(self, wire: Wire, job: Job) -> None:
+        """Do work, and hear what came of it."""
         result = self.write(job.run)
         for shown in self.told:
             there = self.db.execute("SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? "
                                     "AND deleted = 0", (shown.space, shown.collection, shown.row[0])).fetchone()
             assert there == shown.row, "what was told ahead is not what came"
+        self.told.clear()
         wire.lanes.done(job, result)
         while wire.lanes.found:
             self.open(wire.lanes.found.pop())
+
+    def _hear(self, shown: Shown) -> bool:
+        self.told.append(shown)
+        return True
 
     def again(self, relay: int = RELAY) -> None:
         """Begin a lane anew that could not go on."""

@@ -24,7 +24,7 @@ from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
-from chez_relay.storage import DropEntries, Expire, Quotas, RotateSpace
+from chez_relay.storage import AddEntry, DropEntries, Expire, Quotas, Request, RotateSpace
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import Header
@@ -96,6 +96,8 @@ class World:
         self.workload = Workload(self.random)
         self.trace: list[str] = []
         self.quiet = False
+        self.early = 0.5
+        """How likely a relay passes an entry on before it is stored."""
         self.lost = False
 
     @property
@@ -149,7 +151,7 @@ class World:
                    if getattr(link, move) and (move != "down" or link.hears)]
         at = self.random.randrange(len(moves) + len(carried)) if moves or carried else -1
         if at < 0:
-            return False
+            return self._late()
         if at < len(moves):
             device, (move, where) = moves[at]
             getattr(self, "_" + move)(device, *where)
@@ -157,6 +159,14 @@ class World:
             link, move = carried[at - len(moves)]
             getattr(self, "_carry_" + move)(link)
         return True
+
+    def _late(self) -> bool:
+        """A relay says nothing any more of an entry that it was storing; whether anybody waited for it."""
+        held = [(device, n) for device in self.devices for n, wire in device.wires.items() if wire.held is not None]
+        for device, n in held[:1]:
+            device.begin_held(n)
+            self.note(device.name, "waits no more")
+        return bool(held)
 
     def _moves(self, device: Device) -> list[Move]:
         moves = [] if self.quiet else ["edit"]
@@ -177,7 +187,8 @@ class World:
         wire = device.wires.get(place.n)
         if wire is None:
             return [] if device.name in self.apart else ["connect"]
-        may = {"work": wire.busy, "again": bool(wire.lanes.resting), "flush": wire.sends}
+        begins = wire.held is not None and self.random.random() < 0.1
+        may = {"begin": begins, "work": wire.busy, "again": bool(wire.lanes.resting), "flush": wire.sends}
         return [move for move, now in may.items() if now]
 
     def _add(self, member: Member, knows: Set[int] = frozenset({RELAY})) -> None:
@@ -237,6 +248,10 @@ class World:
             self._cut(device, place)
         self.note(device.name, "commits")
         self._check_whole(device)
+
+    def _begin(self, device: Device, place: Place) -> None:
+        device.begin_held(place.n)
+        self.note(device.name, "reads")
 
     def _again(self, device: Device, place: Place) -> None:
         device.again(place.n)
@@ -323,10 +338,18 @@ class World:
                     link.down.append(data)
                 case Ask():
                     link.owed.append(effect)
+                    self._pass_early(link, effect.request)
                 case Close(_, reason):
                     raise AssertionError(f"the relay closes on an honest device: {reason}")
                 case _:
                     pass
+
+    def _pass_early(self, link: Link, request: Request) -> None:
+        """The relay may pass an entry on that it is about to store, or to lose with the connection."""
+        if isinstance(request, AddEntry) and not request.control and self.random.random() < self.early:
+            for other in self.links:
+                if other is not link and other.place is link.place:
+                    self._apply(other, other.relay.early(request.handle, request.envelope))
 
     # --- faults -------------------------------------------------------------------------
 

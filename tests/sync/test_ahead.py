@@ -39,11 +39,15 @@ class Side:
         self.member, self.db = member, house.store(member, bytes((key,)) * 32)
         self.records = RecordStore(member.keys.id)
         self.told: list[Shown] = []
-        self.records.ahead = self.told.append
+        self.records.ahead = self._hear
         self.replica: Replica = house.replica(member, self.db, random, self.records)
         self.replica.resume(self.db, RELAY, bytes(32))
         self.begun = self.replica.author.unacknowledged(self.db, RELAY)
         self.replica.relays.begin(RELAY)
+
+    def _hear(self, shown: Shown) -> bool:
+        self.told.append(shown)
+        return True
 
     def write(self, work: Callable[[Connection], object]) -> list[Sealed]:
         """Do something in a transaction; what it leaves to be sent."""

@@ -93,6 +93,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Met(_id(15), [_id(number) for number in range(LEAST_PROOFS)]),
     frames.Ephemeral(_id(8), bytes(140), bytes(16)),
     frames.Usage(20, frames.Used(4096, 2**30), frames.Used(0, 8 * 2**20), frames.Used(600_000, 2**34)),
+    frames.Early(_id(8), b"envelope"),
 )
 """One of each frame, and one more of what has another form."""
 

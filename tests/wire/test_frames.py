@@ -124,8 +124,8 @@ def test_a_refusal_names_the_frame_that_is_unknown(data: bytes, words: str) -> N
 
 def test_a_device_names_the_frame_that_it_does_not_know() -> None:
     """Likewise, of a relay's."""
-    with pytest.raises(FrameError, match="this device knows no frame 49"):
-        frames.decode_relay(b"\x92\x31\x01")
+    with pytest.raises(FrameError, match="this device knows no frame 50"):
+        frames.decode_relay(b"\x92\x32\x01")
 
 
 def test_the_largest_frames_fit() -> None:

@@ -27,6 +27,7 @@ LIMITS: Final = {
     **dict.fromkeys(("credit", "Read.limit"), CREDIT),
     "Broadcast.message": (140, 16_384),
     "Drop.chunks": (0, 4096),
+    "Early.envelope": (1, 4096),
     "Ephemeral.message": (140, 16_384),
     "HasChunks.chunks": (1, 1024),
     "ahead": (0, 4096),

@@ -145,15 +145,20 @@ class News:
 
     # --- on the event loop ----------------------------------------------------------------
 
-    def ahead(self, shown: Shown) -> None:
-        """A transaction that is about to begin will show this of a record: whoever follows it may know already."""
-        ids = {shown.row[0]}
+    def ahead(self, shown: Shown) -> bool:
+        """A transaction that is about to begin will show this of a record: whoever follows it may know already.
+
+        Whether anybody does.
+        """
+        ids, told = {shown.row[0]}, False
         for follower in self._followers.get(shown.collection, ()):
             view = follower.view
             if view is not None and view.space == shown.space and follower.concerns(ids):
                 with suppress(Exception):  # as in `look`
                     follower.wake((view.of(shown.row),))
                     self._ahead.add(follower)
+                    told = True
+        return told
 
     @contextmanager
     def follow(self, collection: str | None, ids: frozenset[str] | None = None,

@@ -73,8 +73,8 @@ class RecordStore:
         self.now = now
         self.permit: Callable[[int], None] = lambda space: None
         """Raises `NotAllowed` where this device may not write, given the space's row; asked before anything is."""
-        self.ahead: Callable[[Shown], None] = lambda shown: None
-        """Hears on the event loop what will be shown, before the store has it."""
+        self.ahead: Callable[[Shown], bool] = lambda shown: False
+        """Hears on the event loop what will be shown, before the store has it; gives whether that was told anybody."""
         self._rows = Rows(actor, touch, moment or now)
         self._stalled = Stalled(self._rows)
         self.writer = Writer(self._rows, self._stalled)

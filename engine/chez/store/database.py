@@ -88,6 +88,8 @@ class Database:
     """Of the work that runs on threads of its own: what says that it is unwanted, and that it ended."""
     _ahead: "asyncio.Future[Any] | None" = None
     """The last write of which it was told before it began what it would show."""
+    _held: Callable[[], None] | None = None
+    """Begins a write of which it was told what it will show, and which nobody needs yet."""
     _log: Log = field(init=False)
 
     def __post_init__(self) -> None:
@@ -147,9 +149,27 @@ class Database:
         if self._closed:
             raise home_closed()
 
+    def hold(self, begin: Callable[[], None]) -> None:
+        """It was told what a write will show that is not begun yet: `begin` does that, and is called at once, once,
+        when anybody reads, looks or writes. None of these is begun meanwhile, so there is one at a time.
+        """
+        self._held = begin
+
+    def let_go(self) -> bool:
+        """What is held is done otherwise, by the next write; whether it was held still."""
+        held, self._held = self._held, None
+        return held is not None
+
+    def begin_held(self) -> None:
+        """Begin what is held, if anything is."""
+        held, self._held = self._held, None
+        if held is not None:
+            held()
+
     def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         self.check_open()
         self.check_writable()
+        self.begin_held()
         self._queue.append(entry)
         if not self._writing:
             self._writing = True
@@ -161,6 +181,7 @@ class Database:
 
         For what needs the writer's caches; where nothing else waits it costs no transaction. Raises as `write`.
         """
+        self.begin_held()
         if self._closed or self.read_only or self._writing:
             return await self.write(work)
         self._looks += 1
@@ -171,7 +192,7 @@ class Database:
 
         None while that thread has something to do, for what it works with is its own then; whoever gets None looks.
         """
-        if self._closed or self.read_only or self._writing or self._looks != self._looked:
+        if self._closed or self.read_only or self._writing or self._held or self._looks != self._looked:
             return None
         return _reading(work, self._writer._conn)
 
@@ -183,6 +204,7 @@ class Database:
 
     async def _told(self) -> None:
         """Wait until the store has, or will not have, what was told ahead of it. Raises `StorageFailed` when closed."""
+        self.begin_held()
         while self._ahead is not None and not self._ahead.done():
             await asyncio.wait((self._ahead,))
         self._ahead = None

@@ -50,21 +50,25 @@ class Foreseen(msgspec.Struct, frozen=True):
 
 
 def foresee(db: Connection, space: SpaceKeys, device: bytes, records: RecordStore, entry: Entry,
-            quiet: Quiet) -> Foreseen | None:
-    """Look into an entry that follows the cursor, while the writer's thread has nothing to do; writes nothing.
+            quiet: Quiet, signed: SignedEntry | None = None) -> Foreseen | None:
+    """Look into an entry that comes next, while the writer's thread has nothing to do; writes nothing.
 
-    None for one that is too large, or fails a check: that is for the turn to find. `device` is this one.
+    None for one that is too large, or fails a check: that is for the turn to find. `device` is this one; `signed` what
+    is in the entry, where it was opened before.
     """
     if len(entry.envelope) > _SMALL:
         return None
     try:
-        packed = unseal(entry.envelope, space.handle, space.epochs)
-        if unpacked_size(packed) > _SMALL:
-            return None
-        signed = read_signed(packed)
-        return Foreseen(entry, signed, _shown(db, space, device, records, signed, quiet))
+        signed = signed or _opened(space, entry)
+        return None if signed is None else Foreseen(entry, signed, _shown(db, space, device, records, signed, quiet))
     except (BadEntry, ValueError):
         return None
+
+
+def _opened(space: SpaceKeys, entry: Entry) -> SignedEntry | None:
+    """An entry, with its signature checked; None for one that unpacks to much."""
+    packed = unseal(entry.envelope, space.handle, space.epochs)
+    return read_signed(packed) if unpacked_size(packed) <= _SMALL else None
 
 
 def _shown(db: Connection, space: SpaceKeys, device: bytes, records: RecordStore, signed: SignedEntry,

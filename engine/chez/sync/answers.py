@@ -15,6 +15,7 @@ from chez.sync.events import (
     ChunkArrived,
     ChunksFound,
     Completed,
+    EarlyArrived,
     EntriesArrived,
     EphemeralArrived,
     Event,
@@ -180,6 +181,8 @@ class Answers:
                 if handle not in self._open:
                     misbehaved("the relay passes on what was said in a space that is not open")
                 return EphemeralArrived(handle, message, sender)
+            case frames.Early(handle, envelope):
+                return self._early(handle, envelope)
             case frames.Welcome() | frames.Met():
                 misbehaved("the relay welcomes twice")
 
@@ -229,13 +232,14 @@ class Answers:
         return self._followers[ref]
 
     def _entries(self, frame: frames.Entries) -> EntriesArrived:
-        event = EntriesArrived(frame.ref, frame.handle, tuple(frame.entries), frame.head, frame.end,
-                               tuple(frame.dropped))
+        following = self._following.get(frame.handle)
+        follows = following is not None and following.ref == frame.ref
+        entries = following.whole(frame.entries) if following is not None and follows else tuple(frame.entries)
+        event = EntriesArrived(frame.ref, frame.handle, entries, frame.head, frame.end, tuple(frame.dropped))
         asked = self._asked.pop(frame.ref, None)
         if asked is not None and (asked.answer is not frames.Entries or asked.name != frame.handle):
             misbehaved("the relay answered another question with entries")
-        following = self._following.get(frame.handle)
-        if following is not None and following.ref == frame.ref:
+        if following is not None and follows:
             self._stands(event.handle)
             following.take(event)
         elif asked is not None:
@@ -244,6 +248,13 @@ class Answers:
         else:
             misbehaved("the relay sent entries that nobody asked for")
         return event
+
+    def _early(self, handle: bytes, envelope: bytes) -> EarlyArrived:
+        following = self._following.get(handle)
+        if following is None:
+            misbehaved("the relay is storing an entry of a space that is not followed")
+        following.early = envelope
+        return EarlyArrived(handle, frames.Entry(0, envelope))
 
     def _items(self, frame: frames.InboxItems) -> InboxArrived:
         following = self._following.get(frame.inbox)

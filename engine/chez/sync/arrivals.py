@@ -72,7 +72,7 @@ class Arrivals:
         first = self._queue[0] if len(self._queue) == 1 else None
         return first.entries[0] if isinstance(first, EntriesArrived) and len(first.entries) == 1 else None
 
-    def ahead(self, db: Connection, position: int) -> Callable[[], None] | None:
+    def ahead(self, db: Connection, position: int) -> Callable[[], bool] | None:
         """What tells of what the turn that begins will show, if that is known before it (`sync.ahead`).
 
         `position` is where the cursor is.

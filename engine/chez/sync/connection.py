@@ -28,6 +28,7 @@ from chez.sync.events import (
     ChunkArrived,
     ChunksFound,
     Completed,
+    EarlyArrived,
     EntriesArrived,
     EphemeralArrived,
     Event,
@@ -367,6 +368,8 @@ class RelayConnection:
                     future.set_exception(_refusal(event))
             case RolesEnded() | EphemeralArrived():
                 self._push(event, size)
+            case EarlyArrived():
+                pass  # whoever reads here waits for what is stored
             case EntriesArrived(ref=ref) | InboxArrived(ref=ref):
                 self._answer(ref, event)
                 if self._session.follows(ref):

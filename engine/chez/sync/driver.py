@@ -37,6 +37,10 @@ GATHER: Final = 0.004
 """Seconds for which acknowledgements wait to be noted together, while nobody waits for them. What was sent is on its
 way to other devices then, which may share this one's processors: it took a core from them, and the disk."""
 
+HOLD: Final = 0.05
+"""Seconds for which an entry that the relay is storing waits for its place, if nobody reads or writes: a disk takes
+some milliseconds, a cluster some tens. It is two transactions where it does not wait."""
+
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
 
@@ -63,6 +67,7 @@ class Driver:
         self._frames: deque[bytes] = deque()  # to be sent, in order
         self._inbox = Inbox()
         self._begun: list[tuple[Job, asyncio.Future[Any]]] = []  # work that the store was given
+        self._held: tuple[Job, asyncio.TimerHandle] | None = None  # work of which it was told, and that waits
         self._rests = False  # whether its task has nothing to do, and waits for news
         self._gone: BaseException | None = None
         self._ended = False
@@ -82,6 +87,8 @@ class Driver:
                         trace: TracebackType | None) -> None:
         self._rests = False
         self._gone = self._gone or ConnectionError("closed")
+        if self._held is not None:  # it was told what it shows
+            self._database.begin_held()
         self._socket.take(None)
         if self._gathering is not None:
             self._gathering.cancel()
@@ -228,13 +235,50 @@ class Driver:
     def _begin(self) -> None:
         """Give the store the work that there is, and tell at once what is known of what it will show."""
         for job in self.lanes.take():
-            work, tell = job.work, self._ahead(job.work)
-            if tell is not None:  # before the store's own turn: whoever is told reads no sooner than the loop is left
-                tell()
-            done = self._database.submit(job.run, shown_first=work.shown_first, ahead=tell is not None)
-            self._begun.append((job, done))
+            told = self._taken_over(job.work) or self._told(job.work)
+            if not job.work.early:
+                self._submit(job, told)
+            elif told:
+                self._hold(job)
+            else:
+                self.lanes.done(job, None)
 
-    def _ahead(self, work: Work) -> Callable[[], None] | None:
+    def _told(self, work: Work) -> bool:
+        """Tell what is known of what work will show; whether there was anything to tell."""
+        tell = self._ahead(work)
+        # Before the store's own turn: whoever is told reads no sooner than the loop is left.
+        return tell is not None and (tell() or not work.early)
+
+    def _submit(self, job: Job, told: bool) -> None:
+        done = self._database.submit(job.run, shown_first=job.work.shown_first, ahead=told)
+        self._begun.append((job, done))
+
+    def _hold(self, job: Job) -> None:
+        """Give the store an entry that the relay is storing when the relay is late, or somebody needs the store: else
+        it is given it once, with its place.
+        """
+        timer = self._loop.call_later(HOLD, self._database.begin_held)
+        self._held = job, timer
+        self._database.hold(self._begin_held)
+
+    def _begin_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held[1].cancel()
+            self._submit(held[0], True)
+            self._news.set()
+
+    def _taken_over(self, work: Work) -> bool:
+        """Whether work is that of an entry of which it was told already what it shows, and which is held."""
+        held = self._held
+        if held is None or held[0].work is not work.instead or not self._database.let_go():
+            return False
+        held[1].cancel()
+        self._held = None
+        self.lanes.done(held[0], None)
+        return True
+
+    def _ahead(self, work: Work) -> Callable[[], bool] | None:
         try:
             return None if work.ahead is None else self._database.glance(work.ahead)
         except Exception:  # it is for the work itself to find what is wrong: then its space alone stops

@@ -7,9 +7,9 @@ import msgspec
 
 from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace, Used
 
-__all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "EphemeralArrived", "Event",
-           "InboxArrived", "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed",
-           "SpacesOpened", "SpacesResumed", "UsageTold", "Welcomed")
+__all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EarlyArrived", "EntriesArrived",
+           "EphemeralArrived", "Event", "InboxArrived", "PacketArrived", "Refused", "ResumedSpace", "RolesEnded",
+           "SessionKept", "SpaceResumed", "SpacesOpened", "SpacesResumed", "UsageTold", "Welcomed")
 
 
 class Welcomed(msgspec.Struct, frozen=True):
@@ -110,6 +110,14 @@ class EntriesArrived:
         yield from waiting
 
 
+class EarlyArrived(msgspec.Struct, frozen=True):
+    """An entry that the relay is just storing; it comes by `EntriesArrived` once it is, with its offset. Here it has 0.
+    """
+
+    handle: bytes
+    entry: Entry
+
+
 @dataclass(frozen=True, slots=True)
 class EphemeralArrived:
     """An ephemeral message that somebody sent just now to a space that is open, sealed; `sender` leads back."""
@@ -192,6 +200,6 @@ class UsageTold(msgspec.Struct, frozen=True):
 
 Event = (
     Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | PacketArrived
-    | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed | EphemeralArrived
+    | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed | EphemeralArrived | EarlyArrived
     | UsageTold
 )

@@ -4,7 +4,7 @@ Whatever contradicts what came before is `RelayMisbehaved`: entries with a gap, 
 out of order, a head that does not follow from them, more than the credit allows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from chez.errors import RelayMisbehaved
@@ -29,6 +29,15 @@ class Following:
     credit: int = 0
     head: bytes | None = None
     inbox: bool = False
+    early: bytes = field(default=b"", repr=False)
+    """The entry that came before it was stored, if nothing else came since."""
+
+    def whole(self, entries: list[frames.Entry]) -> tuple[frames.Entry, ...]:
+        """Entries, with the bytes of the one that came early."""
+        early, self.early = self.early, b""
+        if len(entries) == 1 and early and not entries[0].envelope:
+            return (frames.Entry(entries[0].offset, early),)
+        return tuple(entries)
 
     def take(self, event: EntriesArrived) -> None:
         """Entries came: they must follow the last ones, and be within the credit."""
@@ -71,6 +80,8 @@ def check_run(event: EntriesArrived, after: int, head: bytes | None) -> bytes:
             expected, head = step.last + 1, step.head
         else:
             expected += 1
+            if not step.envelope:
+                misbehaved("the relay refers to an entry that it did not send")
             head = None if head is None else fold_head(head, entry_id(step.envelope))
     if event.end < expected - 1:
         misbehaved("the relay sent entries beyond its own end")

@@ -172,7 +172,7 @@ class Intake:
 
     def _read(self, entry: Entry) -> SignedEntry:
         """Open an entry, and check what needs no other. Raises as `unseal` and `read_signed`."""
-        if self.foreseen is not None and self.foreseen.entry is entry:
+        if self.foreseen is not None and self.foreseen.entry.envelope == entry.envelope:
             self._spend(unpacked_size(self.foreseen.signed.packed) // _READ)
             return self.foreseen.signed
         packed = unseal(entry.envelope, self.space.handle, self.space.epochs)

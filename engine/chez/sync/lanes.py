@@ -24,6 +24,7 @@ from chez.sync.events import (
     ChunkArrived,
     ChunksFound,
     Completed,
+    EarlyArrived,
     EntriesArrived,
     EphemeralArrived,
     Event,
@@ -319,7 +320,7 @@ class Lanes:
             case EphemeralArrived(handle, message, sender):
                 of = [lane.replica for lane in self.all if lane.replica.space.handle == handle]
                 self.said += [(replica, message, sender) for replica in of]
-            case RolesEnded(handle=handle):
+            case RolesEnded(handle=handle) | EarlyArrived(handle=handle):
                 for lane in self.all:
                     if lane.replica.space.handle == handle:
                         self._feed(lane, event)

@@ -30,6 +30,7 @@ from chez.sync.checkpoints.course import Course
 from chez.sync.checkpoints.desk import Desk
 from chez.sync.events import (
     AppendDone,
+    EarlyArrived,
     EntriesArrived,
     Event,
     Refused,
@@ -44,6 +45,7 @@ from chez.sync.replica import Replica
 from chez.sync.requests import NO_TOKEN, Rotation
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.work import Phase, Progress, Work
+from chez_wire.frames import Entry
 
 __all__ = ("SyncMachine",)
 
@@ -84,6 +86,8 @@ class SyncMachine:
     _no_rotation: tuple[bytes, bytes] = (b"", b"")
     """The epoch at the relay, and the one here that turned out not to follow it."""
     _incarnation: bytes = b""
+    _coming: tuple[Entry, Work] | None = None
+    """The entry that the relay is storing, and what is done with it before it says that it has."""
     _behind: bool = False
     """Whether the relay passed over a gap, and what a checkpoint has of it is not here yet: nothing is sent before."""
     _until: int = 0
@@ -169,6 +173,8 @@ class SyncMachine:
                 return self._arrived(event)
             case AppendDone():
                 return self._appended(event)
+            case EarlyArrived():
+                return self._early(event.entry)
             case RolesEnded(code="rotated"):
                 return self._resume()
             case RolesEnded():
@@ -202,8 +208,8 @@ class SyncMachine:
         and each would send them all once there is some. Keys that can't be replaced before the relay has heard why do
         not wait for a while to pass.
         """
-        alone, said, now = len(self.replica.relays.kept) < 2, self.outgoing.window.full, at_once or self._rotates()
-        return [] if alone or not self.quiet else [
+        said, now = self.outgoing.window.full, at_once or self._rotates()
+        return [] if not (self.replica.relays.carries and self.quiet) else [
             Work(lambda db: self.replica.author.overdue(db, self.relay, at_once=now, said=said), self._send)]
 
     def _flush(self) -> None:
@@ -237,6 +243,7 @@ class SyncMachine:
     def _resumed(self, cursor: Cursor, reset: bool) -> None:
         self._behind = self.replica.gapped
         self.arrivals.clear()
+        self._coming = None
         self.progress.reset = self.progress.reset or reset
         self.progress.position = cursor.position
 
@@ -285,7 +292,7 @@ class SyncMachine:
         return self.look() if self.relay in self.replica.relays.checkpoints_due else []
 
     def _took(self, received: Received) -> list[Work]:
-        """A turn on a checkpoint is committed."""
+        """Entries are taken in that are at no place, as those of a checkpoint."""
         self.progress.received += received.applied
         self.progress.quarantined += received.quarantined
         self.spaces += received.spaces
@@ -378,12 +385,29 @@ class SyncMachine:
         """The next turn of what arrived, or was left over before."""
         if not self._follows or not self.arrivals.begin():
             return []
-        single = self.arrivals.single is not None
+        single, coming, self._coming = self.arrivals.single, self._coming, None
+        early = coming[1] if coming and single is not None and single.envelope == coming[0].envelope else None
         return [Work(self.arrivals.turn, self._taken, shown_first=self.arrivals.brings,
-                     ahead=self._ahead if single else None)]
+                     ahead=None if single is None else self._ahead, instead=early)]
 
-    def _ahead(self, db: Connection) -> Callable[[], None] | None:
+    def _ahead(self, db: Connection) -> Callable[[], bool] | None:
         return self.arrivals.ahead(db, self.progress.position)
+
+    def _early(self, entry: Entry) -> list[Work]:
+        """An entry that the relay is storing: what it shows is told, if all before it is here. One at a time: a relay
+        may send as many as it likes, and each is opened while all else waits.
+        """
+        here = self.arrivals.idle and self.progress.position >= self.progress.end and not self._behind
+        if not (self._follows and here) or self._coming is not None:
+            return []
+        work = Work(lambda db: self.replica.early(db, self.relay, entry), self._came_early, shown_first=True,
+                    ahead=lambda db: self.replica.ahead(db, entry), early=True)
+        self._coming = entry, work
+        return [work]
+
+    def _came_early(self, received: Received | None) -> list[Work]:
+        """It was taken in without its place; None where that was not done."""
+        return [] if received is None else self._took(received)
 
     def _taken(self, done: list[Received | None]) -> list[Work]:
         moved = self.arrivals.end(done)

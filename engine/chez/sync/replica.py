@@ -33,7 +33,7 @@ from chez.sync.copied import check_own
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads, note_placed
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import has_statements, say_last, stand_by
-from chez.sync.outstanding import outstanding
+from chez.sync.outstanding import Outstanding, outstanding
 from chez.sync.owing import owes, said_by, say_unread, untold
 from chez.sync.received import Received
 from chez.sync.requests import Rotation
@@ -237,13 +237,13 @@ class Replica:
                   budget: Budget | None) -> Received:
         received = Received()
         if entries:
-            known = self._known.found if self._known is not None and self._known.changes == db.total_changes else None
+            found = self._found_in(db)
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
             intake = Intake(db, relay, self.space, self.access.device, self._records, budget, now=self._now(),
-                            found=known, foreseen=self._foreseen)
+                            found=found, foreseen=self._foreseen)
             self._foreseen = None
             received = self._taken(db, relay, intake.take(entries), budget, intake)
             taken = entries[:received.entries]
@@ -251,22 +251,49 @@ class Replica:
             if len(taken) < len(entries):
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
-            found = intake.found if intake.plain and not self.author.unsettled else None
-            self._known = None if found is None else Quiet(db.total_changes, found, intake.reached,
-                                                           self._records.rows.calm)
+            self._know(db, intake)
         return received
 
-    def ahead(self, db: Connection, entry: Entry) -> Callable[[], None] | None:
+    def _found_in(self, db: Connection) -> Outstanding | None:
+        """What is outstanding, if nothing was written since that was found."""
+        known = self._known
+        return known.found if known is not None and known.changes == db.total_changes else None
+
+    def _know(self, db: Connection, intake: Intake) -> None:
+        """Keep what is known after a turn, for the next one."""
+        found = intake.found if intake.plain and not self.author.unsettled else None
+        self._known = None if found is None else Quiet(db.total_changes, found, intake.reached,
+                                                       self._records.rows.calm)
+
+    def early(self, db: Connection, relay: int, entry: Entry) -> Received:
+        """Take in an entry of which was told what it shows (`ahead`), and which a relay has not said to have stored.
+
+        It counts as lacking there until that shows it.
+        """
+        self.access.refresh(db)
+        with self.room.within(db, None):
+            intake = Intake(db, 0, self.space, self.access.device, self._records, now=self._now(),
+                            found=self._found_in(db), foreseen=self._foreseen)
+            self._foreseen = None
+            received = self._taken(db, 0, intake.take((entry,)), None, intake)
+            if received.first is not None:
+                self.relays.unproven(db, relay, received.first)
+            self._know(db, intake)
+            return received
+
+    def ahead(self, db: Connection, entry: Entry) -> Callable[[], bool] | None:
         """What tells of what an entry will show that follows the cursor, if that is known before it is taken in.
 
         To be asked while the writer's thread has nothing to do, just before it does that; writes nothing.
         """
-        self._foreseen = None
+        foreseen, self._foreseen = self._foreseen, None
         if self.access.stale or self.author.unsettled or self.left or self.space.public:
             return None
         if self._known is None or self._known.changes != db.total_changes:
             self._known = Quiet(db.total_changes, outstanding(db, self.space.n))
-        self._foreseen = foreseen = foresee(db, self.space, self.access.device, self._records, entry, self._known)
+        earlier = foreseen.signed if foreseen is not None and foreseen.entry.envelope == entry.envelope else None
+        self._foreseen = foreseen = foresee(db, self.space, self.access.device, self._records, entry, self._known,
+                                            earlier)
         return None if foreseen is None or foreseen.shown is None else partial(self._records.ahead, foreseen.shown)
 
     def stand(self, db: Connection) -> None:

@@ -77,7 +77,7 @@ class State(enum.Enum):
 
 _ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems, frames.Chunk,
             frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed, frames.Ephemeral,
-            frames.Usage)
+            frames.Usage, frames.Early)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.

@@ -38,6 +38,8 @@ class Several:
         self._late: dict[int, set[int]] = {}
         self._waits = True
         """Whether something may wait of which it is noted where it was seen (`came`); unknown, it is so."""
+        self._unproven = False
+        """Whether an entry was taken in since the home was opened before any relay said that it has it."""
         self._left_out: frozenset[int] | None = None
         """While only these bring something, of all others it is noted that they may lack it (`came`)."""
 
@@ -183,6 +185,17 @@ class Several:
             db.execute("DELETE FROM shown WHERE space = ?2 AND hash IN (SELECT hash FROM entry WHERE n >= ?1 "
                        "AND space = ?2)", (first, space))
 
+    def unproven(self, db: Connection, relay: int, row: int) -> None:
+        """An entry was taken in which a relay was storing, and did not say that it has: it is lacking there until then.
+        """
+        self._unproven = True
+        db.execute("INSERT OR IGNORE INTO lacking (relay, entry) VALUES (?, ?)", (relay, row))
+
+    @property
+    def carries(self) -> bool:
+        """Whether a relay may have to be given while it is connected what did not begin here."""
+        return self._unproven or len(self.kept) > 1
+
     def _leave_out(self, db: Connection, space: int, there: frozenset[int], first: int) -> None:
         """Relays that were read once, others than `there`, may lack what comes from this row on."""
         if there == self._left_out:
@@ -197,7 +210,7 @@ class Several:
 
         `said`: of what is said of the space alone.
         """
-        now = {entry[0]: entry for entry in lacking(db, space, relay, said=said)} if len(self.kept) > 1 else {}
+        now = {entry[0]: entry for entry in lacking(db, space, relay, said=said)} if self.carries else {}
         late = [now[row] for row in sorted(now.keys() if at_once else self._late.get(relay, set()) & now.keys())]
         self._late[relay] = set(now) - {row for row, _, _ in late}
         db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])

@@ -28,13 +28,17 @@ class Work(msgspec.Struct, frozen=True):
 
     `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again.
     `ahead`, where it is set, is asked just before `run` is handed over to the store, which has nothing to do then, and
-    writes nothing: it gives what tells of what `run` will show, if that is known before (`sync.ahead`).
+    writes nothing: it gives what tells of what `run` will show, if that is known before (`sync.ahead`), and that gives
+    whether it told anybody. `early`: it is done only if it did, and not before somebody reads or writes, or the relay
+    is late with work that is done `instead` of it.
     """
 
     run: Callable[[Connection], Any]
     then: Callable[[Any], "list[Work]"]
     shown_first: bool = False
-    ahead: Callable[[Connection], Callable[[], None] | None] | None = None
+    ahead: Callable[[Connection], Callable[[], bool] | None] | None = None
+    early: bool = False
+    instead: "Work | None" = None
 
 
 @dataclass(slots=True)

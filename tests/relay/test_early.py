@@ -1,0 +1,310 @@
+"""An entry that a relay is storing: who has it already, what comes of it, and who has it no sooner than all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+
+from chez.errors import RelayMisbehaved
+from chez.sync.events import AppendDone, EarlyArrived, EntriesArrived, Event, Refused
+from chez.sync.session import ClientSession
+from chez_relay import storage as s
+from chez_relay.effects import Send
+from chez_relay.errors import Code, StorageFailed
+from chez_relay.server import FEW, serving
+from chez_relay.storage.memory import MemoryStorage
+from chez_wire import frames
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.limits import MAX_EARLY
+from chez_wire.login import Role
+from tests.relay.link import Link, World, envelopes, kinds, opened
+from tests.relay.support import Space, seed
+
+SPACE = Space()
+
+
+# --- the cores -------------------------------------------------------------------------
+
+
+def follower(world: World, credit: int = 10_000) -> Link:
+    """Who follows the space from its beginning."""
+    link = opened(world, Role.READ, Role.APPEND)
+    link.client.subscribe(SPACE.handle, 0, credit)
+    world.run()
+    link.events.clear()
+    return link
+
+
+def early(link: Link, envelope: bytes) -> list[frames.RelayFrame]:
+    """What the relay sends of an entry that it is storing; it is on its way then."""
+    sent = link.relay.early(SPACE.handle, envelope)
+    link.apply(sent)
+    return [frames.decode_relay(effect.data) for effect in sent if isinstance(effect, Send)]
+
+
+def test_what_came_early_travels_once() -> None:
+    """The entry's place comes without its bytes; its reader has them, in order, with the head that follows."""
+    world = World(1)
+    world.early = 0
+    author, reader = opened(world, Role.APPEND), follower(world)
+    for number in (1, 2):
+        author.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(number))
+        while not author.owed:
+            author.step(world.random)
+        assert early(reader, SPACE.envelope(number)) == [frames.Early(SPACE.handle, SPACE.envelope(number))]
+        world.run()
+        down = [type(event) for event in reader.events]
+        assert down == [EarlyArrived, EntriesArrived] * number
+    assert envelopes(reader) == [SPACE.envelope(1), SPACE.envelope(2)]
+    assert [event.entry for event in kinds(reader, EarlyArrived)] == [
+        frames.Entry(0, SPACE.envelope(number)) for number in (1, 2)]
+    assert reader.caught is None
+
+
+def test_only_what_is_next_travels_once() -> None:
+    """Whatever else comes of the subscription has its bytes: another entry, several, or what is read from the store."""
+    world = World(2)
+    world.early = 0
+    author, reader = opened(world, Role.APPEND), follower(world)
+    early(reader, SPACE.envelope(1))
+    early(reader, SPACE.envelope(2))  # the first was refused
+    author.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(3))
+    world.run()
+    author.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(2))
+    world.run()
+    assert envelopes(reader) == [SPACE.envelope(3), SPACE.envelope(2)] and reader.caught is None
+
+
+def test_who_is_behind_waits() -> None:
+    """Where a page is under way, or credit is short, or the subscription has no answer yet, nothing comes early."""
+    world = World(3)
+    world.early = 0
+    author, reader, poor = opened(world, Role.APPEND), follower(world), follower(world, 100)
+    assert early(poor, SPACE.envelope(1)) == []
+    fresh = opened(world, Role.READ)
+    world.run()
+    fresh.apply(fresh.relay.receive(frames.encode(frames.Subscribe(9, SPACE.handle, 0, 10_000))))
+    assert early(fresh, SPACE.envelope(1)) == []
+    author.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    world.run()
+    reader.relay.grew(SPACE.handle, s.Page((), seed("head"), 2))  # which it has to read
+    assert early(reader, SPACE.envelope(3)) == []
+
+
+def test_a_large_entry_comes_no_sooner() -> None:
+    """A device looks into what comes early at once, and holds it."""
+    world = World(4)
+    reader = follower(world, 100_000)
+    large = SPACE.envelope(1)
+    assert early(reader, large + bytes(MAX_EARLY - len(large))) != []
+    assert early(reader, large + bytes(MAX_EARLY + 1 - len(large))) == []
+
+
+def test_who_follows_no_more_has_nothing() -> None:
+    """Nor who never did, or whose roles ended."""
+    world = World(5)
+    reader, other = follower(world), opened(world, Role.READ)
+    world.run()
+    assert early(other, SPACE.envelope(1)) == []
+    reader.apply(reader.relay.rotated(SPACE.handle, None))
+    assert early(reader, SPACE.envelope(1)) == []
+
+
+def listening() -> tuple[ClientSession, int]:
+    """A device that follows the space, and the ref of that."""
+    session = ClientSession("relay.test:8787", seed("c"))
+    session.receive(frames.encode(frames.Welcome(1, seed("n"), seed("i"))))
+    ref = session.subscribe(SPACE.handle, 0, 10_000)
+    session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [], GENESIS_HEAD, 0)))
+    return session, ref
+
+
+@pytest.mark.parametrize("before", [
+    [],
+    [frames.Early(SPACE.handle, SPACE.envelope(2))],
+])
+def test_bytes_that_never_came_end_it(before: Sequence[frames.RelayFrame]) -> None:
+    """A relay names an entry without bytes that it did not send, or other ones than follow from its head."""
+    session, ref = listening()
+    for frame in before:
+        session.receive(frames.encode(frame))
+    head = fold_head(GENESIS_HEAD, entry_id(SPACE.envelope(1)))
+    with pytest.raises(RelayMisbehaved):
+        session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [frames.Entry(1, b"")], head, 1)))
+
+
+def test_what_came_early_is_worth_nothing_for_another_page() -> None:
+    """An answer to Read, or a page of two, has all its bytes."""
+    envelope = SPACE.envelope(1)
+    head = fold_head(GENESIS_HEAD, entry_id(envelope))
+    session, ref = listening()
+    session.receive(frames.encode(frames.Early(SPACE.handle, envelope)))
+    page = session.read(SPACE.handle, 0)
+    with pytest.raises(RelayMisbehaved, match="did not send"):
+        session.receive(frames.encode(frames.Entries(page, SPACE.handle, [frames.Entry(1, b"")], head, 1)))
+    session, ref = listening()
+    session.receive(frames.encode(frames.Early(SPACE.handle, envelope)))
+    two = [frames.Entry(1, envelope), frames.Entry(2, b"")]
+    with pytest.raises(RelayMisbehaved, match="did not send"):
+        session.receive(frames.encode(frames.Entries(ref, SPACE.handle, two, fold_head(head, entry_id(envelope)), 2)))
+
+
+def test_an_entry_of_a_space_that_is_not_followed_ends_it() -> None:
+    """As whatever a relay sends that nobody asked for."""
+    session, _ = listening()
+    with pytest.raises(RelayMisbehaved, match="not followed"):
+        session.receive(frames.encode(frames.Early(seed("another"), SPACE.envelope(1))))
+
+
+# --- a relay ---------------------------------------------------------------------------
+
+
+class Gate(MemoryStorage):
+    """A store that stores an entry when it may, or refuses it."""
+
+    def __init__(self, quotas: s.Quotas | None = None) -> None:
+        super().__init__(seed("incarnation"), quotas=quotas)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.fails = False
+
+    async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
+        if any(isinstance(request, s.AddEntry) for request in requests):
+            await self.open.wait()
+            if self.fails:
+                raise StorageFailed("the disk is full")
+        return await super().perform(requests)
+
+
+@dataclass
+class Device:
+    """A connection, and what came on it."""
+
+    socket: ClientConnection
+    session: ClientSession
+    events: list[Event] = field(default_factory=list)
+
+    async def say(self) -> None:
+        for data in self.session.data_to_send():
+            await self.socket.send(data)
+
+    async def until(self, kind: type[Event]) -> Event:
+        """The next event of a kind; those before it are kept."""
+        while True:
+            await self.say()
+            data = await asyncio.wait_for(self.socket.recv(), 30)
+            assert isinstance(data, bytes)
+            came = self.session.receive(data)
+            self.events += came
+            for event in came:
+                if isinstance(event, kind):
+                    return event
+
+    async def append(self, number: int, role: Role = Role.APPEND) -> None:
+        self.session.append(SPACE.handle, role, SPACE.envelope(number))
+        await self.say()
+
+    async def entries(self) -> list[bytes]:
+        """The next ones."""
+        event = await self.until(EntriesArrived)
+        assert isinstance(event, EntriesArrived)
+        return [entry.envelope for entry in event.entries]
+
+    def came_early(self) -> list[bytes]:
+        """What came early so far."""
+        return [event.entry.envelope for event in self.events if isinstance(event, EarlyArrived)]
+
+
+@asynccontextmanager
+async def devices(store: MemoryStorage, count: int) -> AsyncIterator[list[Device]]:
+    """So many devices that follow the space at a relay over this store."""
+    async with serving(store, "127.0.0.1", 0) as server:
+        made: list[Device] = []
+        for number in range(count):
+            name = f"127.0.0.1:{server.port}"
+            device = Device(await dial(f"ws://{name}", compression=None), ClientSession(name, seed(str(number))))
+            if not made:
+                device.session.create_space(SPACE.admin, *SPACE.others)
+            device.session.open(SPACE.claims(Role.READ, Role.APPEND, Role.CONTROL))
+            device.session.subscribe(SPACE.handle, 0, 100_000)
+            assert await device.entries() == []
+            made.append(device)
+        try:
+            yield made
+        finally:
+            if isinstance(store, Gate):
+                store.open.set()
+            for device in made:
+                await device.socket.close()
+
+
+async def test_others_have_an_entry_while_it_is_stored() -> None:
+    """Its author has neither the entry nor an answer before it is; then it is everywhere, once."""
+    store = Gate()
+    async with devices(store, FEW) as (author, *others):
+        store.open.clear()
+        await author.append(1)
+        for other in others:
+            await other.until(EarlyArrived)
+        await (await author.socket.ping())
+        assert not kinds_of(author, AppendDone) and not any(kinds_of(other, EntriesArrived)[1:] for other in others)
+        store.open.set()
+        await author.until(AppendDone)
+        for other in others:
+            assert await other.entries() == other.came_early() == [SPACE.envelope(1)]
+        assert not author.came_early()
+
+
+def kinds_of(device: Device, kind: type[Event]) -> list[Event]:
+    return [event for event in device.events if isinstance(event, kind)]
+
+
+async def test_where_many_follow_nobody_has_it_sooner() -> None:
+    """A frame more for each would be the larger part of a relay's work."""
+    async with devices(MemoryStorage(seed("incarnation")), FEW + 1) as (author, *others):
+        await author.append(1)
+        for other in others:
+            assert await other.entries() == [SPACE.envelope(1)] and not other.came_early()
+
+
+async def test_what_is_said_of_the_space_comes_no_sooner() -> None:
+    """Statements: a device can show nothing of them."""
+    async with devices(MemoryStorage(seed("incarnation")), 2) as (author, other):
+        await author.append(1, Role.CONTROL)
+        assert await other.entries() == [SPACE.envelope(1)] and not other.came_early()
+
+
+async def test_who_was_refused_the_last_one_has_the_next_one_stored_first() -> None:
+    """Else who has no room left at a relay would go on by it, and who has no disk."""
+    store = Gate()
+    async with devices(store, 2) as (author, other):
+        store.fails = True
+        for number in (1, 2, 3):
+            await author.append(number)
+            refused = await author.until(Refused)
+            assert isinstance(refused, Refused) and refused.code == Code.STORAGE
+        store.fails = False
+        for number in (4, 5):
+            await author.append(number)
+            await author.until(AppendDone)
+            assert await other.entries() == [SPACE.envelope(number)]
+        assert other.came_early() == [SPACE.envelope(number) for number in (1, 5)]
+
+
+async def test_behind_a_group_that_is_under_way_an_entry_waits_for_its_own() -> None:
+    """It is stored with others then: they are many, and each is sent once."""
+    store = Gate()
+    async with devices(store, 3) as (author, second, other):
+        store.open.clear()
+        await author.append(1)
+        await other.until(EarlyArrived)
+        await second.append(2)
+        await (await second.socket.ping())  # the relay has read it
+        store.open.set()
+        await second.until(AppendDone)
+        assert [await other.entries(), await other.entries()] == [[SPACE.envelope(1)], [SPACE.envelope(2)]]
+        assert other.came_early() == [SPACE.envelope(1)]
