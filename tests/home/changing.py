@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 
 import chez
-import chez.home  # here, or each child would load it
 from tests.home.dying import DIED, die_at
 
 __all__ = ("NEW", "OLD")
@@ -40,6 +39,8 @@ async def _wipe(path: Path, number: int, when: str) -> None:
 
 def _main(what: str, home: Path, folder: Path) -> None:
     work = {"change": _change, "wipe": _wipe}[what]
+    for name in chez.__all__:
+        getattr(chez, name)  # what is loaded when it is first used is loaded here, or each child would load it
     for when in ("before", "after"):
         for number in count(1):
             copy = folder / f"{when}-{number}"
