@@ -15,6 +15,7 @@ import pytest
 from mnemonic import Mnemonic
 
 from chez.agent import paths
+from tests.cli.forks import command
 from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until, within
 
 
@@ -164,8 +165,8 @@ def test_every_damaged_file_is_a_typed_error(chez: Chez, tmp_path: Path) -> None
             (copy.home / name).write_bytes(hurt[damage])
             copies.append(copy)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda copy: subprocess.run(
-            copy.arguments("--json", "get", "notes", "a"), capture_output=True, timeout=250), copies))
+        results = list(pool.map(lambda copy: command(
+            copy.arguments("--json", "get", "notes", "a"), b"", dict(os.environ)), copies))
     for copy, done in zip(copies, results, strict=True):
         assert b"Traceback" not in done.stderr and b"Unexpected" not in done.stderr, (copy, done)
         # The lock's content is a courtesy, and a page nobody reads is not looked at; what is cut is noticed.
