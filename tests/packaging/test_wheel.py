@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,20 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("engine/chez", "engine/chez_deposit", "engine/chez_wire", "relay/chez_relay", "sandbox/chez_sandbox")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+COMPILING = """
+import asyncio, sys
+from pathlib import Path
+from chez_sandbox.runtime.compiled import Binary, CodeCache
+
+async def main():
+    codes = CodeCache(Path(sys.argv[1]), bytes(32))
+    await codes.get(await Binary.of(bytes.fromhex("0061736d0d000100"), trusted=True))
+    codes.close()
+
+asyncio.run(main())
+"""
+"""Compiles the smallest component there is into a folder."""
 
 
 def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -38,6 +53,12 @@ def build(kind: str, source: Path, folder: Path) -> Path:
 def wheel_name(path: str) -> str:
     """What a file of the repository is called inside the wheel."""
     return path.partition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this tree."""
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,12 @@ def test_the_wheel_has_every_file_and_the_runtime(wheel: Path) -> None:
 
 
 def test_an_installed_wheel_runs_a_python_job(installed: Installed) -> None:
-    """Everything is loaded from the installed copy, and a job made by `chez-job new` runs in its sandbox."""
+    """Everything is loaded from the installed copy, which compiles a component, and a job made by `chez-job new` runs
+    in its sandbox.
+
+    The runtime's own code is put beside it, as set-up does (docs/decisions/0065): to compile it takes half a minute of
+    the processor, and no other way than any component.
+    """
     code = ("import chez, chez_wire, chez_relay, chez_sandbox\n"
             "from chez_sandbox.runtime.artifact import artifact_path, find_artifact\n"
             "assert find_artifact() == artifact_path()\n"
@@ -104,6 +130,10 @@ def test_an_installed_wheel_runs_a_python_job(installed: Installed) -> None:
     loaded = installed.run("python", "-c", code).split()
     assert len(loaded) == 5
     assert [path for path in loaded if not Path(path).is_relative_to(installed.packages)] == []
+    installed.run("python", "-c", COMPILING, "code")
+    assert [path.suffix for path in (installed.folder / "code").iterdir()] == [".code"]
+    (code_here,) = find_artifact().parent.glob("*.code")
+    shutil.copy(code_here, installed.packages / "chez_sandbox" / "runtime" / "_built")
     installed.run("chez-job", "new", "my-job")
     facts = json.loads(installed.run("chez-job", "test", "--json", "my-job"))
     assert facts["passed"] and facts["same"] and facts["result"] == '{"watts":1100}'
@@ -132,10 +162,9 @@ def test_the_programs_of_an_installed_wheel(installed: Installed) -> None:
     assert json.loads(installed.run("chez", "--json", *home, "get", "notes", "tea"))["value"] == {"cups": 2}
 
 
-def test_a_wheel_from_the_sdist_builds_its_own_runtime(tmp_path: Path) -> None:
+def test_a_wheel_from_the_sdist_builds_its_own_runtime(sdist: Path, tmp_path: Path) -> None:
     """The sdist has no artifact and all that is needed to make it: the hook builds it, under the same name."""
-    archive = build("sdist", ROOT, tmp_path / "sdist")
-    with tarfile.open(archive) as packed:
+    with tarfile.open(sdist) as packed:
         assert [name for name in packed.getnames() if name.endswith(".wasm")] == []
         packed.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
@@ -144,10 +173,9 @@ def test_a_wheel_from_the_sdist_builds_its_own_runtime(tmp_path: Path) -> None:
     assert runtime[:8] == b"\0asm\x0d\0\x01\0"  # a component, not a core module
 
 
-def test_an_editable_install_needs_no_runtime(tmp_path: Path) -> None:
+def test_an_editable_install_needs_no_runtime(sdist: Path, tmp_path: Path) -> None:
     """bin/setup installs before the artifact is built: the hook then asks for nothing and adds nothing."""
-    archive = build("sdist", ROOT, tmp_path / "sdist")
-    with tarfile.open(archive) as packed:
+    with tarfile.open(sdist) as packed:
         packed.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
     code = ("import sys; sys.modules['componentize_py'] = None\n"
