@@ -153,8 +153,9 @@ class Workload:
 
     def torn(self, db: Connection) -> list[str]:
         """Transactions of late that a device shows by half."""
-        return [mark for mark, keys in self.together[-8:]
-                if len({mark in (_current(db, key) or {}) for key in keys if key not in self.purged}) > 1]
+        late = self.together[-8:]
+        shown = {key: _current(db, key) or {} for key in {key for _, keys in late for key in keys} - self.purged}
+        return [mark for mark, keys in late if len({mark in shown[key] for key in keys if key in shown}) > 1]
 
     def _delete(self, device: Device, lose: bool) -> bool:
         key = self._existing(device)
