@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,11 +31,26 @@ class Reached(Protocol):
         """Where."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three nodes, started once for all tests that only use them. Without nats-server: skipped, in CI a failure."""
+    """Three nodes for all tests of a module that only use them. Without nats-server: skipped, in CI a failure.
+
+    They are not idle when nobody asks them, so they end with the module.
+    """
+    with _started(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same for the modules of a folder, whose `conftest.py` has it: many use them."""
+    with _started(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@contextmanager
+def _started(folder: Path) -> Iterator[Cluster]:
     needs_server()
-    folder = tmp_path_factory.mktemp("cluster")
     made = Cluster.at(folder)
     made.start()
     yield made

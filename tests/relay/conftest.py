@@ -9,8 +9,7 @@ from chez_relay import storage as s
 from chez_relay.storage.jetstream import store as jetstream
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.sqlite import SqliteStorage
-from tests.relay.clusters import Reached, emptied
-from tests.relay.clusters import cluster as three_nodes
+from tests.relay.clusters import Reached, emptied, three_nodes
 from tests.relay.modelled import Modelled
 from tests.relay.storing import QUOTAS, Clock
 from tests.relay.support import seed
