@@ -138,7 +138,8 @@ def encode(message: ClientMessage | OwnerMessage) -> bytes:
                            "rename the file if it is one's name; else see whether the terminal's encoding is "
                            "UTF-8") from None
     except OverflowError:
-        raise InvalidValue("a whole number here does not fit 64 bits", "Store it as text.") from None
+        raise InvalidValue("this value can't be sent: a whole number in it does not fit 64 bits",
+                           "Store it as text.") from None
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidValue(f"this value can't be sent to the owner: {error}") from None
     if 1 + len(body) > MAX_MESSAGE:
