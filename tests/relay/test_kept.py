@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.errors import InvalidValue, RelayMisbehaved
-from chez.sync.events import AppendDone, SessionKept, SpacesOpened, SpacesResumed
+from chez.sync.events import AppendDone, EarlyArrived, SessionKept, SpacesOpened, SpacesResumed
 from chez.sync.resuming import Reading
 from chez.sync.session import ClientSession
 from chez_relay.allowances import ANYTHING
@@ -293,6 +293,24 @@ def test_a_log_of_another_head_is_not_alike() -> None:
     assert len(kinds(bad, SpacesOpened)) == 1 and envelopes(bad) == [SPACE.envelope(1)]
     ahead = take_up(world, Reading(SPACE.handle, 2, seed("other")))
     assert kinds(ahead, SpacesResumed)[0].lost == ((SPACE.handle, Code.AHEAD),)
+
+
+def test_what_is_being_stored_while_all_is_opened_anew_is_no_lie() -> None:
+    """The relay follows what it took up, until each is opened by itself."""
+    world = Keeping(12)
+    link = kept(world)
+    link.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    world.run()
+    anew = take_up(world, Reading(SPACE.handle, 1, seed("other")))
+    anew.apply(anew.relay.early(SPACE.handle, SPACE.envelope(2)))
+    world.run()
+    assert anew.caught is None and not kinds(anew, EarlyArrived)
+    world.early = 0
+    anew.client.open(SPACE.claims())
+    anew.client.subscribe(SPACE.handle, 0, 10_000)
+    link.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(2))
+    world.run()
+    assert anew.caught is None and envelopes(anew) == [SPACE.envelope(1), SPACE.envelope(2)]
 
 
 LIES = {

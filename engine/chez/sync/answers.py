@@ -135,7 +135,13 @@ class Answers:
         Nothing, for what was still under way to a subscription that was replaced. Raises
         `RelayMisbehaved` for a frame that cannot be true.
         """
-        return [] if getattr(frame, "ref", 0) in self._replaced else [self._event(frame)]
+        return [] if self._outdated(frame) else [self._event(frame)]
+
+    def _outdated(self, frame: frames.RelayFrame) -> bool:
+        """Whether a frame was for a subscription that was replaced, or is to be (`_resumed`)."""
+        if isinstance(frame, frames.Early):  # it has no ref
+            return frame.handle not in self._following and frame.handle in self._replaced.values()
+        return getattr(frame, "ref", 0) in self._replaced
 
     def _event(self, frame: frames.RelayFrame) -> Event:
         match frame:
