@@ -80,7 +80,7 @@ class Connection:
         self._closing: Close | None = None
         self._deaf = False
         self._over = False
-        self._stored = True  # whether the entry that was last given here was stored
+        self._stored = True  # whether the entry that was last given here was stored, as a new one
         self._writer: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -249,8 +249,9 @@ class Connection:
             asyncio.get_running_loop().call_soon(self._followers.early, early.handle, early.envelope, self)
 
     def _early(self, request: Request) -> AddEntry | None:
-        """An entry that others may have while it is stored: it is alone in its group. Who was refused the last one has
-        the next one stored first: else a space that is full would be one without end.
+        """An entry that others may have while it is stored: it is alone in its group. Who was refused the last one, or
+        gave it before, has the next one stored first: else who has no room would go on by it, and one entry could be
+        passed on without end.
         """
         if not isinstance(request, AddEntry) or request.control:
             return None
@@ -261,7 +262,7 @@ class Connection:
         effects: list[Effect] = []
         self._socket.ask(-weight)
         if isinstance(ask.request, AddEntry):
-            self._stored = isinstance(result, Stored)
+            self._stored = isinstance(result, Stored) and result.fresh
         if self._over:  # what it would open and follow now nobody would let go of any more
             self._hold(-weight)
             return
