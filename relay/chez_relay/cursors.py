@@ -8,7 +8,7 @@ storage and nowhere else, so a slow reader is simply read to later.
     idle     nothing more, or no credit
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chez_relay.storage import ItemPage, Page, ReadItems, ReadPage
 from chez_wire.limits import MAX_CREDIT, MAX_PAGE
@@ -35,8 +35,8 @@ class SpaceCursor:
     under: bytes
     reading: bool = False
     answered: bool = False
-    early: bytes = field(default=b"", repr=False)
-    """The entry that was sent before it was stored, until something else is."""
+    early: bytes = b""
+    """The id of the entry that was sent before it was stored, until something else is."""
 
     def allow(self, credit: int) -> None:
         """Add credit, up to the protocol's maximum."""

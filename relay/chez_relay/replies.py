@@ -4,6 +4,7 @@ from chez_relay.effects import Effect, Send
 from chez_relay.errors import Code
 from chez_relay.storage import Done, Page, Refused, Result
 from chez_wire import frames
+from chez_wire.envelope import entry_id
 from chez_wire.limits import MAX_TEXT
 
 __all__ = ("done", "entries", "fail", "refused", "send")
@@ -15,9 +16,9 @@ def send(frame: frames.RelayFrame) -> Send:
 
 
 def entries(ref: int, handle: bytes, page: Page, early: bytes = b"") -> Send:
-    """A page of a space; what went `early`, and is all there is on it, without its bytes."""
+    """A page of a space; the entry that went `early`, by its id, and is all there is on it, without its bytes."""
     found = list(page.entries)
-    if early and found[0].envelope == early:
+    if early and entry_id(found[0].envelope) == early:
         found = [frames.Entry(found[0].offset, b"")]
     return send(frames.Entries(ref, handle, found, page.head, page.end, list(page.dropped)))
 

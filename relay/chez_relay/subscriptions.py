@@ -10,6 +10,7 @@ from chez_relay.errors import Code
 from chez_relay.replies import entries, fail, refused, send
 from chez_relay.storage import ItemPage, Page, Result
 from chez_relay.tickets import Tickets
+from chez_wire.envelope import entry_id
 from chez_wire.frames import Credit, Early, InboxItems, Subscribe, Watch
 from chez_wire.limits import MAX_EARLY
 
@@ -72,7 +73,7 @@ class Subscriptions:
         cursor = self._spaces.get(handle)
         if cursor is None or len(envelope) > MAX_EARLY or not cursor.waits(len(envelope)):
             return []
-        cursor.early = envelope
+        cursor.early = entry_id(envelope)
         return [send(Early(handle, envelope))]
 
     def grew(self, handle: bytes, page: Page) -> list[Effect]:

@@ -1,6 +1,7 @@
 """An entry that a relay is storing: who has it already, what comes of it, and who has it no sooner than all."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -102,6 +103,14 @@ def test_a_large_entry_comes_no_sooner() -> None:
     large = SPACE.envelope(1)
     assert early(reader, large + bytes(MAX_EARLY - len(large))) != []
     assert early(reader, large + bytes(MAX_EARLY + 1 - len(large))) == []
+
+
+def test_a_relay_keeps_nothing_of_what_it_sent_early() -> None:
+    """What is refused after that has no place: the bytes would be held for each space that is followed, uncounted."""
+    reader, envelope = follower(World(6)), SPACE.envelope(1)
+    before = sys.getrefcount(envelope)
+    reader.relay.early(SPACE.handle, envelope)
+    assert sys.getrefcount(envelope) == before
 
 
 def test_who_follows_no_more_has_nothing() -> None:
@@ -293,6 +302,16 @@ async def test_who_was_refused_the_last_one_has_the_next_one_stored_first() -> N
             await author.until(AppendDone)
             assert await other.entries() == [SPACE.envelope(number)]
         assert other.came_early() == [SPACE.envelope(number) for number in (1, 5)]
+
+
+async def test_who_gives_an_entry_again_has_the_next_one_stored_first() -> None:
+    """It takes no room at the relay: one entry, given again and again, would be sent to all others without end."""
+    async with devices(MemoryStorage(seed("incarnation")), 2) as (author, other):
+        for number in (1, 1, 1, 1, 2, 3):
+            await author.append(number)
+            await author.until(AppendDone)
+        assert [await other.entries() for _ in range(3)] == [[SPACE.envelope(number)] for number in (1, 2, 3)]
+        assert other.came_early() == [SPACE.envelope(number) for number in (1, 1, 3)]
 
 
 async def test_behind_a_group_that_is_under_way_an_entry_waits_for_its_own() -> None:
