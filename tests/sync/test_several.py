@@ -243,6 +243,21 @@ def test_what_one_relay_brought_is_given_to_the_other_at_the_second_look() -> No
     assert reader.count("lacking") == reader.count("sealed") == 0
 
 
+def test_a_relay_that_is_alone_is_looked_at_while_it_may_lack_something() -> None:
+    """What it was storing, and did not show, is given to it; then each look would be a transaction for nothing."""
+    family = Family()
+    reader, replica = family.other, family.other.replicas[1]
+    replica.relays.kept.add(1)
+    assert not replica.relays.carries
+    (envelope,) = written(family, "a")
+    replica.early(reader.db, 1, Entry(0, envelope))
+    assert replica.relays.carries and reader.count("lacking") == 1
+    assert replica.author.overdue(reader.db, 1, said=True) == [] and replica.relays.carries
+    for count in (0, 1, 0):
+        assert replica.relays.carries and len(replica.author.overdue(reader.db, 1)) == count
+    assert not replica.relays.carries
+
+
 def test_who_waits_for_it_has_what_one_relay_brought_given_to_the_other_at_once() -> None:
     """At the first look, when that is asked for: all that the other relay lacks is sealed for it, once."""
     reader, replica, _ = brought_by_one(Family())

@@ -38,8 +38,9 @@ class Several:
         self._late: dict[int, set[int]] = {}
         self._waits = True
         """Whether something may wait of which it is noted where it was seen (`came`); unknown, it is so."""
-        self._unproven = False
-        """Whether an entry was taken in since the home was opened before any relay said that it has it."""
+        self._unproven: set[int] = set()
+        """Those that were storing an entry that was taken in here before they said that they have it, and may lack it
+        still."""
         self._left_out: frozenset[int] | None = None
         """While only these bring something, of all others it is noted that they may lack it (`came`)."""
 
@@ -188,13 +189,13 @@ class Several:
     def unproven(self, db: Connection, relay: int, row: int) -> None:
         """An entry was taken in which a relay was storing, and did not say that it has: it is lacking there until then.
         """
-        self._unproven = True
+        self._unproven.add(relay)
         db.execute("INSERT OR IGNORE INTO lacking (relay, entry) VALUES (?, ?)", (relay, row))
 
     @property
     def carries(self) -> bool:
         """Whether a relay may have to be given while it is connected what did not begin here."""
-        return self._unproven or len(self.kept) > 1
+        return bool(self._unproven) or len(self.kept) > 1
 
     def _leave_out(self, db: Connection, space: int, there: frozenset[int], first: int) -> None:
         """Relays that were read once, others than `there`, may lack what comes from this row on."""
@@ -213,6 +214,8 @@ class Several:
         now = {entry[0]: entry for entry in lacking(db, space, relay, said=said)} if self.carries else {}
         late = [now[row] for row in sorted(now.keys() if at_once else self._late.get(relay, set()) & now.keys())]
         self._late[relay] = set(now) - {row for row, _, _ in late}
+        if not (now or said):
+            self._unproven.discard(relay)
         db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])
         return late
 
