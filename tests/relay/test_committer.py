@@ -102,6 +102,21 @@ class Planned(MemoryStorage):
         return list(self.plan)
 
 
+async def test_it_rests_while_a_request_would_have_a_group_of_its_own() -> None:
+    """Not before it runs, nor while something waits or is under way."""
+    committer = Committer(Watched([]), lambda growth: None)
+    assert not committer.rests
+    async with running(committer):
+        await asyncio.sleep(0)
+        assert committer.rests
+        seen: list[bool] = []
+        committer.submit(Expire(), lambda result: seen.append(committer.rests))
+        assert not committer.rests
+        await committer.idle()
+        assert committer.rests and seen == [False]
+    assert not committer.rests
+
+
 async def test_a_store_that_failed_is_ready_again_when_something_was_written() -> None:
     """What was there already, was refused, or only read, is no proof of that."""
     storage, counts = Planned(seed("incarnation")), Counts()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -14,6 +15,8 @@ from chez.errors import RelayMisbehaved
 from chez.sync.events import AppendDone, EarlyArrived, EntriesArrived, Event, Refused
 from chez.sync.session import ClientSession
 from chez_relay import storage as s
+from chez_relay.committer import Committer
+from chez_relay.connection import Connection
 from chez_relay.effects import Send
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.server import FEW, serving
@@ -64,6 +67,62 @@ def test_what_came_early_travels_once() -> None:
     assert [event.entry for event in kinds(reader, EarlyArrived)] == [
         frames.Entry(0, SPACE.envelope(number)) for number in (1, 2)]
     assert reader.caught is None
+
+
+def test_the_place_of_what_came_early_comes_without_its_bytes() -> None:
+    """To who had it early; where it is another entry, or one of two, with them."""
+    one, two = SPACE.envelope(1), SPACE.envelope(2)
+    heads = [fold_head(GENESIS_HEAD, entry_id(one)), fold_head(fold_head(GENESIS_HEAD, entry_id(one)), entry_id(two))]
+    for number, first, said in ((11, one, b""), (12, two, one), (13, b"", one)):
+        reader = follower(World(number))
+        if first:
+            early(reader, first)
+        (sent,) = reader.relay.grew(SPACE.handle, s.Page((frames.Entry(1, one),), heads[0], 1))
+        assert isinstance(sent, Send)
+        frame = frames.decode_relay(sent.data)
+        assert isinstance(frame, frames.Entries) and frame.entries == [frames.Entry(1, said)]
+        (sent,) = reader.relay.grew(SPACE.handle, s.Page((frames.Entry(2, two),), heads[1], 2))
+        assert isinstance(sent, Send) and two in sent.data
+    reader = follower(World(14))
+    early(reader, one)
+    both = s.Page((frames.Entry(1, one), frames.Entry(2, two)), heads[1], 2)
+    (sent,) = reader.relay.grew(SPACE.handle, both)
+    assert isinstance(sent, Send) and one in sent.data and two in sent.data
+
+
+class TakesNothing:
+    """The socket of a reader that takes nothing of what is given to it."""
+
+    request = response = take = None
+
+    def __aiter__(self) -> "TakesNothing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    def hold(self, change: int) -> None:
+        """As `GuestConnection.hold`."""
+
+    def send_at_once(self, data: list[bytes]) -> bool:
+        """As `GuestConnection.send_at_once`."""
+        return False
+
+    async def send_all(self, data: list[bytes]) -> None:
+        """As `GuestConnection.send_all`."""
+        await asyncio.Event().wait()
+
+
+async def test_for_who_takes_nothing_no_more_than_one_waits() -> None:
+    """It takes no credit, so it comes only where nothing else waits: else it would pile up."""
+    reader, envelope = follower(World(15)), SPACE.envelope(1)
+    committer = Committer(MemoryStorage(seed("incarnation")), lambda growth: None)
+    connection = Connection(cast("Any", TakesNothing()), reader.relay, committer, cast("Any", None))
+    for _ in range(5):
+        connection.early(SPACE.handle, envelope)
+        await asyncio.sleep(0)
+    assert len(envelope) < connection.load < 2 * len(envelope)
+    await connection.run(30)
 
 
 def test_only_what_is_next_travels_once() -> None:
