@@ -219,6 +219,24 @@ def test_what_came_early_is_worth_nothing_for_another_page() -> None:
     two = [frames.Entry(1, envelope), frames.Entry(2, b"")]
     with pytest.raises(RelayMisbehaved, match="did not send"):
         session.receive(frames.encode(frames.Entries(ref, SPACE.handle, two, fold_head(head, entry_id(envelope)), 2)))
+    session, ref = listening()
+    session.receive(frames.encode(frames.Early(SPACE.handle, envelope)))
+    two = [frames.Entry(1, b""), frames.Entry(2, envelope)]
+    with pytest.raises(RelayMisbehaved, match="did not send"):
+        session.receive(frames.encode(frames.Entries(ref, SPACE.handle, two, fold_head(head, entry_id(envelope)), 2)))
+
+
+def test_what_came_early_has_one_place() -> None:
+    """Its bytes are good for the next page alone, whatever that has."""
+    one, two = SPACE.envelope(1), SPACE.envelope(2)
+    for early, first in ((one, b""), (two, one)):
+        session, ref = listening()
+        head = fold_head(GENESIS_HEAD, entry_id(one))
+        session.receive(frames.encode(frames.Early(SPACE.handle, early)))
+        session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [frames.Entry(1, first)], head, 1)))
+        head = fold_head(head, entry_id(early))
+        with pytest.raises(RelayMisbehaved, match="did not send"):
+            session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [frames.Entry(2, b"")], head, 2)))
 
 
 def test_an_entry_of_a_space_that_is_not_followed_ends_it() -> None:
