@@ -259,6 +259,20 @@ async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(databas
     assert database.glance(here) is None
 
 
+@pytest.mark.parametrize("how", ["read", "ask"])
+async def test_who_reads_finds_what_was_told_while_it_waited(database: Database, how: str) -> None:
+    """A read waits for a write that was told ahead; as that ends another one is told, and held."""
+    def held(value: bytes) -> None:
+        done = database.submit(lambda db: db.execute("INSERT OR REPLACE INTO meta VALUES ('note', ?)", (value,)),
+                               ahead=True)
+        if value == b"first":
+            done.add_done_callback(lambda _: database.hold(lambda: held(b"second")))
+
+    database.hold(lambda: held(b"first"))
+    assert await getattr(database, how)(
+        lambda db: db.execute("SELECT value FROM meta WHERE key = 'note'").fetchone()) == (b"second",)
+
+
 async def test_work_aside_that_begins_as_the_store_is_closed_finds_no_damage(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection was opened with the key that was zeros by then: the person was sent to a backup. The key is

@@ -207,6 +207,7 @@ class Database:
         self.begin_held()
         while self._ahead is not None and not self._ahead.done():
             await asyncio.wait((self._ahead,))
+            self.begin_held()  # it was told meanwhile
         self._ahead = None
         self.check_open()
 
