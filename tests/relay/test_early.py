@@ -180,6 +180,9 @@ def test_who_follows_no_more_has_nothing() -> None:
     assert early(other, SPACE.envelope(1)) == []
     reader.apply(reader.relay.rotated(SPACE.handle, None))
     assert early(reader, SPACE.envelope(1)) == []
+    gone = follower(World(8))
+    gone.apply(gone.relay.receive(b"no frame"))
+    assert gone.closed is not None and early(gone, SPACE.envelope(1)) == []
 
 
 def listening() -> tuple[ClientSession, int]:

@@ -20,7 +20,7 @@ from chez_relay.errors import StorageFailed
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.frames import Early, encode
-from tests.home.pairing import paired
+from tests.home.pairing import PASSPHRASE, paired
 from tests.sync.wires import lanes_of
 
 
@@ -241,6 +241,18 @@ async def test_what_a_relay_refuses_to_its_author_it_is_given_while_it_stands(tm
             one.second.forward(at_once=False)
         await one.second.synced(30)
         assert await one.value() == 10 and one.store.entries == before + 1
+
+
+async def test_what_shows_is_here_after_the_home_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody read it, and no relay ever had it: it is not taken back by who ends a connection, and then the home."""
+    monkeypatch.setattr(driver, "HOLD", 1000.0)
+    async with live(tmp_path) as one:
+        one.store.close_gate()
+        one.store.fails = True
+        await one.put(10)
+        assert await one.next() == 10
+    async with chez.open(tmp_path / "b", passphrase=PASSPHRASE) as b:
+        assert (await b.collection("notes").get("r")).value["n"] == 10
 
 
 def test_a_relay_has_one_entry_opened_until_it_says_where_it_is() -> None:

@@ -258,6 +258,16 @@ def test_a_relay_that_is_alone_is_looked_at_while_it_may_lack_something() -> Non
     assert not replica.relays.carries
 
 
+def test_what_a_relay_is_storing_it_lacks_still() -> None:
+    """Another relay brought the entry before: that this one is storing it does not say that it has it."""
+    reader, replica, envelope = brought_by_one(Family())
+    assert reader.count("lacking") == 1
+    replica.early(reader.db, 2, Entry(0, envelope))
+    assert reader.count("lacking") == 1
+    replica.incoming(reader.db, 2, [Entry(1, envelope)], GENESIS_HEAD)
+    assert reader.count("lacking") == 0
+
+
 def test_who_waits_for_it_has_what_one_relay_brought_given_to_the_other_at_once() -> None:
     """At the first look, when that is asked for: all that the other relay lacks is sealed for it, once."""
     reader, replica, _ = brought_by_one(Family())
