@@ -6,10 +6,11 @@ of its own, so that one failing leaves the others alone. A `write` that returned
 survived `kill -9` and power loss (WAL, `synchronous=FULL`). `read` runs beside it on a
 second connection and sees the last commit.
 
-What is held durably elsewhere (entries that a relay handed out) may be *shown first*: it
-can be read once it is committed, and is made durable a moment later, before its write
-returns. A power cut in between loses nothing: the cursor goes back with it, and the
-relay hands it out again. A group with any other write in it is durable before it shows.
+What is held durably elsewhere (entries that a relay handed out, or is storing for their author)
+may be *shown first*: it can be read once it is committed, and is made durable a moment later,
+before its write returns. A power cut in between loses nothing: the cursor goes back with it, and
+the relay hands it out again, or is given it again by its author before. A group with any other
+write in it is durable before it shows.
 Of what is even told *ahead*, before its write begins, whoever reads from then on waits for that write.
 
 The same functions run on a bare connection (`store.file.connect`) in the simulation tests.

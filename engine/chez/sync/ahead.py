@@ -5,8 +5,8 @@ what is in memory (`records.trail`), so that it can be told as soon as the entry
 to log it, and to move the cursor behind it, takes the writer's thread some three times as long. It is told only if
 the turn that takes it in is certain to come to the same: the entry is the next of its chain and of the relay's log,
 its author has the right to it, nothing waits, and nobody writes meanwhile. A crash before the commit takes the change
-back with the cursor, and the relay hands it out again; so it does where the commit fails, and then whoever was told
-is told to look again (docs/decisions/0056).
+back with the cursor, and the relay hands it out again (docs/decisions/0056), or has it from its author again, where it
+was just storing it (0073); so it does where the commit fails, and then whoever was told is told to look again.
 """
 
 import msgspec

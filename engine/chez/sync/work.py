@@ -26,7 +26,8 @@ class Phase(enum.Enum):
 class Work(msgspec.Struct, frozen=True):
     """`run` in one transaction, then give its result to `then`, which may return more work.
 
-    `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again.
+    `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again, or
+    the author of what it was just storing does.
     `ahead`, where it is set, is asked just before `run` is handed over to the store, which has nothing to do then, and
     writes nothing: it gives what tells of what `run` will show, if that is known before (`sync.ahead`), and that gives
     whether it told anybody. `early`: it is done only if it did, and not before somebody reads or writes, or the relay
