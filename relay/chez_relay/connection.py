@@ -246,7 +246,7 @@ class Connection:
         early = self._early(ask.request)
         self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.payer)
         if early is not None:  # behind what gives it to the storage
-            asyncio.get_running_loop().call_soon(self._followers.early, early.handle, early.envelope, self)
+            asyncio.get_running_loop().call_soon(self._pass_early, early)
 
     def _early(self, request: Request) -> AddEntry | None:
         """An entry that others may have while it is stored: it is alone in its group. Who was refused the last one, or
@@ -256,6 +256,12 @@ class Connection:
         if not isinstance(request, AddEntry) or request.control:
             return None
         return request if self._stored and self._committer.rests else None
+
+    def _pass_early(self, entry: AddEntry) -> None:
+        try:
+            self._followers.early(entry.handle, entry.envelope, self)
+        except Exception as error:  # as in `_take`
+            _log.error("passing on what is being stored failed on something unexpected (%s)", type(error).__name__)
 
     def done(self, ask: Ask, weight: int, result: Result) -> None:
         """The storage answered what weighed so much until then."""

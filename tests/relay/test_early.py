@@ -17,9 +17,10 @@ from chez.sync.session import ClientSession
 from chez_relay import storage as s
 from chez_relay.committer import Committer
 from chez_relay.connection import Connection
-from chez_relay.effects import Send
+from chez_relay.effects import Effect, Send
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.server import FEW, serving
+from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -350,6 +351,23 @@ async def test_others_have_an_entry_while_it_is_stored() -> None:
 
 def kinds_of(device: Device, kind: type[Event]) -> list[Event]:
     return [event for event in device.events if isinstance(event, kind)]
+
+
+async def test_a_defect_in_it_concerns_nobody_and_tells_nothing(caplog: pytest.LogCaptureFixture,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged as what it is, without a space or its bytes; the entry is stored, and comes as ever."""
+    def fails(self: RelaySession, handle: bytes, envelope: bytes) -> list[Effect]:
+        raise ValueError(f"{envelope!r}")
+
+    monkeypatch.setattr(RelaySession, "early", fails)
+    async with devices(MemoryStorage(seed("incarnation")), 2) as (author, other):
+        await author.append(1)
+        await author.until(AppendDone)
+        assert await other.entries() == [SPACE.envelope(1)] and not other.came_early()
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert told.name == "chez_relay" and told.getMessage() == (
+        "passing on what is being stored failed on something unexpected (ValueError)")
+    assert told.exc_info is None
 
 
 async def test_where_many_follow_nobody_has_it_sooner() -> None:
