@@ -117,8 +117,11 @@ class Committer:
 
     @property
     def rests(self) -> bool:
-        """Whether a request would begin a group of its own at once."""
-        return self._running and not (self._waiting or self._under_way)
+        """Whether a request would begin a group of its own at once, which this relay alone can have come to nothing.
+
+        Over a shared store, what was given under keys that another relay replaced is refused by the store alone.
+        """
+        return self._running and not (self._shared or self._waiting or self._under_way)
 
     async def idle(self) -> None:
         """Wait until nothing is queued."""

@@ -178,7 +178,7 @@ class RelayServer:
     def early(self, handle: bytes, envelope: bytes, sender: Connection) -> None:
         """Send an entry that is being stored to those who follow the space, but for its sender, if they are few.
 
-        They may show it while this disk works, or this cluster agrees; that it is stored they hear as ever.
+        They may show it while this disk works; that it is stored they hear as ever.
         """
         followers = self._followers.get(handle, {})
         if len(followers) <= FEW:

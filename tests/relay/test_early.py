@@ -26,6 +26,8 @@ from chez_wire import frames
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.limits import MAX_EARLY
 from chez_wire.login import Role
+from tests.relay.clusters import emptied
+from tests.relay.conftest import modelled
 from tests.relay.link import Link, World, envelopes, kinds, opened
 from tests.relay.support import Space, seed
 
@@ -310,7 +312,7 @@ class Device:
 
 
 @asynccontextmanager
-async def devices(store: MemoryStorage, count: int) -> AsyncIterator[list[Device]]:
+async def devices(store: s.Storage, count: int) -> AsyncIterator[list[Device]]:
     """So many devices that follow the space at a relay over this store."""
     async with serving(store, "127.0.0.1", 0) as server:
         made: list[Device] = []
@@ -425,3 +427,10 @@ async def test_behind_a_group_that_is_under_way_an_entry_waits_for_its_own() -> 
         await second.until(AppendDone)
         assert [await other.entries(), await other.entries()] == [[SPACE.envelope(1)], [SPACE.envelope(2)]]
         assert other.came_early() == [SPACE.envelope(1)]
+
+
+async def test_over_a_shared_store_nobody_has_it_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another relay may have replaced the space's keys: who was taken out would be sent what the store refuses."""
+    async with emptied(modelled(monkeypatch)) as store, devices(store, 2) as (author, other):
+        await author.append(1)
+        assert await other.entries() == [SPACE.envelope(1)] and not other.came_early()

@@ -39,7 +39,7 @@ way to other devices then, which may share this one's processors: it took a core
 
 HOLD: Final = 0.05
 """Seconds for which an entry that the relay is storing waits for its place, if nobody reads or writes: a disk takes
-some milliseconds, a cluster some tens. It is two transactions where it does not wait."""
+some milliseconds, a busy one some tens. It is two transactions where it does not wait."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
