@@ -18,7 +18,7 @@ from chez_relay import storage as s
 from chez_relay.committer import Committer
 from chez_relay.connection import Connection
 from chez_relay.effects import Effect, Send
-from chez_relay.errors import Code, StorageFailed
+from chez_relay.errors import Code
 from chez_relay.server import FEW, serving
 from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
@@ -28,6 +28,7 @@ from chez_wire.limits import MAX_EARLY
 from chez_wire.login import Role
 from tests.relay.clusters import emptied
 from tests.relay.conftest import modelled
+from tests.relay.gates import Gate
 from tests.relay.link import Link, World, envelopes, kinds, opened
 from tests.relay.support import Space, seed
 
@@ -253,23 +254,6 @@ def test_an_entry_of_a_space_that_is_not_followed_ends_it() -> None:
 
 
 # --- a relay ---------------------------------------------------------------------------
-
-
-class Gate(MemoryStorage):
-    """A store that stores an entry when it may, or refuses it."""
-
-    def __init__(self, quotas: s.Quotas | None = None) -> None:
-        super().__init__(seed("incarnation"), quotas=quotas)
-        self.open = asyncio.Event()
-        self.open.set()
-        self.fails = False
-
-    async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
-        if any(isinstance(request, s.AddEntry) for request in requests):
-            await self.open.wait()
-            if self.fails:
-                raise StorageFailed("the disk is full")
-        return await super().perform(requests)
 
 
 @dataclass

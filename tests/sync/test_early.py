@@ -1,7 +1,7 @@
 """A change shows on another device while the relay stores it, and is here whatever becomes of that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,41 +15,11 @@ from chez.sync import driver
 from chez.sync.link import Link
 from chez.sync.replica import Replica
 from chez.sync.several import Several
-from chez_relay import storage as s
-from chez_relay.errors import StorageFailed
 from chez_relay.server import serving
-from chez_relay.storage.memory import MemoryStorage
 from chez_wire.frames import Early, encode
 from tests.home.pairing import PASSPHRASE, paired
+from tests.relay.gates import Gate
 from tests.sync.wires import lanes_of
-
-
-class Gate(MemoryStorage):
-    """A store that stores an entry when it may; `asked` says that it has one to store."""
-
-    def __init__(self) -> None:
-        super().__init__(bytes(32))
-        self.open, self.asked = asyncio.Event(), asyncio.Event()
-        self.open.set()
-        self.fails = False
-
-    async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
-        if any(isinstance(request, s.AddEntry) for request in requests):
-            self.asked.set()
-            await self.open.wait()
-            if self.fails:
-                raise StorageFailed("the disk is full")
-        return await super().perform(requests)
-
-    def close_gate(self) -> None:
-        """From now on."""
-        self.open.clear()
-        self.asked.clear()
-
-    @property
-    def entries(self) -> int:
-        """How many are stored, of all spaces."""
-        return sum(len(space.envelopes) for space in self._spaces.values())
 
 
 @dataclass
@@ -138,7 +108,7 @@ async def test_a_change_shows_while_the_relay_stores_it(tmp_path: Path, hold: fl
     async with live(tmp_path) as one:
         lacking.clear()
         before = one.store.entries
-        one.store.close_gate()
+        one.store.open.clear()
         await one.put(10)
         assert await one.next() == 10
         assert one.store.entries == before and (await one.a.status()).pending
@@ -177,7 +147,7 @@ async def test_who_reads_or_writes_meanwhile_finds_what_shows(tmp_path: Path, mo
     """The store has it before the relay: nobody waits for a network."""
     monkeypatch.setattr(driver, "HOLD", 1000.0)
     async with live(tmp_path) as one, asyncio.timeout(30):
-        one.store.close_gate()
+        one.store.open.clear()
         await one.put(10)
         assert await one.next() == 10
         notes = one.b.collection("notes")
@@ -206,7 +176,7 @@ async def test_what_a_relay_loses_it_is_given_by_who_has_it(tmp_path: Path, hold
     """It ends before it has stored the change, and the author never comes back."""
     async with live(tmp_path) as one:
         before = one.store.entries
-        one.store.close_gate()
+        one.store.open.clear()
         one.store.fails = True
         await one.put(10)
         assert await one.next() == 10
@@ -228,7 +198,7 @@ async def test_what_a_relay_loses_it_is_given_by_who_has_it(tmp_path: Path, hold
 async def test_what_a_relay_refuses_to_its_author_it_is_given_while_it_stands(tmp_path: Path) -> None:
     """By who had it early, once there is room; and what shows stays."""
     async with live(tmp_path) as one:
-        one.store.close_gate()
+        one.store.open.clear()
         one.store.fails = True
         await one.put(10)
         assert await one.next() == 10 and await one.value() == 10
@@ -247,7 +217,7 @@ async def test_what_shows_is_here_after_the_home_was_closed(tmp_path: Path, monk
     """Nobody read it, and no relay ever had it: it is not taken back by who ends a connection, and then the home."""
     monkeypatch.setattr(driver, "HOLD", 1000.0)
     async with live(tmp_path) as one:
-        one.store.close_gate()
+        one.store.open.clear()
         one.store.fails = True
         await one.put(10)
         assert await one.next() == 10
