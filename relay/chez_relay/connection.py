@@ -244,9 +244,9 @@ class Connection:
         self._socket.ask(weight)
         self._hold(weight)
         early = self._early(ask.request)
+        if early is not None:
+            self._pass_early(early)
         self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.payer)
-        if early is not None:  # behind what gives it to the storage
-            asyncio.get_running_loop().call_soon(self._pass_early, early)
 
     def _early(self, request: Request) -> AddEntry | None:
         """An entry that others may have while it is stored: it is alone in its group. Who was refused the last one, or
