@@ -244,7 +244,7 @@ class Connection:
         self._socket.ask(weight)
         self._hold(weight)
         early = self._early(ask.request)
-        if early is not None:
+        if early is not None:  # first: the storage's thread would want the interpreter meanwhile
             self._pass_early(early)
         self._committer.submit(ask.request, _Done(self, ask, weight), weight, self._socket.payer)
 
