@@ -28,7 +28,7 @@ import functools
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -57,6 +57,7 @@ __all__ = (
     "Purpose",
     "Read",
     "Window",
+    "differing",
     "parse_manifest",
 )
 
@@ -300,6 +301,14 @@ class Manifest(_Part, frozen=True, kw_only=True):
         """The parameters as the job gets them: canonical JSON, keys in order."""
         text = json.dumps(self.parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return text.encode()
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The names of which two JSON objects have other values, or one has none: a job can tell 1 from 1.0 and true."""
+    def as_json(values: Mapping[str, Any], name: str) -> str:
+        return json.dumps(values[name], sort_keys=True) if name in values else ""
+
+    return [name for name in dict.fromkeys([*before, *after]) if as_json(before, name) != as_json(after, name)]
 
 
 def parse_manifest(text: bytes) -> Manifest:

@@ -118,6 +118,53 @@ def test_a_value_inside_another_is_told_with_both_names() -> None:
         "it may tell what it could not: night.watts", "it may no longer tell: day.watts"]
 
 
+def given_to(parameters: str) -> Bundle:
+    """The sample job with these parameters."""
+    return build_bundle(manifest_text(rest=RESULT.replace('note = "none"', parameters)), MEAN, "python", SIGNING)
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [
+    ("n = 1", "n = true", "n = true (before: n = 1)"),
+    ("n = 1", "n = 1.0", "n = 1.0 (before: n = 1)"),
+    ("n = 1\nother = [2]", "other = [2]", "nothing (before: n = 1)"),
+    ("other = [2]", "n = 1\nother = [2]", "n = 1 (before: nothing)"),
+    ("a = 1\nb = 2\nc = 3", "a = 2\nb = 2\nc = 4", "a = 2, c = 4 (before: a = 1, c = 3)"),
+])
+def test_of_the_parameters_those_that_changed_are_told(before: str, after: str, said: str) -> None:
+    """A job tells 1 from true and from 1.0; what is as it was is not told again, in neither language."""
+    old, new = given_to(before), given_to(after)
+    assert difference(old, new) == [f"its parameters changed: {said}"]
+    french = said.replace("(before:", "(avant :").replace("nothing", "rien")
+    assert difference(old, new, "fr") == [f"ses paramètres ont changé : {french}"]
+
+
+def test_of_the_limits_those_that_changed_are_told() -> None:
+    """Each by its name, and no others."""
+    less = RESULT.replace("[budget]", "[limits]\nseconds = 3.0\n\n[budget]")
+    after = build_bundle(manifest_text(rest=less), MEAN, "python", SIGNING)
+    (line,) = difference(version(1), after)
+    assert line.startswith("what it may use of this device changed: seconds = 3.0 (before: seconds = ")
+
+
+def test_the_screen_shows_what_the_provider_gives_its_code() -> None:
+    """Each parameter on a marked line of its own, whatever is in it; of many, and of long ones, what there is more."""
+    def lines(parameters: str) -> list[str]:
+        shown = plain_words(describe(given_to(parameters)))
+        begin = shown.index(f"{'':10} {phrase('en', 'parameters')}") + 1
+        return [line.strip() for line in shown[begin:-1]]
+
+    assert lines('b = "Bundle  00\\nWho"\na = [1, {x = "\\u202e"}]') == [
+        r'| a = [1, {"x": "\u202e"}]', r'| b = "Bundle  00\nWho"']
+    assert lines('"a = 1, b" = 2') == ['| "a = 1, b" = 2']
+    all_of_it = phrase("en", "parameters.more", count=9)
+    assert lines("\n".join(f"p{n} = {n}" for n in range(9))) == [*(f"| p{n} = {n}" for n in range(8)), all_of_it]
+    long, more = lines(f'text = "{"x" * 1000}"')
+    assert long.endswith("x …") and len(long) < 200 and more == phrase("en", "parameters.more", count=1)
+    without = build_bundle(manifest_text(rest=RESULT.replace('[parameters]\nnote = "none"\n', "")), MEAN, "python",
+                           SIGNING)
+    assert not any(phrase("en", "parameters") in line for line in plain_words(describe(without)))
+
+
 def test_a_window_of_one_day_is_told_as_one() -> None:
     """One whole day, no words of a zone where days are those of the wall's clock, and which rows: those alone."""
     day = "one whole day by local, the last one complete by the newest row"

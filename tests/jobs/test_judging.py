@@ -19,7 +19,7 @@ from chez_sandbox.provider.judging import check_facts, check_words, findings, ov
 from chez_sandbox.provider.keys import save_keys
 from chez_sandbox.provider.native import run_native
 from chez_sandbox.provider.samples import open_samples
-from chez_sandbox.provider.versions import version_findings
+from chez_sandbox.provider.versions import version_changes, version_findings
 from chez_sandbox.runtime.host import Table
 from tests.jobs.messages import KEYS
 from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
@@ -96,6 +96,7 @@ VERSIONS: dict[str, tuple[Bundle, list[tuple[str, str]]]] = {
     "other rows": (version(3, reads=READS.replace("consumption", "production")), [("warning", "reads[0]")]),
     "more fields": (version(3, reads=READS.replace('["local"', '["meter", "local"')), []),
     "another parameter": (version(3, rest=FEW.replace('"none"', '"some"')), [("warning", "parameters")]),
+    "a parameter of another kind": (version(3, rest=FEW.replace('"none"', "true")), [("warning", "parameters")]),
     "more runs": (version(3, rest=RESULT), [("warning", "budget.bits")]),
 }
 
@@ -109,6 +110,13 @@ def test_a_version_is_held_against_an_older_one(name: str) -> None:
     assert facts["against"] == 2 and bool(facts["changes"]) == (name != "the same bundle")
     assert facts["ok"] == (("refused" in dict(found)) is False)
     assert ("           nothing" in check_words(facts)) == (name == "the same bundle")
+
+
+def test_a_folder_that_gives_true_for_1_is_another_version() -> None:
+    """Also where the provider is the same, which a folder does not name: a job tells them apart."""
+    one, true = (version(2, rest=FEW.replace('"none"', value)) for value in ("1", "true"))
+    assert version_changes(one, one, signed=False) == []
+    assert version_changes(one, true, signed=False) == ["its parameters changed: note = true (before: note = 1)"]
 
 
 @pytest.mark.slow

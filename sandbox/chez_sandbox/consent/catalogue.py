@@ -134,6 +134,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "code": ("{kind} code of {bytes} bytes without files, network or clock,",
              "code {kind} de {bytes} octets sans fichiers, réseau ni horloge,"),
     "limits": ("at most {seconds} s and {memory} MiB", "au plus {seconds} s et {memory} Mio"),
+    "parameters": ("with what the provider gives it beside your data:",
+                   "avec ce que le fournisseur lui donne en plus de vos données :"),
+    "parameters.more": ("(not all of it: `chez --json job inspect` shows all {count}, whole)",
+                        "(pas tout : `chez --json job inspect` montre les {count}, entiers)"),
     # what the person chose, and what stands already
     "given": ("until {until}: at most {runs} runs, {bits} bits in all",
               "jusqu'au {until} : au plus {runs} exécutions, {bits} bits en tout"),

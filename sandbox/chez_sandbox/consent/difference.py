@@ -13,6 +13,8 @@ from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.grant import Granted
 from chez_sandbox.consent.identity import Card, identify
 from chez_sandbox.consent.inspect import describe, fingerprint
+from chez_sandbox.consent.quoting import parameter_words
+from chez_sandbox.manifest import differing
 
 __all__ = ("difference", "foreign_keys", "granted_before", "news_words")
 
@@ -145,10 +147,19 @@ def _terms(say: Say, old: Shown, new: Shown) -> list[str]:
     lines += _more_or_less(say, "budget", old["budget"]["bits"], new["budget"]["bits"])
     lines += _more_or_less(say, "epsilon", old["budget"]["epsilon"] or 0, new["budget"]["epsilon"] or 0)
     lines += _more_or_less(say, "kept", old["retention_days"], new["retention_days"])
-    for key in ("name", "when", "review", "parameters", "limits"):
+    for key in ("name", "when", "review"):
         if old[key] != new[key]:
             lines.append(say(key, now=new[key], before=old[key]))
+    for key in ("parameters", "limits"):
+        lines += _values(say, key, old[key], new[key])
     return lines
+
+
+def _values(say: Say, key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Of several values those that one version lacks, or has otherwise."""
+    names = differing(old, new)
+    now, before = (parameter_words({name: one[name] for name in names if name in one}) for one in (new, old))
+    return [say(key, now=", ".join(now) or say("nothing"), before=", ".join(before) or say("nothing"))] if names else []
 
 
 def _more_or_less(say: Say, key: str, before: float, after: float) -> list[str]:

@@ -6,7 +6,7 @@ and the purpose, which are shown as such.
 
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from mnemonic import Mnemonic
 
@@ -16,13 +16,16 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, figure, phrase
 from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
-from chez_sandbox.consent.quoting import values_words
+from chez_sandbox.consent.quoting import CUT, parameter_words, values_words
 from chez_sandbox.consent.schedule import awaited, is_repeated
 from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.schema import count_text
 
 __all__ = ("describe", "fingerprint", "headed", "plain_words", "prose")
+
+MOST_PARAMETERS: Final = 8
+"""How many of a job's parameters the screen shows: it is read before anything is said yes to."""
 
 
 def fingerprint(key: str) -> str:
@@ -137,6 +140,7 @@ def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
         line("head.kept", say("kept", days=shown["retention_days"])),
         line("head.runs", say("code", kind=shown["kind"], bytes=shown["code_bytes"])),
         line("", say("limits", seconds=figure(limits["seconds"]), memory=limits["memory_mib"])),
+        *(line("", text) for text in _given_words(shown["parameters"], language)),
         line("head.bundle", shown["bundle"]),
     ]
 
@@ -151,6 +155,15 @@ def _scope_words(read: Mapping[str, Any], language: Language) -> list[str]:
           if read["spaces"] == "all" else []),
         *([phrase(language, "least", rows=read["min_rows"])] if read["min_rows"] else []),
     ]
+
+
+def _given_words(parameters: Mapping[str, Any], language: Language) -> list[str]:
+    """What the provider gives its code beside the rows; of many the first."""
+    words, said = parameter_words(parameters), [phrase(language, "parameters")]
+    said += [f"| {text}" for text in words[:MOST_PARAMETERS]]
+    if len(words) > MOST_PARAMETERS or any(text.endswith(CUT) for text in words):
+        said.append(phrase(language, "parameters.more", count=len(words)))
+    return said if words else []
 
 
 def _when(manifest: Manifest, language: Language) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.difference import difference
-from chez_sandbox.manifest import Manifest, Read
+from chez_sandbox.manifest import Read, differing
 
 __all__ = ("version_changes", "version_findings")
 
@@ -30,7 +30,8 @@ def version_changes(before: Bundle, after: Bundle, *, signed: bool = True) -> li
         return difference(before, after)
     manifest = msgspec.structs.replace(after.manifest, provider=before.manifest.provider)
     after = msgspec.structs.replace(after, manifest=manifest)
-    same = (before.manifest, before.kind, before.code) == (after.manifest, after.kind, after.code)
+    same = (before.manifest, before.kind, before.code) == (after.manifest, after.kind, after.code) and (
+        before.manifest.parameters_json == after.manifest.parameters_json)  # where 1 is not true
     return [] if same else difference(before, after)
 
 
@@ -52,7 +53,7 @@ def version_findings(before: Bundle, after: Bundle, *, signed: bool = True) -> I
                 "the difference of two results tells of the rows that one reads and the other does not"
             )
             yield "warning", f"reads[{number}]", words
-    if changed := _changed(old, new):
+    if changed := differing(old.parameters, new.parameters):
         words = (
             f"{', '.join(changed)} changed since version {old.version}: of whoever granted both, "
             "two results over the same rows tell what lies between"
@@ -67,8 +68,3 @@ def version_findings(before: Bundle, after: Bundle, *, signed: bool = True) -> I
 def _other_rows(old: Read, new: Read) -> list[str]:
     parts = (("where", "the filters"), ("window", "the window"), ("spaces", "which spaces are read"))
     return [words for name, words in parts if getattr(old, name) != getattr(new, name)]
-
-
-def _changed(old: Manifest, new: Manifest) -> list[str]:
-    names = dict.fromkeys([*old.parameters, *new.parameters])
-    return [name for name in names if old.parameters.get(name) != new.parameters.get(name)]

@@ -66,6 +66,7 @@ CHANGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                        "la façon dont les résultats partent, à son souhait, a changé : {now} (avant : {before})"),
     "changed.parameters": ("its parameters changed: {now} (before: {before})",
                            "ses paramètres ont changé : {now} (avant : {before})"),
+    "changed.nothing": ("nothing", "rien"),
     "changed.limits": ("what it may use of this device changed: {now} (before: {before})",
                        "ce qu'elle peut prendre de cet appareil a changé : {now} (avant : {before})"),
     "changed.provider": ("its provider is now {name}, {domain}, {contact}",
