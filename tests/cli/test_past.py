@@ -1,6 +1,7 @@
 """history, undo, redo, conflicts, resolve, trash, undelete, purge."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -56,14 +57,16 @@ def test_what_was_done_in_one_sitting_is_one_line(owned: Chez) -> None:
 
 
 def test_what_is_deleted_is_in_the_trash(owned: Chez) -> None:
-    """It is listed with who and when, comes back, and once purged never does; a purge asks first."""
+    """It is listed with who and when, comes back, and once purged never does; a purge looks, and asks, first."""
     owned.run("put", "notes", "tea", "title=Tea")
     owned.run("rm", "notes", "tea")
     (found,) = owned.lines("trash", "notes")
     assert (found["id"], found["value"]) == ("tea", {"title": "Tea"}) and found["device_name"] and found["time"]
     owned.run("undelete", "notes", "tea")
     assert owned.lines("trash", "notes") == []
-    owned.run("purge", "notes", "tea", code=1)
+    for identity, code in (("tea", "NotAllowed"), ("milk", "NotFound")):
+        asked = owned.run("purge", "notes", identity, "--json", code=1)  # nobody is there to say yes
+        assert (json.loads(asked.stderr)["error"]["code"], asked.stdout) == (code, "")
     assert owned.json("get", "notes", "tea")["value"] == {"title": "Tea"}
     owned.run("purge", "notes", "tea", "--yes")
     assert owned.error("get", "notes", "tea")["code"] == "NotFound"

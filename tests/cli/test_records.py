@@ -94,6 +94,7 @@ def test_a_home_on_a_disk_that_is_only_read_is_read(chez: Chez) -> None:
 def test_a_wrong_command_line_is_exit_code_2(empty: Chez) -> None:
     """What is asked wrongly is told with how to ask, also as JSON."""
     for words in (("get", "notes"), ("put", "notes"), ("put", "notes", "a", "b"), ("nonsense",),
+                  ("put", "notes", "a=1", "a=2"), ("edit", "notes", "tea", "a=1", "b=1", "a=1"),
                   ("ls", "notes", "--where", "x"), ("ls", "--limit", "3"), ("ls", "notes", "--limit", "-1")):
         assert empty.error(*words, code=2)["code"] == "Usage"
         assert "usage: chez" in empty.run(*words, code=2).stderr

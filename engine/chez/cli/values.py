@@ -57,6 +57,8 @@ def pairs(words: tuple[str, ...]) -> dict[str, Any]:
         found = _PAIR.fullmatch(word)
         if found is None:
             raise click.UsageError(f"{word!r} is no field=value", click.get_current_context())
+        if found[1] in fields:
+            raise click.UsageError(f"the field {found[1]!r} is given twice", click.get_current_context())
         fields[found[1]] = word_value(found[2])
     return fields
 

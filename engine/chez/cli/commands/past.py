@@ -204,8 +204,10 @@ def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None
     What was sent before stays, sealed, in entries at the relay and on your devices, and
     in checkpoints of them.
     """
-    if not yes and not Terminal(settings(ctx)).confirm(f"Erase {identity} of {collection} for good?"):
-        raise NotAllowed("nothing was changed")
+    if not yes:
+        call(ctx, "history", {"collection": collection, "id": identity, "limit": 1}, show=lambda _: None)  # is it here?
+        if not Terminal(settings(ctx)).confirm(f"Erase {identity} of {collection} for good?"):
+            raise NotAllowed("nothing was changed")
     _done(ctx, call(ctx, "purge", {"collection": collection, "id": identity}))
 
 
