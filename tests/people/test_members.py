@@ -9,7 +9,7 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import ChezError, InvalidValue, NotAllowed
 from chez.sync.entry import unseal
-from chez.sync.machine import SyncMachine
+from chez.sync.replacement import Replacement
 from chez_wire.envelope import Header
 from tests.home.pairing import PASSPHRASE
 from tests.people.persons import crooked_put, in_step, persons, roles, shared, values
@@ -162,7 +162,7 @@ async def test_two_owners_remove_each_other(tmp_path: Path, server: Within, monk
         await trip.remove("berta")
         await hers.remove("anna")
         with monkeypatch.context() as patch:  # each is cut off before it replaces the keys
-            patch.setattr(SyncMachine, "_rotates", lambda self: False)
+            patch.setattr(Replacement, "due", False)
             await anna.sync()
             await berta.sync()
         await carl.sync()
@@ -229,7 +229,7 @@ async def test_the_epoch_owed_by_a_removal_is_started_by_another_owner(
         before = hers._held.space.epoch.number
         await trip.remove("carl")
         with monkeypatch.context() as patch:  # it is cut off, and never comes again
-            patch.setattr(SyncMachine, "_rotates", lambda self: False)
+            patch.setattr(Replacement, "due", False)
             await anna.sync()
         await berta.sync()
         assert hers._held.space.epoch.number == before + 1

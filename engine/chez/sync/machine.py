@@ -19,7 +19,6 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
@@ -41,8 +40,9 @@ from chez.sync.flow import Credit
 from chez.sync.heads import Alarm
 from chez.sync.outgoing import Outgoing
 from chez.sync.received import Received
+from chez.sync.replacement import Replacement
 from chez.sync.replica import Replica
-from chez.sync.requests import NO_TOKEN, Rotation
+from chez.sync.requests import NO_TOKEN
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.work import Phase, Progress, Work
 from chez_wire.frames import Entry
@@ -75,16 +75,12 @@ class SyncMachine:
     """Its checkpoints."""
     outgoing: Outgoing = field(init=False)
     """Its own entries that the relay is to have."""
+    replacement: Replacement = field(init=False)
+    """The relay's keys being replaced by those of a newer epoch."""
     _credit: Credit = field(default_factory=Credit)
     _applying: int = 0
-    _rotating: bool = False
-    """Whether the relay's keys are being replaced."""
-    _ref: int = 0
-    """The request that replaces them."""
     _begun: bool = False
     """Whether what waits is being sealed."""
-    _no_rotation: tuple[bytes, bytes] = (b"", b"")
-    """The epoch at the relay, and the one here that turned out not to follow it."""
     _incarnation: bytes = b""
     _coming: tuple[Entry, Work] | None = None
     """The entry that the relay is storing, and what is done with it before it says that it has."""
@@ -98,12 +94,14 @@ class SyncMachine:
                                self._opened)
         self.arrivals = Arrivals(self.replica, self.relay)
         self.outgoing = Outgoing(self.replica, self.session)
+        self.replacement = Replacement(self.replica, self.relay, self.session, self.admission, self.outgoing,
+                                       self._flush, lambda: self.send([]))
         self.course = Course(Desk(self.replica, self.relay), self.session, self.send, self._took, self._whole)
 
     @property
     def phase(self) -> Phase:
         """How far it has come."""
-        return Phase.ROTATING if self._rotating else self.admission.phase
+        return Phase.ROTATING if self.replacement.under_way else self.admission.phase
 
     @property
     def met(self) -> bool:
@@ -139,7 +137,7 @@ class SyncMachine:
     @property
     def asks(self) -> bool:
         """Whether the relay was asked something that it did not answer, or did not bring all that it says to have."""
-        return (self.admission.asks or self._rotating or self.outgoing.window.asks or self.course.asks
+        return (self.admission.asks or self.replacement.under_way or self.outgoing.window.asks or self.course.asks
                 or (self._follows and self.arrivals.idle and self.progress.position < self.progress.end))
 
     @property
@@ -186,7 +184,7 @@ class SyncMachine:
             case Refused(code="quota") if (entry := self.outgoing.window.answered(event.ref)) is not None:
                 return self._no_room(entry, event)
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
-                return self._resume() if self._rotating else []
+                return self._resume() if self.replacement.under_way else []
             case Refused(code="token"):
                 raise RelayRefused(f"the relay refused: {event.message}", NO_TOKEN, reason="token")
             case Refused(retry=True):
@@ -235,7 +233,7 @@ class SyncMachine:
 
     def _resume(self) -> list[Work]:
         """Begin, or begin anew: the relay's keys were replaced."""
-        self._rotating, self.sealing, self._begun = False, False, False
+        self.replacement.under_way = self.sealing = self._begun = False
         self.course.begin()
         self.outgoing.window.forget()
         return self.admission.begin(self._incarnation)
@@ -320,38 +318,14 @@ class SyncMachine:
             raise RelayMisbehaved(f"the relay {what} another device of the space (at entry {alarm.offset})",
                                   f"What is here stays. {SEND_AGAIN}", hearsay=True)
 
-    # --- a new epoch --------------------------------------------------------------------
+    # --- what leaves, and what comes ----------------------------------------------------
 
     def _rotates(self) -> bool:
-        """Whether the relay seems to have the keys of an earlier or void epoch, which this device can replace."""
-        current, there = self.replica.access.current, self.admission.epoch
-        return (there is not None and there.id != current.id and self.sealing and not self.replica.access.mute
-                and (current.number > there.number or self.replica.space.void(there))
-                and None not in (there.admin_seed, current.admin_seed) and (there.id, current.id) != self._no_rotation)
+        return self.sealing and self.replacement.due
 
     def _rotate(self) -> list[Work]:
-        """Replace the relay's keys, once what is sealed under the earlier ones has arrived."""
-        epoch = self._epoch
-        if epoch is None or self.phase is not Phase.FOLLOWING or not self._rotates() or (
-                self.progress.position < self._until) or self.outgoing.window.sealed_under(epoch.id):
-            return []
-        self._rotating = True
-        return [Work(lambda db: self.replica.rotation(db, self.relay, epoch), self._replace)]
-
-    def _replace(self, found: tuple[bool, tuple[SigningKey, Rotation] | None]) -> list[Work]:
-        waits, made = found
-        if not self._rotating:
-            return []  # another device was first
-        if waits:  # each statement that the relay holds brings it up again
-            self._rotating = False
-            self._flush()
-            return []
-        if made is None:
-            self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.access.current.id)
-            self._rotating = False
-            return self.send([])
-        self._ref = self.session.rotate(self.replica.space.handle, *made)
-        return []
+        may = self.phase is Phase.FOLLOWING and self.sealing and self.progress.position >= self._until
+        return self.replacement.begin() if may else []
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
