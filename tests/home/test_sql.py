@@ -159,6 +159,16 @@ async def test_names_that_differ_by_case(notes: chez.Home) -> None:
     assert (await notes.sql("SELECT count(*) FROM epoch")).rows == [(1,)]
 
 
+@pytest.mark.parametrize("ways", [("note", "Note"), ("no", "NO"), ("tes", "Tes"), ("e", "E")])
+async def test_a_part_of_a_name_is_none(notes: chez.Home, ways: tuple[str, str]) -> None:
+    """Collections that are called as a part of another's name, or of a word, have no say in what is asked of that."""
+    for name in ways:
+        await notes.collection(name).put({"title": "other"})
+    for query in ("SELECT count(*) FROM notes", 'SELECT count(*) FROM"notes"', "SELECT count(*)FROM temp.notes;",
+                  "SELECT count(notes.title) FROM [notes]", "SELECT count(*) FROM `notes` -- of both"):
+        assert (await notes.sql(query)).rows == [(2,)], query
+
+
 class Cost(msgspec.Struct):
     """A record with a decimal and fields with odd names."""
 

@@ -46,8 +46,11 @@ def meant(db: Connection, query: str, private: int) -> dict[str, list[str]]:
     """
     fields: dict[str, list[str]] = {}
     low = query.lower()
+    stands: dict[str, bool] = {}
     for collection, name in db.execute("SELECT collection, name FROM field"):
-        if collection.lower() in low:
+        if collection not in stands:
+            stands[collection] = _stands(collection.lower(), low)
+        if stands[collection]:
             known = fields.setdefault(collection, [])
             known += [] if "\0" in name else [name]  # no SQL can name that
     said = _said(query)
@@ -56,6 +59,12 @@ def meant(db: Connection, query: str, private: int) -> dict[str, list[str]]:
     if _STAR.search(_TOKEN.sub(" ", query)) is None:
         fields = {name: known if len(known) <= MOST else _named(said, known) for name, known in fields.items()}
     return fields
+
+
+def _stands(name: str, query: str) -> bool:
+    """Whether a name stands in a query by itself, and not only as a part of another: whoever writes into some space
+    that is here may call collections `e`, `el` and `sel`."""
+    return name in query and re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", query) is not None
 
 
 def _named(said: "_Said", known: list[str]) -> list[str]:
