@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chez
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.opendata.following import add_catalogue, find, named, settle, subscribe, unsubscribe
 from chez.opendata.loading import ROWS, table_name
@@ -65,6 +66,15 @@ async def test_what_cities_publish_is_queried_by_table(two: Two, tmp_path: Path)
     assert await put_up(city, about("velov", identity=()), file=tmp_path / "other-name.json", time=TIME + 5) == []
 
 
+async def shop(city: chez.Home, *collections: str) -> str:
+    """The address of a public space of the city's with a record in each of these collections."""
+    space = await city.create_space("Shop", public=True)
+    for name in collections:
+        await space.collection(name).put({"station": 7})
+    await city.sync()
+    return space.address
+
+
 async def test_names_that_differ_by_case_spoil_no_query(two: Two, tmp_path: Path) -> None:
     """A publisher whose collections differ from a person's, or from each other, by upper and lower case only spoils no
     query of theirs, nor of another dataset: the person's own is meant, else what is spelt so."""
@@ -73,10 +83,13 @@ async def test_names_that_differ_by_case_spoil_no_query(two: Two, tmp_path: Path
     await follow(city, anna)
     await anna.collection("visits").put({"station": 1})
     space = city.space("velov")
+    await anna.follow(await shop(city, "e", "E", "sel", "Sel", "Select", "select", "Count", "count", "wHere", "Where"))
     for name in ("VISITS", "Visits", "open_Velov", "OPEN_VELOV"):
         await space.collection(name).put({"station": 7, "id": 7}, id="bent")
     await city.sync()
     await anna.sync()
+    for text in ("SELECT COUNT(*) FROM visits", "select Count(*), count(*) from visits WHERE station <> 'e E'"):
+        assert (await anna.sql(text)).rows[0][0] == 1
     for name in ("visits", "Visits"):
         assert (await anna.sql(f"SELECT station FROM {name}")).rows == [(1,)]
     assert (await anna.sql("SELECT count(*) FROM visits JOIN open_velov ON open_velov.id = station")).rows == [(1,)]

@@ -122,6 +122,7 @@ def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[
         if fold(name) in map(fold, fields) and _is_there(db, name):  # its records have no field
             fields[name] = []
     folded = Counter(map(fold, fields))
+    asked = {fold(word) for word in said.words | said.quoted}
     alike: dict[str, list[str]] = {}
     for name in fields:
         if folded[fold(name)] > 1:
@@ -131,6 +132,8 @@ def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[
         signed = folded_name in names and folded_name.startswith(OPEN) and whose(db, private, folded_name)[0]
         own = [folded_name] if signed else [name for name in names if _is_own(db, name)]
         spelt = _exact(said, names, own) or own or [name for name in names if name in query] or names
+        if len(spelt) > 1 and not own and folded_name not in asked:  # a word of SQL, a function or a text
+            spelt = []
         if len(spelt) > 1:
             raise InvalidValue(f"some of these collections differ by upper and lower case only: "
                                f"{', '.join(sorted(spelt))}",
