@@ -44,7 +44,7 @@ from chez_relay.storage import (
     Stored,
 )
 from chez_relay.turns import Turns
-from chez_wire.limits import MAX_CHUNK
+from chez_wire.limits import MAX_CHUNK, MAX_ENVELOPE, MAX_INBOX_ITEM
 
 __all__ = ("Committer", "cost")
 
@@ -74,8 +74,10 @@ def cost(request: Request) -> int:
             return 1024 + 128 * len(ranges) + 64 * len(chunks)
         case FindChunks(chunks=chunks):
             return 512 + 64 * len(chunks)
-        case ReadPage(limit=limit) | ReadItems(limit=limit):
-            return 512 + limit
+        case ReadPage(limit=limit):  # where there is one there is one on the page, whatever the limit
+            return 512 + max(limit, MAX_ENVELOPE)
+        case ReadItems(limit=limit):
+            return 512 + max(limit, MAX_INBOX_ITEM)
         case _:
             return 1024
 

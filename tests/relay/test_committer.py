@@ -36,7 +36,7 @@ from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.refusals import OTHER_SPACE_KEYS
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.envelope import GENESIS_HEAD
-from chez_wire.limits import MAX_CHUNK, MAX_PAGE
+from chez_wire.limits import MAX_CHUNK, MAX_ENVELOPE, MAX_INBOX_ITEM, MAX_PAGE, MIB
 from chez_wire.usage import Used
 from tests.relay.storing import INBOX, READ, SPACE, chunk, create, drop, entry, rotate, table
 from tests.relay.support import Space, seed
@@ -220,7 +220,8 @@ def test_a_request_weighs_what_it_may_hold() -> None:
     for request, size in (
         (entry(1, 5000), 5000), (chunk(1, 5000), 5000), (AddItem(ids[0], bytes(5000), ids[1]), 5000),
         (create(50), boxes), (rotate(SPACE, 50), boxes), (ReadChunk(SPACE.handle, ids[0], READ), MAX_CHUNK),
-        (ReadPage(SPACE.handle, 0, 5000, READ), 5000), (ReadItems(ids[0], 0, 5000), 5000),
+        (ReadPage(SPACE.handle, 0, 5000, READ), MAX_ENVELOPE), (ReadPage(SPACE.handle, 0, 2 * MIB, READ), 2 * MIB),
+        (ReadItems(ids[0], 0, 5000), MAX_INBOX_ITEM), (ReadItems(ids[0], 0, MAX_PAGE), MAX_PAGE),
         (FindChunks(SPACE.handle, ids, READ), 32 * 50), (replace(drop([]), chunks=ids), 32 * 50),
         (drop([Dropped(number, number, ids[0]) for number in range(1, 50)]), 49 * 64), (Expire(), 0),
     ):
