@@ -1,5 +1,6 @@
 """Entries that come together are stored as if they had come one by one, whatever is among them."""
 
+import gc
 import sqlite3
 from contextlib import closing
 
@@ -13,7 +14,7 @@ from chez_relay.storage.batches import TOGETHER, together
 from chez_relay.storage.entry_hashes import WAITING
 from chez_relay.storage.migrations import steps
 from chez_relay.storage.tables import Tables
-from chez_wire.envelope import entry_id
+from chez_wire.envelope import GENESIS_HEAD, entry_id
 from tests.relay.storing import Clock
 from tests.relay.support import Space
 
@@ -68,6 +69,25 @@ def test_a_group_is_as_its_entries_one_by_one(groups: list[list[s.AddEntry]], re
         for group in groups:
             assert grouped.perform(group) == [result for one in group for result in alone.perform([one])]
         assert everything(grouped) == everything(alone)
+
+
+def remembered() -> int:
+    """How many spaces all stores of this process remember."""
+    return sum(isinstance(one, space_rows.SpaceRow) for one in gc.get_objects())
+
+
+def test_spaces_that_are_made_without_end_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are those that are looked for; whoever makes them costs the relay its disk, and no memory."""
+    monkeypatch.setattr(space_rows, "MAX_CACHED_SPACES", 4)
+    spaces = [Space(f"{number}") for number in range(20)]
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        tables, before, most = opened(db), remembered(), 0
+        for space in spaces:
+            assert tables.perform([s.AddSpace(space.handle, space.keys)]) == [s.Done()]
+            most = max(most, remembered() - before)
+        (found,) = Tables(db, QUOTAS, Clock()).perform([s.Lookup(tuple(space.handle for space in spaces))])
+    assert isinstance(found, s.Found) and most <= 4
+    assert found.known == tuple(s.SpaceInfo(space.keys, 0, GENESIS_HEAD) for space in spaces)
 
 
 @given(st.integers(0, 300))

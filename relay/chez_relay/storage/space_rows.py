@@ -105,11 +105,14 @@ class SpaceRows:
         space = SpaceRow(row[0], SpaceKeys(*row[1:6]), *row[6:-1])
         if space.seal(handle) != row[-1]:
             raise Damaged
+        self._remember(handle, space)
+        return space
+
+    def _remember(self, handle: bytes, space: SpaceRow) -> None:
         if len(self._spaces) >= MAX_CACHED_SPACES:
             self.write()
             self._spaces.clear()
         self._spaces[handle] = space
-        return space
 
     def changed(self, handle: bytes, space: SpaceRow) -> None:
         """Its counters changed: `write` stores them."""
@@ -148,7 +151,7 @@ class SpaceRows:
              len(request.packets), digest, NO_DROP),
         )
         space = SpaceRow(made.lastrowid or 0, keys, 0, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest, NO_DROP)
-        self._spaces[request.handle] = space
+        self._remember(request.handle, space)
         self.changed(request.handle, space)  # its seal needs the number that it just got
         self._put_packets(space.number, request.packets)
         return Done()
