@@ -137,6 +137,18 @@ def test_what_is_known_later_is_owed(waiting: int, rests: int) -> None:
     assert 0.8 * got["writer"] < got["reader"] < got["writer"] + 8 * page
 
 
+@pytest.mark.parametrize(("owed", "before"), [(0, 0), (1, 3)])
+def test_who_owes_for_what_he_had_is_not_new(owed: int, before: int) -> None:
+    """However little it was, his turn is behind those of who waits already; who had nothing comes first, as ever."""
+    turns = Turns[str]()
+    for _ in range(20):
+        turns.put("other", "other", QUANTUM // 4)
+    turns.take(5, ALL)
+    turns.owe("he", owed)
+    turns.put("he", "he", 1)
+    assert turns.take(before + 1, ALL) == ["other"] * before + ["he"]
+
+
 def test_pages_that_bring_nothing_cost_next_to_nothing() -> None:
     """Who comes back asks for a page of each space, and most are empty: that is one turn, whatever they might weigh."""
     turns = Turns[str]()
