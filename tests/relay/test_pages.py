@@ -1,18 +1,22 @@
 """Pages of large entries: who asks for a byte of each is given whole ones, and holds as much."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 
 import pytest
 from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
 
 from chez.sync.connection import connect
+from chez.sync.events import EntriesArrived
+from chez.sync.session import ClientSession
 from chez_relay.bounds import WINDOW
 from chez_relay.server import serving
 from chez_relay.storage import Page, Request, Result
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
-from chez_wire.limits import MAX_ENVELOPE
+from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME
 from chez_wire.login import Role
 from tests.relay.raw import until
 from tests.relay.support import Space, seed
@@ -64,3 +68,36 @@ async def test_a_page_of_a_byte_weighs_the_entry_that_it_may_be(ask: Callable[[i
             await until(lambda: store.pages == MANY)
             taking.cancel()
     assert MAX_ENVELOPE <= max(store.read) <= WINDOW + MAX_ENVELOPE
+
+
+async def test_a_slow_reader_of_many_spaces_costs_no_more_than_its_window() -> None:
+    """What grows meanwhile costs nothing while it waits; all of it comes when the reader goes on."""
+    spaces = [Space(f"space {number}") for number in range(24)]
+    own = socket.socket()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    async with serving(MemoryStorage(seed("incarnation")), "127.0.0.1", 0) as server, connect(url(server)) as device:
+        own.connect(("127.0.0.1", server.port))
+        own.setblocking(False)
+        name = f"127.0.0.1:{server.port}"
+        async with dial(f"ws://{name}", sock=own, compression=None, max_size=None, max_queue=1) as client:
+            session, waiting = ClientSession(name, seed("nonce")), {space.handle for space in spaces}
+            for space in spaces:
+                session.create_space(space.admin, *space.others)
+                session.open(space.claims(Role.READ, Role.APPEND))
+                session.subscribe(space.handle, 0, 2 * MAX_ENVELOPE)
+            while waiting:
+                for data in session.data_to_send():
+                    await client.send(data)
+                waiting -= {event.handle for event in session.receive(await client.recv(decode=False))
+                            if isinstance(event, EntriesArrived)}
+            loads = []
+            for space in spaces:
+                await device.open(space.claims(Role.APPEND))
+                await device.append(space.handle, Role.APPEND, space.envelope(1, MAX_ENVELOPE))
+                loads.append(server.load)
+            assert WINDOW < max(loads) <= WINDOW + 2 * MAX_FRAME
+            came: list[bytes] = []
+            while len(came) < len(spaces):
+                came += [entry.envelope for event in session.receive(await client.recv(decode=False))
+                         if isinstance(event, EntriesArrived) for entry in event.entries]
+            assert sorted(came) == sorted(space.envelope(1, MAX_ENVELOPE) for space in spaces)
