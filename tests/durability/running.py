@@ -4,6 +4,7 @@ import _sqlite3
 import asyncio
 import pickle
 import traceback
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import sqlcipher3
@@ -16,11 +17,15 @@ from tests.forked import PROCESSES
 
 __all__ = ("record",)
 
+Act = Callable[[Place], Awaitable[None]]
 
-def record(name: str, folder: Path, fault: Fault = NO_FAULT) -> Recording:
-    """Run a scenario on a folder that is prepared for it, with a fault; what it did until it ended."""
+
+def record(what: str | Act, folder: Path, fault: Fault = NO_FAULT) -> Recording:
+    """Run a scenario, or a function of a module, on a folder that is prepared for it, with a fault; what it did until
+    it ended.
+    """
     out = folder.with_name(f"{folder.name}.tape")
-    process = PROCESSES.Process(target=_run, args=(name, folder, out, fault))
+    process = PROCESSES.Process(target=_run, args=(what, folder, out, fault))
     process.start()
     process.join()
     found: Recording = pickle.loads(out.read_bytes())
@@ -29,13 +34,14 @@ def record(name: str, folder: Path, fault: Fault = NO_FAULT) -> Recording:
     return found
 
 
-def _run(name: str, folder: Path, out: Path, fault: Fault) -> None:
+def _run(what: str | Act, folder: Path, out: Path, fault: Fault) -> None:
     tape = Tape(folder, out, fault)
     for module in (sqlcipher3._sqlite3, _sqlite3):  # a device's, and a relay's
         vfs.install(tape, module)
     system.install(tape)
+    act = SCENARIOS[what].act if isinstance(what, str) else what
     try:
-        asyncio.run(SCENARIOS[name].act(Place(folder, tape.acknowledge, tape.relieve)))
+        asyncio.run(_acted(act, Place(folder, tape.acknowledge, tape.relieve)))
     except StorageFailed as error:
         assert error.hint and error.recoverable
         tape.write("refused", str(error))
@@ -43,3 +49,7 @@ def _run(name: str, folder: Path, out: Path, fault: Fault) -> None:
         tape.write("broken", traceback.format_exc())
     else:
         tape.write("done")
+
+
+async def _acted(act: Act, place: Place) -> None:
+    await act(place)

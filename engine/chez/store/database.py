@@ -100,9 +100,9 @@ class Database:
     async def open(cls, path: Path, key: bytes, *, read_only: bool = False) -> "Database":
         """Open, and migrate if needed. Raises `Damaged`, `StorageFailed`.
 
-        `read_only` opens beside whoever writes: every write raises `NotAllowed`.
+        `read_only` opens beside whoever writes: every write raises `NotAllowed`. Who writes has it alone.
         """
-        writer = await _connected(path, key, read_only)
+        writer = await _connected(path, key, read_only, first=True)
         try:
             await _run(writer, partial(_prepare, read_only))
             reader = await _connected(path, key, read_only)
@@ -390,12 +390,14 @@ def _prepare(read_only: bool, db: Connection) -> None:
         raise storage_error(error) from None
 
 
-async def _connected(path: Path, key: bytes | bytearray, read_only: bool, *,
-                     bounded: bool = False) -> aiosqlite.Connection:
+async def _connected(path: Path, key: bytes | bytearray, read_only: bool, *, bounded: bool = False,
+                     first: bool = False) -> aiosqlite.Connection:
     failures: list[ChezError] = []
 
     def connector() -> Connection:
         try:
+            if first and not read_only:
+                Log(path).make_sure()
             return connect(path, key, read_only=read_only, bounded=bounded)
         except ChezError as error:
             failures.append(error)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlcipher3
 
 from chez.errors import StorageFailed
+from chez.store.disk import disk_error, sync_folder
 
 __all__ = ("Log",)
 
@@ -37,6 +38,26 @@ class Log:
     """Whether something that was committed failed to become durable."""
     _lags: bool | None = None
     """Whether the writer's connection commits without a sync now; None when that is not known."""
+
+    def make_sure(self) -> None:
+        """Write a log that was found into its place again, and sync it: what it shows may not be on the disk.
+
+        Whoever wrote it was killed before its sync, or after one that failed (see `sync`): a power cut would take what
+        it shows, and all that is written behind it. For who has the store alone, before SQLite opens it. Raises
+        `StorageFailed`.
+        """
+        try:
+            log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # there is none, or SQLite tells why it can't be read
+            return
+        try:
+            if _write_over(log):
+                os.fsync(log)
+                sync_folder(self.path.parent)
+        except OSError as error:
+            raise disk_error(error, "what was written last can't be made durable") from None
+        finally:
+            os.close(log)
 
     def commits(self, db: Any, *, synced: bool) -> None:
         """The next commits sync the log by themselves, or leave it to `sync` and `write_back`."""
@@ -104,8 +125,9 @@ def _write_zeros(file: int, end: int) -> None:
         raise
 
 
-def _write_over(file: int) -> None:
-    """Write a file's bytes into their places again, so that they are to be synced."""
+def _write_over(file: int) -> int:
+    """Write a file's bytes into their places again, so that they are to be synced; how many there are."""
     at = 0
     while data := os.pread(file, 1 << 20, at):
         at += os.pwrite(file, data, at)
+    return at

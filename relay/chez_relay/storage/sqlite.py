@@ -29,7 +29,7 @@ from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_l
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice, said
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
-from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack, make_room
+from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack, make_room, make_sure
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("SqliteStorage",)
@@ -321,6 +321,12 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StorageFailed(f"the store {path} can't be written: {error.strerror}", "let this user write it") from error
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        make_sure(log)
+    except OSError as error:
+        raise StorageFailed(f"{log} can't be written anew: {error.strerror}",
+                            "check the disk's space and health, then start the relay again") from error
     db = sqlite3.connect(path, isolation_level=None, cached_statements=128)
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -339,7 +345,7 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(INCARNATION_BYTES),))
         taken_up(db, random)
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
-        make_room(path.with_name(f"{path.name}-wal"))
+        make_room(log)
     except BaseException:
         db.close()
         raise

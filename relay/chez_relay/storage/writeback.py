@@ -21,11 +21,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from chez_relay.storage.copies import folder_synced
 from chez_relay.storage.integrity import SQLITE_ERRORS, said, unsound
 from chez_relay.storage.requests import READING, AddChunk, AddEntry, AddItem, Expire, Request
 from chez_wire.limits import MIB
 
-__all__ = ("LOG_PAGES", "PAGE_BYTES", "WriteBack", "make_room")
+__all__ = ("LOG_PAGES", "PAGE_BYTES", "WriteBack", "make_room", "make_sure")
 
 PAGE_BYTES: Final = 2048
 """Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches one of its
@@ -59,6 +60,29 @@ EXPIRED_PAGES: Final = 8 * MIB // PAGE_BYTES
 """Pages that one `Expire` may touch."""
 
 _log = logging.getLogger("chez_relay")
+
+
+def make_sure(log: Path) -> None:
+    """Write a log that was found into its place again, and sync it: what it shows may not be on the disk.
+
+    Whoever wrote it was killed before its sync, or after one that failed. Then the kernel shows what it gave up, and
+    says yes to the next sync (Rebello and others, "Can Applications Recover from fsync Failures?", USENIX ATC 2020): a
+    power cut would take that, and all that was acknowledged behind it. For who has the store alone, before SQLite opens
+    it. Raises `OSError`.
+    """
+    try:
+        file = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # there is none, or SQLite tells why it can't be read
+        return
+    try:
+        at = 0
+        while data := os.pread(file, MIB, at):
+            at += os.pwrite(file, data, at)
+        if at:
+            os.fsync(file)
+            folder_synced(log.parent)
+    finally:
+        os.close(file)
 
 
 def make_room(log: Path) -> None:
