@@ -5,10 +5,13 @@ written, says yes to each fsync from then on, and the disk has none of it: so a 
 written anew before anything that follows in it is believed.
 """
 
+import asyncio
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -17,10 +20,13 @@ import pytest
 import chez
 from chez_relay import storage as s
 from chez_relay.errors import StorageFailed
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME, folder_synced, looking
 from chez_relay.storage.sqlite import SqliteStorage
 from tests.durability.images import Disk
 from tests.durability.running import record
 from tests.durability.scene import PASSPHRASE, Place, everything, made, opened
+from tests.durability.tape import Fault
 from tests.relay.test_storage import READ, SPACE, create, entry
 
 
@@ -89,6 +95,43 @@ async def test_a_relay_acknowledges_what_it_found(tmp_path: Path) -> None:
     """A device that asks again hears yes: so it is on the disk."""
     left = cut_at_the_last_word(relay_is_asked_again, *await a_relays_store_left(tmp_path))
     assert await entries_left(left) == 2
+
+
+async def relay_writes_back(place: Place) -> None:
+    """Its log is written back twice: as far as a reader lets it, which syncs nothing, and then all of it."""
+    path = place.folder / "data" / FILE_NAME
+    storage = await SqliteStorage.open(path.parent)
+    try:
+        await storage.perform([create(), entry(1, 9000)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            with looking(path) as reader:
+                reader.execute("SELECT count(*) FROM entries").fetchone()
+                await storage.perform([entry(2), entry(3)])
+                storage._writing_back._pass(db)
+            place.say("stored")
+            storage._writing_back._pass(db)
+    finally:
+        await storage.close()
+    folder_synced(path.parent)  # as the system does by itself soon: a log that was removed is gone
+
+
+def test_what_a_relay_wrote_back_may_be_lost_with_a_sync_that_failed_later(tmp_path: Path) -> None:
+    """Also what an earlier pass had done, which none does again: it is in the log, which stays for the next start."""
+    first, held = tmp_path / "first", tmp_path / "held"
+    held.mkdir()
+    first.mkdir()
+    syncs = record(relay_writes_back, first).syncs
+    for at in syncs:
+        seen, left = tmp_path / f"seen{at}", tmp_path / f"left{at}"
+        seen.mkdir()
+        found = record(relay_writes_back, seen, Fault("eio", at))
+        if found.acknowledged():
+            disk = Disk.of(held)
+            disk.play(found.ops)
+            disk.leave(left, "none", Random(at))
+            assert asyncio.run(entries_left(left)) == 3, (at, found.struck)
+            assert check(left / "data" / FILE_NAME).sound
+    assert len(syncs) > 5
 
 
 def refuse(*_: object) -> None:

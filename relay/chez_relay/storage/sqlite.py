@@ -182,7 +182,11 @@ class SqliteStorage:
 
     @property
     def _unsound(self) -> bool:
-        return self._tables.unsound or self._writing_back.unsound or self._away
+        return self._failing or self._away
+
+    @property
+    def _failing(self) -> bool:
+        return self._tables.unsound or self._writing_back.unsound
 
     def _group(self, requests: Sequence[Request]) -> list[Result]:
         self._writing_back.finish(self._raw)
@@ -205,9 +209,27 @@ class SqliteStorage:
                     await self._db._execute(self._tables.settle)  # type: ignore[no-untyped-call]
             # On the database's thread: to begin another needs modules, which who is out of files can't read.
             await self._db._execute(self._writing_back.close)  # type: ignore[no-untyped-call]
+            reader = _reader(self._folder / FILE_NAME) if self._failing else None
             await self._db.close()
+            if reader is not None:
+                reader.close()
             os.close(self._file)
             _give_up(lock)
+
+
+def _reader(path: Path) -> sqlite3.Connection | None:
+    """Whoever closes a store before this is closed leaves its log, of which the next start has all written back.
+
+    Whoever closes it last writes the log back from where the last pass ended, and removes it: what a pass before that
+    had written may be lost with a sync that failed. Who only reads does not. None where it can't be opened.
+    """
+    try:
+        reader = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return None
+    with suppress(*SQLITE_ERRORS):
+        reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return reader
 
 
 def _room(folder: Path) -> int:

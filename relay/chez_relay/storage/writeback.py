@@ -197,7 +197,12 @@ class WriteBack:
             self._rest = True
 
     def _pass(self, db: sqlite3.Connection) -> tuple[int, int]:
-        """Write back what nobody holds: the pages in the log when it began, and how many of them are in the file."""
+        """Write back what nobody holds: the pages in the log when it began, and how many of them are in the file.
+
+        Nothing once the disk failed: what passes before had written may be lost, and the log must not begin anew.
+        """
+        if self.unsound:
+            return 0, 0
         try:
             busy, log, done = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except SQLITE_ERRORS as error:  # of what was acknowledged all is in the log, and the next one does it again
