@@ -120,16 +120,24 @@ class PieceFiles:
 
     def remove(self, id: bytes) -> None:
         """Remove a piece; it may be gone already. It is for good after `settle`. Raises `StorageFailed`."""
+        path = self.path(id)
         try:
-            self.path(id).unlink()
-        except FileNotFoundError:
-            return
+            path.unlink()
+        except FileNotFoundError:  # a process may have removed it that was killed before it settled
+            if not path.parent.is_dir():
+                return
         except OSError as error:
             raise disk_error(error, "an attachment can't be removed") from None
-        self._unsettle(self.path(id).parent)
+        self._unsettle(path.parent)
 
     def clear_new(self) -> None:
-        """Remove what was being written when a process ended; nobody may be writing now."""
+        """Remove what was being written when a process ended; nobody may be writing now.
+
+        It may have made folders, and been killed before it settled: their names are made durable with the next ones.
+        """
+        if self.folder.is_dir():
+            self._unsettle(self.folder.parent)
+            self._unsettle(self.folder)
         with suppress(OSError):
             for file in (self.folder / _NEW).iterdir():
                 file.unlink(missing_ok=True)
