@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -129,6 +129,22 @@ async def test_for_who_takes_nothing_no_more_than_one_waits() -> None:
     await connection.run(30)
 
 
+async def test_who_is_being_closed_has_no_more_of_what_passes() -> None:
+    """It would come before the end, and whoever says much would put that off."""
+    reader = follower(World(16))
+    committer = Committer(MemoryStorage(seed("incarnation")), lambda growth: None)
+    connection = Connection(cast("Any", TakesNothing()), reader.relay, committer, cast("Any", None))
+    message = SPACE.message(1)
+    assert connection.hear(SPACE.handle, message, b"") == 0 and connection.load == len(message)
+    connection.close(1001, "the relay shuts down")
+    assert connection.hear(SPACE.handle, message, b"") == 0 and connection.load == len(message)
+    running = asyncio.create_task(connection.run(30))
+    await asyncio.sleep(0)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
 def test_only_what_is_next_travels_once() -> None:
     """Whatever else comes of the subscription has its bytes: another entry, several, or what is read from the store."""
     world = World(2)
@@ -149,6 +165,7 @@ def test_who_is_behind_waits() -> None:
     world.early = 0
     author, reader, poor = opened(world, Role.APPEND), follower(world), follower(world, 100)
     assert early(poor, SPACE.envelope(1)) == []
+    assert early(follower(world, 299), SPACE.envelope(1)) == [] != early(follower(world, 300), SPACE.envelope(1))
     fresh = opened(world, Role.READ)
     world.run()
     fresh.apply(fresh.relay.receive(frames.encode(frames.Subscribe(9, SPACE.handle, 0, 10_000))))

@@ -12,11 +12,12 @@ from chez.sync.connection import connect
 from chez.sync.events import EntriesArrived
 from chez.sync.session import ClientSession
 from chez_relay.bounds import WINDOW
+from chez_relay.cursors import SpaceCursor
 from chez_relay.server import serving
 from chez_relay.storage import Page, Request, Result
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
-from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME
+from chez_wire.limits import MAX_CREDIT, MAX_ENVELOPE, MAX_FRAME
 from chez_wire.login import Role
 from tests.relay.raw import until
 from tests.relay.support import Space, seed
@@ -101,3 +102,13 @@ async def test_a_slow_reader_of_many_spaces_costs_no_more_than_its_window() -> N
                 came += [entry.envelope for event in session.receive(await client.recv(decode=False))
                          if isinstance(event, EntriesArrived) for entry in event.entries]
             assert sorted(came) == sorted(space.envelope(1, MAX_ENVELOPE) for space in spaces)
+
+
+def test_no_more_is_under_way_than_the_protocol_has() -> None:
+    """However much credit is given: what is beyond is not remembered."""
+    cursor = SpaceCursor(1, SPACE.handle, 0, MAX_CREDIT, 1, SPACE.keys.read)
+    cursor.allow(MAX_CREDIT)
+    assert cursor.credit == MAX_CREDIT
+    cursor.sent(Page((frames.Entry(1, SPACE.envelope(1)),), seed("head"), 1))
+    cursor.allow(200)
+    assert cursor.credit == MAX_CREDIT - 100

@@ -82,3 +82,18 @@ def test_packets_are_held_to_the_quota_to_the_last_one(tmp_path: Path) -> None:
         assert codes(Tables(db, quotas, Clock()).perform([create(4), create(3)])) == [Code.QUOTA, None]
         lower = Tables(db, s.Quotas(space_bytes=2 * PACKET_COST), Clock())
         assert codes(lower.perform([rotate(Space("next"), 4), rotate(Space("next"), 3)])) == [Code.QUOTA, None]
+
+
+def test_what_damage_keeps_is_no_reason_to_look_again_at_once(tmp_path: Path) -> None:
+    """Though it fills a slice: a relay would do nothing else from then on."""
+    clock = Clock()
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        heads = [one.head for one in tables.perform([create(), *(entry(number) for number in range(2 * ROWS))])
+                 if isinstance(one, s.Stored)]
+        ranges = [s.Dropped(offset, offset, heads[offset - 1]) for offset in range(1, 2 * ROWS + 1, 2)]
+        assert tables.perform([drop(ranges)]) == [s.Done()]
+        db.execute("UPDATE dropping SET seal = x'00'")
+        clock.now += 50
+        assert tables.perform([s.Expire()]) == [s.Expired(more=False)]
+        assert db.execute("SELECT count(*) FROM entries").fetchone() == (2 * ROWS,)
