@@ -85,6 +85,20 @@ def test_accounts_are_forgotten_once_all_came_back() -> None:
     assert len(addresses) == 0
 
 
+@pytest.mark.parametrize("name", ["dials", "spaces", "inboxes", "packets", "ephemeral", "kept", "logins"])
+def test_whatever_was_used_is_remembered_until_it_came_back(name: str) -> None:
+    """Else who dials anew would begin with all of it."""
+    clock = Clock()
+    addresses = Addresses(Limits(), clock)
+    account = addresses.at("192.0.2.7")
+    assert addresses.take(getattr(account, name))
+    addresses.forget_idle()
+    assert addresses.at("192.0.2.7") is account
+    clock.now += 10
+    addresses.forget_idle()
+    assert len(addresses) == 0
+
+
 def test_addresses_without_end_are_forgotten_in_time() -> None:
     """Who has as many addresses as he likes, and dials once from each, is not remembered at all of them."""
     clock = Clock()

@@ -13,12 +13,14 @@ from chez.sync.events import EntriesArrived
 from chez.sync.session import ClientSession
 from chez_relay.bounds import WINDOW
 from chez_relay.cursors import SpaceCursor
+from chez_relay.effects import Send
 from chez_relay.server import serving
 from chez_relay.storage import Page, Request, Result
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames
-from chez_wire.limits import MAX_CREDIT, MAX_ENVELOPE, MAX_FRAME
+from chez_wire.limits import MAX_CREDIT, MAX_ENVELOPE, MAX_FRAME, MAX_PAGE
 from chez_wire.login import Role
+from tests.relay.link import World, opened
 from tests.relay.raw import until
 from tests.relay.support import Space, seed
 from tests.relay.test_abuse import log_in, url
@@ -112,3 +114,16 @@ def test_no_more_is_under_way_than_the_protocol_has() -> None:
     cursor.sent(Page((frames.Entry(1, SPACE.envelope(1)),), seed("head"), 1))
     cursor.allow(200)
     assert cursor.credit == MAX_CREDIT - 100
+
+
+def test_news_of_several_entries_are_no_more_than_a_page() -> None:
+    """A frame has no room for more; to its last byte they go on as they are, and so does one that is larger alone."""
+    for sizes, sent in (((MAX_PAGE - 500, 500), True), ((MAX_PAGE - 500, 501), False), ((MAX_PAGE + 1,), True)):
+        world = World(1)
+        reader = opened(world, Role.READ)
+        reader.client.subscribe(SPACE.handle, 0, 2 * MAX_ENVELOPE)
+        world.run()
+        news = tuple(frames.Entry(number, SPACE.envelope(number, size)) for number, size in enumerate(sizes, 1))
+        (effect, *_) = reader.relay.grew(SPACE.handle, Page(news, seed("head"), len(news)))
+        assert isinstance(effect, Send) is sent
+        assert not isinstance(effect, Send) or len(effect.data) <= MAX_FRAME

@@ -84,6 +84,21 @@ def test_packets_are_held_to_the_quota_to_the_last_one(tmp_path: Path) -> None:
         assert codes(lower.perform([rotate(Space("next"), 4), rotate(Space("next"), 3)])) == [Code.QUOTA, None]
 
 
+def test_a_range_of_more_entries_than_a_slice_has_rows_goes_to_its_end(tmp_path: Path) -> None:
+    """The rest of it waits for the next slice, at once."""
+    clock, last = Clock(), 2 * ROWS + 1
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        heads = [one.head for one in tables.perform([create(), *(entry(number) for number in range(last + 1))])
+                 if isinstance(one, s.Stored)]
+        assert tables.perform([drop([s.Dropped(1, last, heads[last - 1])])]) == [s.Done()]
+        clock.now += 50
+        assert [tables.perform([s.Expire()]) for _ in range(3)] == [[s.Expired(more)] for more in (True, True, False)]
+        (page,) = tables.perform([s.ReadPage(SPACE.handle, 0, 100_000, READ)])
+        assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [last + 1]
+        assert page.dropped == (s.Dropped(1, last, heads[last - 1]),)
+
+
 def test_what_damage_keeps_is_no_reason_to_look_again_at_once(tmp_path: Path) -> None:
     """Though it fills a slice: a relay would do nothing else from then on."""
     clock = Clock()
