@@ -31,6 +31,15 @@ def test_a_clock_that_goes_back_gives_nothing_and_takes_nothing() -> None:
     assert [bucket.take(now) for now in (10.0, 5.0, 5.0, 5.5, 6.0)] == [True, True, False, False, True]
 
 
+def test_what_takes_more_than_there_can_be_is_owed() -> None:
+    """It is let through where the bucket is full, and nothing else before it came back."""
+    bucket = Bucket(5, 1)
+    assert bucket.take(0.0) and not bucket.take(0.0, 8)
+    assert bucket.take(1.0, 8)
+    assert not bucket.take(4.0, 1) and bucket.take(5.0, 1) and not bucket.take(5.0, 1)
+    assert not bucket.full(9.0) and bucket.full(10.0)
+
+
 def test_names_have_their_own_buckets_which_outlive_their_use() -> None:
     """One name's flood leaves another its burst; a bucket is kept until it is as good as new."""
     buckets = Buckets(2, 1)
