@@ -112,3 +112,22 @@ def test_what_damage_keeps_is_no_reason_to_look_again_at_once(tmp_path: Path) ->
         clock.now += 50
         assert tables.perform([s.Expire()]) == [s.Expired(more=False)]
         assert db.execute("SELECT count(*) FROM entries").fetchone() == (2 * ROWS,)
+
+
+def test_a_deleted_space_leaves_nothing_that_waits_to_be_dropped(tmp_path: Path) -> None:
+    """Nor what is left of ranges that went: what a row would name is another's, or nobody's."""
+    clock = Clock()
+    with new_store(tmp_path / FILE_NAME) as db:
+        tables = Tables(db, s.Quotas(grace=50), clock)
+        heads = [one.head for one in tables.perform([create(), chunk(1), *(entry(number) for number in range(6))])
+                 if isinstance(one, s.Stored)]
+        first = drop([s.Dropped(1, 2, heads[1])])
+        tables.perform([first])
+        clock.now += 50
+        tables.perform([s.Expire(), drop([s.Dropped(4, 5, heads[4])], [chunk(1)], first.drop)])
+        names = ("dropped", "dropping", "releasing")
+        assert [db.execute(f"SELECT count(*) FROM {name}").fetchone() for name in names] == [(1,)] * 3
+        tables.perform([s.DropSpace(SPACE.handle, SPACE.keys.admin)])
+        assert [db.execute(f"SELECT count(*) FROM {name}").fetchone() for name in names] == [(0,)] * 3
+        clock.now += 50
+        assert tables.perform([s.Expire()]) == [s.Expired(more=False)]
