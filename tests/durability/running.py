@@ -20,12 +20,12 @@ __all__ = ("record",)
 Act = Callable[[Place], Awaitable[None]]
 
 
-def record(what: str | Act, folder: Path, fault: Fault = NO_FAULT) -> Recording:
-    """Run a scenario, or a function of a module, on a folder that is prepared for it, with a fault; what it did until
-    it ended.
+def record(what: str | Act, folder: Path, fault: Fault = NO_FAULT, after: Recording | None = None) -> Recording:
+    """Run a scenario, or a function of a module, on a folder that is prepared for it, or left by a process before, with
+    a fault; what it did until it ended.
     """
     out = folder.with_name(f"{folder.name}.tape")
-    process = PROCESSES.Process(target=_run, args=(what, folder, out, fault))
+    process = PROCESSES.Process(target=_run, args=(what, folder, out, fault, after.nodes if after else {}))
     process.start()
     process.join()
     found: Recording = pickle.loads(out.read_bytes())
@@ -34,8 +34,8 @@ def record(what: str | Act, folder: Path, fault: Fault = NO_FAULT) -> Recording:
     return found
 
 
-def _run(what: str | Act, folder: Path, out: Path, fault: Fault) -> None:
-    tape = Tape(folder, out, fault)
+def _run(what: str | Act, folder: Path, out: Path, fault: Fault, known: dict[int, int]) -> None:
+    tape = Tape(folder, out, fault, known)
     for module in (sqlcipher3._sqlite3, _sqlite3):  # a device's, and a relay's
         vfs.install(tape, module)
     system.install(tape)

@@ -124,6 +124,8 @@ class Recording:
     error: str = ""
     struck: str = ""
     """What the fault met."""
+    nodes: dict[int, int] = field(default_factory=dict)
+    """The nodes of files and folders by their numbers of the file system: for who goes on in the same folder."""
 
     @property
     def last(self) -> int:
@@ -158,6 +160,8 @@ class Tape:
     root: Path
     out: Path
     fault: Fault = NO_FAULT
+    known: dict[int, int] = field(default_factory=dict)
+    """The nodes of a process before, in the same folder."""
     ops: list[Op] = field(default_factory=list)
     boundaries: int = 0
     syncs: list[int] = field(default_factory=list)
@@ -170,8 +174,10 @@ class Tape:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
+        self._nodes, self._count = dict(self.known), max(self.known.values(), default=-1) + 1
         for path in walk(self.root):
-            self._new(path.stat().st_ino)
+            if (inode := path.stat().st_ino) not in self._nodes:
+                self._new(inode)
 
     def covers(self, path: str) -> bool:
         """Whether a path is in the folder, and no file that is ignored."""
@@ -253,4 +259,5 @@ class Tape:
         """Put the recording where whoever started the process finds it."""
         with self._lock:
             self.out.write_bytes(pickle.dumps(
-                Recording(self.ops, self.boundaries, self.syncs, self.growing, self.cuts, ended, error, self.struck)))
+                Recording(self.ops, self.boundaries, self.syncs, self.growing, self.cuts, ended, error, self.struck,
+                          self._nodes)))

@@ -13,6 +13,8 @@ from tests.durability.tape import Fault
 from tests.durability.trial import STEP, Bench, sample
 
 every_scenario = pytest.mark.parametrize("bench", SCENARIOS, indirect=True)
+AGAIN = [name for name in SCENARIOS if name not in ("passphrase", "write", "import")]
+"""What can be begun again by who knows nothing of how far it came; of the others a second run is something else."""
 HOWS: tuple[How, ...] = ("none", "some", "beginning")
 SOME = 2
 
@@ -39,6 +41,26 @@ def test_a_power_cut_throughout(bench: Bench, how: How) -> None:
     else:
         at = bench.cut_everywhere(how, 1)
     assert at > 1 or (STEP > 1 and at == 1)  # in steps, one folder may stand for all that nothing loose is left of
+
+
+@pytest.mark.parametrize("bench", AGAIN, indirect=True)
+def test_a_power_cut_after_a_kill(bench: Bench) -> None:
+    """What a killed process had not synced is there for who begins again, and is not taken for durable."""
+    boundaries = bench.run().boundaries
+    bench.clear()
+    for at in sample(f"{bench.name} again", boundaries, SOME):
+        bench.cut_later(at)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bench", AGAIN, indirect=True)
+def test_a_power_cut_after_a_kill_throughout(bench: Bench) -> None:
+    """Killed at each boundary (in the steps of `Bench.step`), or at its end."""
+    at = 1
+    while bench.cut_later(at):
+        at += bench.step
+    assert at > 5
 
 
 def fails_to_sync(bench: Bench, boundaries: list[int]) -> None:

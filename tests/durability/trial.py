@@ -93,6 +93,21 @@ class Bench:
         self.hold(found.acknowledged(), f"power cut at {at}, before {found.struck}, left {how}, {seed}")
         return found.boundaries >= at
 
+    def cut_later(self, at: int) -> bool:
+        """Kill it before a boundary, begin again, and cut the power at the last word; False where no such boundary is.
+
+        What was loose at the kill is so still: who begins again sees it, and the disk need not have it.
+        """
+        found = self.run(Fault("kill", at))
+        with relay(self._at / "relay") if self.scenario.taped else nullcontext():
+            again = record(self.name, self.folder, after=found)
+        assert again.ended == "done", f"killed at {at}, before {found.struck}: {again.error}"
+        disk = self.before
+        disk.play([*found.ops, *again.ops[: again.last]])
+        self.leave(disk, "none", str(at))
+        self.hold(again.acknowledged(), f"killed at {at}, before {found.struck}, then power cut at the last word")
+        return found.boundaries >= at
+
     def cut_everywhere(self, how: How, seed: int) -> int:
         """Cut the power before every boundary of one recording, in steps; how many folders were different.
 

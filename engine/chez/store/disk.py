@@ -40,12 +40,20 @@ def is_of_the_file(error: BaseException) -> bool:
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder and those above it that are missing, durably, or none of them. Raises OSError."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    """Make a folder and those above it that are missing, durably, or none of them. Raises OSError.
+
+    One that is there may be of a process that was killed before its name was durable: so all are synced that can be.
+    """
+    above = (path, *path.parents)
+    missing = [folder for folder in above if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for folder in missing:
-            sync_folder(folder.parent)
+        for folder in above:
+            try:
+                sync_folder(folder.parent)
+            except OSError as error:
+                if folder in missing or error.errno == errno.EIO:
+                    raise
     except OSError:
         for folder in missing:  # there, they would pass for durable the next time
             with suppress(OSError):

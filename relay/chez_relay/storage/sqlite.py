@@ -6,6 +6,7 @@ WAL with `synchronous=FULL`: a commit returns after its pages are on the disk. A
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import secrets
@@ -265,12 +266,20 @@ def _there(names: Sequence[str]) -> list[tuple[int, int] | None]:
 
 
 def _make(folder: Path) -> None:
-    """Make the data folder and those above it, durably: with its name all that is acknowledged would be lost."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    """Make the data folder and those above it, durably: with its name all that is acknowledged would be lost.
+
+    One that is there may be of a relay that was killed before its name was durable: so all are synced that can be.
+    """
+    above = (folder, *folder.parents)
+    missing = [path for path in above if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in missing:
-            folder_synced(path.parent)
+        for path in above:
+            try:
+                folder_synced(path.parent)
+            except OSError as error:
+                if path in missing or error.errno == errno.EIO:
+                    raise
     except OSError:
         for path in missing:  # there, they would pass for durable the next time
             with suppress(OSError):
