@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -134,9 +135,14 @@ def test_what_a_relay_wrote_back_may_be_lost_with_a_sync_that_failed_later(tmp_p
     assert len(syncs) > 5
 
 
-def refuse(*_: object) -> None:
-    """As an fsync of a failing disk."""
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
+_fsync = os.fsync
+
+
+def refuse(file: int) -> None:
+    """As the fsync of a file on a failing disk; folders are synced before, and are sound."""
+    if not stat.S_ISDIR(os.fstat(file).st_mode):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    _fsync(file)
 
 
 async def test_a_relay_does_not_start_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

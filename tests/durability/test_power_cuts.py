@@ -56,7 +56,7 @@ def test_a_power_cut_after_a_kill(bench: Bench) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bench", AGAIN, indirect=True)
 def test_a_power_cut_after_a_kill_throughout(bench: Bench) -> None:
-    """Killed at each boundary (in the steps of `Bench.step`), or at its end."""
+    """Killed at each boundary (in the steps of `Bench.step`)."""
     at = 1
     while bench.cut_later(at):
         at += bench.step
