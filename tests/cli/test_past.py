@@ -132,6 +132,7 @@ def test_a_record_that_can_not_be_read_is_named(chez: Chez) -> None:
     assert "record 'milk' in 'notes' can't be read" in error["message"]
     assert error["message"].endswith("; nor can 1 other record")
     assert chez.error("conflicts", "notes", "tea")["code"] == "Damaged"
+    assert chez.error("purge", "notes", "tea")["code"] == "NotAllowed"  # it is there, and nobody is to say yes
 
 
 async def _spoil(chez: Chez) -> None:

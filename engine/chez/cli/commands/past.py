@@ -1,5 +1,6 @@
 """history, undo, redo, conflicts, resolve, trash, undelete, purge: what was, and what goes for good."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -205,7 +206,8 @@ def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None
     in checkpoints of them.
     """
     if not yes:
-        call(ctx, "history", {"collection": collection, "id": identity, "limit": 1}, show=lambda _: None)  # is it here?
+        with suppress(Damaged):  # there it is, also where nothing of it can be read
+            call(ctx, "history", {"collection": collection, "id": identity, "limit": 1}, show=lambda _: None)
         if not Terminal(settings(ctx)).confirm(f"Erase {identity} of {collection} for good?"):
             raise NotAllowed("nothing was changed")
     _done(ctx, call(ctx, "purge", {"collection": collection, "id": identity}))
