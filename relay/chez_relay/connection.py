@@ -42,7 +42,7 @@ class Followers(Protocol):
         """Tell `connection` when `name` grows, or its credentials are replaced."""
 
     def early(self, handle: bytes, envelope: bytes, sender: "Connection") -> None:
-        """An entry is being stored, and nothing else is: the few others who follow the space may have it now."""
+        """An entry is about to be stored, alone: the few others who follow the space may have it now."""
 
     def pass_on(self, name: bytes, data: bytes, to: bytes, sender: "Connection | None") -> None:
         """Give a frame to all others who follow `name`, or to the one called `to`, as far as they keep up."""
@@ -147,7 +147,7 @@ class Connection:
         self._apply(self._session.grew(handle, page), self._answer if few else None)
 
     def early(self, handle: bytes, envelope: bytes) -> None:
-        """An entry that another connection gave is being stored: it goes out at once, if nothing waits to."""
+        """An entry that another connection gave is about to be stored: it goes out at once, if nothing waits to."""
         if self._writer is None and not self._outbox:
             self._apply(self._session.early(handle, envelope), self._answer)
 

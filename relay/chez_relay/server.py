@@ -176,7 +176,7 @@ class RelayServer:
                 self.counts.ephemeral_dropped["slow"] += connection.hear(name, data, to)
 
     def early(self, handle: bytes, envelope: bytes, sender: Connection) -> None:
-        """Send an entry that is being stored to those who follow the space, but for its sender, if they are few.
+        """Send an entry that is about to be stored to those who follow the space, but for its sender, if they are few.
 
         They may show it while this disk works; that it is stored they hear as ever.
         """

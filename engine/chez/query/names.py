@@ -73,7 +73,7 @@ def _named(said: "_Said", known: list[str]) -> list[str]:
     Whoever writes into a collection in some space that is here may write any number of fields, and must not keep what
     is asked of others from being answered.
     """
-    asked = {fold(word) for word in said.words | said.quoted | said.doubtful}
+    asked = said.folded | {fold(word) for word in said.doubtful}
     asked |= {word.removeprefix(EXACT) for word in asked}
     return [name for name in known if fold(name) in asked]
 
@@ -86,6 +86,11 @@ class _Said:
     words: set[str]
     quoted: set[str]
     doubtful: set[str]
+
+    @property
+    def folded(self) -> set[str]:
+        """Those that may be a table's or a column's, as SQL compares them."""
+        return {fold(word) for word in self.words | self.quoted}
 
 
 def _said(query: str) -> _Said:
@@ -122,7 +127,7 @@ def _tell_apart(db: Connection, query: str, said: _Said, fields: dict[str, list[
         if fold(name) in map(fold, fields) and _is_there(db, name):  # its records have no field
             fields[name] = []
     folded = Counter(map(fold, fields))
-    asked = {fold(word) for word in said.words | said.quoted}
+    asked = said.folded
     alike: dict[str, list[str]] = {}
     for name in fields:
         if folded[fold(name)] > 1:
@@ -150,7 +155,7 @@ def _tell_fields_apart(db: Connection, said: _Said, fields: dict[str, list[str]]
     must not hide another's: a name in double quotes is exactly that one, then comes the one that is spelt so, then that
     of spaces where the person belongs. Raises `InvalidValue` where that leaves several.
     """
-    asked = {fold(word) for word in said.words | said.quoted}
+    asked = said.folded
     for collection, known in fields.items():
         if len(folded := Counter(map(fold, known))) < len(known):
             first = [_field_meant(db, collection, [name for name in known if fold(name) == one], said)

@@ -159,11 +159,12 @@ def _scope_words(read: Mapping[str, Any], language: Language) -> list[str]:
 
 def _given_words(parameters: Mapping[str, Any], language: Language) -> list[str]:
     """What the provider gives its code beside the rows; of many the first."""
-    words, said = parameter_words(parameters), [phrase(language, "parameters")]
-    said += [f"| {text}" for text in words[:MOST_PARAMETERS]]
-    if len(words) > MOST_PARAMETERS or any(text.endswith(CUT) for text in words):
-        said.append(phrase(language, "parameters.more", count=len(words)))
-    return said if words else []
+    words = parameter_words(parameters)
+    if not words:
+        return []
+    cut = len(words) > MOST_PARAMETERS or any(text.endswith(CUT) for text in words)
+    return [phrase(language, "parameters"), *(f"| {text}" for text in words[:MOST_PARAMETERS]),
+            *([phrase(language, "parameters.more", count=len(words))] if cut else [])]
 
 
 def _when(manifest: Manifest, language: Language) -> str:
