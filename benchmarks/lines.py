@@ -13,7 +13,7 @@ from typing import Final
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from chez_wire.frames import Credit, Entries, decode_relay, encode
+from chez_wire.frames import Credit, Early, Entries, decode_relay, encode
 
 __all__ = ("Line", "Listener", "Windowed", "framed", "paced")
 
@@ -187,7 +187,7 @@ async def paced(lines: Sequence[Windowed], rate: float, start: float) -> None:
 
 
 class Listener(Line):
-    """Counts the entries that are pushed to it, and gives credit for each page."""
+    """Counts the entries that are pushed to it, each once it is durable, and gives credit for each page."""
 
     upto: int = 0
     handle: bytes = b""
@@ -195,6 +195,7 @@ class Listener(Line):
     def listen(self, upto: int, handle: bytes = b"") -> None:
         """Entries count from now on, or messages where there is no space."""
         self.upto, self.handle, self.seen = upto, handle, 0
+        self.early = 0
         self.done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def took(self, messages: list[bytes], now: float) -> None:
@@ -203,15 +204,28 @@ class Listener(Line):
             super().took(messages, now)
             return
         if self.handle:
-            used = 0
-            for message in messages:
-                page = decode_relay(message)
-                assert isinstance(page, Entries), page
-                self.seen += len(page.entries)
-                used += sum(len(entry.envelope) for entry in page.entries)
-            if used:
-                self.transport.write(framed(encode(Credit(self.handle, used))))
+            self._pushed(messages)
         else:
             self.seen += len(messages)
         if self.seen >= self.upto and not self.done.done():
             self.done.set_result(now)
+
+    def _pushed(self, messages: list[bytes]) -> None:
+        used = 0
+        for message in messages:
+            page = decode_relay(message)
+            if isinstance(page, Early):
+                self.early = len(page.envelope)
+                continue
+            assert isinstance(page, Entries), page
+            self.seen += len(page.entries)
+            # One that came early comes again without its bytes.
+            used += sum(len(entry.envelope) or self.early for entry in page.entries)
+        if used:
+            self.transport.write(framed(encode(Credit(self.handle, used))))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits for entries waits in vain."""
+        super().connection_lost(exc)
+        if self.upto and not self.done.done():
+            self.done.set_exception(exc or ConnectionError("the server closed the connection"))
