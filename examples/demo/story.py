@@ -27,7 +27,7 @@ FILES: Final = (
     DATA / "bank-ofx" / "checking.ofx",
 )
 ADVISOR: Final = ROOT / "examples" / "jobs" / "tariff-advisor"
-RELAY: Final = (ROOT / "relay" / "chez_relay", ROOT / "engine" / "chez_wire")
+RELAY: Final = (ROOT / "relay" / "chez_relay", ROOT / "engine" / "chez_wire", ROOT / "engine" / "chez_durable")
 PROVIDER: Final = "Watt Advice"
 BUNDLE: Final = "tariff-advisor.chez"
 NOTE: Final = "weekend-plan"

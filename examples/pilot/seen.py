@@ -29,8 +29,8 @@ PIECE: Final = 1 << 22
 LONGEST: Final = 1024
 """Bytes of the longest form of a value: pieces of a file overlap by that much."""
 
-_OWN: Final = (ROOT / "relay" / "chez_relay", ROOT / "engine" / "chez_wire", ROOT / "engine" / "chez" / "store",
-               ROOT / "examples" / "jobs")
+_OWN: Final = (ROOT / "relay" / "chez_relay", ROOT / "engine" / "chez_wire", ROOT / "engine" / "chez_durable",
+               ROOT / "engine" / "chez" / "store", ROOT / "examples" / "jobs")
 
 
 @dataclass(frozen=True, slots=True)

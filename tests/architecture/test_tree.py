@@ -27,14 +27,14 @@ def tracked() -> list[Path]:
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("package", ["chez", "chez_deposit", "chez_wire", "chez_relay", "chez_sandbox"])
+@pytest.mark.parametrize("package", ["chez", "chez_deposit", "chez_durable", "chez_wire", "chez_relay", "chez_sandbox"])
 def test_everything_public_is_there(package: str) -> None:
     """Each name in a package's `__all__` resolves."""
     module = importlib.import_module(package)
     assert all(hasattr(module, name) for name in getattr(module, "__all__", ()))
 
 
-@pytest.mark.parametrize("package", ["chez", "chez_deposit", "chez_wire", "chez_relay", "chez_sandbox"])
+@pytest.mark.parametrize("package", ["chez", "chez_deposit", "chez_durable", "chez_wire", "chez_relay", "chez_sandbox"])
 def test_every_module_has_an_exact_all(package: str) -> None:
     """A module's `__all__` is a tuple of what is there, with every function and class that has no underscore.
 

@@ -19,10 +19,11 @@ from random import Random
 import pytest
 
 import chez
+from chez_durable.folders import sync_folder
 from chez_relay import storage as s
 from chez_relay.errors import StorageFailed
 from chez_relay.storage.checking import check
-from chez_relay.storage.copies import FILE_NAME, folder_synced, looking
+from chez_relay.storage.copies import FILE_NAME, looking
 from chez_relay.storage.sqlite import SqliteStorage
 from tests.durability.images import Disk
 from tests.durability.running import record
@@ -113,7 +114,7 @@ async def relay_writes_back(place: Place) -> None:
             storage._writing_back._pass(db)
     finally:
         await storage.close()
-    folder_synced(path.parent)  # as the system does by itself soon: a log that was removed is gone
+    sync_folder(path.parent)  # as the system does by itself soon: a log that was removed is gone
 
 
 def test_what_a_relay_wrote_back_may_be_lost_with_a_sync_that_failed_later(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ async def test_a_reader_holds_the_log_and_no_commit(tmp_path: Path, monkeypatch:
     """While somebody reads the log grows by what is written, and the reader sees what it saw; then the log begins anew,
     cut to its size."""
     monkeypatch.setattr(sqlite, "KEPT_BYTES", KEPT_BYTES)
-    monkeypatch.setattr(writeback, "ROOM_BYTES", 0)
+    monkeypatch.setattr(sqlite, "ROOM_BYTES", 0)
     store = await SqliteStorage.open(tmp_path, writing_back=short)
     await store.perform([create()])
     load = Load(store, tmp_path)

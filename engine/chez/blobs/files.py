@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error
+from chez_durable.folders import sync_folder
 from chez_wire.chunks import chunk_id
 from chez_wire.limits import ID_BYTES, MAX_CHUNK
 

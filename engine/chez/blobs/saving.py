@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chez.errors import NotAllowed, NotFound
-from chez.store.disk import disk_error, name_file, sync_folder
+from chez.store.disk import disk_error, name_file
+from chez_durable.folders import sync_folder
 from chez.tasks import finished
 
 __all__ = ("Target",)

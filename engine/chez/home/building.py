@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chez.errors import ChezError, InvalidValue
-from chez.store.disk import disk_error, make_folders, sync_folder
+from chez.store.disk import disk_error
+from chez_durable.folders import make_folders, sync_folder
 
 __all__ = ("beside", "building", "ensure_free", "ensure_room", "scratch_of")
 

@@ -32,7 +32,8 @@ from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
 from chez.home.surroundings import surroundings
 from chez.store.database import Connection
-from chez.store.disk import disk_error, storage_error, sync_folder
+from chez.store.disk import disk_error, storage_error
+from chez_durable.folders import sync_folder
 from chez.store.file import connect
 from chez.store.keyring import database_key
 from chez.store.salvage import Salvage, require, salvage

@@ -41,7 +41,7 @@ from chez.records import automerge
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.rows import PURGED, Rows
 from chez.store.database import Connection, Database
-from chez.store.disk import sync_folder
+from chez_durable.folders import sync_folder
 
 __all__ = ("ExportReport", "Exported", "Exporter", "OnProgress", "on_loop")
 

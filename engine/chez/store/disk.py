@@ -1,4 +1,4 @@
-"""What goes wrong with files, as typed errors, whoever reports it; and durable names."""
+"""What goes wrong with files, as typed errors, whoever reports it; files that get a name, and that are erased."""
 
 import errno
 import os
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from chez.errors import Damaged, StorageFailed
+from chez_durable.folders import sync_folder
 
-__all__ = ("disk_error", "erase", "is_of_the_file", "make_folders", "name_file", "storage_error", "sync_folder")
+__all__ = ("disk_error", "erase", "is_of_the_file", "name_file", "storage_error")
 
 _OF_THE_FILE: Final = frozenset((8, 10, 11, 13, 14, 26))
 """SQLITE_READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB (sqlite.org/rescode.html)."""
@@ -39,28 +40,6 @@ def is_of_the_file(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
 
 
-def make_folders(path: Path) -> None:
-    """Make a folder and those above it that are missing, durably, or none of them. Raises OSError.
-
-    One that is there may be of a process that was killed before its name was durable: so all are synced that can be.
-    """
-    above = (path, *path.parents)
-    missing = [folder for folder in above if not folder.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        for folder in above:
-            try:
-                sync_folder(folder.parent)
-            except OSError as error:
-                if folder in missing or error.errno == errno.EIO:
-                    raise
-    except OSError:
-        for folder in missing:  # there, they would pass for durable the next time
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-
-
 def name_file(file: Path, path: Path) -> None:
     """Rename a file, but never over what is there, or came there meanwhile. Raises FileExistsError, OSError."""
     try:
@@ -77,18 +56,6 @@ def name_file(file: Path, path: Path) -> None:
         return
     with suppress(OSError):  # it has its name
         file.unlink()
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: what was made, renamed and removed there. Raises OSError.
-
-    A file that was fsynced may still lose its name in a power cut (fsync(2)).
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def erase(path: Path) -> None:

@@ -14,7 +14,8 @@ import msgspec
 
 from chez import crypto
 from chez.errors import Damaged, Unavailable, WrongPassphrase
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error
+from chez_durable.folders import sync_folder
 
 __all__ = (
     "KEY_FILE", "WIPING_FILE", "cost_of", "put_file", "read_key", "read_key_file", "unwrap_key", "wrap_key",

@@ -15,9 +15,9 @@ from typing import Final
 
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.integrity import SQLITE_ERRORS, advice, said
+from chez_durable.folders import sync_folder
 
-__all__ = ("FILE_NAME", "copied", "folder_synced", "looking", "made_another", "taken_up", "with_log",
-           "without_anothers_log")
+__all__ = ("FILE_NAME", "copied", "looking", "made_another", "taken_up", "with_log", "without_anothers_log")
 
 FILE_NAME: Final = "relay.sqlite"
 """The store's file in a relay's data folder."""
@@ -96,13 +96,13 @@ def copied(db: sqlite3.Connection, target: Path, *, alone: bool = False) -> Iter
         os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         db.execute("VACUUM INTO ?", (str(made),))
         yield made
-        _synced(made, os.O_RDWR)
+        _sync(made)
         made.replace(target)
     except BaseException:
         with suppress(OSError):
             made.unlink(missing_ok=True)
         raise
-    folder_synced(target.parent)
+    sync_folder(target.parent)
 
 
 def _remove_left(target: Path, seconds: float) -> None:
@@ -134,13 +134,8 @@ def taken_up(db: sqlite3.Connection, random: Callable[[int], bytes]) -> None:
         db.execute("COMMIT")
 
 
-def folder_synced(folder: Path) -> None:
-    """Make the names in a folder durable. Raises `OSError`."""
-    _synced(folder, os.O_RDONLY)
-
-
-def _synced(path: Path, flags: int) -> None:
-    handle = os.open(path, flags | os.O_CLOEXEC)
+def _sync(file: Path) -> None:
+    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -6,7 +6,6 @@ WAL with `synchronous=FULL`: a commit returns after its pages are on the disk. A
 """
 
 import asyncio
-import errno
 import fcntl
 import os
 import secrets
@@ -26,11 +25,13 @@ import aiosqlite
 
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Outcome, Quotas, Request, Result
-from chez_relay.storage.copies import FILE_NAME, folder_synced, taken_up, with_log, without_anothers_log
+from chez_relay.storage.copies import FILE_NAME, taken_up, with_log, without_anothers_log
 from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advice, said
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
-from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack, make_room, make_sure
+from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, ROOM_BYTES, WriteBack
+from chez_durable.folders import make_folders
+from chez_durable.logs import make_room, make_sure
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("SqliteStorage",)
@@ -79,7 +80,8 @@ class SqliteStorage:
         a running relay, `StorageFailed` when the disk refuses.
         """
         try:
-            _make(folder)
+            # With its name all that is acknowledged would be lost.
+            make_folders(folder, 0o700)
             lock = _take_lock(folder)
         except OSError as error:
             named = Path(error.filename or folder)
@@ -265,28 +267,6 @@ def _there(names: Sequence[str]) -> list[tuple[int, int] | None]:
     return found
 
 
-def _make(folder: Path) -> None:
-    """Make the data folder and those above it, durably: with its name all that is acknowledged would be lost.
-
-    One that is there may be of a relay that was killed before its name was durable: so all are synced that can be.
-    """
-    above = (folder, *folder.parents)
-    missing = [path for path in above if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in above:
-            try:
-                folder_synced(path.parent)
-            except OSError as error:
-                if path in missing or error.errno == errno.EIO:
-                    raise
-    except OSError:
-        for path in missing:  # there, they would pass for durable the next time
-            with suppress(OSError):
-                path.rmdir()
-        raise
-
-
 def _take_lock(folder: Path) -> Sequence[int]:
     """Take a data folder: by a file in it, and by itself, for who removes the file makes room for another of its name.
 
@@ -376,7 +356,7 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.execute("INSERT OR IGNORE INTO facts VALUES ('incarnation', ?)", (random(INCARNATION_BYTES),))
         taken_up(db, random)
         (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
-        make_room(log)
+        make_room(log, ROOM_BYTES)
     except BaseException:
         db.close()
         raise

@@ -11,22 +11,19 @@ Whoever reads the file (`check`, `backup`) holds the log from where it began to 
 is written meanwhile, and is cut to its size when it begins anew.
 """
 
-import errno
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from chez_relay.storage.copies import folder_synced
 from chez_relay.storage.integrity import SQLITE_ERRORS, said, unsound
 from chez_relay.storage.requests import READING, AddChunk, AddEntry, AddItem, Expire, Request
 from chez_wire.limits import MIB
 
-__all__ = ("LOG_PAGES", "PAGE_BYTES", "WriteBack", "make_room", "make_sure")
+__all__ = ("KEPT_BYTES", "LOG_PAGES", "PAGE_BYTES", "ROOM_BYTES", "WriteBack")
 
 PAGE_BYTES: Final = 2048
 """Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches one of its
@@ -50,9 +47,6 @@ KEPT_BYTES: Final = 2 * LOG_PAGES * PAGE_BYTES
 ROOM_BYTES: Final = 32 + (PART_PAGES + PART_PAGES // 4) * (24 + PAGE_BYTES)
 """Of a log that comes to as many pages as one that is written back in time (sqlite.org/fileformat2.html, 4.1)."""
 
-SPARE: Final = 8
-"""Of what the disk has left, that is one in so many at most."""
-
 HELD_SECONDS: Final = 2.0
 """How often it is tried again while somebody holds the log and nothing is written."""
 
@@ -60,57 +54,6 @@ EXPIRED_PAGES: Final = 8 * MIB // PAGE_BYTES
 """Pages that one `Expire` may touch."""
 
 _log = logging.getLogger("chez_relay")
-
-
-def make_sure(log: Path) -> None:
-    """Write a log that was found into its place again, and sync it: what it shows may not be on the disk.
-
-    Whoever wrote it was killed before its sync, or after one that failed. Then the kernel shows what it gave up, and
-    says yes to the next sync (Rebello and others, "Can Applications Recover from fsync Failures?", USENIX ATC 2020): a
-    power cut would take that, and all that was acknowledged behind it. For who has the store alone, before SQLite opens
-    it. Raises `OSError`.
-    """
-    try:
-        file = os.open(log, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # there is none, or SQLite tells why it can't be read
-        return
-    try:
-        at = 0
-        while data := os.pread(file, MIB, at):
-            at += os.pwrite(file, data, at)
-        if at:
-            os.fsync(file)
-            folder_synced(log.parent)
-    finally:
-        os.close(file)
-
-
-def make_room(log: Path) -> None:
-    """Write zeros behind the log's end, as far as it grows before it is written back, and sync them.
-
-    A commit that lets a file grow makes its sync write the new size as well, into the file system's own journal: a
-    third more on ext4. For who alone writes the log, before it does; SQLite reads up to the first frame that is not of
-    this log. Where it can't be done, or the disk has little room, commits only take longer.
-    """
-    with suppress(OSError):
-        file = os.open(log, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            end, disk = os.fstat(file).st_size, os.fstatvfs(file)
-            if end < ROOM_BYTES < disk.f_bavail * disk.f_frsize // SPARE:
-                _write_zeros(file, end)
-        finally:
-            os.close(file)
-
-
-def _write_zeros(file: int, end: int) -> None:
-    """Make a log that ends there as long as it comes to be. It is as it was when that fails, with `OSError`."""
-    try:
-        if os.pwrite(file, bytes(ROOM_BYTES - end), end) < ROOM_BYTES - end:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(file)
-    except OSError:
-        os.ftruncate(file, end)
-        raise
 
 
 def _pages(request: Request) -> int:

@@ -33,7 +33,7 @@ import msgspec
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue, StorageFailed
 from chez.shown import UNREADABLE, UNWRITABLE
-from chez.store.disk import sync_folder
+from chez_durable.folders import sync_folder
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
 from chez_sandbox.provider.keys import ProviderKeys
