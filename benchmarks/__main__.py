@@ -39,6 +39,7 @@ from benchmarks.harness import (
     Benchmark,
     BenchmarkFailed,
     Results,
+    added_to,
     machine,
     measure,
     say,
@@ -62,15 +63,18 @@ def every() -> tuple[Benchmark, ...]:
 
 def run(
     benchmarks: tuple[Benchmark, ...], ids: tuple[str, ...], json: Path | None, runs: int, peers: bool,
-    cache: Path,
+    cache: Path, *, add: bool = False,
 ) -> tuple[Results, list[str]]:
     """Measure figures one benchmark after the other; returns the results and what failed.
 
-    The file of results is written after each benchmark, so that an interruption loses one.
+    The file of results is written after each benchmark, so that an interruption loses one. With `add` what it has of
+    this machine and these versions stays, but what is measured anew. Raises `BenchmarkFailed` where it has others.
     """
     failed: list[str] = []
     with workplace(cache, runs, peers) as bench:
         results = Results(machine(bench.work), versions(), {})
+        if add and json and json.exists():
+            results.figures = added_to(json, results)
         for benchmark, figures in select(benchmarks, ids):
             names = ", ".join(figure.id for figure in figures)
             say(f"measuring {names} …")
@@ -88,13 +92,14 @@ def run(
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False),
               help="Write results here, after each figure.")
+@click.option("--add", is_flag=True, help="Keep the other figures that are in --json, of this machine and versions.")
 @click.option("--runs", type=click.IntRange(min=LEAST_RUNS), default=LEAST_RUNS, show_default=True)
 @click.option("--without-peers", is_flag=True, help="Leave out peers that need an installation.")
 @click.option("--list", "only_list", is_flag=True, help="Show what can be measured.")
 @click.option("--docs", type=click.Path(path_type=Path, dir_okay=False),
               help="Measure nothing: write this page, and its plot, from the results in --json.")
 def main(
-    ids: tuple[str, ...], json_file: Path | None, runs: int, without_peers: bool, only_list: bool,
+    ids: tuple[str, ...], json_file: Path | None, add: bool, runs: int, without_peers: bool, only_list: bool,
     docs: Path | None,
 ) -> None:
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
@@ -122,7 +127,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         cache = ROOT / "benchmarks" / ".cache"
-        results, failed = run(benchmarks, ids, json_file, runs, not without_peers, cache)
+        results, failed = run(benchmarks, ids, json_file, runs, not without_peers, cache, add=add)
     except BenchmarkFailed as error:
         raise click.ClickException(str(error)) from None
     table(figures, results, console)

@@ -178,6 +178,21 @@ def write(path: Path, results: Results) -> None:
     part.replace(path)
 
 
+def added_to(path: Path, results: Results) -> dict[str, Result]:
+    """The figures of a file of results, to which these are added. Raises `BenchmarkFailed` where they are of others."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Results)
+    except msgspec.DecodeError as error:
+        raise BenchmarkFailed(f"{path} holds no results: {error}") from None
+    if found.versions != results.versions or _lasting(found.machine) != _lasting(results.machine):
+        raise BenchmarkFailed(f"{path} is of another machine, or of other versions: measure all anew, without --add")
+    return found.figures
+
+
+def _lasting(machine: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in machine.items() if name != "fdatasync_us"}
+
+
 def machine(folder: Path) -> dict[str, Any]:
     """What the figures were measured on; nothing that names the machine."""
     return {

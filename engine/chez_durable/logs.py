@@ -43,11 +43,12 @@ def write_over(file: int) -> int:
 
 
 def make_room(log: Path, size: int) -> None:
-    """Write zeros behind a log's end until it has `size` bytes, as far as it grows before it is written back; sync them.
+    """Write zeros behind a log's end until it has `size` bytes, as far as it grows before it is written back.
 
-    A commit that lets a file grow makes its sync write the new size as well, into the file system's own journal: a
-    quarter to a third more on ext4. For who alone writes the log, between two transactions; SQLite reads up to the
-    first frame that is not of this log. Where it can't be done, or the disk has little room, commits only take longer.
+    They are synced here: a commit that lets a file grow makes its sync write the new size as well, into the file
+    system's own journal, a quarter to a third more on ext4. For who alone writes the log, between two transactions;
+    SQLite reads up to the first frame that is not of this log. Where it can't be done, or the disk has little room,
+    commits only take longer.
     """
     with suppress(OSError):
         file = os.open(log, os.O_WRONLY | os.O_CLOEXEC)

@@ -74,6 +74,24 @@ def test_one_failure_keeps_the_others(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "out.json").read_text())["figures"]) == {"fake.time", "fake.rate"}
 
 
+def test_adding(tmp_path: Path) -> None:
+    """What a file has stays beside what is measured anew, unless it is of another machine or of other versions."""
+    out = tmp_path / "out.json"
+    for added, there in ((False, {"fake.rate"}), (True, {"fake.rate", "fake.time"}), (False, {"fake.time"})):
+        cli.run(FAKES, ("fake.time" if len(there) > 1 or "fake.time" in there else "fake.rate",), out, 3, True,
+                tmp_path, add=added)
+        assert set(json.loads(out.read_text())["figures"]) == there
+    found = json.loads(out.read_text())
+    for other in ({**found, "versions": {**found["versions"], "chez": "0.0"}},
+                  {**found, "machine": {**found["machine"], "cores": 0}}, {}):
+        out.write_text(json.dumps(other))
+        with pytest.raises(BenchmarkFailed, match=r"all anew|no results"):
+            cli.run(FAKES, ("fake.rate",), out, 3, True, tmp_path, add=True)
+        assert json.loads(out.read_text()) == other
+    out.write_text(json.dumps({**found, "machine": {**found["machine"], "fdatasync_us": 1}}))
+    cli.run(FAKES, ("fake.rate",), out, 3, True, tmp_path, add=True)
+
+
 def test_selecting(tmp_path: Path) -> None:
     """IDs choose figures, of one benchmark too; an unknown one is refused with those there are."""
     results, _ = cli.run(FAKES, ("fake.rate",), None, 3, True, tmp_path)

@@ -16,7 +16,8 @@ import pytest
 from chez_sandbox.runtime.artifact import find_artifact
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("engine/chez", "engine/chez_deposit", "engine/chez_wire", "relay/chez_relay", "sandbox/chez_sandbox")
+PACKAGES = ("engine/chez", "engine/chez_deposit", "engine/chez_durable", "engine/chez_wire", "relay/chez_relay",
+            "sandbox/chez_sandbox")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -13,7 +13,7 @@ import pytest
 
 from chez_relay import storage as s
 from chez_relay.errors import StorageFailed
-from chez_relay.storage import sqlite, writeback
+from chez_relay.storage import sqlite
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME, looking
 from chez_relay.storage.integrity import unsound

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from chez.errors import NotAllowed, NotFound
 from chez.store.disk import disk_error, name_file
-from chez_durable.folders import sync_folder
 from chez.tasks import finished
+from chez_durable.folders import sync_folder
 
 __all__ = ("Target",)
 

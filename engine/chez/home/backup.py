@@ -36,10 +36,10 @@ from chez.shown import NO_FILE, UNREADABLE
 from chez.store.checks import store_problems
 from chez.store.database import Connection, Database
 from chez.store.disk import disk_error, name_file
-from chez_durable.folders import sync_folder
 from chez.store.file import connect, copy
 from chez.store.keyfile import KEY_FILE
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
+from chez_durable.folders import sync_folder
 
 __all__ = ("SCRATCH", "STORE_FILE", "About", "Backup", "BackupReport", "open_backup", "unseal")
 

@@ -33,11 +33,11 @@ from chez.home.mending import Mended, mend, settle_references
 from chez.home.surroundings import surroundings
 from chez.store.database import Connection
 from chez.store.disk import disk_error, storage_error
-from chez_durable.folders import sync_folder
 from chez.store.file import connect
 from chez.store.keyring import database_key
 from chez.store.salvage import Salvage, require, salvage
 from chez.tasks import finished
+from chez_durable.folders import sync_folder
 
 __all__ = ("Diagnosis", "doctor")
 

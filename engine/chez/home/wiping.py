@@ -23,10 +23,10 @@ from chez.checked import checked
 from chez.errors import HomeMissing
 from chez.home.lifecycle import LOCK_FILE, hold
 from chez.store.disk import disk_error, erase
-from chez_durable.folders import sync_folder
 from chez.store.keyfile import KEY_FILE, WIPING_FILE
 from chez.store.keyring import KEYRING_FILE, remove_key
 from chez.tasks import finished
+from chez_durable.folders import sync_folder
 
 __all__ = ("Wiped", "wipe")
 

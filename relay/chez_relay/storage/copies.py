@@ -13,9 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from chez_durable.folders import sync_folder
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.integrity import SQLITE_ERRORS, advice, said
-from chez_durable.folders import sync_folder
 
 __all__ = ("FILE_NAME", "copied", "looking", "made_another", "taken_up", "with_log", "without_anothers_log")
 

@@ -23,6 +23,8 @@ from typing import Any, Final
 
 import aiosqlite
 
+from chez_durable.folders import make_folders
+from chez_durable.logs import make_room, make_sure
 from chez_relay.errors import StorageFailed, StoreUnusable
 from chez_relay.storage import READING, Expire, Expired, Outcome, Quotas, Request, Result
 from chez_relay.storage.copies import FILE_NAME, taken_up, with_log, without_anothers_log
@@ -30,8 +32,6 @@ from chez_relay.storage.integrity import INCARNATION_BYTES, SQLITE_ERRORS, advic
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
 from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, ROOM_BYTES, WriteBack
-from chez_durable.folders import make_folders
-from chez_durable.logs import make_room, make_sure
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("SqliteStorage",)
