@@ -15,6 +15,7 @@ from chez.sync import driver
 from chez.sync.link import Link
 from chez.sync.replica import Replica
 from chez.sync.several import Several
+from chez_relay.limits import Limits
 from chez_relay.server import serving
 from chez_wire.frames import Early, encode
 from tests.home.pairing import PASSPHRASE, paired
@@ -63,7 +64,7 @@ async def live(tmp_path: Path) -> AsyncIterator[Live]:
     store = Gate()
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(AsyncExitStack())
-        server = await relay.enter_async_context(serving(store, "127.0.0.1", 0))
+        server = await relay.enter_async_context(serving(store, "127.0.0.1", 0, limits=Limits(drain=0.2)))
         a, b = await stack.enter_async_context(paired(tmp_path, url := f"ws://127.0.0.1:{server.port}"))
         answers: asyncio.Queue[Any] = asyncio.Queue()
 
