@@ -38,7 +38,7 @@ class Log:
     def make_sure(self) -> None:
         """Make sure of a log that was found, before SQLite opens it (`chez_durable.logs`). Raises `StorageFailed`."""
         try:
-            make_sure(self._file)
+            make_sure(Path(f"{self.path}-wal"))
         except OSError as error:
             raise disk_error(error, "what was written last can't be made durable") from None
 
@@ -58,7 +58,7 @@ class Log:
         """
         again, self.unsynced = self.unsynced, True
         try:
-            log = os.open(self._file, os.O_RDWR | os.O_CLOEXEC)
+            log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
             try:
                 if again:
                     write_over(log)
@@ -71,11 +71,7 @@ class Log:
 
     def make_room(self) -> None:
         """Have the log as long as it grows before it is written back: to be called between two transactions."""
-        make_room(self._file, ROOM)
-
-    @property
-    def _file(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
+        make_room(Path(f"{self.path}-wal"), ROOM)
 
     def write_back(self, db: Any) -> None:
         """Write the log back into the file when it is long, as SQLite does by itself after other commits.
