@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
@@ -111,6 +111,10 @@ class Line(asyncio.Protocol):
             await self._wait()
         return self._kept.popleft()
 
+    def _give_up(self, done: asyncio.Future[Any]) -> None:
+        if self._lost and not done.done():
+            done.set_exception(self._lost)
+
     async def _wait(self) -> None:
         if self._lost:
             raise self._lost
@@ -169,8 +173,8 @@ class Windowed(Line):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits for answers waits in vain."""
         super().connection_lost(exc)
-        if self.frames and not self.done.done():
-            self.done.set_exception(exc or ConnectionError("the server closed the connection"))
+        if self.frames:
+            self._give_up(self.done)
 
 
 async def paced(lines: Sequence[Windowed], rate: float, start: float) -> None:
@@ -227,5 +231,5 @@ class Listener(Line):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits for entries waits in vain."""
         super().connection_lost(exc)
-        if self.upto and not self.done.done():
-            self.done.set_exception(exc or ConnectionError("the server closed the connection"))
+        if self.upto:
+            self._give_up(self.done)

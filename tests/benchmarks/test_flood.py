@@ -1,19 +1,12 @@
 """A flood that another figure is measured beside is told of where it was none."""
 
-import asyncio
-import sys
-from pathlib import Path
-
-import msgspec
 import pytest
-from benchmarks.load import Load
 
 from chez_relay.server import serving
 from chez_relay.storage.memory import MemoryStorage
+from tests.benchmarks.loading import loading
 from tests.relay.raw import until
 from tests.relay.support import seed
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("each", "ends", "said"), [
@@ -21,11 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
     ids=["a flood", "cut off", "over"])
 async def test_a_flood_that_ended_before_it_should_is_told(each: int, ends: bool, said: str) -> None:
     """Its connections are there to the end, and have more to send."""
-    async with serving(MemoryStorage(seed("i")), "127.0.0.1", 0) as server:
-        load = msgspec.json.encode(Load(do="flood", port=server.port, clients=2, each=each, window=20)).decode()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.load", load, cwd=ROOT, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    async with (serving(MemoryStorage(seed("i")), "127.0.0.1", 0) as server,
+                loading(server.port, do="flood", clients=2, each=each, window=20) as process):
         assert process.stdout is not None
         assert await process.stdout.readline() == b"{}\n"
         if ends:
